@@ -1,0 +1,97 @@
+"""The contract between a worker and whatever turns a prompt into a file.
+
+An engine runs in a child process of the worker, one job at a time, so blocking code is fine and a
+crash ends one job. The worker finds engines through the entry point group `dreamgrid.engines`; each
+entry point names an `EngineSpec`, which is cheap to import and says what the engine can serve here
+before anything heavy is loaded.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dreamgrid.protocol.params import ImageRender
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One denoising step is done.
+
+    Attributes:
+        step: Steps done so far, 1..`step_count`.
+        step_count: Steps in all.
+        preview: Renders a small JPEG of the picture as it stands; only called when someone wants
+            it, and only during the callback. None when the engine cannot.
+    """
+
+    step: int
+    step_count: int
+    preview: Callable[[], bytes] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A finished file.
+
+    Attributes:
+        data: The encoded file.
+        content_type: Its media type, such as `image/png`.
+        steps: Steps performed.
+    """
+
+    data: bytes
+    content_type: str
+    steps: int
+
+
+OnStep = Callable[[Step], None]
+"""Called after every step. Raises `RenderCanceled` when the job should stop; engines let it
+propagate, free what the job held, and stay usable."""
+
+
+class Engine(Protocol):
+    """Renders jobs of the models that it serves on one device, one job at a time."""
+
+    def load(self, model: str) -> None:
+        """Makes `model` ready; returns at once if it already is.
+
+        Raises:
+            ModelNotAvailable: It cannot be served here; the message says what is missing.
+            OutOfMemory: It does not fit.
+        """
+
+    def generate(
+        self, render: ImageRender, inputs: Mapping[str, bytes], on_step: OnStep
+    ) -> Artifact:
+        """Renders one job with a loaded model.
+
+        Args:
+            render: What to make, everything decided.
+            inputs: The job's input files as uploaded, by asset role (`startingImage`, ...).
+            on_step: Called after every step.
+
+        Raises:
+            RenderCanceled: Raised by `on_step` and passed on.
+            UnreadableMedia: An input file is broken, too large or of an unknown kind.
+            OutOfMemory: This job does not fit on the device.
+            EngineError: Anything else that ends this job but not the engine.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSpec:
+    """What an entry point of group `dreamgrid.engines` names. Importing it must stay cheap.
+
+    Attributes:
+        name: Short name of the engine.
+        models: Catalogue ids that it can serve on this machine; called once by the worker.
+            Returns an empty tuple when something it needs is not installed.
+        create: Builds the engine; called in the child process. `threads` is how many CPU threads
+            it may use.
+        missing: Says what to install when `models` is empty; shown to the worker's owner.
+    """
+
+    name: str
+    models: Callable[[], tuple[str, ...]]
+    create: Callable[[int], Engine]
+    missing: str = field(default="")

@@ -1,0 +1,146 @@
+"""Every error that dreamgrid raises on purpose, in one tree.
+
+    DreamgridError
+     ├─ InvalidRequest            the request itself is wrong; sending it again will not help
+     │   ├─ UnknownModel          no such model in this grid's catalogue
+     │   ├─ MissingAsset          an input was announced but never uploaded
+     │   ├─ DuplicateProject      the project id is taken by a different request
+     │   └─ UnreadableMedia       an input file is broken, too large or of an unknown kind
+     ├─ InsufficientFunds         the balance does not cover the quote
+     ├─ NotAllowed                the credential is valid but may not do this
+     ├─ NotFound                  no such project, job, key or file (or not yours)
+     ├─ AuthenticationFailed      the credential is missing, wrong, expired or revoked
+     ├─ TooManyRequests           slow down; `retry_after_s` says for how long
+     ├─ ServerUnavailable         the server is restarting, overloaded or out of disk
+     ├─ ConnectionFailed          no answer from the server at all
+     ├─ ProtocolError             the other side broke the wire contract
+     ├─ ProjectError              a project ended without (all of) its results
+     │   ├─ ProjectFailed         its renders failed
+     │   ├─ ProjectCanceled       somebody canceled it
+     │   └─ WaitTimeout           it did not finish in time; it is still running
+     ├─ EngineError               a render failed on the worker
+     │   ├─ ModelNotAvailable     this engine cannot serve the model here
+     │   ├─ OutOfMemory           the device has too little memory for this job
+     │   ├─ RenderCanceled        the job was told to stop
+     │   └─ EngineCrashed         the engine's process died
+     └─ ConfigError               a setting is wrong; nothing was started
+
+The message of each error says what happened and what to do next. Numbers and names on the wire
+belong to `dreamgrid.protocol.failures`.
+"""
+
+
+class DreamgridError(Exception):
+    """Base of everything that dreamgrid raises on purpose."""
+
+
+class InvalidRequest(DreamgridError):
+    """The request itself is wrong; sending it again unchanged will not help."""
+
+
+class UnknownModel(InvalidRequest):
+    """No such model in this grid's catalogue."""
+
+
+class MissingAsset(InvalidRequest):
+    """An input was announced in the request but never uploaded."""
+
+
+class DuplicateProject(InvalidRequest):
+    """The project id is already taken by a different request."""
+
+
+class UnreadableMedia(InvalidRequest):
+    """An input file is broken, too large or of an unknown kind."""
+
+
+class InsufficientFunds(DreamgridError):
+    """The balance does not cover the quote. Nothing was charged."""
+
+
+class NotAllowed(DreamgridError):
+    """The credential is valid but may not do this."""
+
+
+class NotFound(DreamgridError):
+    """There is no such project, job, key or file, or it belongs to another account."""
+
+
+class AuthenticationFailed(DreamgridError):
+    """The credential is missing, wrong, expired or revoked."""
+
+
+class TooManyRequests(DreamgridError):
+    """The caller is too fast or has too much queued.
+
+    Args:
+        message: What the limit is.
+        retry_after_s: Seconds after which a retry can work, if known.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ServerUnavailable(DreamgridError):
+    """The server is restarting, overloaded or out of disk; trying again later can work."""
+
+
+class ConnectionFailed(DreamgridError):
+    """The server did not answer at all."""
+
+
+class ProtocolError(DreamgridError):
+    """The other side sent something that the wire contract does not allow."""
+
+
+class ProjectError(DreamgridError):
+    """A project did not give all of its results.
+
+    Args:
+        message: What happened, in words.
+        project_id: The project it happened to.
+        code: The numeric wire code, when the server sent one.
+    """
+
+    def __init__(self, message: str, *, project_id: str = "", code: int | None = None) -> None:
+        super().__init__(message)
+        self.project_id = project_id
+        self.code = code
+
+
+class ProjectFailed(ProjectError):
+    """Every render of the project failed, or the server refused it."""
+
+
+class ProjectCanceled(ProjectError):
+    """The project was canceled before it finished."""
+
+
+class WaitTimeout(ProjectError):
+    """The project did not finish in the time given; it goes on running on the server."""
+
+
+class EngineError(DreamgridError):
+    """A render failed on the worker."""
+
+
+class ModelNotAvailable(EngineError):
+    """This engine cannot serve the model on this machine."""
+
+
+class OutOfMemory(EngineError):
+    """The device has too little memory for this job."""
+
+
+class RenderCanceled(EngineError):
+    """The job was told to stop. Engines let it propagate and free their memory."""
+
+
+class EngineCrashed(EngineError):
+    """The engine's process died in the middle of a job."""
+
+
+class ConfigError(DreamgridError):
+    """A setting is wrong; nothing was started."""

@@ -1,0 +1,209 @@
+"""The words between a worker and the server, one struct each. `docs/worker-protocol.md` tells it.
+
+Each WebSocket message is one JSON object with a `type`. A worker dials the server and needs no open
+port; files travel through presigned URLs, so a worker never holds a credential for the store.
+Every message about a job carries its `attempt`: the server refuses what an older attempt says.
+"""
+
+import msgspec
+
+from dreamgrid.protocol.params import ImageRender, Network
+
+WORKER_PROTOCOL = 1
+"""Version of this protocol. The server closes a worker that speaks another one, saying so."""
+
+WORKER_PATH = "/v1/worker"
+"""Path of the WebSocket upgrade on the server."""
+
+
+class WorkerMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Base of all messages from a worker to the server."""
+
+
+class RunningJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that the worker still holds, named when it connects again."""
+
+    job_id: str
+    attempt: int
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """What the worker runs on, for people to read."""
+
+    kind: str = "cpu"
+    name: str = ""
+    memory_bytes: int = 0
+
+
+class Hello(WorkerMessage, tag="hello"):
+    """First message of a connection: who the worker is and what it can serve.
+
+    Attributes:
+        protocol: `WORKER_PROTOCOL` of the worker.
+        worker_id: Stable id of this worker, upper-case UUID; a second connection replaces the first.
+        name: Name shown to users.
+        version: Version of the worker's software.
+        models: Catalogue ids that it can serve.
+        slots: How many jobs it renders at once.
+        network: The pool it belongs to.
+        running: Jobs it still holds from an earlier connection.
+        device: What it runs on.
+    """
+
+    protocol: int
+    worker_id: str
+    name: str
+    version: str
+    models: tuple[str, ...]
+    slots: int = 1
+    network: Network = "fast"
+    running: tuple[RunningJob, ...] = ()
+    device: Device = Device()
+
+
+class Started(WorkerMessage, tag="started"):
+    """The model is loaded and inference begins."""
+
+    job_id: str
+    attempt: int
+
+
+class Progress(WorkerMessage, tag="progress"):
+    """A step is done.
+
+    Attributes:
+        step: Steps done so far, 1..`step_count`.
+        step_count: Steps in all (some samplers take more than were asked for).
+        preview_ready: A new preview lies at the assignment's preview URL.
+        eta_s: Seconds until this job ends, as the worker measures it. None: unknown.
+    """
+
+    job_id: str
+    attempt: int
+    step: int
+    step_count: int
+    preview_ready: bool = False
+    eta_s: float | None = None
+
+
+class Finished(WorkerMessage, tag="finished"):
+    """The result lies at the assignment's output URL.
+
+    Attributes:
+        seed: The seed that made it.
+        steps: Steps performed.
+        sha256: Hash of the uploaded bytes, 64 hex characters.
+        size_bytes: Length of the uploaded file.
+        render_s: Seconds of rendering, uploads not included.
+    """
+
+    job_id: str
+    attempt: int
+    seed: int
+    steps: int
+    sha256: str
+    size_bytes: int
+    render_s: float
+
+
+class Failed(WorkerMessage, tag="failed"):
+    """The job cannot be finished here.
+
+    Attributes:
+        error: Short name: `generation_failed`, `out_of_memory`, `model_not_available`,
+            `input_unreadable`, `upload_failed`, `engine_crashed`.
+        message: One sentence for the app's user.
+        retryable: Another attempt, perhaps elsewhere, can succeed.
+    """
+
+    job_id: str
+    attempt: int
+    error: str
+    message: str
+    retryable: bool = True
+
+
+class Released(WorkerMessage, tag="released"):
+    """The worker hands the job back unfinished (it is shutting down); uses up no attempt."""
+
+    job_id: str
+    attempt: int
+
+
+class Heartbeat(WorkerMessage, tag="heartbeat"):
+    """Sent every `heartbeat_s`: the worker lives, and so do the leases of all jobs it holds."""
+
+
+class Draining(WorkerMessage, tag="draining"):
+    """The worker takes no new jobs from now on."""
+
+
+class ServerMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Base of all messages from the server to a worker."""
+
+
+class Welcome(ServerMessage, tag="welcome"):
+    """Answer to `hello`.
+
+    Attributes:
+        lease_s: A job is given to another worker when nothing was heard for this long.
+        heartbeat_s: How often to send `heartbeat`.
+        unknown_models: Ids from `hello` that this grid's catalogue does not list.
+    """
+
+    lease_s: float
+    heartbeat_s: float
+    unknown_models: tuple[str, ...] = ()
+
+
+class Download(msgspec.Struct, frozen=True, kw_only=True):
+    """An input of a job: GET `url`. `role` is an asset role such as `startingImage`."""
+
+    role: str
+    url: str
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a file goes: PUT the bytes to `url` with exactly this `content_type`."""
+
+    url: str
+    content_type: str
+    max_bytes: int
+
+
+class Assign(ServerMessage, tag="assign"):
+    """Render this job. Not acknowledged: the lease covers a lost assignment."""
+
+    job_id: str
+    project_id: str
+    attempt: int
+    render: ImageRender
+    inputs: tuple[Download, ...] = ()
+    output: Upload
+    preview: Upload | None = None
+
+
+class Cancel(ServerMessage, tag="cancel"):
+    """Stop this job before its next step and forget it; needs no answer."""
+
+    job_id: str
+    attempt: int
+
+
+class Settled(ServerMessage, tag="settled"):
+    """The outcome is stored. Until this arrives a worker keeps it and sends it again after a
+    reconnect; `accepted` is False when an old attempt was refused."""
+
+    job_id: str
+    attempt: int
+    accepted: bool = True
+
+
+class Drain(ServerMessage, tag="drain"):
+    """Finish what you hold and take nothing new."""
+
+
+AnyWorkerMessage = (
+    Hello | Started | Progress | Finished | Failed | Released | Heartbeat | Draining
+)
+AnyServerMessage = Welcome | Assign | Cancel | Settled | Drain

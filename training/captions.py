@@ -1,0 +1,267 @@
+"""Which things dreamlet learns to draw, and the captions that describe them.
+
+A *thing* is one picture of the Fluent emoji set with its names. Names come from emojibase-data
+(label, tags) and emojilib (keywords); captions are drawn anew every time a picture is shown, so
+that the model learns words rather than sentences.
+
+Packages (all MIT), installed with npm into one folder, the `--packages` of every script here:
+`npm install @lobehub/fluent-emoji-3d@1.1.0 emojibase-data@17.0.0 emojilib@4.0.3`
+"""
+
+import argparse
+import json
+import random
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+# Group numbers of emojibase-data.
+FACES, PEOPLE, ANIMALS, FOOD, TRAVEL, ACTIVITIES, OBJECTS, SYMBOLS = 0, 1, 3, 4, 5, 6, 7, 8
+
+# Dozens of yellow faces differ by a few pixels at 64 px: only clearly distinct ones are taken.
+FACE_LABELS = frozenset(
+    """grinning face|beaming face with smiling eyes|face with tears of joy|slightly smiling face
+    |winking face|smiling face with halo|smiling face with hearts|smiling face with heart-eyes
+    |star-struck|face with tongue|money-mouth face|thinking face|sleeping face|hot face|cold face
+    |exploding head|cowboy hat face|partying face|disguised face|smiling face with sunglasses
+    |nerd face|face with monocle|flushed face|loudly crying face|face screaming in fear
+    |angry face|enraged face|smiling face with horns|angry face with horns|skull
+    |skull and crossbones|pile of poo|clown face|ogre|goblin|ghost|alien|alien monster|robot
+    |grinning cat|smiling cat with heart-eyes|see-no-evil monkey|hear-no-evil monkey
+    |speak-no-evil monkey|love letter|heart with arrow|heart with ribbon|sparkling heart
+    |two hearts|broken heart|heart on fire|red heart|pink heart|orange heart|yellow heart
+    |green heart|blue heart|light blue heart|purple heart|brown heart|black heart|grey heart
+    |white heart|kiss mark|collision|dizzy|sweat droplets|hole|speech balloon""".replace(
+        "\n    ", ""
+    ).split("|")
+)
+PEOPLE_LABELS = frozenset(
+    """waving hand|OK hand|victory hand|thumbs up|thumbs down|raised fist|clapping hands|handshake
+    |folded hands|flexed biceps|mechanical arm|foot|ear|nose|brain|anatomical heart|lungs|tooth
+    |bone|eyes|eye|tongue|mouth|baby|child|boy|girl|person|man|woman|person: beard|old man
+    |old woman|health worker|student|farmer|cook|mechanic|scientist|singer|artist|pilot|astronaut
+    |firefighter|police officer|detective|guard|ninja|construction worker|prince|princess
+    |woman with headscarf|baby angel|Santa Claus|Mrs. Claus|superhero|supervillain|mage|fairy
+    |vampire|mermaid|elf|genie|zombie|troll|woman dancing|man dancing|horse racing|skier
+    |snowboarder|person surfing|person swimming|person biking|person in lotus position
+    |bust in silhouette|family|footprints""".replace("\n    ", "").split("|")
+)
+SYMBOL_LABELS = re.compile(
+    r"(red|orange|yellow|green|blue|purple|brown|black|white) circle"
+    r"|(red|orange|yellow|green|blue|purple|brown) square"
+    r"|recycling symbol|yin yang|peace symbol|red question mark|red exclamation mark|check mark"
+    r"|musical note|warning|radioactive|stop sign"
+)
+CLOCK_LABELS = re.compile(r".*(o’clock|-thirty)$")
+
+# Everyday words that the packages list as one keyword among many, or not at all.
+EVERYDAY_NAMES: dict[str, tuple[str, ...]] = {
+    "automobile": ("car", "red car"),
+    "sport utility vehicle": ("suv", "blue car"),
+    "racing car": ("race car", "fast car"),
+    "hot beverage": ("coffee", "cup of coffee", "cup of tea"),
+    "hamburger": ("burger", "cheeseburger"),
+    "french fries": ("fries", "chips"),
+    "beer mug": ("beer",),
+    "wine glass": ("glass of wine", "red wine"),
+    "birthday cake": ("cake",),
+    "shortcake": ("slice of cake",),
+    "doughnut": ("donut",),
+    "deciduous tree": ("tree",),
+    "evergreen tree": ("pine tree", "fir tree"),
+    "sailboat": ("boat", "sailing boat"),
+    "passenger ship": ("cruise ship",),
+    "airplane": ("plane",),
+    "flying saucer": ("ufo",),
+    "rocket": ("spaceship", "rocket ship"),
+    "locomotive": ("steam train",),
+    "mage": ("wizard", "old wizard"),
+    "honeybee": ("bee",),
+    "lady beetle": ("ladybug", "ladybird"),
+    "T-Rex": ("dinosaur", "tyrannosaurus rex"),
+    "sauropod": ("dinosaur", "brontosaurus"),
+    "cat": ("kitten", "kitty"),
+    "dog": ("puppy",),
+    "cat face": ("cat", "kitten"),
+    "dog face": ("dog", "puppy"),
+    "red apple": ("apple",),
+    "wrapped gift": ("gift", "present"),
+    "alarm clock": ("clock",),
+    "mobile phone": ("phone", "smartphone"),
+    "laptop": ("laptop computer", "notebook computer"),
+    "desktop computer": ("computer",),
+    "soccer ball": ("football", "ball"),
+    "red heart": ("heart", "love"),
+    "full moon": ("moon",),
+    "crescent moon": ("moon",),
+    "blossom": ("flower", "yellow flower"),
+    "spiral shell": ("seashell", "shell"),
+    "snowman without snow": ("snowman",),
+    "jack-o-lantern": ("halloween pumpkin", "pumpkin"),
+    "gem stone": ("diamond", "gem"),
+    "closed book": ("book",),
+    "light bulb": ("lamp", "bulb"),
+    "tiger face": ("tiger",),
+    "horse face": ("horse",),
+    "rabbit face": ("rabbit", "bunny"),
+    "cow face": ("cow",),
+    "pig face": ("pig",),
+    "mouse face": ("mouse",),
+    "monkey face": ("monkey",),
+    "dragon face": ("dragon",),
+    "sun with face": ("smiling sun",),
+    "snow-capped mountain": ("mountain", "snowy mountain"),
+    "ringed planet": ("planet", "saturn"),
+    "soft ice cream": ("ice cream", "ice cream cone"),
+    "ear of corn": ("corn",),
+    "cheese wedge": ("cheese",),
+    "cooking": ("fried egg",),
+    "spaghetti": ("pasta",),
+    "smiling face with sunglasses": ("cool smiley",),
+    "grinning face": ("smiley", "happy face"),
+    "angry face": ("angry smiley",),
+    "loudly crying face": ("sad face", "crying smiley"),
+    "pile of poo": ("poop",),
+    "high voltage": ("lightning", "lightning bolt"),
+    "Tokyo tower": ("eiffel tower", "tower"),
+    "musical keyboard": ("piano",),
+    "t-shirt": ("shirt", "blue shirt"),
+    "billed cap": ("cap", "baseball cap"),
+    "running shoe": ("sneaker", "shoe"),
+    "key": ("golden key",),
+    "globe showing Europe-Africa": ("earth", "globe"),
+    "globe showing Americas": ("earth", "globe"),
+}
+
+# More pictures of what people ask for most; objects include many that nobody types.
+GROUP_WEIGHTS = {
+    FACES: 0.9,
+    PEOPLE: 0.9,
+    ANIMALS: 1.6,
+    FOOD: 1.5,
+    TRAVEL: 1.2,
+    ACTIVITIES: 1.0,
+    OBJECTS: 0.85,
+    SYMBOLS: 0.8,
+}
+
+WRAPPERS = (
+    "a photo of {}",
+    "a picture of {}",
+    "a drawing of {}",
+    "an illustration of {}",
+    "an icon of {}",
+    "a 3d render of {}",
+    "an emoji of {}",
+    "{}, 3d render",
+    "{}, highly detailed",
+    "{}, digital art",
+)
+ADJECTIVES = ("cute", "nice", "beautiful", "little", "big", "simple", "lovely", "shiny")
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One picture of the set and the words for it, all lower case."""
+
+    label: str
+    names: tuple[str, ...]  # equally good names; the label is the first
+    keywords: tuple[str, ...]  # words that fit, from specific to vague
+    keyword_weights: tuple[float, ...]  # 1 / number of things that share the keyword
+    group: int
+    picture: Path  # WEBP, RGBA, 256 px
+
+
+def is_wanted(label: str, group: int) -> bool:
+    """Whether dreamlet learns the thing; flags, clock faces and near-duplicates stay out."""
+    if group == FACES:
+        return label in FACE_LABELS
+    if group == PEOPLE:
+        return label in PEOPLE_LABELS
+    if group == SYMBOLS:
+        return SYMBOL_LABELS.fullmatch(label) is not None
+    return group in (ANIMALS, FOOD, TRAVEL, ACTIVITIES, OBJECTS) and not CLOCK_LABELS.match(label)
+
+
+def load_things(packages: Path) -> list[Thing]:
+    """Joins pictures and words on the code point, in the order of emojibase-data."""
+    pictures = {
+        file.stem.lower().replace("-fe0f", ""): file
+        for file in sorted((packages / "@lobehub/fluent-emoji-3d/assets").glob("*.webp"))
+    }
+    entries = json.loads((packages / "emojibase-data/en/data.json").read_text())
+    keywords_by_emoji = json.loads((packages / "emojilib/dist/emoji-en-US.json").read_text())
+    raw: list[tuple[str, list[str], int, Path]] = []
+    for entry in entries:
+        picture = pictures.get(entry["hexcode"].lower().replace("-fe0f", ""))
+        if picture is None or not is_wanted(entry["label"], entry.get("group", -1)):
+            continue
+        label = clean_words(entry["label"])
+        words = entry.get("tags", []) + keywords_by_emoji.get(entry["emoji"], [])
+        keywords = list(dict.fromkeys(clean_words(word) for word in words))
+        keywords = [word for word in keywords if word and word != label and word.isascii()]
+        raw.append((entry["label"], keywords, entry["group"], picture))
+    shared = Counter(word for _, keywords, _, _ in raw for word in keywords)
+    return [
+        Thing(
+            label=clean_words(label),
+            names=(clean_words(label), *EVERYDAY_NAMES.get(label, ())),
+            keywords=tuple(sorted(keywords, key=lambda word: shared[word])),
+            keyword_weights=tuple(sorted((1 / shared[word] for word in keywords), reverse=True)),
+            group=group,
+            picture=picture,
+        )
+        for label, keywords, group, picture in raw
+    ]
+
+
+def clean_words(text: str) -> str:
+    """"person: beard" -> "person beard", "see_no_evil" -> "see no evil", lower case."""
+    return re.sub(r"[\s_:“”]+", " ", text.replace("’", "'")).strip().lower()
+
+
+def with_article(name: str) -> str:
+    """"apple" -> "an apple"."""
+    return ("an " if name[0] in "aeiou" else "a ") + name
+
+
+def draw_name(thing: Thing, random_source: random.Random) -> str:
+    """A name of the thing: usually a full name, at times one fitting keyword."""
+    if thing.keywords and random_source.random() < 0.2:
+        return random_source.choices(thing.keywords, thing.keyword_weights)[0]
+    return random_source.choice(thing.names)
+
+
+def draw_caption(thing: Thing, random_source: random.Random, color: str = "") -> str:
+    """A caption for one thing alone, with its color in front of the name when it was tinted."""
+    roll = random_source.random()
+    name = draw_name(thing, random_source)
+    if color:
+        name = f"{color} {name}"
+    elif roll < 0.1 and len(thing.keywords) >= 2:
+        return ", ".join([name, *random_source.sample(thing.keywords, 2)])
+    elif roll < 0.16:
+        name = f"{random_source.choice(ADJECTIVES)} {name}"
+    if random_source.random() < 0.5:
+        name = with_article(name)
+    if random_source.random() < 0.2:
+        name = random_source.choice(WRAPPERS).format(name)
+    return name
+
+
+def main() -> None:
+    """Prints what the packages offer and a few captions, to judge them by eye."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--packages", type=Path, required=True, help="a node_modules folder")
+    parser.add_argument("--count", type=int, default=30, help="captions to print")
+    arguments = parser.parse_args()
+    things = load_things(arguments.packages)
+    print(f"{len(things)} things, by group: {dict(Counter(thing.group for thing in things))}")
+    random_source = random.Random(0)
+    for thing in random_source.sample(things, arguments.count):
+        print(f"{thing.label:32} {draw_caption(thing, random_source)}")
+
+
+if __name__ == "__main__":
+    main()
