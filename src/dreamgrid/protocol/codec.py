@@ -5,7 +5,7 @@ Client side of the wire: an envelope `{"type", "data"}` whose data is base64 of 
 typed pass both checks the envelope and removes it. Worker side: plain tagged JSON.
 """
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import msgspec
 
@@ -30,6 +30,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     message_type: ClassVar[str] = ""
 
+
+T = TypeVar("T")
 
 _json = msgspec.json.Encoder()
 _envelope = msgspec.json.Decoder(Envelope)
@@ -59,7 +61,7 @@ def open_envelope(frame: bytes | str) -> Envelope:
         raise ProtocolError(f"not a message envelope: {error}") from None
 
 
-def decode_payload[T](envelope: Envelope, kind: type[T]) -> T:
+def decode_payload(envelope: Envelope, kind: type[T]) -> T:
     """The payload as `kind`.
 
     Raises:
