@@ -35,7 +35,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 0
 
 
-class Hello(WorkerMessage, tag="hello"):
+class Hello(WorkerMessage, tag="hello", kw_only=True):
     """First message of a connection: who the worker is and what it can serve.
 
     Attributes:
@@ -61,14 +61,14 @@ class Hello(WorkerMessage, tag="hello"):
     device: Device = Device()
 
 
-class Started(WorkerMessage, tag="started"):
+class Started(WorkerMessage, tag="started", kw_only=True):
     """The model is loaded and inference begins."""
 
     job_id: str
     attempt: int
 
 
-class Progress(WorkerMessage, tag="progress"):
+class Progress(WorkerMessage, tag="progress", kw_only=True):
     """A step is done.
 
     Attributes:
@@ -86,7 +86,7 @@ class Progress(WorkerMessage, tag="progress"):
     eta_s: float | None = None
 
 
-class Finished(WorkerMessage, tag="finished"):
+class Finished(WorkerMessage, tag="finished", kw_only=True):
     """The result lies at the assignment's output URL.
 
     Attributes:
@@ -106,7 +106,7 @@ class Finished(WorkerMessage, tag="finished"):
     render_s: float
 
 
-class Failed(WorkerMessage, tag="failed"):
+class Failed(WorkerMessage, tag="failed", kw_only=True):
     """The job cannot be finished here.
 
     Attributes:
@@ -123,18 +123,18 @@ class Failed(WorkerMessage, tag="failed"):
     retryable: bool = True
 
 
-class Released(WorkerMessage, tag="released"):
+class Released(WorkerMessage, tag="released", kw_only=True):
     """The worker hands the job back unfinished (it is shutting down); uses up no attempt."""
 
     job_id: str
     attempt: int
 
 
-class Heartbeat(WorkerMessage, tag="heartbeat"):
+class Heartbeat(WorkerMessage, tag="heartbeat", kw_only=True):
     """Sent every `heartbeat_s`: the worker lives, and so do the leases of all jobs it holds."""
 
 
-class Draining(WorkerMessage, tag="draining"):
+class Draining(WorkerMessage, tag="draining", kw_only=True):
     """The worker takes no new jobs from now on."""
 
 
@@ -142,7 +142,7 @@ class ServerMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type")
     """Base of all messages from the server to a worker."""
 
 
-class Welcome(ServerMessage, tag="welcome"):
+class Welcome(ServerMessage, tag="welcome", kw_only=True):
     """Answer to `hello`.
 
     Attributes:
@@ -171,7 +171,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int
 
 
-class Assign(ServerMessage, tag="assign"):
+class Assign(ServerMessage, tag="assign", kw_only=True):
     """Render this job. Not acknowledged: the lease covers a lost assignment."""
 
     job_id: str
@@ -183,14 +183,14 @@ class Assign(ServerMessage, tag="assign"):
     preview: Upload | None = None
 
 
-class Cancel(ServerMessage, tag="cancel"):
+class Cancel(ServerMessage, tag="cancel", kw_only=True):
     """Stop this job before its next step and forget it; needs no answer."""
 
     job_id: str
     attempt: int
 
 
-class Settled(ServerMessage, tag="settled"):
+class Settled(ServerMessage, tag="settled", kw_only=True):
     """The outcome is stored. Until this arrives a worker keeps it and sends it again after a
     reconnect; `accepted` is False when an old attempt was refused."""
 
@@ -199,7 +199,7 @@ class Settled(ServerMessage, tag="settled"):
     accepted: bool = True
 
 
-class Drain(ServerMessage, tag="drain"):
+class Drain(ServerMessage, tag="drain", kw_only=True):
     """Finish what you hold and take nothing new."""
 
 
