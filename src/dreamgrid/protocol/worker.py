@@ -35,12 +35,13 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 0
 
 
-class Hello(WorkerMessage, tag="hello", kw_only=True):
+class Hello(WorkerMessage, tag="hello", frozen=True, kw_only=True):
     """First message of a connection: who the worker is and what it can serve.
 
     Attributes:
         protocol: `WORKER_PROTOCOL` of the worker.
-        worker_id: Stable id of this worker, upper-case UUID; a second connection replaces the first.
+        worker_id: Stable id of this worker, an upper-case UUID. A second connection replaces the
+            first.
         name: Name shown to users.
         version: Version of the worker's software.
         models: Catalogue ids that it can serve.
@@ -61,14 +62,14 @@ class Hello(WorkerMessage, tag="hello", kw_only=True):
     device: Device = Device()
 
 
-class Started(WorkerMessage, tag="started", kw_only=True):
+class Started(WorkerMessage, tag="started", frozen=True, kw_only=True):
     """The model is loaded and inference begins."""
 
     job_id: str
     attempt: int
 
 
-class Progress(WorkerMessage, tag="progress", kw_only=True):
+class Progress(WorkerMessage, tag="progress", frozen=True, kw_only=True):
     """A step is done.
 
     Attributes:
@@ -86,7 +87,7 @@ class Progress(WorkerMessage, tag="progress", kw_only=True):
     eta_s: float | None = None
 
 
-class Finished(WorkerMessage, tag="finished", kw_only=True):
+class Finished(WorkerMessage, tag="finished", frozen=True, kw_only=True):
     """The result lies at the assignment's output URL.
 
     Attributes:
@@ -106,7 +107,7 @@ class Finished(WorkerMessage, tag="finished", kw_only=True):
     render_s: float
 
 
-class Failed(WorkerMessage, tag="failed", kw_only=True):
+class Failed(WorkerMessage, tag="failed", frozen=True, kw_only=True):
     """The job cannot be finished here.
 
     Attributes:
@@ -123,18 +124,18 @@ class Failed(WorkerMessage, tag="failed", kw_only=True):
     retryable: bool = True
 
 
-class Released(WorkerMessage, tag="released", kw_only=True):
+class Released(WorkerMessage, tag="released", frozen=True, kw_only=True):
     """The worker hands the job back unfinished (it is shutting down); uses up no attempt."""
 
     job_id: str
     attempt: int
 
 
-class Heartbeat(WorkerMessage, tag="heartbeat", kw_only=True):
+class Heartbeat(WorkerMessage, tag="heartbeat", frozen=True, kw_only=True):
     """Sent every `heartbeat_s`: the worker lives, and so do the leases of all jobs it holds."""
 
 
-class Draining(WorkerMessage, tag="draining", kw_only=True):
+class Draining(WorkerMessage, tag="draining", frozen=True, kw_only=True):
     """The worker takes no new jobs from now on."""
 
 
@@ -142,7 +143,7 @@ class ServerMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type")
     """Base of all messages from the server to a worker."""
 
 
-class Welcome(ServerMessage, tag="welcome", kw_only=True):
+class Welcome(ServerMessage, tag="welcome", frozen=True, kw_only=True):
     """Answer to `hello`.
 
     Attributes:
@@ -171,7 +172,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int
 
 
-class Assign(ServerMessage, tag="assign", kw_only=True):
+class Assign(ServerMessage, tag="assign", frozen=True, kw_only=True):
     """Render this job. Not acknowledged: the lease covers a lost assignment."""
 
     job_id: str
@@ -183,27 +184,28 @@ class Assign(ServerMessage, tag="assign", kw_only=True):
     preview: Upload | None = None
 
 
-class Cancel(ServerMessage, tag="cancel", kw_only=True):
+class Cancel(ServerMessage, tag="cancel", frozen=True, kw_only=True):
     """Stop this job before its next step and forget it; needs no answer."""
 
     job_id: str
     attempt: int
 
 
-class Settled(ServerMessage, tag="settled", kw_only=True):
-    """The outcome is stored. Until this arrives a worker keeps it and sends it again after a
-    reconnect; `accepted` is False when an old attempt was refused."""
+class Settled(ServerMessage, tag="settled", frozen=True, kw_only=True):
+    """The outcome is stored.
+
+    Until this arrives a worker keeps it and sends it again after a reconnect; `accepted` is False
+    when an old attempt was refused.
+    """
 
     job_id: str
     attempt: int
     accepted: bool = True
 
 
-class Drain(ServerMessage, tag="drain", kw_only=True):
+class Drain(ServerMessage, tag="drain", frozen=True, kw_only=True):
     """Finish what you hold and take nothing new."""
 
 
-AnyWorkerMessage = (
-    Hello | Started | Progress | Finished | Failed | Released | Heartbeat | Draining
-)
+AnyWorkerMessage = Hello | Started | Progress | Finished | Failed | Released | Heartbeat | Draining
 AnyServerMessage = Welcome | Assign | Cancel | Settled | Drain

@@ -43,9 +43,7 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Returns ids with start and end tokens, at most MAX_TOKENS of them; "" is a valid text."""
         pieces = [piece for word in split_words(text) for piece in self._split_word(word)]
-        return [
-            self._ids[token] for token in (START, *pieces[: MAX_TOKENS - 2], END)
-        ]
+        return [self._ids[token] for token in (START, *pieces[: MAX_TOKENS - 2], END)]
 
     def _split_word(self, word: str) -> list[str]:
         """One word as vocabulary pieces, or as one unknown token if any part of it is unknown."""

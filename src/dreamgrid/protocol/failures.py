@@ -1,0 +1,85 @@
+"""How errors are spelled on the wire: numeric codes, HTTP statuses, and back.
+
+The published clients know a few numbers (1001, 5001-5005); 4000-4005 are ours, chosen outside
+theirs (`socket.md` 4.8 of the wire contract).
+"""
+
+import msgspec
+
+from dreamgrid import errors
+
+SERVER_RESTARTING = 1001
+ARTIST_CANCELED = "artistCanceled"
+WORKER_DISCONNECTED = "workerDisconnected"
+GENERATION_FAILURE = "genfailure"
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The one shape of an HTTP error."""
+
+    status: str = msgspec.field(default="error")
+    message: str
+    error_code: int
+    retry_after: float | None = None
+
+
+class _Spelling(msgspec.Struct, frozen=True):
+    kind: type[errors.DreamgridError]
+    code: int
+    http_status: int
+
+
+# Most specific first: the first class that an error is an instance of decides.
+_SPELLINGS = (
+    _Spelling(errors.UnknownModel, 4001, 404),
+    _Spelling(errors.MissingAsset, 4002, 400),
+    _Spelling(errors.DuplicateProject, 4005, 409),
+    _Spelling(errors.UnreadableMedia, 4006, 400),
+    _Spelling(errors.InvalidRequest, 4000, 400),
+    _Spelling(errors.InsufficientFunds, 4003, 402),
+    _Spelling(errors.NotAllowed, 4004, 403),
+    _Spelling(errors.NotFound, 404, 404),
+    _Spelling(errors.AuthenticationFailed, 401, 401),
+    _Spelling(errors.TooManyRequests, 429, 429),
+    _Spelling(errors.ServerUnavailable, SERVER_RESTARTING, 503),
+    _Spelling(errors.ProtocolError, 4000, 400),
+)
+_FALLBACK = _Spelling(errors.DreamgridError, 5000, 500)
+
+
+def _spelling(error: errors.DreamgridError) -> _Spelling:
+    return next((row for row in _SPELLINGS if isinstance(error, row.kind)), _FALLBACK)
+
+
+def code_of(error: errors.DreamgridError) -> int:
+    """The numeric code of an error."""
+    return _spelling(error).code
+
+
+def http_status_of(error: errors.DreamgridError) -> int:
+    """The HTTP status of an error."""
+    return _spelling(error).http_status
+
+
+def body_of(error: errors.DreamgridError) -> ErrorBody:
+    """The HTTP body of an error."""
+    wait_s = error.retry_after_s if isinstance(error, errors.TooManyRequests) else None
+    return ErrorBody(message=str(error), error_code=code_of(error), retry_after=wait_s)
+
+
+def error_from(http_status: int, body: ErrorBody) -> errors.DreamgridError:
+    """The error that an HTTP answer stands for: by its code, else by its status."""
+    if body.error_code == 429 or http_status == 429:
+        return errors.TooManyRequests(body.message, retry_after_s=body.retry_after)
+    for row in _SPELLINGS:
+        if row.code == body.error_code and row.http_status == http_status:
+            return row.kind(body.message)
+    for row in reversed(_SPELLINGS):
+        if row.http_status == http_status:
+            return row.kind(body.message)
+    return errors.DreamgridError(f"HTTP {http_status}: {body.message}")
+
+
+def error_from_code(code: int, message: str) -> errors.DreamgridError | None:
+    """The error class behind a numeric code in a socket message, if it names one of ours."""
+    return next((row.kind(message) for row in _SPELLINGS if row.code == code), None)

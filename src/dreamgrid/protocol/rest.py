@@ -1,0 +1,255 @@
+"""Bodies of the HTTP endpoints, both hosts; paths and meanings as in `rest.md`.
+
+REST host answers are wrapped as `{"status": "success", "data": ...}`; the socket host's are bare.
+"""
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from dreamgrid.protocol.socket import TokenBalance
+
+T = TypeVar("T")
+
+
+class Success(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """The wrapper of every REST host answer."""
+
+    status: str = "success"
+    data: T
+
+
+# ── catalogue ────────────────────────────────────────────────────────────────────────────────────
+
+
+class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One model of `models/list`."""
+
+    id: str
+    name: str
+    sid: int = msgspec.field(name="SID")
+    tier: str
+    media: str
+
+
+class NumberRange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Allowed numbers of one setting, ends included."""
+
+    min: float
+    max: float
+    default: float
+    step: float | None = None
+    decimals: int | None = None
+
+
+class StringChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """Allowed names of one setting."""
+
+    allowed: tuple[str, ...]
+    default: str
+
+
+class SizePreset(msgspec.Struct, frozen=True, kw_only=True):
+    """A named size: pixels, `ratio` such as 16:9, `aspect` as a decimal string."""
+
+    label: str
+    id: str
+    width: int
+    height: int
+    ratio: str
+    aspect: str
+
+
+# ── account ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class Me(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`GET /v1/account/me`."""
+
+    username: str
+    current_email: str = ""
+    wallet_address: str = ""
+    email_verified: bool = True
+    requested_updated_email: str = ""
+    discord_2fa: bool = msgspec.field(default=False, name="discord2FA")
+    discord_linked: bool = False
+    discord_server_member: bool = False
+    discord_username: str = ""
+
+
+class Balances(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /v4/account/balance`."""
+
+    sogni: TokenBalance
+    spark: TokenBalance
+
+
+class KeyInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """An API key as its owner sees it. `key` is the secret: shown once, at creation.
+
+    `create_time` is in milliseconds since 1970.
+    """
+
+    id: str
+    name: str
+    prefix: str
+    create_time: int
+    key: str | None = None
+
+
+class KeyList(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /v1/account/keys`."""
+
+    keys: tuple[KeyInfo, ...]
+
+
+class NewKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of `POST /v1/account/keys`."""
+
+    name: str = ""
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class UploadUrl(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`GET /v1/image/uploadUrl`."""
+
+    upload_url: str
+
+
+class DownloadUrl(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`GET /v1/image/downloadUrl`."""
+
+    download_url: str
+
+
+# ── estimates ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A price in every unit; decimal strings. `cost_in_token` is in the requested currency."""
+
+    cost_in_render_sec: str
+    cost_in_usd: str = msgspec.field(name="costInUSD")
+    cost_in_token: str
+    cost_in_spark: str
+    cost_in_sogni: str
+    calculated_step_count: int
+
+
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
+    """What one job and the whole project cost."""
+
+    model: dict[str, str]
+    job: Cost
+    project: Cost
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of the estimate endpoints."""
+
+    request: dict[str, Any]
+    rate: dict[str, str]
+    quote: Quote
+
+
+# ── projects ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Who rendered a job."""
+
+    id: str = ""
+    name: str = ""
+    username: str = ""
+
+
+class ActualCost(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What was charged; decimal strings."""
+
+    cost_in_render_sec: str = "0"
+    cost_in_usd: str = msgspec.field(default="0", name="costInUSD")
+    cost_in_token: str = "0"
+    calculated_step_count: int = 0
+
+
+class JobRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One render in a project record. `id` is the project's; times are milliseconds."""
+
+    id: str
+    job_id: str = msgspec.field(name="imgID")
+    job_index: int
+    worker: WorkerInfo
+    status: str
+    reason: str | None = None
+    performed_steps: int = 0
+    seed_used: int = -1
+    triggered_nsfw_filter: bool = msgspec.field(default=False, name="triggeredNSFWFilter")
+    nsfw_detected: bool = False
+    create_time: int = 0
+    start_time: int = 0
+    update_time: int = 0
+    end_time: int = 0
+    cost_actual: ActualCost = ActualCost()
+    result_url: str | None = None
+    output_format: str | None = None
+
+
+class ProjectModel(msgspec.Struct, frozen=True, kw_only=True):
+    """The model in a project record."""
+
+    id: str
+    name: str = ""
+    type: str = "image"
+    sid: int = msgspec.field(default=0, name="SID")
+
+
+class ProjectRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A project with its jobs; times are milliseconds.
+
+    `v1/projects/:id` speaks raw statuses (`errored`, `cancelled`) and knows finished projects only;
+    `v2` speaks the SDKs' words and adds `finished`. Jobs that ended are in `completed_jobs`.
+    """
+
+    id: str
+    app_id: str = ""
+    model: ProjectModel
+    model_type: str = "image"
+    image_count: int
+    step_count: int
+    preview_count: int = 0
+    status: str
+    finished: bool
+    reason: str | None = None
+    network: str = "fast"
+    token_type: str = "spark"
+    width: int = 0
+    height: int = 0
+    create_time: int = 0
+    update_time: int = 0
+    end_time: int = 0
+    cost_actual: ActualCost = ActualCost()
+    client_request_data: str | None = None
+    worker_jobs: tuple[JobRecord, ...] = ()
+    completed_jobs: tuple[JobRecord, ...] = msgspec.field(default=(), name="completedWorkerJobs")
+
+
+class ProjectAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /v1/projects/:id` and `/v2/projects/:id`."""
+
+    project: ProjectRecord
+
+
+class ActiveProjects(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /api/v1/artist/projects/active`."""
+
+    projects: tuple[dict[str, str], ...]
+
+
+class ProjectSync(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`GET /api/v1/artist/projects/sync`; `server_time` in milliseconds."""
+
+    active_projects: tuple[ProjectRecord, ...]
+    unclaimed_completed_projects: tuple[ProjectRecord, ...]
+    server_time: int

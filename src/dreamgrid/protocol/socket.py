@@ -1,0 +1,217 @@
+"""Messages between an app and the server, one struct each; names as in `socket.md`.
+
+`jobID` on the wire is a project and `imgID` is one render of it, a job.
+"""
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from dreamgrid.protocol.codec import Message
+from dreamgrid.protocol.params import Network
+
+CLOSE_REPLACED = 4015
+"""A newer connection of the same account and app took over. Clients do not reconnect."""
+
+CLOSE_AUTHENTICATION = 4021
+"""The credential is wrong. Clients sign out and do not reconnect."""
+
+CLOSE_PROTOCOL = 4400
+"""The worker speaks another protocol version. It must be updated."""
+
+CLOSE_RESTART = 1001
+"""The server is going away; clients and workers reconnect."""
+
+
+# ── client to server ─────────────────────────────────────────────────────────────────────────────
+
+
+class CancelRequest(Message, frozen=True, kw_only=True):
+    """Client to server, envelope type `jobError`: cancel a project."""
+
+    message_type: ClassVar[str] = "jobError"
+
+    project_id: str = msgspec.field(name="jobID")
+    error: str = "artistCanceled"
+    error_message: str = "artistCanceled"
+    is_from_worker: bool = msgspec.field(default=False, name="isFromWorker")
+
+
+CHANGE_NETWORK = "changeNetwork"
+"""Client to server: the payload is a bare JSON string. Server to client: `ChangeNetwork`."""
+
+SET_SUBSCRIPTIONS = "setSocketEventSubscriptions"
+
+
+# ── server to client: connection ─────────────────────────────────────────────────────────────────
+
+
+class TokenBalance(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Decimal strings; `net` is what can be spent."""
+
+    settled: str
+    credit: str
+    debit: str
+    net: str
+    premium_credit: str | None = None
+    relaxed_unclaimed: str | None = None
+    fast_unclaimed: str | None = None
+
+
+class BalanceUpdate(Message, frozen=True, kw_only=True):
+    """After `authenticated` and after every change of a balance. Replaces the client's."""
+
+    message_type: ClassVar[str] = "balanceUpdate"
+
+    sogni: TokenBalance
+    spark: TokenBalance
+
+
+class Entitlement(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """No subscription; present so that clients do not ask for it separately."""
+
+    active: bool = False
+    trialing: bool = False
+    trial_capped: bool = False
+    subscription: None = None
+
+
+class Authenticated(Message, frozen=True, kw_only=True, rename="camel"):
+    """First frame of every connection; clients hold their requests back until it arrives."""
+
+    message_type: ClassVar[str] = "authenticated"
+
+    id: str
+    username: str
+    address: str
+    client_type: str = "artist"
+    sid: int = msgspec.field(default=1, name="SID")
+    client_sid: int = msgspec.field(default=1, name="clientSID")
+    address_sid: int = msgspec.field(default=1, name="addressSID")
+    balance_version: int = 2
+    active_projects: tuple[Any, ...] = ()
+    unclaimed_completed_projects: tuple[Any, ...] = ()
+    subscription_entitlement: Entitlement = Entitlement()
+    is_mainnet: bool = True
+    account_was_migrated: bool = False
+    has_unclaimed_airdrop: bool = False
+    first_login_after_migration: bool = False
+
+
+SWARM_MODELS = "swarmModels"
+"""Payload: model id to number of workers, for the connection's network."""
+
+
+class ChangeNetwork(Message, frozen=True, kw_only=True):
+    """Answer to a network change. Clears the client's list of models."""
+
+    message_type: ClassVar[str] = CHANGE_NETWORK
+
+    network: Network
+
+
+class SubscriptionsUpdated(Message, frozen=True, kw_only=True):
+    """Answer to a change of event subscriptions: the whole resulting map."""
+
+    message_type: ClassVar[str] = "socketEventSubscriptionsUpdated"
+
+    subscriptions: dict[str, bool] = msgspec.field(name="socketEventSubscriptions")
+
+
+# ── server to client: projects ───────────────────────────────────────────────────────────────────
+
+
+class JobState(Message, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A project, or one render of it, moved. Which fields are set depends on `type`.
+
+    queued: `queue_position` (1 = next), `estimated_start_s`, `queue_status`.
+    initiatingModel, jobStarted: `job_id`, `worker_name`, `job_index`.
+    jobCompleted: the whole project is done.
+    """
+
+    message_type: ClassVar[str] = "jobState"
+
+    type: str
+    project_id: str = msgspec.field(name="jobID")
+    job_id: str | None = msgspec.field(default=None, name="imgID")
+    queue_position: int | None = None
+    estimated_start_s: float | None = msgspec.field(default=None, name="estimatedStartSeconds")
+    queue_status: str | None = None
+    worker_name: str | None = None
+    job_index: int | None = None
+
+
+QUEUED = "queued"
+INITIATING = "initiatingModel"
+STARTED = "jobStarted"
+PROJECT_COMPLETED = "jobCompleted"
+
+WAITING = "waiting"
+NO_WORKERS = "no-workers"
+
+
+class JobProgress(Message, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Steps of one render. Clients read `step` and `stepCount` without a guard: always sent."""
+
+    message_type: ClassVar[str] = "jobProgress"
+
+    project_id: str = msgspec.field(name="jobID")
+    job_id: str = msgspec.field(name="imgID")
+    step: int
+    step_count: int
+    has_image: bool
+    eta_s: float | None = msgspec.field(default=None, name="etaSeconds")
+
+
+class JobResult(Message, frozen=True, kw_only=True, rename="camel"):
+    """One render is finished; its file can be fetched. Exactly one per delivered render."""
+
+    message_type: ClassVar[str] = "jobResult"
+
+    project_id: str = msgspec.field(name="jobID")
+    job_id: str = msgspec.field(name="imgID")
+    performed_step_count: int
+    last_seed: str
+    user_canceled: bool = False
+    triggered_nsfw_filter: bool = msgspec.field(default=False, name="triggeredNSFWFilter")
+    nsfw_detected: bool = False
+    result_url: str | None = None
+    output_format: str | None = None
+    sha256: str | None = None
+
+
+class JobError(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """A render (with `job_id`) or the whole project (without) failed."""
+
+    message_type: ClassVar[str] = "jobError"
+
+    project_id: str = msgspec.field(name="jobID")
+    job_id: str | None = msgspec.field(default=None, name="imgID")
+    is_from_worker: bool = msgspec.field(name="isFromWorker")
+    error: int | str
+    error_message: str
+
+
+class JobRetry(Message, frozen=True, kw_only=True, rename="camel"):
+    """One attempt failed; the render is queued again under the same id."""
+
+    message_type: ClassVar[str] = "jobRetry"
+
+    project_id: str = msgspec.field(name="jobID")
+    job_id: str = msgspec.field(name="imgID")
+    job_index: int
+    attempt: int
+    max_attempts: int
+    is_from_worker: bool
+    error: str
+    error_message: str = msgspec.field(name="error_message")
+
+
+class CancelConfirmation(Message, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Answer to a cancel, on the same socket."""
+
+    message_type: ClassVar[str] = "artistCancelConfirmation"
+
+    project_id: str = msgspec.field(name="jobID")
+    did_cancel: bool
+    error_message: str | None = msgspec.field(default=None, name="error_message")
