@@ -115,6 +115,7 @@ def valid_id(value: str) -> str:
 
 def request_from_params(project_id: str, params: ImageParams) -> JobRequest:
     """What our SDK sends for `params`; leaves out what the app left to the model's defaults."""
+    flags: dict[str, Any] = {_FLAG_OF_ROLE[role]: True for role in params.assets}
     frame = KeyFrame(
         model_id=params.model,
         positive_prompt=params.prompt,
@@ -129,7 +130,7 @@ def request_from_params(project_id: str, params: ImageParams) -> JobRequest:
         width=params.width,
         height=params.height,
         strength=params.strength,
-        **dict.fromkeys((_FLAG_OF_ROLE[role] for role in params.assets), True),
+        **flags,
     )
     return JobRequest(
         project_id=project_id,

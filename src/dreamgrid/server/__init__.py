@@ -1,0 +1,1 @@
+"""The coordinator: REST, sockets, the owner of project state, scheduler, ledger, store."""

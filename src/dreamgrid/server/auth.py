@@ -1,0 +1,48 @@
+"""Who is asking: API keys to accounts. Keys are random, so a plain hash of them is safe to store."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+KEY_PREFIX = "dgk_"
+_SHOWN_CHARS = len(KEY_PREFIX) + 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """An account as the rest of the server sees it.
+
+    Attributes:
+        id: Upper-case UUID.
+        username: Unique name.
+        address: Wallet address, or empty.
+    """
+
+    id: str
+    username: str
+    address: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewSecret:
+    """A key that was just made. `key` is shown once and never stored; `hash` is stored."""
+
+    key: str
+    hash: bytes
+    prefix: str
+
+
+def new_key() -> NewSecret:
+    """A fresh API key with 256 random bits."""
+    key = KEY_PREFIX + secrets.token_urlsafe(32)
+    return NewSecret(key=key, hash=hash_key(key), prefix=key[:_SHOWN_CHARS])
+
+
+def hash_key(key: str) -> bytes:
+    """What is stored of a key: SHA-256, 32 bytes."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def prefix_of(key: str) -> str:
+    """The part of a key that may be shown."""
+    return key[:_SHOWN_CHARS]
