@@ -14,13 +14,13 @@ WORKER_DISCONNECTED = "workerDisconnected"
 GENERATION_FAILURE = "genfailure"
 
 
-class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The one shape of an HTTP error."""
 
-    status: str = msgspec.field(default="error")
+    status: str = "error"
     message: str
     error_code: int
-    retry_after: float | None = None
+    retry_after: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Spelling(msgspec.Struct, frozen=True):
@@ -64,13 +64,18 @@ def http_status_of(error: errors.DreamgridError) -> int:
 def body_of(error: errors.DreamgridError) -> ErrorBody:
     """The HTTP body of an error."""
     wait_s = error.retry_after_s if isinstance(error, errors.TooManyRequests) else None
-    return ErrorBody(message=str(error), error_code=code_of(error), retry_after=wait_s)
+    return ErrorBody(
+        message=str(error),
+        error_code=code_of(error),
+        retry_after=msgspec.UNSET if wait_s is None else wait_s,
+    )
 
 
 def error_from(http_status: int, body: ErrorBody) -> errors.DreamgridError:
     """The error that an HTTP answer stands for: by its code, else by its status."""
     if body.error_code == 429 or http_status == 429:
-        return errors.TooManyRequests(body.message, retry_after_s=body.retry_after)
+        wait_s = None if body.retry_after is msgspec.UNSET else body.retry_after
+        return errors.TooManyRequests(body.message, retry_after_s=wait_s)
     for row in _SPELLINGS:
         if row.code == body.error_code and row.http_status == http_status:
             return row.kind(body.message)

@@ -1,4 +1,4 @@
-"""Who is asking: API keys to accounts. Keys are random, so a plain hash of them is safe to store."""
+"""Who is asking: API keys to accounts. Keys are random, so a plain hash is safe to store."""
 
 import hashlib
 import secrets

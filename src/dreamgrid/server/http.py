@@ -37,7 +37,7 @@ def error_answer(error: DreamgridError) -> web.Response:
     """An error as every client expects it."""
     body = failures.body_of(error)
     response = bare_answer(body, status=failures.http_status_of(error))
-    if body.retry_after is not None:
+    if body.retry_after is not msgspec.UNSET:
         response.headers["Retry-After"] = str(max(1, round(body.retry_after)))
     return response
 
@@ -48,10 +48,9 @@ def require_account(request: web.Request) -> Account:
     Raises:
         AuthenticationFailed: There is none.
     """
-    account = request.get(ACCOUNT)
-    if account is None:
+    if ACCOUNT not in request:
         raise AuthenticationFailed("this needs a credential: send your key in the header api-key")
-    return account
+    return request[ACCOUNT]
 
 
 def query(request: web.Request, name: str) -> str:
@@ -80,7 +79,7 @@ async def body(request: web.Request, kind: type[T]) -> T:
 
 @web.middleware
 async def errors_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turns every failure into the one error shape; what nobody expected is logged with its trace."""
+    """Turns every failure into the one error shape; surprises are logged with their trace."""
     try:
         return await handler(request)
     except DreamgridError as error:
