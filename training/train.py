@@ -1,0 +1,208 @@
+"""Trains dreamlet's painter by flow matching.
+
+Needs what `text_encoder.py` wrote. Stops after `--minutes` and goes on where it was when called
+again, until the schedule of `--total-minutes` is through. Uses a GPU when torch finds one.
+
+The clean picture is predicted, not the velocity: that keeps small networks free of grain and
+gives a clean preview at every step. The error is weighted as an error of the velocity
+`(noisy - clean) / t`, which is what the sampler integrates.
+"""
+
+import argparse
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from painter import Painter, PainterShape
+from scenes import Banks, Composer, build_banks, compose_batches
+from text_encoder import load_text_encoder, pad
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+# The share of pictures shown without a caption, which teaches the unconditional prediction.
+CAPTION_DROP = 0.1
+SHORTEST_TIME = 0.05  # the velocity is not divided by less, or the last step would dominate
+
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # pictures, tokens, mask, pooled
+
+
+class CaptionedPictures(IterableDataset[Batch]):
+    """Batches composed and encoded in a process of their own, beside the training."""
+
+    def __init__(
+        self, banks: Banks, run: Path, batch_size: int, wide_share: float, seed: int
+    ) -> None:
+        self.banks, self.run = banks, run
+        self.batch_size, self.wide_share, self.seed = batch_size, wide_share, seed
+
+    def __iter__(self) -> Iterator[Batch]:
+        torch.set_num_threads(1)
+        worker = get_worker_info()
+        composer = Composer(self.banks, self.seed + (worker.id if worker else 0))
+        tokenizer, encoder = load_text_encoder(self.run)
+        for pictures, captions in compose_batches(composer, self.batch_size, self.wide_share):
+            shown = [
+                "" if composer.random.random() < CAPTION_DROP else caption for caption in captions
+            ]
+            ids, mask = pad([tokenizer.encode(caption) for caption in shown])
+            with torch.no_grad():
+                tokens, pooled = encoder(ids, mask)
+            yield pictures, tokens, mask, pooled
+
+
+def velocity_loss(
+    painter: nn.Module, batch: Batch, generator: torch.Generator, precision: torch.dtype
+) -> Tensor:
+    """Mean squared error of the velocity at random noise levels, mostly high ones."""
+    pictures, tokens, mask, pooled = batch
+    size, device = len(pictures), pictures.device
+    time_logits = torch.randn(size, generator=generator, device=device) + 0.6
+    times = torch.sigmoid(time_logits)
+    noise = torch.randn(pictures.shape, generator=generator, device=device)
+    share = times[:, None, None, None]
+    noisy = ((1 - share) * pictures + share * noise).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+        predicted = painter(noisy, times, tokens, mask, pooled)
+    error = (predicted.float() - pictures) / share.clamp(min=SHORTEST_TIME)
+    return error.square().mean()
+
+
+class Trainer:
+    """The state of a training run: network, its moving average, optimiser, time used."""
+
+    def __init__(self, shape: PainterShape, device: torch.device, peak_rate: float) -> None:
+        self.device, self.peak_rate = device, peak_rate
+        self.painter = Painter(shape).to(device, memory_format=torch.channels_last)
+        self.average = Painter(shape).to(device, memory_format=torch.channels_last)
+        self.average.load_state_dict(self.painter.state_dict())
+        self.optimizer = torch.optim.AdamW(
+            self.painter.parameters(), peak_rate, betas=(0.9, 0.99), weight_decay=0.01
+        )
+        self.generator = torch.Generator(device).manual_seed(0)
+        self.steps, self.samples, self.seconds = 0, 0, 0.0
+
+    def step(self, batch: Batch, progress: float, precision: torch.dtype) -> float:
+        """One update at the given share (0..1) of the schedule; returns the loss."""
+        decay = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        rate = self.peak_rate * min(1.0, (self.steps + 1) / 200) * (0.98 * decay + 0.02)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = velocity_loss(self.painter, batch, self.generator, precision)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.painter.parameters(), 1.0)
+        self.optimizer.step()
+        # Short memory at first, so that the average is usable early; about 1000 steps later.
+        keep = min(0.999, (self.steps + 1) / (self.steps + 20))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.average.parameters()), list(self.painter.parameters()), 1 - keep
+            )
+        self.steps += 1
+        self.samples += len(batch[0])
+        return loss.item()
+
+    def save(self, path: Path) -> None:
+        """Writes a checkpoint; a crash while writing leaves the old one."""
+        partial = path.with_suffix(".partial")
+        torch.save(
+            {
+                "shape": self.painter.shape.__dict__,
+                "painter": self.painter.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "generator": self.generator.get_state(),
+                "counters": (self.steps, self.samples, self.seconds),
+            },
+            partial,
+        )
+        os.replace(partial, path)
+
+    def load(self, path: Path) -> None:
+        """Continues from a checkpoint."""
+        saved = torch.load(path, map_location=self.device, weights_only=True)
+        self.painter.load_state_dict(saved["painter"])
+        self.average.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.generator.set_state(saved["generator"].cpu())
+        self.steps, self.samples, self.seconds = saved["counters"]
+
+
+def load_painter(path: Path) -> Painter:
+    """The averaged painter of a checkpoint, on the CPU."""
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    painter = Painter(PainterShape(**saved["shape"]))
+    painter.load_state_dict(saved["average"])
+    return painter.eval()
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--packages", type=Path, required=True, help="a node_modules folder")
+    parser.add_argument("--run", type=Path, required=True, help="folder of text_encoder.py")
+    parser.add_argument("--minutes", type=float, default=10, help="stop after this long")
+    parser.add_argument("--total-minutes", type=float, default=70, help="length of the schedule")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="at the peak")
+    parser.add_argument("--channels", type=int, nargs=3, default=PainterShape.channels)
+    parser.add_argument("--wide-share", type=float, default=0.1, help="batches of 3:2 and 2:3")
+    parser.add_argument("--threads", type=int, default=2, help="of the CPU")
+    parser.add_argument("--loaders", type=int, default=1, help="processes that compose pictures")
+    parser.add_argument("--checkpoint-minutes", type=float, default=4)
+    parser.add_argument("--bfloat16", action="store_true", help="autocast; always on a GPU")
+    arguments = parser.parse_args()
+
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    wants_half = arguments.bfloat16 or device.type == "cuda"
+    precision = torch.bfloat16 if wants_half else torch.float32
+    shape = PainterShape(channels=tuple(arguments.channels))
+    trainer = Trainer(shape, device, arguments.learning_rate)
+    checkpoint = arguments.run / "painter.pt"
+    if checkpoint.exists():
+        trainer.load(checkpoint)
+    parameters = sum(parameter.numel() for parameter in trainer.painter.parameters())
+    print(f"{parameters / 1e6:.2f} M parameters, {device}, from step {trainer.steps}", flush=True)
+
+    dataset = CaptionedPictures(
+        build_banks(arguments.packages),
+        arguments.run,
+        arguments.batch_size,
+        arguments.wide_share,
+        seed=1 + trainer.steps,
+    )
+    loader = DataLoader(
+        dataset, batch_size=None, num_workers=arguments.loaders, prefetch_factor=8
+    )
+    started, used_before = time.monotonic(), trainer.seconds
+    saved_at, losses = started, []
+    for batch in loader:
+        on_device = tuple(part.to(device, non_blocking=True) for part in batch)
+        losses.append(
+            trainer.step(on_device, trainer.seconds / (arguments.total_minutes * 60), precision)
+        )
+        now = time.monotonic()
+        trainer.seconds = used_before + now - started
+        if trainer.steps % 100 == 0:
+            print(
+                f"step {trainer.steps}, {trainer.seconds:.0f} s, loss {sum(losses) / len(losses):.4f}, "
+                f"{trainer.samples / trainer.seconds:.0f} samples/s",
+                flush=True,
+            )
+            losses.clear()
+        done = now - started >= arguments.minutes * 60
+        done = done or trainer.seconds >= arguments.total_minutes * 60
+        if done or now - saved_at >= arguments.checkpoint_minutes * 60:
+            trainer.save(checkpoint)
+            saved_at = now
+        if done:
+            break
+
+
+if __name__ == "__main__":
+    main()
