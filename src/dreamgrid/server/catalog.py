@@ -1,0 +1,216 @@
+"""The models of this grid: facts from data files, looked up and applied. Pure after loading.
+
+A model is an entry in a file, never a branch in code. The built-in files describe the embedded
+engines; an operator's files add models and tiers or replace them by id. `docs/catalogue.md` tells
+how to write one.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dreamgrid.errors import ConfigError, InvalidRequest, UnknownModel
+from dreamgrid.protocol.params import NETWORKS, STARTING_IMAGE, ImageParams, ImageRender
+from dreamgrid.protocol.rest import ModelEntry, SizePreset
+from dreamgrid.server import catalog_check
+from dreamgrid.server.catalog_entries import CatalogFile, ModelSpec, Tier, decode_tier
+from dreamgrid.server.resolve import ImageRules, RequestLimits, image_rules, resolve_image
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """A model with everything that the server knows about it.
+
+    Attributes:
+        spec: Its entry in the catalogue.
+        tier: The limits of its settings.
+        entry: How `models/list` shows it.
+        presets: Its named sizes, as clients see them.
+        rules: What its pictures may look like. None: it makes no pictures.
+    """
+
+    spec: ModelSpec
+    tier: Tier
+    entry: ModelEntry
+    presets: tuple[SizePreset, ...]
+    rules: ImageRules | None
+
+    @property
+    def id(self) -> str:
+        """What requests name it by."""
+        return self.spec.id
+
+    def roles_of(self, render: ImageRender) -> tuple[str, ...]:
+        """Roles of the inputs that a worker needs for `render`."""
+        return () if render.strength is None else (STARTING_IMAGE,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """An entry and the file that it came from, for messages."""
+
+    file: str
+    value: Any
+
+
+class Catalog:
+    """All models and tiers. Made by `load`; never changes afterwards."""
+
+    def __init__(self, models: Mapping[str, Model], tiers: Mapping[str, Tier]) -> None:
+        self._models = dict(models)
+        self._entries = tuple(model.entry for model in models.values())
+        self._tiers: dict[str, Any] = {
+            tier_id: msgspec.to_builtins(tier) for tier_id, tier in tiers.items()
+        }
+
+    @classmethod
+    def load(cls, files: Sequence[Path] = ()) -> "Catalog":
+        """The built-in catalogue and then `files`; a later entry replaces one of the same id.
+
+        Raises:
+            ConfigError: A file cannot be read, or an entry is wrong. Names file and field.
+        """
+        models: dict[str, _Source] = {}
+        tiers: dict[str, _Source] = {}
+        for name, content in (*_built_in_files(), *map(_operator_file, files)):
+            _add_file(name, content, models, tiers)
+        for tier_id, source in tiers.items():
+            catalog_check.check_tier(source.file, tier_id, source.value)
+        catalog_check.check_unique_sids([(row.file, row.value) for row in models.values()])
+        return cls(
+            {model_id: _model(row.file, row.value, tiers) for model_id, row in models.items()},
+            {tier_id: row.value for tier_id, row in tiers.items()},
+        )
+
+    def models(self) -> tuple[ModelEntry, ...]:
+        """All models in the order of the files, as `models/list` answers."""
+        return self._entries
+
+    def model(self, model_id: str) -> Model:
+        """One model.
+
+        Raises:
+            UnknownModel: There is none of that id; names close matches.
+        """
+        model = self._models.get(model_id)
+        if model is None:
+            raise UnknownModel(self._unknown(model_id))
+        return model
+
+    def entry(self, model_id: str) -> ModelEntry:
+        """How records show a model, also one that has left the catalogue since."""
+        model = self._models.get(model_id)
+        if model is None:
+            return ModelEntry(id=model_id, name=model_id, sid=0, tier="", media="image")
+        return model.entry
+
+    def tiers(self) -> dict[str, Any]:
+        """Tier id to tier, as `models/tiers` answers. Not to be changed by the caller."""
+        return self._tiers
+
+    def size_presets(self, network: str, model_id: str) -> tuple[SizePreset, ...]:
+        """The named sizes of a model; none on a network that does not serve it.
+
+        Raises:
+            UnknownModel: There is no such model.
+            InvalidRequest: There is no such network.
+        """
+        model = self.model(model_id)
+        check_network(network)
+        return model.presets if network in model.spec.networks else ()
+
+    def resolve(
+        self, params: ImageParams, limits: RequestLimits, random_seed: Callable[[], int]
+    ) -> tuple[ImageRender, ...]:
+        """Decides everything that `params` leaves open; one render per job.
+
+        Args:
+            params: What the app asks for.
+            limits: The server's own limits.
+            random_seed: Gives a number in 0..2**32-1 at each call.
+
+        Raises:
+            UnknownModel: There is no such model.
+            InvalidRequest: A value that the model or the server does not allow; says which are.
+        """
+        model = self.model(params.model)
+        if model.rules is None:
+            raise InvalidRequest(f"{model.id} makes {model.spec.media}, not pictures")
+        return resolve_image(model.rules, params, limits, random_seed)
+
+    def _unknown(self, model_id: str) -> str:
+        asked = model_id[:100]  # comparing costs the product of both lengths
+        close = difflib.get_close_matches(asked, self._models, n=3)
+        if close:
+            return f"there is no model {asked!r} here: did you mean {' or '.join(close)}?"
+        some = ", ".join(list(self._models)[:8])
+        return f"there is no model {asked!r} here: this grid has {some or 'no models'}"
+
+
+def check_network(network: str) -> None:
+    """Refuses a network that does not exist.
+
+    Raises:
+        InvalidRequest: It is none of the two.
+    """
+    if network not in NETWORKS:
+        raise InvalidRequest(
+            f"network {network[:64]!r} does not exist: use {' or '.join(NETWORKS)}"
+        )
+
+
+def _built_in_files() -> list[tuple[str, bytes]]:
+    folder = resources.files(__package__) / "catalog_data"
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return [(file.name, file.read_bytes()) for file in files if file.name.endswith(".json")]
+
+
+def _operator_file(path: Path) -> tuple[str, bytes]:
+    try:
+        return str(path), path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"catalogue file {path} cannot be read: {error.strerror}") from None
+
+
+def _add_file(
+    name: str, content: bytes, models: dict[str, _Source], tiers: dict[str, _Source]
+) -> None:
+    try:
+        file = msgspec.json.decode(content, type=CatalogFile)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise ConfigError(f"catalogue file {name}: {error}") from None
+    listed: set[str] = set()
+    for spec in file.models:
+        if spec.id in listed:
+            raise ConfigError(f"catalogue file {name}: model {spec.id} is listed twice")
+        listed.add(spec.id)
+        models[spec.id] = _Source(file=name, value=spec)
+    for tier_id, raw in file.tiers.items():
+        try:
+            tiers[tier_id] = _Source(file=name, value=decode_tier(raw))
+        except msgspec.MsgspecError as error:
+            raise ConfigError(f"catalogue file {name}: tier {tier_id}: {error}") from None
+
+
+def _model(file: str, spec: ModelSpec, tiers: Mapping[str, _Source]) -> Model:
+    if spec.tier not in tiers:
+        raise ConfigError(
+            f"catalogue file {file}: model {spec.id}: tier {spec.tier!r} does not exist; "
+            f"known tiers: {', '.join(tiers)}"
+        )
+    tier: Tier = tiers[spec.tier].value
+    catalog_check.check_model(file, spec, tier)
+    return Model(
+        spec=spec,
+        tier=tier,
+        entry=ModelEntry(
+            id=spec.id, name=spec.name, sid=spec.sid, tier=spec.tier, media=spec.media
+        ),
+        presets=tuple(SizePreset(**msgspec.structs.asdict(preset)) for preset in spec.size_presets),
+        rules=image_rules(spec, tier),
+    )

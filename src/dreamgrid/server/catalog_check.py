@@ -1,0 +1,114 @@
+"""Refuses catalogue entries that contradict themselves or each other, when the server starts.
+
+Shapes and types are checked by decoding (`catalog_entries`); here are the rules between fields.
+Every message names file, entry and field.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from dreamgrid.errors import ConfigError
+from dreamgrid.protocol.assets import IMAGE_ROLES, MEDIA_ROLES
+from dreamgrid.server.catalog_entries import (
+    AudioTier,
+    ComfyImageTier,
+    LegacyImageTier,
+    ModelSpec,
+    NumberChoice,
+    NumberRange,
+    StringChoice,
+    Tier,
+    VideoTier,
+)
+
+_MEDIA_OF_TIER = {
+    LegacyImageTier: ("image", "model"),
+    ComfyImageTier: ("image", "model"),
+    VideoTier: ("video",),
+    AudioTier: ("audio",),
+}
+
+
+def check_tier(file: str, tier_id: str, tier: Tier) -> None:
+    """Every default lies in its range or list.
+
+    Raises:
+        ConfigError: One does not.
+    """
+    for name in tier.__struct_fields__:
+        problem = _problem(getattr(tier, name))
+        if problem:
+            raise ConfigError(f"catalogue file {file}: tier {tier_id}: {name}: {problem}")
+    steps = tier.steps
+    if isinstance(steps, NumberRange) and not all(
+        isinstance(number, int) and number >= 1 for number in (steps.min, steps.max, steps.default)
+    ):
+        raise ConfigError(
+            f"catalogue file {file}: tier {tier_id}: steps: min, max and default are whole numbers"
+        )
+
+
+def _problem(setting: object) -> str | None:
+    match setting:
+        case NumberRange() if not setting.min <= setting.default <= setting.max:
+            return f"the default {setting.default} is not in {setting.min}..{setting.max}"
+        case StringChoice() | NumberChoice() if setting.default not in setting.allowed:
+            return f"the default {setting.default!r} is not among the allowed ones"
+        case _:
+            return None
+
+
+def check_unique_sids(models: Sequence[tuple[str, ModelSpec]]) -> None:
+    """No two models share a short number.
+
+    Raises:
+        ConfigError: Two do.
+    """
+    owner: dict[int, str] = {}
+    for file, spec in models:
+        other = owner.setdefault(spec.sid, spec.id)
+        if other != spec.id:
+            raise ConfigError(
+                f"catalogue file {file}: model {spec.id}: SID {spec.sid} belongs to {other}"
+            )
+
+
+def check_model(file: str, spec: ModelSpec, tier: Tier) -> None:
+    """A model fits its tier, and its sizes and inputs make sense.
+
+    Raises:
+        ConfigError: Something does not fit.
+    """
+    where = f"catalogue file {file}: model {spec.id}"
+    if spec.media not in _MEDIA_OF_TIER[type(tier)]:
+        raise ConfigError(f"{where}: tier {spec.tier} is not for media {spec.media!r}")
+    for role in spec.inputs:
+        if role not in IMAGE_ROLES | MEDIA_ROLES:
+            raise ConfigError(f"{where}: inputs: {role!r} is no asset role")
+    if spec.media == "image" and spec.size is None:
+        raise ConfigError(f"{where}: size is missing; every image model states its sizes")
+    _check_sizes(where, spec)
+
+
+def _check_sizes(where: str, spec: ModelSpec) -> None:
+    seen: set[str] = set()
+    for preset in spec.size_presets:
+        if preset.id in seen:
+            raise ConfigError(f"{where}: sizePresets: {preset.id} is listed twice")
+        seen.add(preset.id)
+    if spec.size is None:
+        return
+    sizes = [("size", spec.size.width, spec.size.height)] + [
+        (f"sizePresets: {preset.id}", preset.width, preset.height) for preset in spec.size_presets
+    ]
+    limits = msgspec.structs.asdict(spec.size)
+    for field, width, height in sizes:
+        fits = all(
+            spec.size.min <= side <= spec.size.max and side % spec.size.step == 0
+            for side in (width, height)
+        )
+        if not fits or width * height > spec.size.max_pixels:
+            raise ConfigError(
+                f"{where}: {field}: {width}x{height} breaks the model's own limits {limits}"
+            )

@@ -1,0 +1,268 @@
+"""What a project costs. Pure, and whole numbers throughout: money is never a float.
+
+A price is render time x rate. The render time of a job is what the model's benchmark says for its
+steps and pixels, in microseconds; a price is in micro-units (millionths) of a currency. Each is
+rounded up once, per job, so a priced job never becomes free and a project costs exactly the sum of
+its jobs. `quote` serves the estimate endpoints and the hold and charge alike, so both agree.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dreamgrid.protocol.params import ImageRender, Network, TokenType
+from dreamgrid.protocol.rest import Cost, Estimate
+from dreamgrid.protocol.rest import Quote as WireQuote
+from dreamgrid.server.catalog import Model
+from dreamgrid.server.catalog_entries import Benchmark
+from dreamgrid.server.config import MICROS
+from dreamgrid.server.ledger import decimal
+
+__all__ = ["Amounts", "Quote", "Rates", "decimal", "quote", "to_wire"]
+
+_CONTEXT_IMAGE = "contextImage"
+_CONTROL_NET_IMAGE = "cnImage"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """What render time costs, in whole numbers.
+
+    The defaults make one base render (5 render seconds) cost 1 spark, 0.8 sogni and 0.005 USD.
+
+    Attributes:
+        usd_micros_per_render_s: Micro-USD for one render second.
+        token_usd_micros: Micro-USD that one token of each currency is worth.
+        network_permille: Thousandths of the price that each network charges.
+        base_render_s: Render seconds of the base render, for information only.
+    """
+
+    usd_micros_per_render_s: int = 1_000
+    token_usd_micros: Mapping[TokenType, int] = field(
+        default_factory=lambda: {"spark": 5_000, "sogni": 6_250}
+    )
+    network_permille: Mapping[Network, int] = field(
+        default_factory=lambda: {"fast": 1_000, "relaxed": 1_000}
+    )
+    base_render_s: int = 5
+
+
+DEFAULT_RATES = Rates()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amounts:
+    """A price in every unit, and what it is for.
+
+    Attributes:
+        micros: Micro-units of each currency.
+        usd_micros: Millionths of a US dollar, for people to read; nothing is paid in it.
+        render_us: Microseconds of rendering.
+        steps: Denoising steps.
+    """
+
+    micros: Mapping[TokenType, int]
+    usd_micros: int
+    render_us: int
+    steps: int
+
+    def times(self, count: int) -> "Amounts":
+        """The same `count` times."""
+        return Amounts(
+            micros={token: amount * count for token, amount in self.micros.items()},
+            usd_micros=self.usd_micros * count,
+            render_us=self.render_us * count,
+            steps=self.steps * count,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """The price of a project whose jobs all cost the same.
+
+    Attributes:
+        job: One job.
+        count: How many jobs.
+        project: All of them.
+        network: Where they run.
+    """
+
+    job: Amounts
+    count: int
+    project: Amounts
+    network: Network
+
+    def job_micros(self, token: TokenType) -> int:
+        """The price of one job in micro-units."""
+        return self.job.micros[token]
+
+    def project_micros(self, token: TokenType) -> int:
+        """The price of the whole project in micro-units."""
+        return self.project.micros[token]
+
+
+def quote(
+    model: Model,
+    renders: Sequence[ImageRender],
+    *,
+    network: Network = "fast",
+    assets: Collection[str] = (),
+    rates: Rates = DEFAULT_RATES,
+) -> Quote:
+    """The price of a project.
+
+    Args:
+        model: The model of all its jobs.
+        renders: One per job, as `Catalog.resolve` made them.
+        network: Where they run.
+        assets: Roles of the project's inputs.
+        rates: What render time costs.
+    """
+    first = renders[0]
+    assert all(render.steps == first.steps for render in renders), "one project, one kind of job"
+    steps = priced_steps(first)
+    render_us = _render_us(model, first, steps, assets)
+    # Micro-USD x 10**9: render time is in millionths of a second, the network in thousandths.
+    scaled = render_us * rates.usd_micros_per_render_s * rates.network_permille[network]
+    scaled += micros_of(model.tier.model_fee_usd or 0) * 10**9
+    job = Amounts(
+        micros={
+            token: divided_up(scaled, 10**3 * worth)
+            for token, worth in rates.token_usd_micros.items()
+        },
+        usd_micros=divided_up(scaled, 10**9),
+        render_us=render_us,
+        steps=steps,
+    )
+    return Quote(job=job, count=len(renders), project=job.times(len(renders)), network=network)
+
+
+def priced_steps(render: ImageRender) -> int:
+    """The steps that are paid for: a starting image leaves only a share of them, at least one.
+
+    Strength 0 counts like no starting image, because an estimate's path cannot tell the two apart
+    and a charge must equal its estimate.
+    """
+    if not render.strength:
+        return render.steps
+    return max(1, divided_up(render.steps * micros_of(render.strength), MICROS))
+
+
+def _render_us(model: Model, render: ImageRender, steps: int, assets: Collection[str]) -> int:
+    """Render time of one job in whole microseconds, rounded up.
+
+    Steps and pixels count linearly from the benchmark, which is one render with the tier's default
+    steps at the model's default size.
+    """
+    rules, benchmark = model.rules, model.tier.benchmark
+    assert rules is not None, "only pictures are priced by steps and pixels"
+    whole_us = divided_up(
+        micros_of(_base_s(benchmark, assets)) * steps * render.width * render.height,
+        int(rules.steps.default) * rules.size.width * rules.size.height,
+    )
+    if render.previews:
+        previews_us = micros_of(benchmark.sec_max_previews or 0) * render.previews
+        whole_us += divided_up(previews_us, model.spec.max_previews)
+    if _CONTROL_NET_IMAGE in assets:
+        whole_us += micros_of(benchmark.sec_cn or 0)
+    return whole_us
+
+
+def _base_s(benchmark: Benchmark, assets: Collection[str]) -> float:
+    """Seconds of the benchmark's render with that many context images."""
+    context_images = sum(role.startswith(_CONTEXT_IMAGE) for role in assets)
+    measured = (benchmark.sec_context1, benchmark.sec_context2, benchmark.sec_context3)
+    known = [seconds for seconds in measured[:context_images] if seconds is not None]
+    return known[-1] if known else benchmark.sec
+
+
+def micros_of(number: float) -> int:
+    """A number of the catalogue or the wire in millionths.
+
+    Floats end here: 0.35000000000000003, which is how some clients write 1 - 0.65, is 350000.
+    """
+    return round(number * MICROS)
+
+
+def divided_up(amount: int, divisor: int) -> int:
+    """The quotient, rounded up."""
+    return -(-amount // divisor)
+
+
+def to_wire(
+    model: Model,
+    quoted: Quote,
+    render: ImageRender,
+    *,
+    token: TokenType,
+    asked_at: str,
+    control_net: bool = False,
+    rates: Rates = DEFAULT_RATES,
+) -> Estimate:
+    """A quote as the estimate endpoints answer it.
+
+    Args:
+        model: The model.
+        quoted: The quote.
+        render: One of its renders.
+        token: The currency that `costInToken` is in.
+        asked_at: Time of the request, ISO 8601.
+        control_net: Whether a ControlNet image is part of it.
+        rates: What the quote was made with.
+    """
+    benchmark, rules = model.tier.benchmark, model.rules
+    assert rules is not None, "only pictures are priced by steps and pixels"
+    worth = rates.token_usd_micros[token]
+    permille = rates.network_permille[quoted.network]
+    return Estimate(
+        request={
+            "model": model.id,
+            "name": model.spec.name,
+            "imageCount": quoted.count,
+            "stepCount": render.steps,
+            "previewCount": render.previews,
+            "cnEnabled": control_net,
+            "denoiseStrength": str(render.strength or 0),
+            "width": render.width,
+            "height": render.height,
+            "time": asked_at,
+        },
+        rate={
+            "costPerBaseHQRenderInUSD": decimal(
+                rates.usd_micros_per_render_s * rates.base_render_s
+            ),
+            "tokenMarkePriceUSD": decimal(worth),  # the original's spelling
+            "costPerRenderSecUSD": decimal(rates.usd_micros_per_render_s),
+            "costPerRenderSecToken": decimal(
+                divided_up(rates.usd_micros_per_render_s * MICROS, worth)
+            ),
+            "network": quoted.network,
+            "networkCostMultiplier": decimal(permille * 1000),
+        },
+        quote=WireQuote(
+            model={
+                "weight": "1",
+                "secPerStep": decimal(
+                    divided_up(micros_of(benchmark.sec), int(rules.steps.default))
+                ),
+                "secPerPreview": decimal(
+                    divided_up(
+                        micros_of(benchmark.sec_max_previews or 0), max(1, model.spec.max_previews)
+                    )
+                ),
+                "secForCN": decimal(micros_of(benchmark.sec_cn or 0)),
+            },
+            job=_cost(quoted.job, token),
+            project=_cost(quoted.project, token),
+        ),
+    )
+
+
+def _cost(amounts: Amounts, token: TokenType) -> Cost:
+    return Cost(
+        cost_in_render_sec=decimal(amounts.render_us),
+        cost_in_usd=decimal(amounts.usd_micros),
+        cost_in_token=decimal(amounts.micros[token]),
+        cost_in_spark=decimal(amounts.micros["spark"]),
+        cost_in_sogni=decimal(amounts.micros["sogni"]),
+        calculated_step_count=amounts.steps,
+    )
