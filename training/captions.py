@@ -136,14 +136,14 @@ EVERYDAY_NAMES: dict[str, tuple[str, ...]] = {
 
 # More pictures of what people ask for most; objects include many that nobody types.
 GROUP_WEIGHTS = {
-    FACES: 0.9,
-    PEOPLE: 0.9,
-    ANIMALS: 1.6,
-    FOOD: 1.5,
-    TRAVEL: 1.2,
-    ACTIVITIES: 1.0,
-    OBJECTS: 0.85,
-    SYMBOLS: 0.8,
+    FACES: 1.0,
+    PEOPLE: 0.8,
+    ANIMALS: 1.8,
+    FOOD: 1.7,
+    TRAVEL: 1.1,
+    ACTIVITIES: 0.8,
+    OBJECTS: 0.65,
+    SYMBOLS: 0.5,
 }
 
 WRAPPERS = (

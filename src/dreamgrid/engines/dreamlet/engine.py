@@ -1,0 +1,205 @@
+"""Renders dreamlet-v1 with onnxruntime on the CPU.
+
+The network paints on a small canvas: 64 pixels on the shorter side, the longer side in proportion
+as a multiple of 16, at most 128. The result is resampled to the requested size with a Lanczos
+filter and, where the proportions differ a little, cropped evenly. So a large picture is a smooth
+enlargement: dreamlet knows no finer detail.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from dreamgrid.engines.base import Artifact, OnStep, Step
+from dreamgrid.engines.dreamlet import pictures
+from dreamgrid.engines.dreamlet.sampler import (
+    EncodedTexts,
+    Floats,
+    draw_noise,
+    sample,
+    step_count,
+)
+from dreamgrid.engines.dreamlet.tokenizer import Tokenizer
+from dreamgrid.errors import EngineError, ModelNotAvailable
+from dreamgrid.protocol.params import IMAGE_CONTENT_TYPES, STARTING_IMAGE, ImageRender
+
+MODEL = "dreamlet-v1"
+CANVAS_PX = 64
+MAX_CANVAS_PX = 128
+CANVAS_STEP_PX = 16  # the network folds pixels 4 x 4 and halves the canvas twice
+MAX_SIDE_PX = 4096
+MAX_STEPS = 1000
+DEFAULT_STRENGTH = 0.6
+
+
+class DreamletEngine:
+    """Holds the two networks; renders one job at a time."""
+
+    def __init__(self, weights: Path, *, threads: int = 1) -> None:
+        """Takes the folder of the exported files and the number of CPU threads to use."""
+        self._weights = weights
+        self._threads = max(1, threads)
+        self._networks: _Networks | None = None
+
+    def load(self, model: str) -> None:
+        """Reads the weights; takes a fifth of a second.
+
+        Raises:
+            ModelNotAvailable: It is not `dreamlet-v1`, or its files are missing or broken.
+        """
+        if model != MODEL:
+            raise ModelNotAvailable(f"the dreamlet engine serves {MODEL}, not {model}")
+        self._loaded()
+
+    def generate(
+        self, render: ImageRender, inputs: Mapping[str, bytes], on_step: OnStep
+    ) -> Artifact:
+        """Paints one picture.
+
+        The same render gives the same picture, bit for bit, whatever the number of threads. With
+        a starting image, `strength` is the share of the steps that are done: with none left, the
+        image itself is returned, fitted to the size.
+
+        Raises:
+            RenderCanceled: Raised by `on_step` and passed on.
+            ModelNotAvailable: The files of the model are missing or broken.
+            UnreadableMedia: The starting image cannot be read or is too large.
+            EngineError: A setting is out of all bounds.
+        """
+        _check(render)
+        networks = self._loaded()
+        start = pictures.decode(inputs[STARTING_IMAGE]) if STARTING_IMAGE in inputs else None
+        strength = DEFAULT_STRENGTH if render.strength is None else render.strength
+        steps_done = step_count(render.steps, None if start is None else strength)
+        if start is not None and steps_done == 0:
+            painted = start
+        else:
+            width_px, height_px = canvas_size(render.width, render.height)
+            small_start = None
+            if start is not None:
+                small_start = pictures.to_floats(pictures.fit(start, width_px, height_px))
+            painted = pictures.from_floats(
+                sample(
+                    networks.paint,
+                    networks.encode(render.prompt, render.negative_prompt),
+                    noise=draw_noise(render.seed, height_px, width_px),
+                    steps=render.steps,
+                    guidance=render.guidance,
+                    start=small_start,
+                    strength=strength,
+                    on_prediction=lambda step, count, clean: on_step(
+                        Step(
+                            step=step,
+                            step_count=count,
+                            preview=lambda: pictures.encode_preview(clean),
+                        )
+                    ),
+                )
+            )
+        data = pictures.encode(
+            pictures.fit(painted, render.width, render.height),
+            render.output_format,
+            _settings(render, None if start is None else strength),
+        )
+        content_type = IMAGE_CONTENT_TYPES[render.output_format]
+        return Artifact(data=data, content_type=content_type, steps=steps_done)
+
+    def _loaded(self) -> "_Networks":
+        if self._networks is None:
+            self._networks = _Networks(self._weights, self._threads)
+        return self._networks
+
+
+class _Networks:
+    """Tokenizer, text encoder and painter."""
+
+    def __init__(self, weights: Path, threads: int) -> None:
+        try:
+            self._tokenizer = Tokenizer.from_file(weights / "vocabulary.txt")
+            self._text_encoder = _session(weights / "text_encoder.onnx", threads)
+            self._painter = _session(weights / "painter.onnx", threads)
+        # onnxruntime has an exception per kind of broken file and no common base among them.
+        except Exception as error:
+            raise ModelNotAvailable(
+                f"the weights of {MODEL} in {weights} cannot be loaded ({error}); "
+                "reinstall dreamgrid"
+            ) from error
+
+    def encode(self, prompt: str, negative_prompt: str) -> EncodedTexts:
+        """Both texts, padded to one length."""
+        rows = [self._tokenizer.encode(text) for text in (prompt, negative_prompt)]
+        ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
+        mask = np.zeros_like(ids)
+        for row, (id_row, mask_row) in zip(rows, zip(ids, mask, strict=True), strict=True):
+            id_row[: len(row)] = row
+            mask_row[: len(row)] = 1
+        tokens, pooled = self._text_encoder.run(None, {"ids": ids, "mask": mask})
+        return EncodedTexts(tokens, mask, pooled)
+
+    def paint(self, noisy: Floats, levels: Floats, texts: EncodedTexts, /) -> Floats:
+        """The sampler's painter."""
+        clean: Floats = self._painter.run(
+            None,
+            {
+                "noisy": noisy,
+                "level": levels,
+                "tokens": texts.tokens,
+                "mask": texts.mask,
+                "pooled": texts.pooled,
+            },
+        )[0]
+        return clean
+
+
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    # Idle threads sleep instead of spinning: the worker shares the machine with its owner.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def canvas_size(width_px: int, height_px: int) -> tuple[int, int]:
+    """The canvas (width, height) that a result of the given size is painted on."""
+    longer, shorter = max(width_px, height_px), min(width_px, height_px)
+    steps = round(CANVAS_PX * longer / shorter / CANVAS_STEP_PX)
+    long_px = min(MAX_CANVAS_PX, steps * CANVAS_STEP_PX)
+    return (long_px, CANVAS_PX) if width_px > height_px else (CANVAS_PX, long_px)
+
+
+def _check(render: ImageRender) -> None:
+    """Refuses what no catalogue would let through; the server has its own, tighter limits.
+
+    Raises:
+        EngineError: Says which setting is wrong.
+    """
+    if not (1 <= render.width <= MAX_SIDE_PX and 1 <= render.height <= MAX_SIDE_PX):
+        raise EngineError(f"{render.width}x{render.height}: sides are 1 to {MAX_SIDE_PX} pixels")
+    if not 1 <= render.steps <= MAX_STEPS:
+        raise EngineError(f"{render.steps} steps: 1 to {MAX_STEPS} are possible")
+    if not math.isfinite(render.guidance):
+        raise EngineError(f"guidance {render.guidance} is no number")
+    if render.strength is not None and not 0 <= render.strength <= 1:
+        raise EngineError(f"strength {render.strength} is not between 0 and 1")
+
+
+def _settings(render: ImageRender, strength: float | None) -> dict[str, str | int | float]:
+    """What a reader of the file needs to paint the picture again."""
+    settings: dict[str, str | int | float] = {
+        "model": render.model,
+        "prompt": render.prompt,
+        "negative_prompt": render.negative_prompt,
+        "width": render.width,
+        "height": render.height,
+        "steps": render.steps,
+        "guidance": render.guidance,
+        "seed": render.seed,
+    }
+    if strength is not None:
+        settings["strength"] = strength
+    return settings

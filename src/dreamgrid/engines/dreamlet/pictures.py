@@ -1,0 +1,150 @@
+"""Picture files in and out: bounded decoding, fitting, and encoding with the settings inside."""
+
+import io
+import json
+import struct
+import warnings
+import zlib
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
+
+from dreamgrid.engines.dreamlet.sampler import Floats
+from dreamgrid.errors import UnreadableMedia
+from dreamgrid.protocol.params import ImageFormat
+
+MAX_INPUT_BYTES = 32 * 1024 * 1024
+MAX_INPUT_PIXELS = 40_000_000
+"""Largest starting picture once decoded: 160 MB in memory."""
+
+INPUT_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+PREVIEW_SIDE_PX = 128
+_PREVIEW_QUALITY = 80
+_METADATA_KEY = "dreamgrid"
+
+# A JPEG holds at most 64 KiB of EXIF; a text can take six bytes a character once escaped.
+_MAX_METADATA_CHARACTERS = 4000
+
+# Says in the vocabulary of the IPTC that the picture was made by a trained model.
+_XMP = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF \
+xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" \
+xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" \
+Iptc4xmpExt:DigitalSourceType=\
+"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/></rdf:RDF></x:xmpmeta>
+<?xpacket end="w"?>"""
+
+
+def decode(data: bytes) -> Image.Image:
+    """A picture file as upright RGB; what is transparent becomes white.
+
+    Raises:
+        UnreadableMedia: The file is too large, has too many pixels, is broken, or is no PNG, JPEG,
+            WEBP or GIF.
+    """
+    if len(data) > MAX_INPUT_BYTES:
+        raise UnreadableMedia(
+            f"the starting image is {len(data)} bytes; at most {MAX_INPUT_BYTES} are read"
+        )
+    try:
+        with (
+            # Pillow warns about sizes above its own limit; ours is checked right below.
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(data), formats=INPUT_FORMATS) as picture,
+        ):
+            if picture.width * picture.height > MAX_INPUT_PIXELS:
+                raise UnreadableMedia(
+                    f"the starting image has {picture.width}x{picture.height} pixels; "
+                    f"at most {MAX_INPUT_PIXELS} are decoded"
+                )
+            return _on_white(ImageOps.exif_transpose(picture))
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        struct.error,
+        zlib.error,
+        Image.DecompressionBombError,
+    ) as error:
+        raise UnreadableMedia(f"the starting image cannot be read: {error}") from None
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16 bits per pixel, which Pillow would clip to 8
+        picture = Image.fromarray((np.asarray(picture).astype(np.float64) / 257).astype(np.uint8))
+    visible = picture.convert("RGBA")
+    white = Image.new("RGBA", visible.size, "white")
+    white.alpha_composite(visible)
+    return white.convert("RGB")
+
+
+def fit(picture: Image.Image, width_px: int, height_px: int) -> Image.Image:
+    """Resamples so that the picture covers the size, and crops what stands out evenly."""
+    if picture.size == (width_px, height_px):
+        return picture
+    return ImageOps.fit(picture, (width_px, height_px), Image.Resampling.LANCZOS)
+
+
+def to_floats(picture: Image.Image) -> Floats:
+    """An RGB picture as float32 [3, H, W] in -1..1."""
+    pixels = np.asarray(picture, dtype=np.float32) / np.float32(127.5) - np.float32(1)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def from_floats(pixels: Floats) -> Image.Image:
+    """float32 [3, H, W] in -1..1 as an RGB picture."""
+    levels = np.rint((pixels.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
+
+
+def encode_preview(pixels: Floats) -> bytes:
+    """A small JPEG of a picture that is still being painted."""
+    picture = from_floats(pixels)
+    scale = PREVIEW_SIDE_PX / max(picture.size)
+    size = (round(picture.width * scale), round(picture.height * scale))
+    return _saved(picture.resize(size, Image.Resampling.LANCZOS), "JPEG", quality=_PREVIEW_QUALITY)
+
+
+def encode(
+    picture: Image.Image, file_format: ImageFormat, settings: dict[str, str | int | float]
+) -> bytes:
+    """The file, with the settings inside as JSON.
+
+    PNG holds them in the text chunk `dreamgrid`, JPEG and WebP in the EXIF field UserComment. All
+    of them carry an XMP packet that says that a trained model made the picture.
+    """
+    shortened = {
+        name: value[:_MAX_METADATA_CHARACTERS] if isinstance(value, str) else value
+        for name, value in settings.items()
+    }
+    software = f"dreamgrid {settings['model']}"
+    if file_format == "png":
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_text("Software", software)
+        chunks.add_itxt(_METADATA_KEY, json.dumps(shortened, ensure_ascii=False))
+        chunks.add_itxt("XML:com.adobe.xmp", _XMP.decode())
+        return _saved(picture, "PNG", pnginfo=chunks)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Software] = software
+    comment = b"ASCII\0\0\0" + json.dumps(shortened).encode("ascii")
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
+    kind = {"jpg": "JPEG", "webp": "WEBP"}[file_format]
+    return _saved(picture, kind, quality=92, exif=exif, xmp=_XMP)
+
+
+def read_settings(data: bytes) -> dict[str, str | int | float]:
+    """The settings that `encode` put into a file; empty when there are none."""
+    with Image.open(io.BytesIO(data), formats=INPUT_FORMATS) as picture:
+        text = picture.info.get(_METADATA_KEY)
+        if text is None:
+            comment = picture.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+            text = comment[8:].decode("ascii") if comment else "{}"
+    found: dict[str, str | int | float] = json.loads(text)
+    return found
+
+
+def _saved(picture: Image.Image, kind: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
