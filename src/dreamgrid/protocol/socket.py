@@ -43,6 +43,31 @@ CHANGE_NETWORK = "changeNetwork"
 SET_SUBSCRIPTIONS = "setSocketEventSubscriptions"
 
 
+class SubscriptionChange(msgspec.Struct, frozen=True, kw_only=True):
+    """Payload of `SET_SUBSCRIPTIONS`: any subset of ways to switch events on and off."""
+
+    reset: bool = False
+    subscriptions: dict[str, bool] = {}
+    subscribe: str | list[str] = ""
+    unsubscribe: str | list[str] = ""
+    event: str = ""
+    enabled: bool = True
+
+    def applied_to(self, switches: dict[str, bool]) -> dict[str, bool]:
+        """The switches afterwards; applied in the order of the fields."""
+        changed = {} if self.reset else dict(switches)
+        changed.update(self.subscriptions)
+        changed.update(dict.fromkeys(_names(self.subscribe), True))
+        changed.update(dict.fromkeys(_names(self.unsubscribe), False))
+        if self.event:
+            changed[self.event] = self.enabled
+        return changed
+
+
+def _names(value: str | list[str]) -> list[str]:
+    return value if isinstance(value, list) else [value] if value else []
+
+
 # ── server to client: connection ─────────────────────────────────────────────────────────────────
 
 
@@ -116,6 +141,16 @@ class SubscriptionsUpdated(Message, frozen=True, kw_only=True):
     message_type: ClassVar[str] = "socketEventSubscriptionsUpdated"
 
     subscriptions: dict[str, bool] = msgspec.field(name="socketEventSubscriptions")
+
+
+class Toast(Message, frozen=True, kw_only=True, rename="camel"):
+    """A short notice for the app's user; changes no state."""
+
+    message_type: ClassVar[str] = "toastMessage"
+
+    type: str
+    message: str
+    auto_close: int = 10_000
 
 
 # ── server to client: projects ───────────────────────────────────────────────────────────────────

@@ -42,15 +42,23 @@ def error_answer(error: DreamgridError) -> web.Response:
     return response
 
 
+def credential_of(request: web.Request) -> str | None:
+    """The API key or token of a request, with or without `Bearer`; None when there is none."""
+    given = request.headers.get("api-key") or request.headers.get("Authorization") or ""
+    return given.removeprefix("Bearer ").strip() or None
+
+
 def require_account(request: web.Request) -> Account:
     """The account behind the request's credential.
 
     Raises:
         AuthenticationFailed: There is none.
     """
-    if ACCOUNT not in request:
-        raise AuthenticationFailed("this needs a credential: send your key in the header api-key")
-    return request[ACCOUNT]
+    if ACCOUNT in request:
+        return request[ACCOUNT]
+    if credential_of(request) is not None:
+        raise AuthenticationFailed("this key is not valid here: it is mistyped or was revoked")
+    raise AuthenticationFailed("this needs a credential: send your key in the header api-key")
 
 
 def query(request: web.Request, name: str) -> str:

@@ -1,0 +1,165 @@
+"""Accounts, their keys and balances: the service behind authentication."""
+
+import os
+import uuid
+from pathlib import Path
+
+from dreamgrid.errors import ConfigError, NotFound
+from dreamgrid.protocol import codec
+from dreamgrid.protocol.params import TOKEN_TYPES, TokenType
+from dreamgrid.protocol.rest import KeyInfo
+from dreamgrid.protocol.socket import BalanceUpdate
+from dreamgrid.server import auth, ledger
+from dreamgrid.server.auth import Account
+from dreamgrid.server.bus.base import Bus, account_subject
+from dreamgrid.server.clock import Clock, milliseconds
+from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.store.base import AccountRow, Balance, KeyRow, Store
+
+LOCAL_ACCOUNT = "local"
+"""The account that a fresh server makes for the person who started it."""
+
+_MAX_CACHED_KEYS = 10_000
+_MAX_CACHED_BALANCES = 100_000
+
+
+class Accounts:
+    """Looks accounts up, mints keys, and tells apps their balance."""
+
+    def __init__(self, config: ServerConfig, store: Store, bus: Bus, clock: Clock) -> None:
+        self._config = config
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._by_key_hash: dict[bytes, Account] = {}
+        self._balances: dict[str, dict[TokenType, Balance]] = {}
+
+    async def authenticate(self, credential: str) -> Account | None:
+        """The account behind an API key; None when there is none or the key was revoked."""
+        key_hash = auth.hash_key(credential)
+        cached = self._by_key_hash.get(key_hash)
+        if cached is not None:
+            return cached
+        row = await self._store.account_by_key(key_hash)
+        if row is None:
+            return None
+        account = Account(id=row.id, username=row.username, address=row.address)
+        if len(self._by_key_hash) >= _MAX_CACHED_KEYS:
+            self._by_key_hash.clear()
+        self._by_key_hash[key_hash] = account
+        return account
+
+    async def create(self, username: str, address: str = "") -> Account | None:
+        """A new account with the starting grant; None when the name is taken."""
+        row = AccountRow(
+            id=str(uuid.uuid4()).upper(),
+            username=username,
+            address=address,
+            created_ms=milliseconds(self._clock),
+        )
+        amount = self._config.starting_grant_micros
+        grants: dict[TokenType, int] = dict.fromkeys(TOKEN_TYPES, amount) if amount else {}
+        if not await self._store.create_account(row, grants):
+            return None
+        return Account(id=row.id, username=username, address=address)
+
+    async def create_key(self, account: Account, name: str) -> KeyInfo:
+        """A new key; the only answer that ever holds the secret."""
+        secret = auth.new_key()
+        return await self._add_key(account, name, secret)
+
+    async def _add_key(self, account: Account, name: str, secret: auth.NewSecret) -> KeyInfo:
+        row = KeyRow(
+            id=str(uuid.uuid4()).upper(),
+            account_id=account.id,
+            name=name,
+            prefix=secret.prefix,
+            hash=secret.hash,
+            created_ms=milliseconds(self._clock),
+        )
+        await self._store.add_key(row)
+        return KeyInfo(
+            id=row.id,
+            name=name,
+            prefix=row.prefix,
+            create_time=row.created_ms,
+            key=secret.key,
+        )
+
+    async def keys(self, account: Account) -> tuple[KeyInfo, ...]:
+        """The account's keys, without their secrets."""
+        rows = await self._store.keys(account.id)
+        return tuple(
+            KeyInfo(id=row.id, name=row.name, prefix=row.prefix, create_time=row.created_ms)
+            for row in rows
+        )
+
+    async def revoke_key(self, account: Account, key_id: str) -> None:
+        """Makes a key useless from now on; open sockets stay.
+
+        Raises:
+            NotFound: The account has no such key.
+        """
+        key_hash = await self._store.revoke_key(
+            account.id, key_id.upper(), milliseconds(self._clock)
+        )
+        if key_hash is None:
+            raise NotFound(f"you have no key {key_id}; see `dreamgrid keys list`")
+        self._by_key_hash.pop(key_hash, None)
+
+    async def local_key(self, path: Path) -> tuple[Account, str]:
+        """The account and key of the person who started this server; made on the first start.
+
+        Args:
+            path: Where the key is kept for that person's own programs, readable by nobody else.
+        """
+        row = await self._store.account_by_username(LOCAL_ACCOUNT)
+        if row is None:
+            account = await self.create(LOCAL_ACCOUNT)
+            assert account is not None, "nobody else can have taken the name meanwhile"
+        else:
+            account = Account(id=row.id, username=row.username, address=row.address)
+        kept = _read_private(path)
+        if kept is not None and await self._store.account_by_key(auth.hash_key(kept)):
+            return account, kept
+        secret = auth.new_key()
+        await self._add_key(account, "local", secret)
+        _write_private(path, secret.key)
+        return account, secret.key
+
+    async def balance(self, account_id: str) -> BalanceUpdate:
+        """The account's balances as apps see them, fresh from the store."""
+        if len(self._balances) >= _MAX_CACHED_BALANCES:
+            self._balances.clear()
+        # The store answers in the order of its writes, so no newer balance is overwritten here.
+        self._balances[account_id] = await self._store.balances(account_id)
+        return ledger.balance_update(self._balances[account_id])
+
+    def note_balance(self, account_id: str, currency: TokenType, balance: Balance) -> None:
+        """Takes over a balance that a write returned and tells the account's open sockets."""
+        known = self._balances.get(account_id)
+        if known is None:
+            return  # nobody of this account has connected; the first who does reads the store
+        known[currency] = balance
+        subject = account_subject(account_id)
+        if self._bus.listening(subject):
+            self._bus.publish(subject, codec.encode(ledger.balance_update(known)), key=subject)
+
+
+def _read_private(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Writes a file that only its owner may read."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,223 @@
+"""Builds the server and owns everything in it; the only file that picks backends."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from dreamgrid.errors import ConfigError
+from dreamgrid.protocol.socket import CLOSE_RESTART
+from dreamgrid.protocol.worker import WORKER_PATH
+from dreamgrid.server import upkeep
+from dreamgrid.server.accounts import Accounts
+from dreamgrid.server.app_sockets import AppSockets
+from dreamgrid.server.blobs.local import LocalBlobs
+from dreamgrid.server.bus.memory import MemoryBus
+from dreamgrid.server.catalog import Catalog
+from dreamgrid.server.clock import Clock, system_clock
+from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.http import (
+    ACCOUNT,
+    Handler,
+    cors_middleware,
+    credential_of,
+    errors_middleware,
+)
+from dreamgrid.server.open_projects import OpenProjects
+from dreamgrid.server.projects import Projects
+from dreamgrid.server.rendering import Rendering
+from dreamgrid.server.routes import account, catalog, estimates, files, health, projects
+from dreamgrid.server.services import Services
+from dreamgrid.server.store.sqlite import SqliteStore
+from dreamgrid.server.worker_sockets import WorkerSockets
+from dreamgrid.server.workers import Workers
+
+MAX_BODY_BYTES = 1024 * 1024
+"""Largest body of an API request; uploads have their own limit."""
+
+LOCAL_KEY_FILE = "local-key"
+CLOSE_WITHIN_S = 2.0
+"""How long connections may take to close when the server stops."""
+
+_log = logging.getLogger("dreamgrid.server")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerReady:
+    """A server that is ready to serve.
+
+    Attributes:
+        url: Its address.
+        api_key: The key of the person who started it.
+        account: The name of that account.
+    """
+
+    url: str
+    api_key: str
+    account: str
+
+
+async def run_server(
+    config: ServerConfig,
+    *,
+    stop: asyncio.Event,
+    on_ready: Callable[[ServerReady], None],
+    clock: Clock = system_clock,
+) -> None:
+    """Serves until `stop` is set, then ends every connection and returns.
+
+    Args:
+        config: Its settings.
+        stop: Set by the caller to end the server.
+        on_ready: Called once, when requests are answered.
+        clock: Time; tests bring their own.
+
+    Raises:
+        ConfigError: A setting is wrong, the port is in use or the folder cannot be written.
+    """
+    config.validate()
+    _make_folder(config.data_dir)
+    async with _services(config, clock) as (services, apps, workers):
+        runner = web.AppRunner(
+            _application(services, apps, workers),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=CLOSE_WITHIN_S,
+        )
+        await runner.setup()
+        try:
+            url = await _listen(runner, config)
+            key_path = config.data_dir / LOCAL_KEY_FILE
+            local, key = await services.accounts.local_key(key_path)
+            async with asyncio.TaskGroup() as group:
+                loops = group.create_task(_upkeep(services, workers), name="upkeep")
+                on_ready(ServerReady(url=url, api_key=key, account=local.username))
+                _log.info("serving at %s", url)
+                await stop.wait()
+                services.projects.stop_accepting()
+                apps.close_all(CLOSE_RESTART, "the server is stopping; connect again in a moment")
+                workers.close_all(CLOSE_RESTART, "the server is stopping")
+                loops.cancel()
+        finally:
+            await runner.cleanup()
+
+
+async def _upkeep(services: Services, workers: WorkerSockets) -> None:
+    async with asyncio.TaskGroup() as group:
+        upkeep.start(group, services, workers)
+
+
+@asynccontextmanager
+async def _services(
+    config: ServerConfig, clock: Clock
+) -> AsyncIterator[tuple[Services, AppSockets, WorkerSockets]]:
+    """Opens the backends and closes them in the end."""
+    catalog_ = Catalog.load(config.catalog_files)
+    blobs = LocalBlobs(config.data_dir, clock=clock)
+    bus = MemoryBus()
+    store = SqliteStore(config.data_dir / "dreamgrid.sqlite")
+    await store.open()
+    try:
+        accounts = Accounts(config, store, bus, clock)
+        workers = Workers()
+        open_projects = OpenProjects(config, blobs, bus, workers, clock)
+        rendering = Rendering(
+            config=config,
+            catalog=catalog_,
+            store=store,
+            blobs=blobs,
+            accounts=accounts,
+            workers=workers,
+            open_projects=open_projects,
+            clock=clock,
+        )
+        owner = Projects(
+            config=config,
+            catalog=catalog_,
+            store=store,
+            blobs=blobs,
+            accounts=accounts,
+            open_projects=open_projects,
+            rendering=rendering,
+            clock=clock,
+        )
+        services = Services(
+            config=config,
+            catalog=catalog_,
+            blobs=blobs,
+            bus=bus,
+            store=store,
+            accounts=accounts,
+            projects=owner,
+            rendering=rendering,
+            workers=workers,
+        )
+        apps = AppSockets(services)
+        workers.changed = apps.models_changed
+        await owner.load()
+        yield services, apps, WorkerSockets(services, clock)
+    finally:
+        await store.close()
+
+
+def _application(services: Services, apps: AppSockets, workers: WorkerSockets) -> web.Application:
+    app = web.Application(
+        client_max_size=MAX_BODY_BYTES,
+        middlewares=[cors_middleware, errors_middleware, _account_middleware(services.accounts)],
+    )
+    blobs = services.blobs
+    assert isinstance(blobs, LocalBlobs), "other backends serve their files themselves"
+    for module in (account, catalog, estimates, files, health, projects):
+        app.add_routes(module.routes(services))
+    app.add_routes(blobs.routes())
+    app.router.add_get(WORKER_PATH, workers.handle)
+
+    async def anywhere(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await apps.handle(request)  # clients upgrade at the path of their endpoint
+        raise web.HTTPNotFound
+
+    app.router.add_route("*", "/{path:.*}", anywhere)
+    return app
+
+
+def _account_middleware(
+    accounts: Accounts,
+) -> Middleware:
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        credential = credential_of(request)
+        if credential is not None and "Upgrade" not in request.headers:
+            found = await accounts.authenticate(credential)
+            if found is not None:
+                request[ACCOUNT] = found
+        return await handler(request)
+
+    return middleware
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"cannot use the data folder {path}: {error.strerror}") from error
+
+
+async def _listen(runner: web.AppRunner, config: ServerConfig) -> str:
+    """Starts to listen; the address that a browser on this machine would open."""
+    site = web.TCPSite(runner, config.host, config.port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {config.host} port {config.port} ({error.strerror or error}); "
+            "choose another with --port, or --port 0 for any free one"
+        ) from error
+    address = runner.addresses[0]
+    shown = "127.0.0.1" if config.host in ("0.0.0.0", "::", "") else config.host  # noqa: S104
+    return f"http://[{shown}]:{address[1]}" if ":" in shown else f"http://{shown}:{address[1]}"

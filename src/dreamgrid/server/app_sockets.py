@@ -1,0 +1,271 @@
+"""The socket of apps: authenticate, then requests in and frames out, until it closes."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from dreamgrid.errors import DreamgridError, ProtocolError
+from dreamgrid.protocol import codec, failures, socket
+from dreamgrid.protocol.codec import Envelope
+from dreamgrid.protocol.job_request import JobRequest
+from dreamgrid.protocol.params import NETWORKS, Network
+from dreamgrid.server import frames
+from dreamgrid.server.auth import Account
+from dreamgrid.server.bus.base import account_subject, app_subject, network_subject
+from dreamgrid.server.http import credential_of
+from dreamgrid.server.outbox import Outbox
+from dreamgrid.server.projects import App
+from dreamgrid.server.services import Services
+
+PING_EVERY_S = 25.0
+SWARM_EVERY_S = 0.5
+"""Least time between two announcements of the available models."""
+
+MAX_BAD_FRAMES = 100
+CLOSE_POLICY = 1008
+
+_MODEL_EVENTS = "modelAvailability"  # a group: swarmModels and its relative for language models
+_log = logging.getLogger("dreamgrid.sockets")
+
+
+class _ProjectId(msgspec.Struct):
+    """The one field that a refusal needs from a request that cannot be read."""
+
+    project_id: str = msgspec.field(name="jobID", default="")
+
+
+@dataclass(eq=False)
+class AppSession:
+    """One connected app."""
+
+    app: App
+    outbox: Outbox
+    subscriptions: dict[str, bool]
+    unsubscribe: list[Callable[[], None]] = field(default_factory=list)
+    bad_frames: int = 0
+
+    def receive(self, frame: bytes, key: str | None = None) -> None:
+        """Takes a frame from the bus, unless this app asked not to get its kind."""
+        if self.subscriptions and not self.wants(_type_of(frame)):
+            return
+        self.outbox.put(frame, key)
+
+    def wants(self, event: str) -> bool:
+        """Whether the app has not switched this event off."""
+        if event == socket.SWARM_MODELS and not self.subscriptions.get(_MODEL_EVENTS, True):
+            return False
+        return self.subscriptions.get(event, True)
+
+
+def _type_of(frame: bytes) -> str:
+    """The message type of a frame that `codec` encoded: the first value of the envelope."""
+    start = len(b'{"type":"')
+    return frame[start : frame.index(b'"', start)].decode("ascii")
+
+
+class AppSockets:
+    """All connected apps: one live connection per account and app id."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._sessions: dict[tuple[str, str], AppSession] = {}
+        self._offered: dict[Network, set[str]] = {network: set() for network in NETWORKS}
+        self._announcing: asyncio.TimerHandle | None = None
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Runs one connection from the upgrade to its end."""
+        ws = web.WebSocketResponse(
+            heartbeat=PING_EVERY_S,
+            compress=False,
+            max_msg_size=codec.MAX_CLIENT_MESSAGE_BYTES,
+            decode_text=False,
+        )
+        await ws.prepare(request)
+        credential = credential_of(request)
+        account = await self._services.accounts.authenticate(credential) if credential else None
+        if account is None:
+            # A completed upgrade, then the code: a refused upgrade looks like a lost network.
+            reason = b"this key is not valid here; check DREAMGRID_API_KEY"
+            await ws.close(code=socket.CLOSE_AUTHENTICATION, message=reason)
+            return ws
+        outbox = Outbox(ws, WSMsgType.BINARY)
+        session = AppSession(self._app(request, account), outbox, _subscriptions_of(request))
+        sender = asyncio.create_task(outbox.run(), name="app-sender")
+        try:
+            await self._enter(session)
+            async for message in ws:
+                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    await self._on_frame(session, message.data)
+        finally:
+            self._leave(session)
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+        return ws
+
+    def _app(self, request: web.Request, account: Account) -> App:
+        return App(
+            account=account,
+            app_id=request.query.get("appId") or str(uuid.uuid4()).upper(),
+            network="fast" if request.query.get("forceWorkerId", "fast") else "relaxed",
+            origin=self._services.origin(request),
+        )
+
+    async def _enter(self, session: AppSession) -> None:
+        """Greets an app and tells it everything that happened while it was away."""
+        app, projects = session.app, self._services.projects
+        key = (app.account.id, app.app_id)
+        unclaimed = await projects.unclaimed(app.account, app.app_id)
+        balance = await self._services.accounts.balance(app.account.id)
+        # From here to the last subscription nothing awaits, so no frame is missed or doubled.
+        replaced = self._sessions.get(key)
+        if replaced is not None:
+            self._leave(replaced)
+            replaced.outbox.close(socket.CLOSE_REPLACED, "a newer connection of this app took over")
+        self._sessions[key] = session
+        active = projects.active(app.account, app.app_id)
+        session.outbox.put(
+            codec.encode(
+                socket.Authenticated(
+                    id=str(uuid.uuid4()).upper(),
+                    username=app.account.username,
+                    address=app.account.address,
+                    active_projects=tuple(projects.record(p, raw=True) for p in active),
+                    unclaimed_completed_projects=tuple(
+                        projects.record(p, raw=True) for p in unclaimed
+                    ),
+                )
+            )
+        )
+        session.outbox.put(codec.encode(balance))
+        self._send_swarm(session)
+        for frame in projects.replay_active(app):
+            session.outbox.put(frame)
+        self._subscribe(session)
+        for frame in await projects.replay_unclaimed(app):
+            session.outbox.put(frame)
+
+    def _subscribe(self, session: AppSession) -> None:
+        app, bus = session.app, self._services.bus
+        for unsubscribe in session.unsubscribe:
+            unsubscribe()
+        session.unsubscribe = [
+            bus.subscribe(subject, session.receive)
+            for subject in (
+                app_subject(app.account.id, app.app_id),
+                account_subject(app.account.id),
+                network_subject(app.network),
+            )
+        ]
+
+    def _leave(self, session: AppSession) -> None:
+        key = (session.app.account.id, session.app.app_id)
+        if self._sessions.get(key) is session:
+            del self._sessions[key]
+        for unsubscribe in session.unsubscribe:
+            unsubscribe()
+        session.unsubscribe = []
+
+    def close_all(self, code: int, reason: str) -> None:
+        """Ends every connection, as before a restart."""
+        for session in self._sessions.values():
+            session.outbox.close(code, reason)
+
+    # ── available models ─────────────────────────────────────────────────────────────────────────
+
+    def models_changed(self) -> None:
+        """Announces the models on offer, soon and once for many changes."""
+        if self._announcing is None:
+            loop = asyncio.get_running_loop()
+            self._announcing = loop.call_later(SWARM_EVERY_S, self._announce)
+
+    def _announce(self) -> None:
+        self._announcing = None
+        for network in NETWORKS:
+            swarm = self._swarm(network)
+            if swarm:
+                frame = codec.encode_raw(socket.SWARM_MODELS, swarm)
+                self._services.bus.publish(network_subject(network), frame, key=socket.SWARM_MODELS)
+
+    def _swarm(self, network: Network) -> dict[str, int]:
+        """Worker counts; a model that was offered before stays in the list with a count of 0.
+
+        An empty list would make the oldest SDK give up at once.
+        """
+        counts = self._services.workers.counts(network)
+        self._offered[network].update(counts)
+        return {model: counts.get(model, 0) for model in sorted(self._offered[network])}
+
+    def _send_swarm(self, session: AppSession) -> None:
+        swarm = self._swarm(session.app.network)
+        if swarm and session.wants(socket.SWARM_MODELS):
+            session.outbox.put(codec.encode_raw(socket.SWARM_MODELS, swarm))
+
+    # ── requests ─────────────────────────────────────────────────────────────────────────────────
+
+    async def _on_frame(self, session: AppSession, data: bytes | str) -> None:
+        try:
+            envelope = codec.open_envelope(data)
+            match envelope.type:
+                case socket.JobError.message_type:
+                    await self._cancel(session, envelope)
+                case JobRequest.message_type:
+                    await self._submit(session, envelope)
+                case socket.CHANGE_NETWORK:
+                    self._change_network(session, envelope)
+                case socket.SET_SUBSCRIPTIONS:
+                    self._set_subscriptions(session, envelope)
+                case _:
+                    _log.debug("ignored a message of type %.40s", envelope.type)
+        except ProtocolError as error:
+            session.bad_frames += 1
+            session.outbox.put(
+                codec.encode(socket.Toast(type="error", message=f"message ignored: {error}"[:600]))
+            )
+            if session.bad_frames >= MAX_BAD_FRAMES:
+                session.outbox.close(CLOSE_POLICY, "too many messages that cannot be read")
+
+    async def _submit(self, session: AppSession, envelope: Envelope) -> None:
+        try:
+            request = codec.decode_payload(envelope, JobRequest)
+            await self._services.projects.submit(session.app, request, envelope.data)
+        except DreamgridError as error:
+            project_id = codec.decode_payload(envelope, _ProjectId).project_id
+            if not project_id:
+                raise ProtocolError(f"a request without a jobID: {error}") from None
+            session.outbox.put(frames.refused(project_id, failures.code_of(error), str(error)))
+
+    async def _cancel(self, session: AppSession, envelope: Envelope) -> None:
+        cancel = codec.decode_payload(envelope, socket.CancelRequest)
+        await self._services.projects.cancel(session.app.account, cancel.project_id)
+        session.outbox.put(codec.encode(frames.canceled(cancel.project_id)))
+
+    def _change_network(self, session: AppSession, envelope: Envelope) -> None:
+        wanted = codec.decode_payload(envelope, str)
+        for network in NETWORKS:
+            if network == wanted:
+                session.app = replace(session.app, network=network)
+        self._subscribe(session)
+        session.outbox.put(codec.encode(socket.ChangeNetwork(network=session.app.network)))
+        self._send_swarm(session)
+
+    def _set_subscriptions(self, session: AppSession, envelope: Envelope) -> None:
+        change = codec.decode_payload(envelope, socket.SubscriptionChange)
+        session.subscriptions = change.applied_to(session.subscriptions)
+        session.outbox.put(
+            codec.encode(socket.SubscriptionsUpdated(subscriptions=session.subscriptions))
+        )
+
+
+def _subscriptions_of(request: web.Request) -> dict[str, bool]:
+    """The event switches of the connect query; anything else than a map of booleans is ignored."""
+    try:
+        return msgspec.json.decode(
+            request.query.get("socketEventSubscriptions", "{}").encode(), type=dict[str, bool]
+        )
+    except msgspec.MsgspecError:
+        return {}

@@ -1,0 +1,46 @@
+"""The contract of a bus: fan-out of frames to whoever listens right now.
+
+Nothing is kept: a message without a listener is gone, so whatever must not be lost lies in the
+store first. Subjects are slash-joined words; the functions below are the only ones that spell them.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+Receiver = Callable[[bytes, str | None], None]
+"""Takes a frame and its coalescing key; must not block."""
+
+
+class Bus(Protocol):
+    """See the module's text."""
+
+    def publish(self, subject: str, frame: bytes, key: str | None = None) -> None:
+        """Hands `frame` to every listener of `subject`, in the order of the calls.
+
+        Args:
+            subject: Who it concerns.
+            frame: Ready to be sent.
+            key: Frames of one key supersede each other: a listener that has fallen behind may keep
+                only the newest. None: must be kept.
+        """
+
+    def subscribe(self, subject: str, receiver: Receiver) -> Callable[[], None]:
+        """Adds a listener; the returned function removes it."""
+
+    def listening(self, subject: str) -> bool:
+        """Whether anybody listens now."""
+
+
+def app_subject(account_id: str, app_id: str) -> str:
+    """Frames about the projects of one app."""
+    return f"app/{account_id}/{app_id}"
+
+
+def account_subject(account_id: str) -> str:
+    """Frames for every app of an account, such as balances."""
+    return f"account/{account_id}"
+
+
+def network_subject(network: str) -> str:
+    """Frames for every app on a network, such as its models."""
+    return f"network/{network}"

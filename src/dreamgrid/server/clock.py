@@ -1,0 +1,17 @@
+"""Time as the server sees it; tests bring a clock of their own."""
+
+import time
+from collections.abc import Callable
+
+Clock = Callable[[], float]
+"""Seconds since 1970."""
+
+
+def system_clock() -> float:
+    """The machine's clock."""
+    return time.time()
+
+
+def milliseconds(clock: Clock) -> int:
+    """Now, as stores and the wire write it."""
+    return int(clock() * 1000)

@@ -1,0 +1,166 @@
+"""What apps are told about a project, made from its live state. Pure."""
+
+from collections.abc import Callable, Iterator
+
+from dreamgrid.protocol import failures, socket
+from dreamgrid.protocol.codec import Message, encode
+from dreamgrid.server.live import LiveJob, LiveProject
+from dreamgrid.states import JobState, ProjectState
+
+ResultUrl = Callable[[LiveJob], str]
+"""Makes the download URL of a completed job."""
+
+
+def queued(project: LiveProject, position: int, *, workers: bool) -> bytes:
+    """The project waits. `position` 1 is next; `workers`: whether any worker serves its model."""
+    return encode(
+        socket.JobState(
+            type=socket.QUEUED,
+            project_id=project.id,
+            queue_position=position,
+            queue_status=socket.WAITING if workers else socket.NO_WORKERS,
+        )
+    )
+
+
+def initiating(job: LiveJob) -> bytes:
+    """A worker took the job."""
+    return _job_state(socket.INITIATING, job)
+
+
+def started(job: LiveJob) -> bytes:
+    """Inference began."""
+    return _job_state(socket.STARTED, job)
+
+
+def _job_state(kind: str, job: LiveJob) -> bytes:
+    return encode(
+        socket.JobState(
+            type=kind,
+            project_id=job.project.id,
+            job_id=job.id,
+            worker_name=job.worker_name,
+            job_index=job.index,
+        )
+    )
+
+
+def progress(job: LiveJob, *, preview: bool, eta_s: float | None = None) -> bytes:
+    """Steps were done; `preview`: a new preview can be fetched."""
+    return encode(
+        socket.JobProgress(
+            project_id=job.project.id,
+            job_id=job.id,
+            step=job.step,
+            step_count=job.step_count,
+            has_image=preview,
+            eta_s=eta_s,
+        )
+    )
+
+
+def result(job: LiveJob, url: str, sha256: str | None = None) -> bytes:
+    """The job is completed and its file can be fetched."""
+    return encode(
+        socket.JobResult(
+            project_id=job.project.id,
+            job_id=job.id,
+            performed_step_count=job.steps,
+            last_seed=str(job.seed if job.seed is not None else job.render.seed),
+            result_url=url,
+            output_format=job.project.output_format,
+            sha256=sha256,
+        )
+    )
+
+
+def failed(job: LiveJob, message: str, *, from_worker: bool) -> bytes:
+    """The job failed for good."""
+    return encode(
+        socket.JobError(
+            project_id=job.project.id,
+            job_id=job.id,
+            is_from_worker=from_worker,
+            error=job.reason or failures.GENERATION_FAILURE,
+            error_message=message,
+        )
+    )
+
+
+def retried(job: LiveJob, error: str, message: str, max_attempts: int) -> bytes:
+    """An attempt failed; the job is queued again."""
+    return encode(
+        socket.JobRetry(
+            project_id=job.project.id,
+            job_id=job.id,
+            job_index=job.index,
+            attempt=max(1, job.failures),
+            max_attempts=max_attempts,
+            is_from_worker=error != failures.WORKER_DISCONNECTED,
+            error=error,
+            error_message=message,
+        )
+    )
+
+
+def refused(project_id: str, code: int, message: str) -> bytes:
+    """The project was not accepted; nothing was charged."""
+    return encode(
+        socket.JobError(
+            project_id=project_id, is_from_worker=False, error=code, error_message=message
+        )
+    )
+
+
+def ended(project: LiveProject) -> bytes:
+    """The last frame about a project."""
+    if project.state is ProjectState.COMPLETED:
+        return encode(socket.JobState(type=socket.PROJECT_COMPLETED, project_id=project.id))
+    if project.state is ProjectState.CANCELED:
+        return encode(
+            socket.JobError(
+                project_id=project.id,
+                is_from_worker=False,
+                error=failures.ARTIST_CANCELED,
+                error_message="the project was canceled",
+            )
+        )
+    return encode(
+        socket.JobError(
+            project_id=project.id,
+            is_from_worker=True,
+            error=project.reason or failures.GENERATION_FAILURE,
+            error_message="every render of this project failed; nothing was charged for it",
+        )
+    )
+
+
+def canceled(project_id: str) -> Message:
+    """Answer to a cancel: nothing of the project runs any more."""
+    return socket.CancelConfirmation(project_id=project_id, did_cancel=True)
+
+
+def replay(
+    project: LiveProject, position: int, *, workers: bool, url: ResultUrl
+) -> Iterator[bytes]:
+    """Everything that an app must know of a project when it comes back.
+
+    Repeats are harmless to all clients; what would un-finish a job or project is never sent
+    (`socket.md` 5 of the wire contract).
+    """
+    if project.waiting and position:
+        yield queued(project, position, workers=workers)
+    for job in project.jobs:
+        match job.state:
+            case JobState.ASSIGNED:
+                yield initiating(job)
+            case JobState.RUNNING:
+                yield started(job)
+                if job.step:
+                    yield progress(job, preview=False)
+            case JobState.COMPLETED:
+                yield result(job, url(job))
+            case JobState.FAILED:
+                yield failed(job, "this render failed", from_worker=True)
+    if project.ended_ms is not None:
+        yield ended(project)

@@ -1,0 +1,212 @@
+"""Projects and jobs that have not ended, as the server holds them in memory.
+
+The store is the truth that these can always be rebuilt from (`from_row`). Only `Projects` changes
+them, and only along the arrows of `dreamgrid.states`.
+"""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from dreamgrid.protocol.params import ImageRender, Network, TokenType
+from dreamgrid.server.bus.base import app_subject
+from dreamgrid.server.store.base import JobRow, ProjectRow
+from dreamgrid.states import (
+    FINAL_JOB_STATES,
+    JobEvent,
+    JobState,
+    ProjectState,
+    next_job_state,
+    project_state,
+)
+
+_render = msgspec.json.Decoder(ImageRender)
+
+
+@dataclass(slots=True, eq=False)
+class LiveJob:
+    """One render.
+
+    Attributes:
+        attempt: The fencing number: how often it was assigned.
+        failures: How many attempts count as failed.
+        lease_until_s: Clock time at which a silent worker loses it.
+        settling: A change of it is on the way into the store; nothing else may happen to it.
+        ending: The final state that is on the way into the store.
+        previewed: A preview can be fetched.
+    """
+
+    id: str
+    project: "LiveProject"
+    index: int
+    render: ImageRender
+    price_micros: int
+    created_ms: int
+    state: JobState = JobState.QUEUED
+    attempt: int = 0
+    failures: int = 0
+    worker_id: str = ""
+    worker_name: str = ""
+    lease_until_s: float = 0.0
+    step: int = 0
+    step_count: int = 0
+    previewed: bool = False
+    settling: bool = False
+    ending: JobState | None = None
+    seed: int | None = None
+    steps: int = 0
+    reason: str | None = None
+    started_ms: int | None = None
+    ended_ms: int | None = None
+
+    def move(self, event: JobEvent) -> None:
+        """Follows an arrow of the state table."""
+        self.state = next_job_state(self.state, event)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can happen to it any more."""
+        return self.state in FINAL_JOB_STATES
+
+    @property
+    def on_worker(self) -> bool:
+        """Whether a worker holds it."""
+        return self.state is JobState.ASSIGNED or self.state is JobState.RUNNING
+
+
+@dataclass(slots=True, eq=False)
+class LiveProject:
+    """What an app asked for.
+
+    Attributes:
+        request: The job request as the app sent it.
+        origin: Begins the URLs that its app receives.
+        stored: Whether the store has confirmed it; before that nobody is told about it.
+        canceling: A cancel is on the way into the store; its app is told nothing more.
+        told_position: The last queue position that was sent.
+        told_at_s: Clock time of that.
+    """
+
+    id: str
+    account_id: str
+    app_id: str
+    model: str
+    network: Network
+    token_type: TokenType
+    origin: str
+    request: bytes
+    width: int
+    height: int
+    steps: int
+    previews: int
+    output_format: str
+    hold_micros: int
+    created_ms: int
+    charged_micros: int = 0
+    jobs: list[LiveJob] = field(default_factory=list)
+    stored: bool = False
+    canceling: bool = False
+    canceled: bool = False
+    reason: str | None = None
+    ended_ms: int | None = None
+    told_position: int = 0
+    told_at_s: float = 0.0
+    subject: str = ""
+
+    def __post_init__(self) -> None:
+        self.subject = app_subject(self.account_id, self.app_id)
+
+    @property
+    def state(self) -> ProjectState:
+        """Derived from the jobs."""
+        return project_state([job.state for job in self.jobs], canceled=self.canceled)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether no job of it is on a worker and at least one is queued."""
+        return any(job.state is JobState.QUEUED for job in self.jobs) and not any(
+            job.on_worker for job in self.jobs
+        )
+
+
+def to_row(project: LiveProject) -> ProjectRow:
+    """A new project as the store takes it."""
+    return ProjectRow(
+        id=project.id,
+        account_id=project.account_id,
+        app_id=project.app_id,
+        model=project.model,
+        network=project.network,
+        token_type=project.token_type,
+        origin=project.origin,
+        request=project.request,
+        state=project.state,
+        width=project.width,
+        height=project.height,
+        steps=project.steps,
+        previews=project.previews,
+        output_format=project.output_format,
+        hold_micros=project.hold_micros,
+        created_ms=project.created_ms,
+        updated_ms=project.created_ms,
+        jobs=tuple(
+            JobRow(
+                id=job.id,
+                project_id=project.id,
+                index=job.index,
+                state=job.state,
+                render=msgspec.json.encode(job.render),
+                price_micros=job.price_micros,
+                created_ms=job.created_ms,
+            )
+            for job in project.jobs
+        ),
+    )
+
+
+def from_row(row: ProjectRow) -> LiveProject:
+    """A project as it was stored."""
+    project = LiveProject(
+        id=row.id,
+        account_id=row.account_id,
+        app_id=row.app_id,
+        model=row.model,
+        network=row.network,
+        token_type=row.token_type,
+        origin=row.origin,
+        request=row.request,
+        width=row.width,
+        height=row.height,
+        steps=row.steps,
+        previews=row.previews,
+        output_format=row.output_format,
+        hold_micros=row.hold_micros,
+        created_ms=row.created_ms,
+        charged_micros=row.charged_micros,
+        stored=True,
+        canceled=row.state is ProjectState.CANCELED,
+        reason=row.reason,
+        ended_ms=row.ended_ms,
+    )
+    project.jobs = [
+        LiveJob(
+            id=job.id,
+            project=project,
+            index=job.index,
+            render=_render.decode(job.render),
+            price_micros=job.price_micros,
+            created_ms=job.created_ms,
+            state=job.state,
+            attempt=job.attempt,
+            failures=job.failures,
+            worker_id=job.worker_id,
+            worker_name=job.worker_name,
+            seed=job.seed,
+            steps=job.steps,
+            reason=job.reason,
+            started_ms=job.started_ms,
+            ended_ms=job.ended_ms,
+        )
+        for job in row.jobs
+    ]
+    return project

@@ -1,0 +1,131 @@
+"""The projects that have not ended, and what every part that changes them shares."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from dreamgrid.protocol.params import IMAGE_CONTENT_TYPES
+from dreamgrid.server import frames
+from dreamgrid.server.blobs.base import Blobs
+from dreamgrid.server.blobs.keys import result_key
+from dreamgrid.server.bus.base import Bus
+from dreamgrid.server.clock import Clock
+from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.live import LiveJob, LiveProject
+from dreamgrid.server.workers import Workers
+
+T = TypeVar("T")
+
+_WRITE_AGAIN_S = 1.0
+_log = logging.getLogger("dreamgrid.projects")
+
+
+class OpenProjects:
+    """Looks open projects and jobs up by id, and speaks to their apps."""
+
+    def __init__(
+        self, config: ServerConfig, blobs: Blobs, bus: Bus, workers: Workers, clock: Clock
+    ) -> None:
+        self._config = config
+        self._blobs = blobs
+        self._bus = bus
+        self._workers = workers
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._projects: dict[str, LiveProject] = {}
+        self._jobs: dict[str, LiveJob] = {}
+        self._per_account: Counter[str] = Counter()
+
+    def add(self, project: LiveProject) -> None:
+        """Takes a project up."""
+        self._projects[project.id] = project
+        self._per_account[project.account_id] += 1
+        for job in project.jobs:
+            self._jobs[job.id] = job
+
+    def remove(self, project: LiveProject) -> None:
+        """Forgets a project that has ended, or was refused."""
+        del self._projects[project.id]
+        self._per_account[project.account_id] -= 1
+        if not self._per_account[project.account_id]:
+            del self._per_account[project.account_id]
+        for job in project.jobs:
+            del self._jobs[job.id]
+
+    def project(self, project_id: str) -> LiveProject | None:
+        """An open project."""
+        return self._projects.get(project_id)
+
+    def job(self, job_id: str) -> LiveJob | None:
+        """A job of an open project."""
+        return self._jobs.get(job_id)
+
+    def all(self) -> list[LiveProject]:
+        """Every open project, oldest first."""
+        return list(self._projects.values())
+
+    def jobs_on_workers(self) -> list[LiveJob]:
+        """Every job that a worker holds or held last."""
+        return [job for job in self._jobs.values() if job.on_worker]
+
+    def count(self, account_id: str) -> int:
+        """How many open projects an account has."""
+        return self._per_account[account_id]
+
+    # ── telling apps ─────────────────────────────────────────────────────────────────────────────
+
+    def tell(self, project: LiveProject, frame: bytes, key: str | None = None) -> None:
+        """Sends a frame to the project's app, if it is connected."""
+        self._bus.publish(project.subject, frame, key)
+
+    def app_listens(self, project: LiveProject) -> bool:
+        """Whether the project's app is connected."""
+        return self._bus.listening(project.subject)
+
+    def tell_queued(self, project: LiveProject, position: int) -> None:
+        """Tells the project's app where it waits."""
+        project.told_position = position
+        project.told_at_s = self._clock()
+        self.tell(project, frames.queued(project, position, workers=self.served(project)))
+
+    def served(self, project: LiveProject) -> bool:
+        """Whether any worker takes jobs of its model."""
+        return self._workers.serves(project.network, project.model)
+
+    def result_url(self, job: LiveJob) -> str:
+        """Where the project's app can fetch a completed job."""
+        return self._blobs.get_url(
+            key_of_result(job),
+            expires_s=self._config.download_url_s,
+            origin=job.project.origin,
+            content_type=IMAGE_CONTENT_TYPES[job.render.output_format],
+        )
+
+    def replay(self, project: LiveProject, position: int) -> Iterator[bytes]:
+        """Frames that tell an app all it must know of a project."""
+        return frames.replay(project, position, workers=self.served(project), url=self.result_url)
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────
+
+    def persist(self, write: Callable[[], "asyncio.Future[T]"], done: Callable[[T], None]) -> None:
+        """Writes what has already happened out there, again and again until it is stored.
+
+        A full disk or a locked database must not make the server forget a finished render.
+        """
+
+        def written(future: "asyncio.Future[T]") -> None:
+            error = future.exception()
+            if error is None:
+                done(future.result())
+            else:
+                _log.error("a write failed and is tried again: %s", error)
+                self._loop.call_later(_WRITE_AGAIN_S, self.persist, write, done)
+
+        write().add_done_callback(written)
+
+
+def key_of_result(job: LiveJob) -> str:
+    """Where the result of the job's latest attempt lies."""
+    return result_key(job.project.id, job.id, job.attempt, job.render.output_format)

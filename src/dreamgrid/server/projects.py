@@ -1,0 +1,361 @@
+"""The apps' side of projects: submit, cancel, and look."""
+
+import asyncio
+import logging
+import secrets
+import uuid
+from dataclasses import dataclass
+
+from dreamgrid.errors import (
+    DreamgridError,
+    DuplicateProject,
+    InsufficientFunds,
+    MissingAsset,
+    NotFound,
+    ServerUnavailable,
+    TooManyRequests,
+)
+from dreamgrid.protocol import failures
+from dreamgrid.protocol.job_request import JobRequest, params_from_request, valid_id
+from dreamgrid.protocol.params import MAX_SEED, ImageParams, ImageRender, Network
+from dreamgrid.protocol.rest import ProjectRecord
+from dreamgrid.server import frames, ledger, pricing, records
+from dreamgrid.server.accounts import Accounts
+from dreamgrid.server.auth import Account
+from dreamgrid.server.blobs.base import Blobs
+from dreamgrid.server.blobs.keys import input_key, preview_key
+from dreamgrid.server.catalog import Catalog
+from dreamgrid.server.clock import Clock, milliseconds
+from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.live import LiveJob, LiveProject, from_row, to_row
+from dreamgrid.server.open_projects import OpenProjects, key_of_result
+from dreamgrid.server.rendering import Rendering
+from dreamgrid.server.store.base import Store, SubmitResult, Submitted
+from dreamgrid.states import JobEvent, JobState, may
+
+UNCLAIMED_KEPT_MS = 60 * 60 * 1000
+"""How long the end of a project waits for its app to come back and hear of it."""
+
+UNEXPECTED = 5000
+"""Wire code of a failure that nobody foresaw."""
+
+_log = logging.getLogger("dreamgrid.projects")
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    """Who speaks: an account, through one of its apps.
+
+    Attributes:
+        network: The connection's default network.
+        origin: How the app reached this server.
+    """
+
+    account: Account
+    app_id: str
+    network: Network
+    origin: str
+
+
+class Projects:
+    """Submits and cancels projects, and shows them to those they belong to."""
+
+    def __init__(
+        self,
+        *,
+        config: ServerConfig,
+        catalog: Catalog,
+        store: Store,
+        blobs: Blobs,
+        accounts: Accounts,
+        open_projects: OpenProjects,
+        rendering: Rendering,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._catalog = catalog
+        self._store = store
+        self._blobs = blobs
+        self._accounts = accounts
+        self._open = open_projects
+        self._rendering = rendering
+        self._clock = clock
+        self._stopping = False
+
+    # ── life of the server ───────────────────────────────────────────────────────────────────────
+
+    async def load(self) -> None:
+        """Takes up every project that the last run of the server left open."""
+        for row in await self._store.open_projects():
+            project = from_row(row)
+            self._open.add(project)
+            for job in project.jobs:
+                self._rendering.take_up(job)
+        self._rendering.scheduler.hint()
+
+    def stop_accepting(self) -> None:
+        """Refuses new projects from now on; clients send them again after the restart."""
+        self._stopping = True
+
+    # ── submit ───────────────────────────────────────────────────────────────────────────────────
+
+    async def submit(self, app: App, request: JobRequest, raw: bytes) -> None:
+        """Accepts a project, or raises why not; a refused one costs nothing and leaves nothing.
+
+        The first frame about the project is the acknowledgement. The same request twice has one
+        effect and is answered with where the project stands.
+
+        Args:
+            app: Who asks.
+            request: The request, decoded.
+            raw: The same request as the app sent it.
+
+        Raises:
+            InvalidRequest: A value is outside what the catalogue allows, or an asset is missing.
+            DuplicateProject: The id belongs to another project.
+            TooManyRequests: The account has too many unfinished projects.
+            ServerUnavailable: The server is stopping.
+        """
+        project_id = valid_id(request.project_id)
+        known = self._open.project(project_id)
+        if known is not None:
+            self._answer_again(app, known, raw)
+            return
+        if self._stopping:
+            raise ServerUnavailable("the server is restarting; send this again in a moment")
+        if self._open.count(app.account.id) >= self._config.max_queued_projects:
+            raise TooManyRequests(
+                f"you have {self._config.max_queued_projects} unfinished projects, the most that "
+                "this server queues for one account; wait for some of them to end",
+                retry_after_s=5.0,
+            )
+        params = params_from_request(request)
+        renders = self._catalog.resolve(params, self._config, lambda: secrets.randbelow(MAX_SEED))
+        for role in params.assets:
+            if await self._blobs.stat(input_key(app.account.id, project_id, role)) is None:
+                raise MissingAsset(f"the request says that {role} was uploaded, but it was not")
+        known = self._open.project(project_id)
+        if known is not None:  # the same request again, while the assets were looked at
+            self._answer_again(app, known, raw)
+            return
+        project = self._new_project(app, project_id, params, renders, raw)
+        self._open.add(project)
+        stored = self._store.submit(to_row(project))
+        stored.add_done_callback(lambda future: self._submitted(app, project, future))
+
+    def _new_project(
+        self,
+        app: App,
+        project_id: str,
+        params: ImageParams,
+        renders: tuple[ImageRender, ...],
+        raw: bytes,
+    ) -> LiveProject:
+        token = params.token_type or self._config.default_token_type
+        model = self._catalog.model(params.model)
+        network = params.network or app.network
+        quote = pricing.quote(model, renders, network=network, assets=params.assets)
+        first = renders[0]
+        now_ms = milliseconds(self._clock)
+        project = LiveProject(
+            id=project_id,
+            account_id=app.account.id,
+            app_id=app.app_id,
+            model=model.id,
+            network=network,
+            token_type=token,
+            origin=app.origin,
+            request=raw,
+            width=first.width,
+            height=first.height,
+            steps=first.steps,
+            previews=first.previews,
+            output_format=first.output_format,
+            hold_micros=quote.project_micros(token),
+            created_ms=now_ms,
+        )
+        project.jobs = [
+            LiveJob(
+                id=str(uuid.uuid4()).upper(),
+                project=project,
+                index=index,
+                render=render,
+                price_micros=quote.job_micros(token),
+                created_ms=now_ms,
+                step_count=render.steps,
+            )
+            for index, render in enumerate(renders)
+        ]
+        return project
+
+    def _answer_again(self, app: App, project: LiveProject, raw: bytes) -> None:
+        if project.account_id != app.account.id or project.request != raw:
+            raise DuplicateProject(
+                f"project id {project.id} is taken by a different request; use a fresh UUID"
+            )
+        if project.stored and not project.canceling:
+            position = self._rendering.scheduler.waiting.positions().get(project.id, 0)
+            for frame in self._open.replay(project, position):
+                self._open.tell(project, frame)
+
+    def _submitted(self, app: App, project: LiveProject, future: asyncio.Future[Submitted]) -> None:
+        error = future.exception()
+        if error is None and future.result().result is SubmitResult.CREATED:
+            project.stored = True
+            self._accounts.note_balance(
+                project.account_id, project.token_type, future.result().balance
+            )
+            for job in project.jobs:
+                self._rendering.scheduler.waiting.add(job)
+            ahead = self._rendering.scheduler.waiting.length(project.network, project.model) - len(
+                project.jobs
+            )
+            self._open.tell_queued(project, ahead + 1)
+            self._rendering.scheduler.hint()
+            return
+        self._open.remove(project)
+        if error is None and future.result().result is SubmitResult.KNOWN:
+            return  # it ended long ago; its app finds it with GET /v1/projects/:id
+        refusal = error if error is not None else _refusal(project, future.result().result)
+        code, message = _code_and_message(refusal)
+        self._open.tell(project, frames.refused(project.id, code, message))
+
+    # ── cancel ───────────────────────────────────────────────────────────────────────────────────
+
+    async def cancel(self, account: Account, project_id: str) -> None:
+        """Ends a project that its app no longer wants; returns when that is stored.
+
+        Delivered jobs stay delivered and paid; the rest is given back. Canceling what has ended,
+        or never was, is no error: nothing of it runs afterwards.
+        """
+        project = self._open.project(project_id.upper())
+        if project is None or project.account_id != account.id or project.canceling:
+            return
+        project.canceling = True
+        for job in project.jobs:
+            if job.on_worker:
+                self._rendering.stop_on_worker(job)
+        ended = await self._store.cancel(
+            project.id, failures.ARTIST_CANCELED, milliseconds(self._clock), claimed=True
+        )
+        if not ended.accepted:  # it completed while the cancel was on its way
+            project.canceling = False
+            return
+        project.canceled = True
+        project.ended_ms = milliseconds(self._clock)
+        for job in project.jobs:
+            if may(job.state, JobEvent.CANCEL):
+                job.move(JobEvent.CANCEL)
+        self._open.remove(project)
+        self._accounts.note_balance(account.id, project.token_type, ended.balance)
+        self._rendering.scheduler.hint()
+
+    # ── looking at projects ──────────────────────────────────────────────────────────────────────
+
+    def replay_active(self, app: App) -> list[bytes]:
+        """Frames that tell an app that has just connected where its open projects stand."""
+        positions = self._rendering.scheduler.waiting.positions()
+        found: list[bytes] = []
+        for project in self.active(app.account, app.app_id):
+            project.origin = app.origin
+            found.extend(self._open.replay(project, positions.get(project.id, 0)))
+        return found
+
+    async def replay_unclaimed(self, app: App) -> list[bytes]:
+        """Frames of projects that ended while their app was away; each is sent once."""
+        projects = await self.unclaimed(app.account, app.app_id)
+        found: list[bytes] = []
+        for project in projects:
+            project.origin = app.origin
+            found.extend(self._open.replay(project, 0))
+        if projects:
+            await self._store.claim([project.id for project in projects])
+        return found
+
+    def active(self, account: Account, app_id: str | None = None) -> list[LiveProject]:
+        """The open projects of an account, or of one of its apps."""
+        return [
+            project
+            for project in self._open.all()
+            if project.account_id == account.id
+            and project.stored
+            and not project.canceling
+            and (app_id is None or project.app_id == app_id)
+        ]
+
+    async def unclaimed(self, account: Account, app_id: str | None) -> list[LiveProject]:
+        """Projects that ended while their app was away."""
+        since_ms = milliseconds(self._clock) - UNCLAIMED_KEPT_MS
+        rows = await self._store.unclaimed_projects(account.id, app_id, since_ms)
+        return [from_row(row) for row in rows]
+
+    def record(self, project: LiveProject, *, raw: bool) -> ProjectRecord:
+        """A project as the HTTP endpoints show it."""
+        return records.record(project, self._catalog.entry(project.model), raw=raw)
+
+    async def find(self, account: Account, project_id: str) -> LiveProject:
+        """A project of this account, open or ended.
+
+        Raises:
+            NotFound: It has none with this id.
+        """
+        live = self._open.project(project_id)
+        if live is None:
+            row = await self._store.project(project_id)
+            live = from_row(row) if row is not None else None
+        if live is None or live.account_id != account.id or not live.stored:
+            raise NotFound(f"you have no project {project_id}")
+        return live
+
+    async def owner(self, project_id: str) -> str | None:
+        """The account that a project id belongs to; None while it is free."""
+        live = self._open.project(project_id)
+        if live is not None:
+            return live.account_id
+        row = await self._store.project(project_id)
+        return row.account_id if row is not None else None
+
+    async def result_key(
+        self, account: Account, project_id: str, job_id: str, *, preview: bool
+    ) -> str:
+        """Where the result, or the newest preview, of a job lies.
+
+        Raises:
+            NotFound: The account has no such job, or there is nothing to fetch yet.
+        """
+        project = await self.find(account, project_id)
+        job = next((job for job in project.jobs if job.id == job_id), None)
+        if job is not None and preview and (job.previewed or job.ended):
+            return preview_key(project.id, job.id, job.attempt)
+        if job is not None and not preview and job.state is JobState.COMPLETED:
+            return key_of_result(job)
+        raise NotFound(f"project {project_id} has no such file (yet) for {job_id}")
+
+    def notify_positions(self) -> None:
+        """Tells waiting projects where they stand, when that changed or after a while anyway."""
+        now_s = self._clock()
+        for project_id, position in self._rendering.scheduler.waiting.positions().items():
+            project = self._open.project(project_id)
+            if project is None or not project.waiting or project.canceling:
+                continue
+            overdue = now_s - project.told_at_s >= self._config.queue_notice_s
+            if overdue or position != project.told_position:
+                self._open.tell_queued(project, position)
+
+
+def _refusal(project: LiveProject, result: SubmitResult) -> DreamgridError:
+    if result is SubmitResult.INSUFFICIENT:
+        return InsufficientFunds(
+            f"insufficient funds: this costs {ledger.decimal(project.hold_micros)} "
+            f"{project.token_type}, and your balance is below that"
+        )
+    return DuplicateProject(
+        f"project id {project.id} is taken by a different request; use a fresh UUID"
+    )
+
+
+def _code_and_message(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, DreamgridError):
+        return failures.code_of(error), str(error)
+    _log.error("a project could not be stored", exc_info=error)
+    return UNEXPECTED, "the server could not store this project; nothing was charged"

@@ -1,0 +1,97 @@
+"""Projects as the HTTP endpoints show them, made from live state. Pure."""
+
+import base64
+
+from dreamgrid.protocol.params import TokenType
+from dreamgrid.protocol.rest import (
+    ActualCost,
+    JobRecord,
+    ModelEntry,
+    ProjectModel,
+    ProjectRecord,
+    WorkerInfo,
+)
+from dreamgrid.server import ledger
+from dreamgrid.server.live import LiveJob, LiveProject
+from dreamgrid.states import JobState, ProjectState
+
+# Raw words of `v1/projects/:id` and of recovery; `v2` speaks the SDKs' words.
+_RAW_PROJECT_STATUS = {
+    ProjectState.QUEUED: "queued",
+    ProjectState.PROCESSING: "progress",
+    ProjectState.COMPLETED: "completed",
+    ProjectState.FAILED: "errored",
+    ProjectState.CANCELED: "cancelled",
+}
+_JOB_STATUS = {
+    JobState.QUEUED: "queued",
+    JobState.ASSIGNED: "initiatingModel",
+    JobState.RUNNING: "jobProgress",
+    JobState.COMPLETED: "jobCompleted",
+    JobState.FAILED: "jobError",
+    JobState.CANCELED: "jobError",
+}
+
+
+def record(project: LiveProject, model: ModelEntry, *, raw: bool) -> ProjectRecord:
+    """A project with all of its jobs.
+
+    Args:
+        project: Live, or rebuilt from its row.
+        model: Its catalogue entry.
+        raw: Raw status words (`errored`, `cancelled`) instead of the SDKs' (`failed`, `canceled`).
+    """
+    state = project.state
+    jobs = [_job_record(job) for job in project.jobs]
+    ended = [job.ended for job in project.jobs]
+    now_ms = project.ended_ms or max(
+        [project.created_ms, *(job.ended_ms or job.started_ms or 0 for job in project.jobs)]
+    )
+    return ProjectRecord(
+        id=project.id,
+        app_id=project.app_id,
+        model=ProjectModel(id=model.id, name=model.name, type=model.media, sid=model.sid),
+        model_type=model.media,
+        image_count=len(project.jobs),
+        step_count=project.steps,
+        preview_count=project.previews,
+        status=_RAW_PROJECT_STATUS[state] if raw else str(state),
+        finished=project.ended_ms is not None,
+        reason=project.reason,
+        network=project.network,
+        token_type=project.token_type,
+        width=project.width,
+        height=project.height,
+        create_time=project.created_ms,
+        update_time=now_ms,
+        end_time=project.ended_ms or 0,
+        cost_actual=_cost(project.charged_micros, project.token_type),
+        client_request_data=base64.b64encode(project.request).decode("ascii"),
+        worker_jobs=tuple(job for job, is_over in zip(jobs, ended, strict=True) if not is_over),
+        completed_jobs=tuple(job for job, is_over in zip(jobs, ended, strict=True) if is_over),
+    )
+
+
+def _cost(micros: int, token: TokenType) -> ActualCost:
+    del token  # amounts are in the project's own currency
+    return ActualCost(cost_in_token=ledger.decimal(micros))
+
+
+def _job_record(job: LiveJob) -> JobRecord:
+    charged = job.price_micros if job.state is JobState.COMPLETED else 0
+    return JobRecord(
+        id=job.project.id,
+        job_id=job.id,
+        job_index=job.index,
+        worker=WorkerInfo(id=job.worker_id, name=job.worker_name, username=job.worker_name),
+        status=_JOB_STATUS[job.state],
+        reason=job.reason,
+        performed_steps=job.steps or job.step,
+        seed_used=job.seed if job.seed is not None else job.render.seed,
+        create_time=job.created_ms,
+        start_time=job.started_ms or 0,
+        update_time=job.ended_ms or job.started_ms or job.created_ms,
+        end_time=job.ended_ms or 0,
+        cost_actual=_cost(charged, job.project.token_type),
+        output_format=job.project.output_format,
+    )

@@ -1,0 +1,392 @@
+"""The workers' side of projects: assignments out, reports in, leases, and how a job ends.
+
+Every change goes the same way: look at the state table, write it (one transaction), and only when
+it is stored change the memory and tell apps and workers. While the write is under way the job is
+`settling` and nothing else may happen to it.
+"""
+
+import logging
+from collections.abc import Iterable
+
+from dreamgrid.protocol import failures
+from dreamgrid.protocol.params import IMAGE_CONTENT_TYPES
+from dreamgrid.protocol.worker import (
+    Assign,
+    Cancel,
+    Download,
+    Failed,
+    Finished,
+    Progress,
+    Released,
+    RunningJob,
+    Settled,
+    Started,
+    Upload,
+)
+from dreamgrid.server import frames
+from dreamgrid.server.accounts import Accounts
+from dreamgrid.server.blobs.base import Blobs
+from dreamgrid.server.blobs.keys import input_key, preview_key
+from dreamgrid.server.catalog import Catalog
+from dreamgrid.server.clock import Clock, milliseconds
+from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.live import LiveJob
+from dreamgrid.server.open_projects import OpenProjects, key_of_result
+from dreamgrid.server.scheduler import Match, Scheduler
+from dreamgrid.server.store.base import Ended, JobEnd, Store
+from dreamgrid.server.workers import Workers, WorkerSession
+from dreamgrid.states import (
+    FINAL_PROJECT_STATES,
+    JobEvent,
+    JobState,
+    ProjectState,
+    may,
+    project_state,
+)
+
+MAX_PREVIEW_BYTES = 1024 * 1024
+PREVIEW_CONTENT_TYPE = "image/jpeg"
+
+_log = logging.getLogger("dreamgrid.rendering")
+
+
+class Rendering:
+    """Hands jobs to workers and applies what they report."""
+
+    def __init__(
+        self,
+        *,
+        config: ServerConfig,
+        catalog: Catalog,
+        store: Store,
+        blobs: Blobs,
+        accounts: Accounts,
+        workers: Workers,
+        open_projects: OpenProjects,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._catalog = catalog
+        self._store = store
+        self._blobs = blobs
+        self._accounts = accounts
+        self._workers = workers
+        self._open = open_projects
+        self._clock = clock
+        self.scheduler = Scheduler(workers, store, self._assigned, self._not_assigned)
+
+    def take_up(self, job: LiveJob) -> None:
+        """Takes up a job that the last run of the server left open.
+
+        One that was on a worker gets a fresh lease: its worker may well be alive and come back
+        with the result.
+        """
+        if job.on_worker:
+            job.lease_until_s = self._clock() + self._config.lease_s
+        elif job.state is JobState.QUEUED:
+            self.scheduler.waiting.add(job)
+
+    def stop_on_worker(self, job: LiveJob) -> None:
+        """Tells the worker that holds a canceled job to stop."""
+        worker = self._workers.get(job.worker_id)
+        if worker is not None and worker.jobs.pop(job.id, None) is not None:
+            worker.send(Cancel(job_id=job.id, attempt=job.attempt))
+
+    # ── assignment ───────────────────────────────────────────────────────────────────────────────
+
+    def _assigned(self, match: Match) -> None:
+        job, worker = match
+        project = job.project
+        if project.canceling:
+            worker.jobs.pop(job.id, None)
+            self.scheduler.hint()
+            return
+        job.lease_until_s = self._clock() + self._config.lease_s
+        worker.send(self._assignment(job, worker.origin))
+        self._open.tell(project, frames.initiating(job))
+
+    def _not_assigned(self, job: LiveJob) -> None:
+        job.move(JobEvent.LOSE)
+        job.attempt -= 1
+        self.scheduler.waiting.add(job, first=True)
+
+    def _assignment(self, job: LiveJob, origin: str) -> Assign:
+        project = job.project
+        expires_s = self._config.upload_url_s
+        content_type = IMAGE_CONTENT_TYPES[job.render.output_format]
+        inputs: tuple[Download, ...] = ()
+        for role in self._catalog.model(project.model).roles_of(job.render):
+            key = input_key(project.account_id, project.id, role)
+            url = self._blobs.get_url(key, expires_s=expires_s, origin=origin)
+            inputs += (Download(role=role, url=url),)
+        preview = None
+        if job.render.previews:
+            preview = Upload(
+                url=self._blobs.put_url(
+                    preview_key(project.id, job.id, job.attempt),
+                    content_type="image/jpeg",
+                    max_bytes=MAX_PREVIEW_BYTES,
+                    expires_s=expires_s,
+                    origin=origin,
+                ),
+                content_type="image/jpeg",
+                max_bytes=MAX_PREVIEW_BYTES,
+            )
+        return Assign(
+            job_id=job.id,
+            project_id=project.id,
+            attempt=job.attempt,
+            render=job.render,
+            inputs=inputs,
+            output=Upload(
+                url=self._blobs.put_url(
+                    key_of_result(job),
+                    content_type=content_type,
+                    max_bytes=self._config.max_result_bytes,
+                    expires_s=expires_s,
+                    origin=origin,
+                ),
+                content_type=content_type,
+                max_bytes=self._config.max_result_bytes,
+            ),
+            preview=preview,
+        )
+
+    # ── what workers report ──────────────────────────────────────────────────────────────────────
+
+    def worker_joined(self, worker: WorkerSession, running: Iterable[RunningJob]) -> None:
+        """Gives a worker that came back the jobs that it still holds, and takes back the others."""
+        kept = set()
+        for held in running:
+            job = self._open.job(held.job_id)
+            if (
+                job is not None
+                and job.on_worker
+                and job.worker_id == worker.id
+                and job.attempt == held.attempt
+                and not job.project.canceling
+            ):
+                worker.jobs[job.id] = job
+                kept.add(job.id)
+            else:
+                worker.send(Cancel(job_id=held.job_id, attempt=held.attempt))
+        for job in self._open.jobs_on_workers():
+            if job.worker_id == worker.id and job.id not in kept:
+                self._lose(job, "the worker restarted in the middle of this render", counts=True)
+        self.scheduler.hint()
+
+    def worker_left(self, worker: WorkerSession) -> None:
+        """Keeps a lost worker's jobs for the rest of their lease: it may come back."""
+        until_s = worker.seen_at_s + self._config.lease_s
+        for job in worker.jobs.values():
+            job.lease_until_s = until_s
+        worker.jobs.clear()
+
+    def started(self, worker: WorkerSession, message: Started) -> None:
+        """Inference began."""
+        job = self._held_by(worker, message.job_id, message.attempt)
+        if job is None or not may(job.state, JobEvent.START):
+            return
+        job.move(JobEvent.START)
+        job.started_ms = milliseconds(self._clock)
+        # Told before it is stored: losing this one to a crash leaves the job assigned, and the
+        # rescue of an assigned job and of a running one is the same.
+        at_ms = job.started_ms
+        self._open.persist(lambda: self._store.start(job.id, job.attempt, at_ms), lambda _: None)
+        self._open.tell(job.project, frames.started(job))
+
+    def progressed(self, worker: WorkerSession, message: Progress) -> None:
+        """Steps were done. Never stored; the newest wins."""
+        job = worker.jobs.get(message.job_id)
+        if job is None or job.attempt != message.attempt or job.settling or job.project.canceling:
+            return
+        job.step = min(message.step, message.step_count)
+        job.step_count = message.step_count
+        job.previewed = job.previewed or message.preview_ready
+        self._open.tell(
+            job.project,
+            frames.progress(job, preview=message.preview_ready, eta_s=message.eta_s),
+            # A preview notice is an event of its own and must not be superseded.
+            key=None if message.preview_ready else job.id,
+        )
+
+    async def finished(self, worker: WorkerSession, message: Finished) -> None:
+        """A result was uploaded: charges for it and tells the app where it is."""
+        job = self._held_by(worker, message.job_id, message.attempt)
+        if job is None:
+            worker.send(Settled(job_id=message.job_id, attempt=message.attempt, accepted=False))
+            return
+        stored = await self._blobs.stat(key_of_result(job))
+        if stored is None or stored.size_bytes != message.size_bytes:
+            self._attempt_failed(worker, job, "upload_failed", "the result never arrived whole")
+            return
+        job.seed = message.seed
+        job.steps = message.steps
+        self._end_job(worker, job, JobState.COMPLETED, "jobCompleted", sha256=message.sha256)
+
+    def failed(self, worker: WorkerSession, message: Failed) -> None:
+        """An attempt failed: another one follows, or the job fails."""
+        job = self._held_by(worker, message.job_id, message.attempt)
+        if job is None:
+            worker.send(Settled(job_id=message.job_id, attempt=message.attempt, accepted=False))
+            return
+        self._attempt_failed(
+            worker, job, message.error, message.message, retryable=message.retryable
+        )
+
+    def released(self, worker: WorkerSession, message: Released) -> None:
+        """A worker handed a job back; that costs the job no attempt."""
+        job = self._held_by(worker, message.job_id, message.attempt)
+        if job is not None:
+            self._lose(job, "the worker is shutting down", counts=False)
+
+    def _held_by(self, worker: WorkerSession, job_id: str, attempt: int) -> LiveJob | None:
+        """The job, if this worker holds it with this attempt and nothing is under way with it."""
+        job = worker.jobs.get(job_id)
+        if job is None or job.attempt != attempt or job.settling or job.project.canceling:
+            return None
+        return job
+
+    def _attempt_failed(
+        self,
+        worker: WorkerSession,
+        job: LiveJob,
+        error: str,
+        message: str,
+        *,
+        retryable: bool = True,
+    ) -> None:
+        job.failures += 1
+        if retryable and job.failures < self._config.max_attempts:
+            worker.send(Settled(job_id=job.id, attempt=job.attempt))
+            self._requeue(job, error, message)
+            return
+        job.reason = failures.GENERATION_FAILURE
+        self._end_job(worker, job, JobState.FAILED, failures.GENERATION_FAILURE, message=message)
+
+    def expire_leases(self) -> None:
+        """Takes jobs back from workers that were silent for too long; called by upkeep."""
+        now_s = self._clock()
+        for job in self._open.jobs_on_workers():
+            if not job.settling and now_s >= job.lease_until_s:
+                worker = self._workers.get(job.worker_id)
+                if worker is None or job.id not in worker.jobs:
+                    self._lose(job, "the worker went away", counts=True)
+
+    def _lose(self, job: LiveJob, message: str, *, counts: bool) -> None:
+        if counts:
+            job.failures += 1
+        if job.failures >= self._config.max_attempts:
+            job.reason = failures.WORKER_DISCONNECTED
+            self._end_job(
+                self._workers.get(job.worker_id),
+                job,
+                JobState.FAILED,
+                failures.WORKER_DISCONNECTED,
+                message=f"{message}, for the {job.failures}. time",
+            )
+            return
+        self._requeue(job, failures.WORKER_DISCONNECTED, message)
+
+    def _requeue(self, job: LiveJob, error: str, message: str) -> None:
+        worker = self._workers.get(job.worker_id)
+        if worker is not None:
+            worker.jobs.pop(job.id, None)
+        job.settling = True
+
+        def requeued(accepted: bool) -> None:
+            job.settling = False
+            if not accepted or job.project.canceling:
+                return
+            job.move(JobEvent.LOSE)
+            job.step = 0
+            self._open.tell(
+                job.project, frames.retried(job, error, message, self._config.max_attempts)
+            )
+            self.scheduler.waiting.add(job, first=True)
+            if job.project.waiting:
+                self._open.tell_queued(job.project, 1)
+            self.scheduler.hint()
+
+        self._open.persist(lambda: self._store.requeue(job.id, job.attempt, job.failures), requeued)
+
+    # ── ends ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _end_job(
+        self,
+        worker: WorkerSession | None,
+        job: LiveJob,
+        state: JobState,
+        reason: str,
+        *,
+        message: str = "",
+        sha256: str | None = None,
+    ) -> None:
+        """Stores the end of a job, then tells the worker and the app."""
+        project = job.project
+        job.settling = True
+        if worker is not None:
+            worker.jobs.pop(job.id, None)
+            self.scheduler.hint()  # the slot is free; the commit need not be waited for
+        # Other jobs of the project may be settling too: their ends are stored before this one.
+        after = project_state(
+            [state if other is job else other.ending or other.state for other in project.jobs]
+        )
+        job.ending = state
+        end = JobEnd(
+            project_id=project.id,
+            job_id=job.id,
+            attempt=job.attempt,
+            state=state,
+            reason=reason,
+            charge=state is JobState.COMPLETED,
+            failures=job.failures,
+            seed=job.seed,
+            steps=job.steps,
+            at_ms=milliseconds(self._clock),
+            project_state=after,
+            project_reason=_reason_of(after, reason),
+            claimed=self._open.app_listens(project),
+        )
+        self._open.persist(
+            lambda: self._store.end_job(end),
+            lambda ended: self._job_ended(worker, job, end, message, sha256, ended),
+        )
+
+    def _job_ended(
+        self,
+        worker: WorkerSession | None,
+        job: LiveJob,
+        end: JobEnd,
+        message: str,
+        sha256: str | None,
+        ended: Ended,
+    ) -> None:
+        project = job.project
+        job.settling = False
+        if worker is not None:
+            worker.send(Settled(job_id=job.id, attempt=job.attempt, accepted=ended.accepted))
+        if not ended.accepted or project.canceling:
+            return
+        completed = end.state is JobState.COMPLETED
+        job.move(JobEvent.COMPLETE if completed else JobEvent.FAIL)
+        job.ended_ms = end.at_ms
+        job.reason = end.reason
+        if completed:
+            project.charged_micros += job.price_micros
+            self._open.tell(project, frames.result(job, self._open.result_url(job), sha256))
+        else:
+            self._open.tell(project, frames.failed(job, message, from_worker=True))
+        if end.project_state in FINAL_PROJECT_STATES:
+            project.ended_ms = end.at_ms
+            project.reason = end.project_reason
+            self._open.tell(project, frames.ended(project))
+            self._open.remove(project)
+            self._accounts.note_balance(project.account_id, project.token_type, ended.balance)
+
+
+def _reason_of(state: ProjectState, job_reason: str) -> str | None:
+    """Why a project ended, when it did."""
+    if state not in FINAL_PROJECT_STATES:
+        return None
+    return "allJobsCompleted" if state is ProjectState.COMPLETED else job_reason

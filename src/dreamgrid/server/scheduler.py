@@ -1,0 +1,231 @@
+"""Which waiting job goes to which free slot.
+
+`WaitingJobs` and `choose` are pure: they hold and decide, with no I/O and no clock. `Scheduler`
+runs them when hinted, stores each decision (fenced by attempt number) and only then tells anybody.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import NamedTuple
+
+from dreamgrid.protocol.params import Network
+from dreamgrid.server.live import LiveJob
+from dreamgrid.server.store.base import Acquisition, Store
+from dreamgrid.server.workers import Workers, WorkerSession
+from dreamgrid.states import JobEvent, JobState
+
+_log = logging.getLogger("dreamgrid.scheduler")
+
+
+class Match(NamedTuple):
+    """A decision: this job goes to this worker."""
+
+    job: LiveJob
+    worker: WorkerSession
+
+
+class _Room:
+    """The jobs that wait for one model on one network: a line per account, served in turns."""
+
+    def __init__(self) -> None:
+        self.lines: OrderedDict[str, deque[LiveJob]] = OrderedDict()
+
+    def add(self, job: LiveJob, *, first: bool) -> None:
+        line = self.lines.setdefault(job.project.account_id, deque())
+        if first:
+            line.appendleft(job)
+        else:
+            line.append(job)
+
+    def _skip_gone(self) -> None:
+        """Drops what no longer waits at the head of the line whose turn it is.
+
+        Canceled jobs stay in their line until they come up: removing one from the middle would
+        cost time in proportion to the length of the line.
+        """
+        while self.lines:
+            account_id, line = next(iter(self.lines.items()))
+            while line and not _waits(line[0]):
+                line.popleft()
+            if line:
+                return
+            del self.lines[account_id]
+
+    def head(self) -> LiveJob | None:
+        self._skip_gone()
+        return next(iter(self.lines.values()))[0] if self.lines else None
+
+    def take(self) -> LiveJob:
+        self._skip_gone()
+        account_id, line = self.lines.popitem(last=False)
+        job = line.popleft()
+        if line:
+            self.lines[account_id] = line  # at the end: the other accounts come first
+        return job
+
+    def in_order(self) -> Iterator[LiveJob]:
+        """The jobs in the order in which `take` would give them, as things stand."""
+        lines = [[job for job in line if _waits(job)] for line in self.lines.values()]
+        longest = max(map(len, lines), default=0)
+        rounds = ((line[turn] for line in lines if turn < len(line)) for turn in range(longest))
+        return chain.from_iterable(rounds)
+
+
+def _waits(job: LiveJob) -> bool:
+    return job.state is JobState.QUEUED and not job.settling
+
+
+class WaitingJobs:
+    """All queued jobs. Within a model, accounts take turns; within an account, first come first."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[tuple[Network, str], _Room] = {}
+
+    def add(self, job: LiveJob, *, first: bool = False) -> None:
+        """Adds a queued job; `first`: ahead of its account's others (it was interrupted)."""
+        self._rooms.setdefault(_room_of(job), _Room()).add(job, first=first)
+
+    def head(self, network: Network, model: str) -> LiveJob | None:
+        """The job whose turn it is for a model."""
+        key = (network, model)
+        room = self._rooms.get(key)
+        if room is None:
+            return None
+        job = room.head()
+        if job is None:
+            del self._rooms[key]
+        return job
+
+    def take(self, job: LiveJob) -> None:
+        """Removes a job that `head` gave."""
+        taken = self._rooms[_room_of(job)].take()
+        assert taken is job, "only the head of a line may be taken"
+
+    def __bool__(self) -> bool:
+        return bool(self._rooms)
+
+    def length(self, network: Network, model: str) -> int:
+        """How many jobs wait for a model; canceled ones may still be counted for a while."""
+        room = self._rooms.get((network, model))
+        return sum(map(len, room.lines.values())) if room is not None else 0
+
+    def positions(self) -> dict[str, int]:
+        """Project id to queue position: 1 for the project whose job comes next for its model."""
+        positions: dict[str, int] = {}
+        for room in self._rooms.values():
+            ahead = 0
+            for job in room.in_order():
+                if job.project.id not in positions:
+                    ahead += 1
+                    positions[job.project.id] = ahead
+        return positions
+
+
+def _room_of(job: LiveJob) -> tuple[Network, str]:
+    return job.project.network, job.render.model
+
+
+def choose(waiting: WaitingJobs, workers: Iterable[WorkerSession]) -> list[Match]:
+    """Fills free slots and takes the chosen jobs out of `waiting`.
+
+    A worker prefers the model that it has loaded; else it takes the job that has waited longest.
+    Workers with more room choose first, so that jobs spread.
+    """
+    matches: list[Match] = []
+    if not waiting:
+        return matches
+    free = [worker for worker in workers if worker.free_slots > 0]
+    free.sort(key=lambda worker: -worker.free_slots)
+    for worker in free:
+        for _ in range(worker.free_slots):
+            job = _best(waiting, worker)
+            if job is None:
+                break
+            waiting.take(job)
+            matches.append(Match(job, worker))
+    return matches
+
+
+def _best(waiting: WaitingJobs, worker: WorkerSession) -> LiveJob | None:
+    loaded = worker.loaded_model
+    if loaded is not None and loaded in worker.models:
+        job = waiting.head(worker.network, loaded)
+        if job is not None:
+            return job
+    heads = (waiting.head(worker.network, model) for model in worker.models)
+    return min(
+        (job for job in heads if job is not None),
+        key=lambda job: (job.created_ms, job.project.id, job.index),
+        default=None,
+    )
+
+
+class Scheduler:
+    """Runs `choose` whenever something changed; a lost hint costs one tick of upkeep.
+
+    Args:
+        assigned: Called for every match once it is stored.
+        refused: Called for every job whose assignment could not be stored.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        store: Store,
+        assigned: Callable[[Match], None],
+        refused: Callable[[LiveJob], None],
+    ) -> None:
+        self.waiting = WaitingJobs()
+        self._workers = workers
+        self._store = store
+        self._assigned = assigned
+        self._refused = refused
+        self._loop = asyncio.get_running_loop()
+        self._hinted = False
+
+    def hint(self) -> None:
+        """Something changed: look again, once for all hints of this turn of the event loop."""
+        if not self._hinted:
+            self._hinted = True
+            self._loop.call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
+        self._hinted = False
+        matches = choose(self.waiting, self._workers.all())
+        if not matches:
+            return
+        acquisitions = []
+        for job, worker in matches:
+            job.move(JobEvent.ASSIGN)
+            job.attempt += 1
+            job.worker_id = worker.id
+            job.worker_name = worker.name
+            job.settling = True
+            worker.jobs[job.id] = job
+            worker.loaded_model = job.render.model
+            acquisitions.append(
+                Acquisition(
+                    job_id=job.id,
+                    attempt=job.attempt,
+                    worker_id=worker.id,
+                    worker_name=worker.name,
+                )
+            )
+        stored = self._store.acquire(acquisitions)
+        stored.add_done_callback(lambda future: self._acquired(matches, future))
+
+    def _acquired(self, matches: list[Match], future: asyncio.Future[list[bool]]) -> None:
+        error = future.exception()
+        if error is not None:
+            _log.error("assignments could not be stored, trying again: %s", error)
+        accepted = [False] * len(matches) if error is not None else future.result()
+        for match, stored in zip(matches, accepted, strict=True):
+            match.job.settling = False
+            if stored:
+                self._assigned(match)
+            else:
+                match.worker.jobs.pop(match.job.id, None)
+                self._refused(match.job)

@@ -1,0 +1,254 @@
+"""The contract of a store, and the rows that cross it.
+
+A store is the only durable truth about projects and money. Every method that writes is one
+transaction, durable when its future resolves; calls take effect in the order in which they were
+made. Writes return a future at once, so that a caller on the hot path may attach a callback instead
+of spending a task; awaiting it works as well.
+
+Who sets what: `Projects` decides every state (by the tables in `dreamgrid.states`) and mints every
+id; the store fences by attempt number, moves the money and refuses impossible rows.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from dreamgrid.protocol.params import Network, TokenType
+from dreamgrid.states import JobState, ProjectState
+
+
+class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An account. `created_ms` is milliseconds since 1970, as all `_ms` times here."""
+
+    id: str
+    username: str
+    address: str = ""
+    created_ms: int
+
+
+class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key; `hash` is all that is kept of the secret."""
+
+    id: str
+    account_id: str
+    name: str
+    prefix: str
+    hash: bytes
+    created_ms: int
+
+
+class Balance(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account owns of one currency, in micro-units.
+
+    Attributes:
+        posted_micros: The sum of everything received less everything paid.
+        held_micros: The part of it that open projects have reserved.
+    """
+
+    posted_micros: int = 0
+    held_micros: int = 0
+
+    @property
+    def free_micros(self) -> int:
+        """What can be spent."""
+        return self.posted_micros - self.held_micros
+
+
+class JobRow(msgspec.Struct, kw_only=True):
+    """One render. `render` is the JSON of its `ImageRender`.
+
+    Attributes:
+        attempt: How often it was assigned; the fencing number.
+        failures: How many of those attempts count as failed.
+    """
+
+    id: str
+    project_id: str
+    index: int
+    state: JobState
+    render: bytes
+    price_micros: int
+    attempt: int = 0
+    failures: int = 0
+    worker_id: str = ""
+    worker_name: str = ""
+    reason: str | None = None
+    seed: int | None = None
+    steps: int = 0
+    created_ms: int
+    started_ms: int | None = None
+    ended_ms: int | None = None
+
+
+class ProjectRow(msgspec.Struct, kw_only=True):
+    """What an app asked for.
+
+    Attributes:
+        request: The JSON of the job request as the app sent it.
+        origin: How the app reached the server; begins the URLs that it receives.
+        charged_micros: What was posted for it so far.
+        claimed: Whether its end was sent to a connected app.
+    """
+
+    id: str
+    account_id: str
+    app_id: str
+    model: str
+    network: Network
+    token_type: TokenType
+    origin: str
+    request: bytes
+    state: ProjectState
+    reason: str | None = None
+    width: int
+    height: int
+    steps: int
+    previews: int
+    output_format: str
+    hold_micros: int
+    charged_micros: int = 0
+    claimed: bool = False
+    created_ms: int
+    updated_ms: int
+    ended_ms: int | None = None
+    jobs: tuple[JobRow, ...] = ()
+
+
+class SubmitResult(StrEnum):
+    """What became of a submission."""
+
+    CREATED = "created"
+    KNOWN = "known"  # the same account sent the same request before
+    CONFLICT = "conflict"  # the id is taken by another account or another request
+    INSUFFICIENT = "insufficient"  # the free balance does not cover the hold
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of `submit`; `balance` is the payer's afterwards, where it was looked at."""
+
+    result: SubmitResult
+    balance: Balance = Balance()
+
+
+class Acquisition(msgspec.Struct, frozen=True, kw_only=True):
+    """A queued job goes to a worker. Refused unless it is queued with `attempt - 1`."""
+
+    job_id: str
+    attempt: int
+    worker_id: str
+    worker_name: str
+
+
+class JobEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """A job ends. Refused unless `attempt` still holds it (0: a job that was never assigned).
+
+    Attributes:
+        charge: Post the job's price (True) or void it (False).
+        project_state: State of the project afterwards; a final one ends it.
+        claimed: Whether an app was connected to hear of the project's end.
+    """
+
+    project_id: str
+    job_id: str
+    attempt: int
+    state: JobState
+    reason: str
+    charge: bool
+    failures: int = 0
+    seed: int | None = None
+    steps: int = 0
+    at_ms: int
+    project_state: ProjectState
+    project_reason: str | None = None
+    claimed: bool = False
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of `end_job` and `cancel`; nothing was written when `accepted` is False."""
+
+    accepted: bool
+    balance: Balance = Balance()
+
+
+class Store(Protocol):
+    """See the module's text. Times are milliseconds since 1970, given by the caller."""
+
+    async def open(self) -> None:
+        """Opens and migrates the database.
+
+        Raises:
+            ConfigError: It cannot be opened, or a newer version of dreamgrid wrote it.
+        """
+
+    async def close(self) -> None:
+        """Finishes what was begun and closes."""
+
+    # accounts and keys
+
+    def create_account(
+        self, account: AccountRow, grant_micros: dict[TokenType, int]
+    ) -> asyncio.Future[bool]:
+        """Adds an account with its starting grant; False when the id or username is taken."""
+
+    async def account(self, account_id: str) -> AccountRow | None:
+        """The account with this id."""
+
+    async def account_by_username(self, username: str) -> AccountRow | None:
+        """The account with this name."""
+
+    async def account_by_key(self, key_hash: bytes) -> AccountRow | None:
+        """The account of a key that is not revoked."""
+
+    def add_key(self, key: KeyRow) -> asyncio.Future[None]:
+        """Adds a key."""
+
+    async def keys(self, account_id: str) -> list[KeyRow]:
+        """The account's keys that are not revoked, oldest first."""
+
+    def revoke_key(self, account_id: str, key_id: str, at_ms: int) -> asyncio.Future[bytes | None]:
+        """Revokes a key of this account and returns its hash; None when it has no such key."""
+
+    def balances(self, account_id: str) -> asyncio.Future[dict[TokenType, Balance]]:
+        """The account's balances, in order with the writes around this call.
+
+        A currency that it never had is absent.
+        """
+
+    # projects
+
+    def submit(self, project: ProjectRow) -> asyncio.Future[Submitted]:
+        """Holds the money and inserts project and jobs. The same project twice has one effect."""
+
+    def acquire(self, acquisitions: Sequence[Acquisition]) -> asyncio.Future[list[bool]]:
+        """Gives queued jobs to workers; one answer each, False when somebody was faster."""
+
+    def start(self, job_id: str, attempt: int, at_ms: int) -> asyncio.Future[None]:
+        """Notes that inference began. A stale attempt changes nothing."""
+
+    def requeue(self, job_id: str, attempt: int, failures: int) -> asyncio.Future[bool]:
+        """Takes a job back from the attempt that holds it; False when it does not."""
+
+    def end_job(self, end: JobEnd) -> asyncio.Future[Ended]:
+        """Ends a job, moves its money and moves its project."""
+
+    def cancel(
+        self, project_id: str, reason: str, at_ms: int, *, claimed: bool
+    ) -> asyncio.Future[Ended]:
+        """Cancels a project and every job of it that has not ended; voids what they held."""
+
+    def claim(self, project_ids: Sequence[str]) -> asyncio.Future[None]:
+        """Notes that the ends of these projects were sent to their app."""
+
+    async def project(self, project_id: str) -> ProjectRow | None:
+        """A project with its jobs."""
+
+    async def open_projects(self) -> list[ProjectRow]:
+        """All projects that have not ended, oldest first, with their jobs."""
+
+    async def unclaimed_projects(
+        self, account_id: str, app_id: str | None, since_ms: int
+    ) -> list[ProjectRow]:
+        """Projects that ended since then while their app was away, oldest first, with jobs."""

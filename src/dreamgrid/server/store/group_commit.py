@@ -1,0 +1,126 @@
+"""One writer thread that commits many operations with one fsync.
+
+Operations that arrive while a commit is under way share the next one, so that throughput grows with
+load and an idle server answers after a single fsync. An operation is a function of the connection;
+all operations of a batch run in one transaction. If one raises, the batch is rolled back and its
+operations run again, each in a transaction of its own, so that only the culprit fails.
+"""
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from dreamgrid.errors import ServerUnavailable
+
+T = TypeVar("T")
+Operation = Callable[[sqlite3.Connection], Any]
+
+_MAX_BATCH = 1_000
+_log = logging.getLogger("dreamgrid.store")
+
+
+class GroupCommitWriter:
+    """Runs operations on its own thread; futures resolve on the event loop, in order.
+
+    Args:
+        connect: Opens the connection; called on the writer thread, which keeps it.
+    """
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._connect = connect
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[tuple[Operation, asyncio.Future[Any]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._closed = False
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def write(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Queues an operation; the future resolves once it is durable.
+
+        The future raises `ServerUnavailable` when the disk is full or the file cannot be written,
+        and whatever else the operation raised. In both cases nothing of it was stored.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        if self._closed:
+            future.set_exception(ServerUnavailable("the server is stopping; try again in a moment"))
+        else:
+            self._queue.put((operation, future))
+        return future
+
+    async def close(self) -> None:
+        """Commits what is queued and ends the thread."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+            await self._loop.run_in_executor(None, self._thread.join)
+
+    def _run(self) -> None:
+        connection = self._connect()
+        try:
+            while batch := self._next_batch():
+                outcomes = _commit(connection, [operation for operation, _ in batch])
+                futures = [future for _, future in batch]
+                self._loop.call_soon_threadsafe(_resolve, futures, outcomes)
+        finally:
+            connection.close()
+
+    def _next_batch(self) -> list[tuple[Operation, asyncio.Future[Any]]]:
+        batch = []
+        item = self._queue.get()
+        while item is not None:
+            batch.append(item)
+            if len(batch) == _MAX_BATCH:
+                return batch
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return batch
+        if batch:  # closing: commit these first, then find the end mark again
+            self._queue.put(None)
+        return batch
+
+
+Outcome = tuple[bool, Any]
+"""Whether an operation succeeded, and its value or exception."""
+
+
+def _commit(connection: sqlite3.Connection, operations: list[Operation]) -> list[Outcome]:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        outcomes = [(True, operation(connection)) for operation in operations]
+        connection.execute("COMMIT")
+    except Exception as error:  # the top of the writer's loop: it must survive
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if len(operations) == 1:
+            return [(False, _translated(error))]
+        _log.warning("a batch of %d writes failed, writing one by one: %s", len(operations), error)
+        return [_commit(connection, [operation])[0] for operation in operations]
+    return outcomes
+
+
+def _translated(error: Exception) -> Exception:
+    if not isinstance(error, sqlite3.OperationalError):
+        return error
+    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        return ServerUnavailable("the server's disk is full; nothing was stored or charged")
+    return ServerUnavailable(f"the server's database cannot be written: {error}")
+
+
+def _resolve(futures: list[asyncio.Future[Any]], outcomes: list[Outcome]) -> None:
+    for future, (succeeded, value) in zip(futures, outcomes, strict=True):
+        if future.cancelled():
+            continue
+        if succeeded:
+            future.set_result(value)
+        else:
+            future.set_exception(value)

@@ -1,0 +1,280 @@
+"""The embedded store: SQLite in WAL mode, `synchronous=FULL`, group commit.
+
+One thread writes, one thread reads, and a third moves the write-ahead log into the database file,
+because a checkpoint on the writer's thread would make commits wait for it.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from dreamgrid.errors import ConfigError
+from dreamgrid.protocol.params import TOKEN_TYPES, TokenType
+from dreamgrid.server import ledger
+from dreamgrid.server.store import sqlite_projects
+from dreamgrid.server.store.base import (
+    AccountRow,
+    Acquisition,
+    Balance,
+    Ended,
+    JobEnd,
+    KeyRow,
+    ProjectRow,
+    Submitted,
+)
+from dreamgrid.server.store.group_commit import GroupCommitWriter
+
+T = TypeVar("T")
+
+_CHECKPOINT_EVERY_S = 1.0
+_ACCOUNT_COLUMNS = "id, username, address, created_ms"
+_KEY_COLUMNS = "id, account_id, name, prefix, hash, created_ms"
+_log = logging.getLogger("dreamgrid.store")
+
+
+class SqliteStore:
+    """A `Store` in one file.
+
+    Args:
+        path: The database file; created when absent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-reader")
+        self._checkpointer = _Checkpointer(self._connect)
+        self._writer: GroupCommitWriter
+        self._read_connection: sqlite3.Connection
+
+    async def open(self) -> None:
+        try:
+            self._read_connection = await self._in_reader(self._connect)
+            await self._in_reader(lambda: _migrate(self._read_connection))
+        except sqlite3.Error as error:
+            raise ConfigError(
+                f"the database {self._path} cannot be opened ({error}); is its folder writable, "
+                "and is no other server using it?"
+            ) from error
+        self._writer = GroupCommitWriter(self._connect)
+        self._writer.start()
+        self._checkpointer.start()
+
+    async def close(self) -> None:
+        await self._writer.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._checkpointer.stop)
+        await self._in_reader(self._read_connection.close)
+        self._reader.shutdown()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        connection.execute("PRAGMA journal_mode = wal")
+        connection.execute("PRAGMA synchronous = full")
+        connection.execute("PRAGMA foreign_keys = on")
+        connection.execute("PRAGMA busy_timeout = 5000")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA cache_size = -65536")
+        return connection
+
+    async def _in_reader(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reader, function)
+
+    async def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        return await self._in_reader(lambda: self._read_connection.execute(sql, values).fetchall())
+
+    # accounts and keys
+
+    def create_account(
+        self, account: AccountRow, grant_micros: dict[TokenType, int]
+    ) -> asyncio.Future[bool]:
+        def operation(connection: sqlite3.Connection) -> bool:
+            added = connection.execute(
+                f"INSERT INTO account ({_ACCOUNT_COLUMNS}) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                (account.id, account.username, account.address, account.created_ms),
+            )
+            if added.rowcount == 0:
+                return False
+            for currency, amount in grant_micros.items():
+                sqlite_projects.transfer(
+                    connection, ledger.grant(currency, account.id, amount, account.created_ms)
+                )
+            return True
+
+        return self._writer.write(operation)
+
+    async def account(self, account_id: str) -> AccountRow | None:
+        return await self._one_account("id = ?", account_id)
+
+    async def account_by_username(self, username: str) -> AccountRow | None:
+        return await self._one_account("username = ?", username)
+
+    async def account_by_key(self, key_hash: bytes) -> AccountRow | None:
+        return await self._one_account(
+            "id = (SELECT account_id FROM api_key WHERE hash = ? AND revoked_ms IS NULL)", key_hash
+        )
+
+    async def _one_account(self, condition: str, value: Any) -> AccountRow | None:
+        rows = await self._rows(f"SELECT {_ACCOUNT_COLUMNS} FROM account WHERE {condition}", value)
+        for row in rows:
+            return AccountRow(id=row[0], username=row[1], address=row[2], created_ms=row[3])
+        return None
+
+    def add_key(self, key: KeyRow) -> asyncio.Future[None]:
+        def operation(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                f"INSERT INTO api_key ({_KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
+                (key.id, key.account_id, key.name, key.prefix, key.hash, key.created_ms),
+            )
+
+        return self._writer.write(operation)
+
+    async def keys(self, account_id: str) -> list[KeyRow]:
+        rows = await self._rows(
+            f"SELECT {_KEY_COLUMNS} FROM api_key"
+            " WHERE account_id = ? AND revoked_ms IS NULL ORDER BY created_ms, id",
+            account_id,
+        )
+        return [
+            KeyRow(
+                id=row[0],
+                account_id=row[1],
+                name=row[2],
+                prefix=row[3],
+                hash=row[4],
+                created_ms=row[5],
+            )
+            for row in rows
+        ]
+
+    def revoke_key(self, account_id: str, key_id: str, at_ms: int) -> asyncio.Future[bytes | None]:
+        def operation(connection: sqlite3.Connection) -> bytes | None:
+            row = connection.execute(
+                "UPDATE api_key SET revoked_ms = ?"
+                " WHERE id = ? AND account_id = ? AND revoked_ms IS NULL RETURNING hash",
+                (at_ms, key_id, account_id),
+            ).fetchone()
+            return cast(bytes, row[0]) if row else None
+
+        return self._writer.write(operation)
+
+    def balances(self, account_id: str) -> asyncio.Future[dict[TokenType, Balance]]:
+        def operation(connection: sqlite3.Connection) -> dict[TokenType, Balance]:
+            rows = connection.execute(
+                "SELECT currency, posted_micros, held_micros FROM balance WHERE account_id = ?",
+                (account_id,),
+            )
+            found = {row[0]: Balance(posted_micros=row[1], held_micros=row[2]) for row in rows}
+            return {token: found[token] for token in TOKEN_TYPES if token in found}
+
+        return self._writer.write(operation)
+
+    # projects: what each operation does is told in `sqlite_projects`
+
+    def submit(self, project: ProjectRow) -> asyncio.Future[Submitted]:
+        return self._writer.write(lambda connection: sqlite_projects.submit(connection, project))
+
+    def acquire(self, acquisitions: Sequence[Acquisition]) -> asyncio.Future[list[bool]]:
+        return self._writer.write(
+            lambda connection: sqlite_projects.acquire(connection, acquisitions)
+        )
+
+    def start(self, job_id: str, attempt: int, at_ms: int) -> asyncio.Future[None]:
+        return self._writer.write(
+            lambda connection: sqlite_projects.start(connection, job_id, attempt, at_ms)
+        )
+
+    def requeue(self, job_id: str, attempt: int, failures: int) -> asyncio.Future[bool]:
+        return self._writer.write(
+            lambda connection: sqlite_projects.requeue(connection, job_id, attempt, failures)
+        )
+
+    def end_job(self, end: JobEnd) -> asyncio.Future[Ended]:
+        return self._writer.write(lambda connection: sqlite_projects.end_job(connection, end))
+
+    def cancel(
+        self, project_id: str, reason: str, at_ms: int, *, claimed: bool
+    ) -> asyncio.Future[Ended]:
+        return self._writer.write(
+            lambda connection: sqlite_projects.cancel(
+                connection, project_id, reason, at_ms, claimed=claimed
+            )
+        )
+
+    def claim(self, project_ids: Sequence[str]) -> asyncio.Future[None]:
+        ids = [(project_id,) for project_id in project_ids]
+
+        def operation(connection: sqlite3.Connection) -> None:
+            connection.executemany("UPDATE project SET claimed = 1 WHERE id = ?", ids)
+
+        return self._writer.write(operation)
+
+    async def project(self, project_id: str) -> ProjectRow | None:
+        rows = await self._projects("id = ?", project_id)
+        return rows[0] if rows else None
+
+    async def open_projects(self) -> list[ProjectRow]:
+        return await self._projects("ended_ms IS NULL ORDER BY created_ms")
+
+    async def unclaimed_projects(
+        self, account_id: str, app_id: str | None, since_ms: int
+    ) -> list[ProjectRow]:
+        condition = "account_id = ? AND ended_ms >= ? AND claimed = 0"
+        if app_id is None:
+            return await self._projects(f"{condition} ORDER BY ended_ms", account_id, since_ms)
+        return await self._projects(
+            f"{condition} AND app_id = ? ORDER BY ended_ms", account_id, since_ms, app_id
+        )
+
+    async def _projects(self, condition: str, *values: Any) -> list[ProjectRow]:
+        return await self._in_reader(
+            lambda: sqlite_projects.select(self._read_connection, condition, values)
+        )
+
+
+class _Checkpointer:
+    """Copies the write-ahead log into the database file, away from the writer's thread."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._connect = connect
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="store-checkpointer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        connection = self._connect()
+        try:
+            while not self._stop.wait(_CHECKPOINT_EVERY_S):
+                try:
+                    connection.execute("PRAGMA wal_checkpoint(passive)")
+                except sqlite3.Error as error:  # such as a full disk; the log simply grows on
+                    _log.warning("checkpoint failed: %s", error)
+        finally:
+            connection.close()
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Applies the numbered scripts that this database has not seen yet, each in a transaction."""
+    done = connection.execute("PRAGMA user_version").fetchone()[0]
+    folder = resources.files("dreamgrid.server.store") / "migrations"
+    scripts = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    if done > len(scripts):
+        raise ConfigError(
+            "the database was written by a newer version of dreamgrid; install that one again"
+        )
+    for number, name in enumerate(scripts[done:], start=done + 1):
+        script = (folder / name).read_text(encoding="utf-8")
+        connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -1,0 +1,255 @@
+"""What each write to projects, jobs and money does in SQLite. Runs on the writer's thread.
+
+Every function checks its fence first and writes nothing when it is refused, so that operations of
+other callers in the same transaction are not disturbed.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from dreamgrid.server import ledger
+from dreamgrid.server.ledger import Transfer
+from dreamgrid.server.store.base import (
+    Acquisition,
+    Balance,
+    Ended,
+    JobEnd,
+    JobRow,
+    ProjectRow,
+    SubmitResult,
+    Submitted,
+)
+from dreamgrid.states import FINAL_PROJECT_STATES, JobState, ProjectState
+
+_PROJECT_FIELDS = tuple(name for name in ProjectRow.__struct_fields__ if name != "jobs")
+_JOB_FIELDS = JobRow.__struct_fields__
+_JOB_COLUMNS = tuple("job_index" if name == "index" else name for name in _JOB_FIELDS)
+
+_INSERT_PROJECT = (
+    f"INSERT INTO project ({', '.join(_PROJECT_FIELDS)})"
+    f" VALUES ({', '.join('?' * len(_PROJECT_FIELDS))}) ON CONFLICT DO NOTHING"
+)
+_INSERT_JOB = (
+    f"INSERT INTO job ({', '.join(_JOB_COLUMNS)}) VALUES ({', '.join('?' * len(_JOB_COLUMNS))})"
+)
+_INSERT_TRANSFER = (
+    "INSERT INTO transfer (kind, currency, payer, payee, amount_micros, project_id, job_id, at_ms)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_HOLD = (
+    "UPDATE balance SET held_micros = held_micros + ?1"
+    " WHERE account_id = ?2 AND currency = ?3 AND posted_micros - held_micros >= ?1"
+    " RETURNING posted_micros, held_micros"
+)
+_CHANGE_BALANCE = (
+    "INSERT INTO balance (account_id, currency, posted_micros, held_micros) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET posted_micros = posted_micros + excluded.posted_micros"
+)
+_RELEASE = (
+    "UPDATE balance SET posted_micros = posted_micros - ?, held_micros = held_micros - ?"
+    " WHERE account_id = ? AND currency = ? RETURNING posted_micros, held_micros"
+)
+
+
+def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
+    """Inserts a project with its jobs and holds their price, or says why not."""
+    added = connection.execute(_INSERT_PROJECT, [getattr(project, f) for f in _PROJECT_FIELDS])
+    if added.rowcount == 0:
+        owner, request = connection.execute(
+            "SELECT account_id, request FROM project WHERE id = ?", (project.id,)
+        ).fetchone()
+        same = owner == project.account_id and request == project.request
+        return Submitted(result=SubmitResult.KNOWN if same else SubmitResult.CONFLICT)
+    held = connection.execute(
+        _HOLD, (project.hold_micros, project.account_id, project.token_type)
+    ).fetchone()
+    if held is None:
+        connection.execute("DELETE FROM project WHERE id = ?", (project.id,))
+        return Submitted(result=SubmitResult.INSUFFICIENT)
+    if project.hold_micros:
+        _record(
+            connection,
+            ledger.hold(
+                project.token_type,
+                project.account_id,
+                project.hold_micros,
+                project.id,
+                project.created_ms,
+            ),
+        )
+    connection.executemany(
+        _INSERT_JOB, [[getattr(job, name) for name in _JOB_FIELDS] for job in project.jobs]
+    )
+    return Submitted(
+        result=SubmitResult.CREATED, balance=Balance(posted_micros=held[0], held_micros=held[1])
+    )
+
+
+def acquire(connection: sqlite3.Connection, acquisitions: Sequence[Acquisition]) -> list[bool]:
+    """Gives each job to its worker if it is still queued with the attempt before."""
+    return [
+        connection.execute(
+            "UPDATE job SET state = 'assigned', attempt = ?1, worker_id = ?2, worker_name = ?3"
+            " WHERE id = ?4 AND state = 'queued' AND attempt = ?1 - 1",
+            (wish.attempt, wish.worker_id, wish.worker_name, wish.job_id),
+        ).rowcount
+        == 1
+        for wish in acquisitions
+    ]
+
+
+def start(connection: sqlite3.Connection, job_id: str, attempt: int, at_ms: int) -> None:
+    """Marks a job as running."""
+    connection.execute(
+        "UPDATE job SET state = 'running', started_ms = ?"
+        " WHERE id = ? AND attempt = ? AND state = 'assigned'",
+        (at_ms, job_id, attempt),
+    )
+
+
+def requeue(connection: sqlite3.Connection, job_id: str, attempt: int, failures: int) -> bool:
+    """Takes a job back from the attempt that holds it."""
+    updated = connection.execute(
+        "UPDATE job SET state = 'queued', failures = ?, started_ms = NULL"
+        " WHERE id = ? AND attempt = ? AND state IN ('assigned', 'running')",
+        (failures, job_id, attempt),
+    )
+    return updated.rowcount == 1
+
+
+def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
+    """Ends a job, posts or voids its price, moves its project."""
+    row = connection.execute(
+        "UPDATE job SET state = ?, reason = ?, failures = ?, seed = ?, steps = ?, ended_ms = ?"
+        " WHERE id = ? AND attempt = ? AND ended_ms IS NULL RETURNING price_micros",
+        (
+            end.state,
+            end.reason,
+            end.failures,
+            end.seed,
+            end.steps,
+            end.at_ms,
+            end.job_id,
+            end.attempt,
+        ),
+    ).fetchone()
+    if row is None:
+        return Ended(accepted=False)
+    price: int = row[0]
+    final = end.project_state in FINAL_PROJECT_STATES
+    if final:
+        open_jobs = connection.execute(
+            "SELECT count(*) FROM job WHERE project_id = ? AND ended_ms IS NULL", (end.project_id,)
+        ).fetchone()[0]
+        # An earlier end of this project was not stored after all; this one must wait for it.
+        assert open_jobs == 0, f"project {end.project_id} cannot end with {open_jobs} open jobs"
+    payer, currency = connection.execute(
+        "UPDATE project SET state = ?, reason = ?, charged_micros = charged_micros + ?,"
+        " updated_ms = ?, ended_ms = ?, claimed = ? WHERE id = ? RETURNING account_id, token_type",
+        (
+            end.project_state,
+            end.project_reason,
+            price if end.charge else 0,
+            end.at_ms,
+            end.at_ms if final else None,
+            end.claimed and final,
+            end.project_id,
+        ),
+    ).fetchone()
+    make = ledger.post if end.charge else ledger.void
+    balance = _settle(
+        connection, make(currency, payer, price, end.project_id, end.job_id, end.at_ms)
+    )
+    return Ended(accepted=True, balance=balance)
+
+
+def cancel(
+    connection: sqlite3.Connection, project_id: str, reason: str, at_ms: int, *, claimed: bool
+) -> Ended:
+    """Cancels a project that has not ended, with the jobs of it that have not."""
+    project = connection.execute(
+        "UPDATE project SET state = ?, reason = ?, updated_ms = ?, ended_ms = ?, claimed = ?"
+        " WHERE id = ? AND ended_ms IS NULL RETURNING account_id, token_type",
+        (ProjectState.CANCELED, reason, at_ms, at_ms, claimed, project_id),
+    ).fetchone()
+    if project is None:
+        return Ended(accepted=False)
+    payer, currency = project
+    jobs = connection.execute(
+        "UPDATE job SET state = ?, reason = ?, ended_ms = ?"
+        " WHERE project_id = ? AND ended_ms IS NULL RETURNING id, price_micros",
+        (JobState.CANCELED, reason, at_ms, project_id),
+    ).fetchall()
+    balance = Balance()
+    for job_id, price in jobs:
+        voided = ledger.void(currency, payer, price, project_id, job_id, at_ms)
+        balance = _settle(connection, voided)
+    return Ended(accepted=True, balance=balance)
+
+
+def transfer(connection: sqlite3.Connection, entry: Transfer) -> None:
+    """Moves money at once, as a grant does."""
+    _record(connection, entry)
+    for account_id, amount in (
+        (entry.payer, -entry.amount_micros),
+        (entry.payee, entry.amount_micros),
+    ):
+        connection.execute(_CHANGE_BALANCE, (account_id, entry.currency, amount, 0))
+
+
+def _settle(connection: sqlite3.Connection, entry: Transfer) -> Balance:
+    """Releases a reservation; a post also moves the money. The payer's balance afterwards."""
+    amount = entry.amount_micros
+    paid = amount if entry.kind == ledger.POST else 0
+    row = connection.execute(_RELEASE, (paid, amount, entry.payer, entry.currency)).fetchone()
+    if amount:
+        _record(connection, entry)
+    if paid:
+        connection.execute(_CHANGE_BALANCE, (entry.payee, entry.currency, paid, 0))
+    return Balance(posted_micros=row[0], held_micros=row[1])
+
+
+def _record(connection: sqlite3.Connection, entry: Transfer) -> None:
+    connection.execute(
+        _INSERT_TRANSFER,
+        (
+            entry.kind,
+            entry.currency,
+            entry.payer,
+            entry.payee,
+            entry.amount_micros,
+            entry.project_id,
+            entry.job_id,
+            entry.at_ms,
+        ),
+    )
+
+
+def select(
+    connection: sqlite3.Connection, condition: str, values: Sequence[Any]
+) -> list[ProjectRow]:
+    """The projects that fulfil an SQL condition, in its order, with their jobs."""
+    projects = []
+    for row in connection.execute(
+        f"SELECT {', '.join(_PROJECT_FIELDS)} FROM project WHERE {condition}", values
+    ).fetchall():
+        project = ProjectRow(**dict(zip(_PROJECT_FIELDS, row, strict=True)))
+        project.state = ProjectState(project.state)
+        project.claimed = bool(project.claimed)
+        project.jobs = tuple(
+            _job(job)
+            for job in connection.execute(
+                f"SELECT {', '.join(_JOB_COLUMNS)} FROM job WHERE project_id = ?"
+                " ORDER BY job_index",
+                (project.id,),
+            )
+        )
+        projects.append(project)
+    return projects
+
+
+def _job(row: tuple[Any, ...]) -> JobRow:
+    job = JobRow(**dict(zip(_JOB_FIELDS, row, strict=True)))
+    job.state = JobState(job.state)
+    return job

@@ -1,0 +1,49 @@
+"""The loops that keep a server true to itself: leases, positions, old media.
+
+Each is a child of the server's task group: if one dies, the server stops loudly instead of running
+on with a part of it missing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from dreamgrid.errors import DreamgridError
+from dreamgrid.server.services import Services
+from dreamgrid.server.worker_sockets import WorkerSockets
+
+LEASES_EVERY_S = 1.0
+POSITIONS_EVERY_S = 2.0
+MEDIA_EVERY_S = 10 * 60.0
+
+_log = logging.getLogger("dreamgrid.upkeep")
+
+
+def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) -> None:
+    """Starts every loop as a child of `group`."""
+
+    async def leases() -> None:
+        sockets.close_silent()
+        services.rendering.expire_leases()
+        services.rendering.scheduler.hint()  # the tick that makes a lost hint harmless
+
+    async def positions() -> None:
+        services.projects.notify_positions()
+
+    async def media() -> None:
+        removed = await services.blobs.expire(services.config.media_kept_s)
+        if removed:
+            _log.info("removed %d files older than %d s", removed, services.config.media_kept_s)
+
+    group.create_task(_every(LEASES_EVERY_S, leases), name="upkeep-leases")
+    group.create_task(_every(POSITIONS_EVERY_S, positions), name="upkeep-positions")
+    group.create_task(_every(MEDIA_EVERY_S, media), name="upkeep-media")
+
+
+async def _every(period_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except (DreamgridError, OSError) as error:  # such as a full disk: the next turn may succeed
+            _log.warning("upkeep failed and is tried again: %s", error)
+        await asyncio.sleep(period_s)

@@ -1,0 +1,184 @@
+"""The socket of workers: hello, then assignments out and reports in, until it closes."""
+
+import asyncio
+import logging
+
+from aiohttp import WSMsgType, web
+
+from dreamgrid.errors import ProtocolError
+from dreamgrid.protocol import codec, socket
+from dreamgrid.protocol.worker import (
+    WORKER_PROTOCOL,
+    AnyWorkerMessage,
+    Drain,
+    Draining,
+    Failed,
+    Finished,
+    Hello,
+    Progress,
+    Released,
+    ServerMessage,
+    Started,
+    Welcome,
+)
+from dreamgrid.server.auth import Account
+from dreamgrid.server.clock import Clock
+from dreamgrid.server.http import credential_of
+from dreamgrid.server.outbox import Outbox
+from dreamgrid.server.services import Services
+from dreamgrid.server.workers import WorkerSession
+
+HELLO_WITHIN_S = 10.0
+_log = logging.getLogger("dreamgrid.workers")
+
+
+class WorkerSockets:
+    """All connected workers."""
+
+    def __init__(self, services: Services, clock: Clock) -> None:
+        self._services = services
+        self._clock = clock
+        self._known_models = frozenset(entry.id for entry in services.catalog.models())
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Runs one connection from the upgrade to its end."""
+        ws = web.WebSocketResponse(
+            compress=False, max_msg_size=codec.MAX_WORKER_MESSAGE_BYTES, decode_text=False
+        )
+        await ws.prepare(request)
+        credential = credential_of(request)
+        account = await self._services.accounts.authenticate(credential) if credential else None
+        if account is None:
+            reason = b"this key is not valid here; make one with: dreamgrid keys create"
+            await ws.close(code=socket.CLOSE_AUTHENTICATION, message=reason)
+            return ws
+        try:
+            hello = await _hello(ws)
+        except ProtocolError as error:
+            await ws.close(code=socket.CLOSE_PROTOCOL, message=str(error).encode()[:120])
+            return ws
+        outbox = Outbox(ws, WSMsgType.TEXT)
+        sender = asyncio.create_task(outbox.run(), name="worker-sender")
+        session = self._session(request, account, hello, outbox)
+        try:
+            self._join(session, hello)
+            await self._listen(ws, session, outbox)
+        finally:
+            self._services.workers.remove(session)
+            self._services.rendering.worker_left(session)
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+            _log.info("worker left: %s", session.name)
+        return ws
+
+    def _session(
+        self, request: web.Request, account: Account, hello: Hello, outbox: Outbox
+    ) -> WorkerSession:
+        def send(message: ServerMessage) -> None:
+            outbox.put(codec.encode_worker(message))
+
+        return WorkerSession(
+            # Scoped by account, so that nobody can take over another owner's worker.
+            id=f"{account.id}/{hello.worker_id[:64]}",
+            name=hello.name[:64],
+            account_id=account.id,
+            models=self._known_models & frozenset(hello.models),
+            slots=max(1, min(hello.slots, 1024)),
+            network=hello.network,
+            origin=self._services.origin(request),
+            send=send,
+            close=outbox.close,
+            seen_at_s=self._clock(),
+        )
+
+    def _join(self, session: WorkerSession, hello: Hello) -> None:
+        config = self._services.config
+        replaced = self._services.workers.add(session)
+        if replaced is not None:
+            self._services.rendering.worker_left(replaced)
+            replaced.close(socket.CLOSE_REPLACED, "a newer connection of this worker took over")
+        session.send(
+            Welcome(
+                lease_s=config.lease_s,
+                heartbeat_s=config.heartbeat_s,
+                unknown_models=tuple(sorted(set(hello.models) - session.models)),
+            )
+        )
+        _log.info("worker joined: %s with %s", session.name, ", ".join(sorted(session.models)))
+        self._services.rendering.worker_joined(session, hello.running)
+
+    async def _listen(
+        self, ws: web.WebSocketResponse, session: WorkerSession, outbox: Outbox
+    ) -> None:
+        async for frame in ws:
+            if frame.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                continue
+            session.seen_at_s = self._clock()
+            try:
+                message = codec.decode_from_worker(frame.data)
+            except ProtocolError as error:
+                outbox.close(socket.CLOSE_PROTOCOL, str(error))
+                return
+            if not await self._apply(session, message):
+                outbox.close(socket.CLOSE_PROTOCOL, "hello may only be the first message")
+                return
+
+    async def _apply(self, session: WorkerSession, message: AnyWorkerMessage) -> bool:
+        """Does what a message says; False when it may not come here."""
+        rendering = self._services.rendering
+        match message:
+            case Progress():
+                rendering.progressed(session, message)
+            case Started():
+                rendering.started(session, message)
+            case Finished():
+                await rendering.finished(session, message)
+            case Failed():
+                rendering.failed(session, message)
+            case Released():
+                rendering.released(session, message)
+            case Draining():
+                self._services.workers.drain(session)
+        return not isinstance(message, Hello)
+
+    def close_silent(self) -> None:
+        """Ends connections that no message came from for a whole lease; called by upkeep."""
+        oldest_s = self._clock() - self._services.config.lease_s
+        for session in self._services.workers.all():
+            if session.seen_at_s < oldest_s:
+                session.close(socket.CLOSE_RESTART, "nothing was heard from you for a whole lease")
+                self._services.workers.remove(session)
+                self._services.rendering.worker_left(session)
+
+    def close_all(self, code: int, reason: str) -> None:
+        """Ends every connection, as before a restart."""
+        for session in self._services.workers.all():
+            session.close(code, reason)
+
+    def drain_all(self) -> None:
+        """Asks every worker to take nothing new."""
+        for session in self._services.workers.all():
+            session.send(Drain())
+
+
+async def _hello(ws: web.WebSocketResponse) -> Hello:
+    """The first message of a worker.
+
+    Raises:
+        ProtocolError: It is something else, or did not come in time.
+    """
+    try:
+        frame = await ws.receive(timeout=HELLO_WITHIN_S)
+    except TimeoutError:
+        raise ProtocolError("no hello came") from None
+    if frame.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+        raise ProtocolError("the connection closed before hello")
+    message = codec.decode_from_worker(frame.data)
+    if not isinstance(message, Hello):
+        raise ProtocolError("the first message must be hello")
+    if message.protocol != WORKER_PROTOCOL:
+        raise ProtocolError(
+            f"this server speaks worker protocol {WORKER_PROTOCOL}, you speak {message.protocol}: "
+            "install the same version of dreamgrid on both"
+        )
+    return message

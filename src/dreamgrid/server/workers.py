@@ -1,0 +1,102 @@
+"""The workers that are connected now, and which models they bring."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dreamgrid.protocol.params import NETWORKS, Network
+from dreamgrid.protocol.worker import ServerMessage
+from dreamgrid.server.live import LiveJob
+
+
+@dataclass(slots=True, eq=False)
+class WorkerSession:
+    """One connected worker.
+
+    Attributes:
+        id: The worker's own stable id.
+        models: Catalogue ids that it serves and this grid knows.
+        origin: Begins the URLs that it receives: how it reached the server.
+        send: Queues a message for it.
+        close: Ends its connection with a code and a reason.
+        jobs: What it holds, by job id.
+        loaded_model: The model of its last job.
+        seen_at_s: Clock time of its last message.
+        draining: It takes no new jobs.
+    """
+
+    id: str
+    name: str
+    account_id: str
+    models: frozenset[str]
+    slots: int
+    network: Network
+    origin: str
+    send: Callable[[ServerMessage], None]
+    close: Callable[[int, str], None]
+    seen_at_s: float
+    jobs: dict[str, LiveJob] = field(default_factory=dict)
+    loaded_model: str | None = None
+    draining: bool = False
+
+    @property
+    def free_slots(self) -> int:
+        """How many more jobs it can take now."""
+        return 0 if self.draining else self.slots - len(self.jobs)
+
+
+class Workers:
+    """All connected workers of this server.
+
+    Attributes:
+        changed: Called when the models that workers offer may have changed.
+    """
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, WorkerSession] = {}
+        self.changed: Callable[[], None] = lambda: None
+
+    def add(self, session: WorkerSession) -> WorkerSession | None:
+        """Adds a worker; returns the older connection of the same worker that it replaces."""
+        replaced = self._sessions.get(session.id)
+        self._sessions[session.id] = session
+        self.changed()
+        return replaced
+
+    def remove(self, session: WorkerSession) -> None:
+        """Forgets a connection that has closed; a newer one of the same worker stays."""
+        if self._sessions.get(session.id) is session:
+            del self._sessions[session.id]
+            self.changed()
+
+    def drain(self, session: WorkerSession) -> None:
+        """Gives no more jobs to a worker."""
+        session.draining = True
+        self.changed()
+
+    def get(self, worker_id: str) -> WorkerSession | None:
+        """The connection of a worker."""
+        return self._sessions.get(worker_id)
+
+    def all(self) -> tuple[WorkerSession, ...]:
+        """Every connected worker."""
+        return tuple(self._sessions.values())
+
+    def counts(self, network: Network) -> dict[str, int]:
+        """Model id to number of workers that take jobs for it, on one network."""
+        counts: Counter[str] = Counter()
+        for session in self._sessions.values():
+            if session.network == network and not session.draining:
+                counts.update(session.models)
+        return dict(sorted(counts.items()))
+
+    def serves(self, network: Network, model: str) -> bool:
+        """Whether any worker takes jobs for a model."""
+        return any(
+            session.network == network and model in session.models and not session.draining
+            for session in self._sessions.values()
+        )
+
+    def swarm(self) -> dict[Network, dict[str, int]]:
+        """`counts` of every network."""
+        return {network: self.counts(network) for network in NETWORKS}
