@@ -1,0 +1,1 @@
+"""Where media lies: inputs, previews, results. Apps and workers reach it through signed URLs."""

@@ -1,0 +1,106 @@
+"""The contract of a media store. `tests/contracts/test_blobs.py` holds every backend to it.
+
+The server never passes media through itself for others: it signs URLs, and apps and workers put and
+get the bytes with them. A URL is good for one method, one key and a limited time. Whatever is
+uploaded becomes visible whole or not at all; the same key again replaces the file.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlobInfo:
+    """A stored file.
+
+    Attributes:
+        size_bytes: Its length.
+        content_type: Its media type; `application/octet-stream` when nobody knows.
+        sha256: Hash of its bytes, 64 hex characters, where the backend keeps one.
+    """
+
+    size_bytes: int
+    content_type: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What a store holds.
+
+    Attributes:
+        count: Files.
+        size_bytes: Their lengths together.
+        free_bytes: What still fits. None: unknown.
+    """
+
+    count: int
+    size_bytes: int
+    free_bytes: int | None = None
+
+
+class Blobs(Protocol):
+    """A media store. Keys are checked by `keys.check_key`; a bad one raises ValueError."""
+
+    def put_url(
+        self,
+        key: str,
+        *,
+        content_type: str | None,
+        max_bytes: int,
+        expires_s: float,
+        origin: str,
+        durable: bool = True,
+    ) -> str:
+        """A URL that takes the file by PUT.
+
+        Args:
+            key: Where it will lie.
+            content_type: The Content-Type that the request must carry. None: any.
+            max_bytes: A longer body is refused.
+            expires_s: How long the URL is good for.
+            origin: Scheme, host and port under which this peer reaches the server.
+            durable: The file must survive a power cut once the PUT was answered.
+        """
+        ...
+
+    def get_url(
+        self, key: str, *, expires_s: float, origin: str, content_type: str | None = None
+    ) -> str:
+        """A URL that gives the file by GET or HEAD, ranges included.
+
+        Args:
+            key: Where it lies; it need not be there yet.
+            expires_s: How long the URL is good for.
+            origin: Scheme, host and port under which this peer reaches the server.
+            content_type: Content-Type of the answer. None: the file's own.
+        """
+        ...
+
+    async def stat(self, key: str) -> BlobInfo | None:
+        """Size and type of a file, or None when there is none. Cheap."""
+        ...
+
+    async def read(self, key: str, *, max_bytes: int) -> bytes:
+        """The first `max_bytes` of a file.
+
+        Raises:
+            NotFound: There is none.
+        """
+        ...
+
+    async def delete(self, key: str) -> bool:
+        """Removes a file; whether there was one."""
+        ...
+
+    async def delete_prefix(self, prefix: str) -> int:
+        """Removes every file whose key begins with `prefix` and a slash; how many there were."""
+        ...
+
+    async def expire(self, older_than_s: float) -> int:
+        """Removes every file that was uploaded longer ago than that; how many there were."""
+        ...
+
+    async def usage(self) -> Usage:
+        """Counts what is stored; slow on a large store."""
+        ...

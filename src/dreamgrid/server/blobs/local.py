@@ -1,0 +1,189 @@
+"""Media in a folder of this server, which serves it itself through signed links."""
+
+import asyncio
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, TypeVarTuple
+
+from aiohttp import web
+
+from dreamgrid.errors import NotAllowed, NotFound
+from dreamgrid.protocol.failures import ErrorBody
+from dreamgrid.server.blobs.base import BlobInfo, Usage
+from dreamgrid.server.blobs.folder import Folder, load_secret
+from dreamgrid.server.blobs.links import PATH, Grant, Links
+from dreamgrid.server.blobs.media_types import HEAD_BYTES, by_extension, sniff
+from dreamgrid.server.blobs.serving import file_response
+from dreamgrid.server.clock import Clock, system_clock
+from dreamgrid.server.http import answer, bare_answer
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+WRITE_BYTES = 256 * 1024
+"""How much of an upload is collected before a thread writes it; most previews and results fit, so
+that one visit to a thread stores them."""
+
+UPLOAD_LIMIT_S = 15 * 60.0
+"""A slower upload is given up."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class LocalBlobs:
+    """The `Blobs` contract on a local folder.
+
+    Args:
+        data_dir: Holds `blobs/` and the secret that signs links.
+        clock: Time by which links expire.
+        upload_limit_s: Longest time that one upload may take.
+
+    Raises:
+        ConfigError: The folder cannot be written, or the secret is damaged.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, clock: Clock = system_clock, upload_limit_s: float = UPLOAD_LIMIT_S
+    ) -> None:
+        self._folder = Folder(data_dir / "blobs")
+        self._links = Links(load_secret(data_dir / "blob-secret"), clock)
+        self._clock = clock
+        self._upload_limit_s = upload_limit_s
+
+    def put_url(
+        self,
+        key: str,
+        *,
+        content_type: str | None,
+        max_bytes: int,
+        expires_s: float,
+        origin: str,
+        durable: bool = True,
+    ) -> str:
+        return self._links.upload(
+            key,
+            content_type=content_type,
+            max_bytes=max_bytes,
+            expires_s=expires_s,
+            durable=durable,
+            origin=origin,
+        )
+
+    def get_url(
+        self, key: str, *, expires_s: float, origin: str, content_type: str | None = None
+    ) -> str:
+        return self._links.download(
+            key, content_type=content_type, expires_s=expires_s, origin=origin
+        )
+
+    async def stat(self, key: str) -> BlobInfo | None:
+        size_bytes = self._folder.size(key)  # one system call: quicker than a visit to a thread
+        if size_bytes is None:
+            return None
+        kind = by_extension(key) or sniff(self._folder.head(key, HEAD_BYTES) or b"")
+        return BlobInfo(size_bytes=size_bytes, content_type=kind)
+
+    async def read(self, key: str, *, max_bytes: int) -> bytes:
+        head = await _in_thread(self._folder.head, key, max_bytes)
+        if head is None:
+            raise NotFound(f"there is no file {key}")
+        return head
+
+    async def delete(self, key: str) -> bool:
+        return await _in_thread(self._folder.remove, key)
+
+    async def delete_prefix(self, prefix: str) -> int:
+        return await _in_thread(self._folder.remove_below, prefix)
+
+    async def expire(self, older_than_s: float) -> int:
+        return await _in_thread(self._folder.remove_older, self._clock() - older_than_s)
+
+    async def usage(self) -> Usage:
+        return await _in_thread(self._folder.usage)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Where the links lead."""
+        path = f"{PATH}{{key:.+}}"
+        return [web.get(path, self._give), web.put(path, self._take)]
+
+    async def _give(self, request: web.Request) -> web.StreamResponse:
+        key = request.match_info["key"]
+        grant = self._links.check(request.method, key, request.query)
+        opened = await _in_thread(self._folder.open, key)
+        if opened is None:
+            raise NotFound("there is no such file (any more)")
+        return await _in_thread(file_response, request, opened, key, grant.content_type)
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
+        key = request.match_info["key"]
+        grant = self._links.check(request.method, key, request.query)
+        _check_headers(request, grant)
+        if request.content_length is not None and request.content_length > grant.max_bytes:
+            return _too_long(grant.max_bytes)
+        try:
+            async with asyncio.timeout(self._upload_limit_s):
+                size_bytes = await self._receive(request, key, grant)
+        except TimeoutError:
+            return _refusal(408, f"the upload took longer than {self._upload_limit_s:g} seconds")
+        except (ConnectionError, web.RequestPayloadError):
+            return _refusal(400, "the upload broke off; nothing was kept")
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            return _refusal(507, "the server has no room left for this file; try again later")
+        if size_bytes is None:
+            return _too_long(grant.max_bytes)
+        return answer({"sizeBytes": size_bytes})
+
+    async def _receive(self, request: web.Request, key: str, grant: Grant) -> int | None:
+        """Stores the body of a request.
+
+        Returns:
+            Its length in bytes, or None when it was longer than allowed and nothing was kept.
+        """
+        incoming = self._folder.begin()
+        collected = bytearray()
+        size_bytes = 0
+        kept = False
+        try:
+            async for chunk in request.content.iter_any():
+                size_bytes += len(chunk)
+                if size_bytes > grant.max_bytes:
+                    return None
+                collected += chunk
+                if len(collected) >= WRITE_BYTES:
+                    await _in_thread(incoming.append, bytes(collected))
+                    collected.clear()
+            path = self._folder.path(key)
+            await _in_thread(incoming.commit, bytes(collected), path, grant.durable)
+            kept = True
+        finally:
+            if not kept:  # shielded: when this request is cancelled, its leftovers still go
+                await asyncio.shield(_in_thread(incoming.abort))
+        return size_bytes
+
+
+async def _in_thread(function: Callable[[*Args], T], *args: *Args) -> T:
+    return await asyncio.get_running_loop().run_in_executor(None, function, *args)
+
+
+def _check_headers(request: web.Request, grant: Grant) -> None:
+    if (
+        grant.content_type is not None
+        and request.content_type.lower() != grant.content_type.lower()
+    ):
+        raise NotAllowed(
+            f"this link takes {pinned} only: send it as Content-Type "
+            f"(yours was {request.content_type[:80]})"
+        )
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise NotAllowed("uploads are stored as they are: send no Content-Encoding")
+
+
+def _too_long(max_bytes: int) -> web.Response:
+    return _refusal(413, f"the file is too large: this link takes at most {max_bytes} bytes")
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    return bare_answer(ErrorBody(message=message, error_code=status), status=status)
