@@ -217,18 +217,18 @@ def load_things(packages: Path) -> list[Thing]:
 
 
 def clean_words(text: str) -> str:
-    """"person: beard" -> "person beard", "see_no_evil" -> "see no evil", lower case."""
+    """ "person: beard" -> "person beard", "see_no_evil" -> "see no evil", lower case."""
     return re.sub(r"[\s_:“”]+", " ", text.replace("’", "'")).strip().lower()
 
 
 def with_article(name: str) -> str:
-    """"apple" -> "an apple"."""
+    """ "apple" -> "an apple"."""
     return ("an " if name[0] in "aeiou" else "a ") + name
 
 
 def draw_name(thing: Thing, random_source: random.Random) -> str:
     """A name of the thing: usually a full name, at times one fitting keyword."""
-    if thing.keywords and random_source.random() < 0.2:
+    if thing.keywords and random_source.random() < 0.12:
         return random_source.choices(thing.keywords, thing.keyword_weights)[0]
     return random_source.choice(thing.names)
 

@@ -14,8 +14,9 @@ import onnx
 import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from text_encoder import OUTPUT_DIMENSIONS, load_text_encoder
 from torch import Tensor, nn
+
+from text_encoder import OUTPUT_DIMENSIONS, load_text_encoder
 from train import load_painter
 
 OPSET = 17
@@ -67,8 +68,7 @@ def export(
         expected = network(*inputs.values())
     expected = expected if isinstance(expected, tuple) else (expected,)
     errors = [
-        float(np.abs(one - other.numpy()).max())
-        for one, other in zip(found, expected, strict=True)
+        float(np.abs(one - other.numpy()).max()) for one, other in zip(found, expected, strict=True)
     ]
     print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, largest errors {errors}")
 

@@ -15,14 +15,16 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as functional
-from captions import GROUP_WEIGHTS, Thing, draw_caption, draw_name, load_things, with_article
 from PIL import Image, ImageDraw
-from scene_words import COLOR_NAMES, PLAIN_COLORS, SCENERY_PHRASES, TINT_HUES
 from torch import Tensor
+
+from captions import GROUP_WEIGHTS, Thing, draw_caption, draw_name, load_things, with_article
+from scene_words import COLOR_NAMES, PLAIN_COLORS, SCENERY_PHRASES, TINT_HUES
 
 SPRITE_SIZES_PX = (64, 36)  # two levels, so that a small sprite is not aliased
 BACKGROUND_SIZE_PX = 96
 CANVAS_PX = 64
+PLAIN_SHARE = 0.72  # which thing a word names is far harder to learn than which place
 WIDE_CANVASES_PX = ((64, 96), (96, 64))  # height, width
 
 Color = tuple[int, int, int]
@@ -184,7 +186,9 @@ def draw_mountains(source: random.Random) -> Image.Image:
 
 def draw_room(source: random.Random) -> Image.Image:
     wall = vertical_gradient(varied((235, 215, 190), source), varied((225, 200, 175), source))
-    picture = with_ground(wall, source, source.uniform(0.66, 0.76), varied((165, 115, 75), source), 0)
+    picture = with_ground(
+        wall, source, source.uniform(0.66, 0.76), varied((165, 115, 75), source), 0
+    )
     x = source.choice([source.uniform(4, 22), source.uniform(60, 74)])
     ImageDraw.Draw(picture).rectangle(
         [x, 12, x + 20, 36], fill=(190, 225, 250), outline=(250, 250, 250), width=2
@@ -345,9 +349,9 @@ class Composer:
         self.weights = [GROUP_WEIGHTS[thing.group] for thing in banks.things]
 
     def plan(self, height_px: int = CANVAS_PX, width_px: int = CANVAS_PX) -> PicturePlan:
-        """Decides what one picture shows: 60 % one thing on a plain ground, else a scene."""
+        """Decides what one picture shows: one thing on a plain ground, or a scene."""
         source = self.random
-        if source.random() < 0.6:
+        if source.random() < PLAIN_SHARE:
             return self._plan_plain()
         return self._plan_scene(width_px / min(height_px, width_px))
 
@@ -360,7 +364,9 @@ class Composer:
         scenery = "white"
         if source.random() < 0.2:
             scenery = source.choice(list(PLAIN_COLORS))
-            phrase = source.choice(["on a {} background", "{} background", "on {}", "in front of {}"])
+            phrase = source.choice(
+                ["on a {} background", "{} background", "on {}", "in front of {}"]
+            )
             caption += source.choice([" ", ", "]) + phrase.format(scenery)
         elif source.random() < 0.1:
             caption += source.choice([" on a white background", ", white background", ", isolated"])
@@ -396,9 +402,7 @@ class Composer:
                 size = source.uniform(0.42, 0.54)
                 center_x = (position - 0.5) * 0.5 * relative_width + source.uniform(-0.03, 0.03)
             center_y = source.uniform(0.0, 0.14)
-            sprites.append(
-                SpritePlan(thing, center_x, center_y, size, self._flips(thing), color)
-            )
+            sprites.append(SpritePlan(thing, center_x, center_y, size, self._flips(thing), color))
         joined = source.choice([" and ", " and ", ", ", " next to "]).join(names)
         return PicturePlan(f"{joined} {phrase}".strip(), scenery, sprites)
 
@@ -474,7 +478,9 @@ class Composer:
                 mirror = -1.0 if sprite.flipped else 1.0
                 shift_x = -2 * sprite.center_x / sprite.size
                 shift_y = -2 * sprite.center_y / sprite.size
-                transforms.append([[mirror * stretch_x, 0, mirror * shift_x], [0, stretch_y, shift_y]])
+                transforms.append(
+                    [[mirror * stretch_x, 0, mirror * shift_x], [0, stretch_y, shift_y]]
+                )
             grid = functional.affine_grid(
                 torch.tensor(transforms), [len(picked), 4, height_px, width_px], align_corners=False
             )

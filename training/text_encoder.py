@@ -16,15 +16,15 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as functional
-from captions import EVERYDAY_NAMES, Thing, clean_words, draw_caption, draw_name, load_things
-from scene_words import BACKGROUND_PHRASES, COLOR_NAMES
 from torch import Tensor, nn
 
+from captions import EVERYDAY_NAMES, Thing, clean_words, draw_caption, draw_name, load_things
 from dreamgrid.engines.dreamlet.tokenizer import (
     MAX_TOKENS,
     SPECIAL_TOKENS,
     Tokenizer,
 )
+from scene_words import BACKGROUND_PHRASES, COLOR_NAMES
 
 OUTPUT_DIMENSIONS = 384  # those of the teacher
 VOCABULARY_SIZE = 12_000

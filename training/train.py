@@ -17,11 +17,13 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as functional
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from muon import Muon
 from painter import Painter, PainterShape
 from scenes import Banks, Composer, build_banks, compose_batches
 from text_encoder import load_text_encoder, pad
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 # The share of pictures shown without a caption, which teaches the unconditional prediction.
 CAPTION_DROP = 0.1
@@ -76,6 +78,18 @@ def velocity_loss(
     return error.square().mean()
 
 
+def make_optimizers(painter: Painter, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the hidden matrices; AdamW for the pixel layers, norms and biases."""
+    hidden, others = [], []
+    for name, parameter in painter.named_parameters():
+        is_pixel_layer = name.startswith(("picture_in", "picture_out"))
+        (hidden if parameter.ndim >= 2 and not is_pixel_layer else others).append(parameter)
+    return [
+        Muon(hidden, rate),
+        torch.optim.AdamW(others, rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True),
+    ]
+
+
 class Trainer:
     """The state of a training run: network, its moving average, optimiser, time used."""
 
@@ -88,9 +102,7 @@ class Trainer:
         self.compiled = torch.compile(self.painter) if compiled else self.painter
         self.average = Painter(shape).to(device, memory_format=torch.channels_last)
         self.average.load_state_dict(self.painter.state_dict())
-        self.optimizer = torch.optim.AdamW(
-            self.painter.parameters(), peak_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
-        )
+        self.optimizers = make_optimizers(self.painter, peak_rate)
         self.generator = torch.Generator(device).manual_seed(0)
         self.steps, self.samples, self.seconds = 0, 0, 0.0
 
@@ -98,15 +110,17 @@ class Trainer:
         """One update at the given share (0..1) of the schedule; returns the loss."""
         decay = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
         rate = self.peak_rate * min(1.0, (self.steps + 1) / 200) * (0.98 * decay + 0.02)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
         is_square = batch[0].shape[2] == batch[0].shape[3]
         network = self.compiled if is_square else self.painter
         loss = velocity_loss(network, batch, self.generator, precision)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.painter.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.painter.parameters(), 1.0)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         # Short memory at first, so that the average is usable early; about 1000 steps later.
         keep = min(0.999, (self.steps + 1) / (self.steps + 20))
         with torch.no_grad():
@@ -125,7 +139,7 @@ class Trainer:
                 "shape": self.painter.shape.__dict__,
                 "painter": self.painter.state_dict(),
                 "average": self.average.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                 "generator": self.generator.get_state(),
                 "counters": (self.steps, self.samples, self.seconds),
             },
@@ -138,7 +152,8 @@ class Trainer:
         saved = torch.load(path, map_location=self.device, weights_only=True)
         self.painter.load_state_dict(saved["painter"])
         self.average.load_state_dict(saved["average"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        for optimizer, state in zip(self.optimizers, saved.get("optimizers", []), strict=False):
+            optimizer.load_state_dict(state)
         self.generator.set_state(saved["generator"].cpu())
         self.steps, self.samples, self.seconds = saved["counters"]
 
@@ -189,9 +204,7 @@ def main() -> None:
         arguments.wide_share,
         seed=1 + trainer.steps,
     )
-    loader = DataLoader(
-        dataset, batch_size=None, num_workers=arguments.loaders, prefetch_factor=8
-    )
+    loader = DataLoader(dataset, batch_size=None, num_workers=arguments.loaders, prefetch_factor=8)
     started, used_before = time.monotonic(), trainer.seconds
     saved_at, losses = started, []
     for batch in loader:
@@ -203,8 +216,8 @@ def main() -> None:
         trainer.seconds = used_before + now - started
         if trainer.steps % 100 == 0:
             print(
-                f"step {trainer.steps}, {trainer.seconds:.0f} s, loss {sum(losses) / len(losses):.4f}, "
-                f"{trainer.samples / trainer.seconds:.0f} samples/s",
+                f"step {trainer.steps}, {trainer.seconds:.0f} s, "
+                f"loss {sum(losses) / len(losses):.4f}, {trainer.samples / trainer.seconds:.0f} samples/s",
                 flush=True,
             )
             losses.clear()

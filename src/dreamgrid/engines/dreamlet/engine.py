@@ -24,7 +24,12 @@ from dreamgrid.engines.dreamlet.sampler import (
 )
 from dreamgrid.engines.dreamlet.tokenizer import Tokenizer
 from dreamgrid.errors import EngineError, ModelNotAvailable
-from dreamgrid.protocol.params import IMAGE_CONTENT_TYPES, STARTING_IMAGE, ImageRender
+from dreamgrid.protocol.params import (
+    IMAGE_CONTENT_TYPES,
+    MAX_SEED,
+    STARTING_IMAGE,
+    ImageRender,
+)
 
 MODEL = "dreamlet-v1"
 CANVAS_PX = 64
@@ -182,6 +187,8 @@ def _check(render: ImageRender) -> None:
         raise EngineError(f"{render.width}x{render.height}: sides are 1 to {MAX_SIDE_PX} pixels")
     if not 1 <= render.steps <= MAX_STEPS:
         raise EngineError(f"{render.steps} steps: 1 to {MAX_STEPS} are possible")
+    if not 0 <= render.seed <= MAX_SEED:
+        raise EngineError(f"seed {render.seed} is not between 0 and {MAX_SEED}")
     if not math.isfinite(render.guidance):
         raise EngineError(f"guidance {render.guidance} is no number")
     if render.strength is not None and not 0 <= render.strength <= 1:
