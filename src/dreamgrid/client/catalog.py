@@ -1,0 +1,210 @@
+"""What this grid offers: models, the limits of their settings, sizes. All is the server's word.
+
+Nothing about any model is written down here; what the catalogue does not limit, the server decides.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from dreamgrid.client.http import Http
+from dreamgrid.client.signal import Signal
+from dreamgrid.errors import InvalidRequest, NotFound, ProtocolError, UnknownModel
+from dreamgrid.protocol.params import Network
+from dreamgrid.protocol.rest import ModelEntry, NumberRange, SizePreset, StringChoice
+from dreamgrid.protocol.tiers import ImageTier
+
+T = TypeVar("T")
+
+_KEPT_S = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AvailableModel:
+    """A model that somebody can render right now.
+
+    Attributes:
+        id: What `create(model=...)` takes.
+        name: For people.
+        worker_count: How many connected workers offer it.
+        media: `image`, `video` or `audio`.
+    """
+
+    id: str
+    name: str
+    worker_count: int
+    media: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """What the settings of one model may be. None: the catalogue sets no limit.
+
+    Attributes:
+        model: The model's catalogue id.
+        media: `image`, `video` or `audio`.
+        steps: Denoising steps.
+        guidance: Strength of the prompt.
+        width: Pixels.
+        height: Pixels.
+        strength: How much of a starting image may change.
+        sampler: Names of samplers.
+        scheduler: Names of noise schedules.
+    """
+
+    model: str
+    media: str
+    steps: NumberRange | None = None
+    guidance: NumberRange | None = None
+    width: NumberRange | None = None
+    height: NumberRange | None = None
+    strength: NumberRange | None = None
+    sampler: StringChoice | None = None
+    scheduler: StringChoice | None = None
+
+
+class _Kept:
+    """Answers that are asked for again only after ten minutes."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, tuple[float, object]] = {}
+
+    def get(self, key: str, kind: type[T]) -> T | None:
+        since, answer = self._answers.get(key, (0.0, None))
+        if isinstance(answer, kind) and time.monotonic() - since < _KEPT_S:
+            return answer
+        return None
+
+    def put(self, key: str, answer: object) -> None:
+        self._answers[key] = (time.monotonic(), answer)
+
+
+class Catalog:
+    """Asks the server what it offers and remembers the answers for ten minutes."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+        self._kept = _Kept()
+        self._asking = asyncio.Lock()
+        self._entries: dict[str, ModelEntry] = {}
+        self._workers: dict[str, int] = {}
+        self._changed = Signal()
+
+    @property
+    def available(self) -> tuple[AvailableModel, ...]:
+        """Models with at least one worker, as last announced on the socket."""
+        known = self._entries
+        return tuple(
+            AvailableModel(
+                id=model,
+                name=known[model].name if model in known else model.replace("-", " "),
+                worker_count=workers,
+                media=known[model].media if model in known else "image",
+            )
+            for model, workers in self._workers.items()
+            if workers > 0
+        )
+
+    def announce(self, workers: dict[str, int]) -> None:
+        """Takes a new count of workers per model."""
+        self._workers = workers
+        self._changed.fire()
+
+    async def wait_available(self) -> tuple[AvailableModel, ...]:
+        """Waits until at least one model has a worker."""
+        await self.models()  # names for what is announced
+        while not self.available:
+            await self._changed.wait()
+        return self.available
+
+    async def models(self, *, fresh: bool = False) -> tuple[ModelEntry, ...]:
+        """All models of the catalogue, with workers or without."""
+        async with self._asking:
+            kept: tuple[ModelEntry, ...] | None = None if fresh else self._kept.get("models", tuple)
+            if kept is None:
+                kept = await self._http.bare("/api/v1/models/list", tuple[ModelEntry, ...])
+                self._kept.put("models", kept)
+                self._entries = {entry.id: entry for entry in kept}
+            return kept
+
+    async def model(self, model: str) -> ModelEntry:
+        """The catalogue's entry of `model`.
+
+        Raises:
+            UnknownModel: There is none; the message lists what there is.
+        """
+        for fresh in (False, True):  # it may have been added since we asked
+            entries = await self.models(fresh=fresh)
+            for entry in entries:
+                if entry.id == model:
+                    return entry
+        raise UnknownModel(f"model '{model[:80]}' is unknown here; {_known(entries)}")
+
+    async def options(self, model: str) -> ModelOptions:
+        """The limits of `model`'s settings."""
+        entry = await self.model(model)
+        tier = await self._tier(entry)
+        return ModelOptions(
+            model=model,
+            media=entry.media,
+            steps=tier.steps,
+            guidance=tier.guidance,
+            width=tier.width,
+            height=tier.height,
+            strength=tier.strength,
+            sampler=tier.sampler or tier.comfy_sampler,
+            scheduler=tier.scheduler or tier.comfy_scheduler,
+        )
+
+    async def presets(
+        self, model: str, network: Network = "fast", *, fresh: bool = False
+    ) -> tuple[SizePreset, ...]:
+        """The named sizes of `model`."""
+        await self.model(model)
+        path = f"/api/v1/size-presets/network/{network}/model/{quote(model, safe='')}"
+        kept: tuple[SizePreset, ...] | None = None if fresh else self._kept.get(path, tuple)
+        if kept is None:
+            try:
+                kept = await self._http.bare(path, tuple[SizePreset, ...])
+            except NotFound:
+                kept = ()
+            self._kept.put(path, kept)
+        return kept
+
+    async def preset(self, model: str, preset: str, network: Network = "fast") -> SizePreset:
+        """One of the named sizes of `model`.
+
+        Raises:
+            InvalidRequest: There is none of that name; the message lists what there is.
+        """
+        presets = await self.presets(model, network)
+        for size in presets:
+            if size.id == preset:
+                return size
+        names = ", ".join(size.id for size in presets) or "none; give width and height"
+        raise InvalidRequest(f"size preset '{preset[:80]}' is unknown; {model} has: {names}")
+
+    async def _tier(self, entry: ModelEntry) -> ImageTier:
+        async with self._asking:
+            tiers: dict[str, msgspec.Raw] | None = self._kept.get("tiers", dict)
+            if tiers is None:
+                # Raw: a tier of a kind that we do not know must not hide the others.
+                tiers = await self._http.bare("/api/v2/models/tiers", dict[str, msgspec.Raw])
+                self._kept.put("tiers", tiers)
+        try:
+            return msgspec.json.decode(tiers.get(entry.tier, b"{}"), type=ImageTier)
+        except msgspec.MsgspecError as error:
+            raise ProtocolError(f"the catalogue's tier '{entry.tier}' is odd: {error}") from None
+
+
+def _known(entries: Iterable[ModelEntry]) -> str:
+    names = [entry.id for entry in entries]
+    if not names:
+        return "this grid has no models yet"
+    shown = ", ".join(names[:12])
+    return f"known are: {shown}" + (", ..." if len(names) > 12 else "")

@@ -1,0 +1,53 @@
+"""Where the server is and who we are: arguments first, then the environment."""
+
+import os
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from dreamgrid.errors import ConfigError
+
+URL_VARIABLE = "DREAMGRID_URL"
+KEY_VARIABLE = "DREAMGRID_API_KEY"
+
+_HTTP_SCHEME = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """A server and the credential for it.
+
+    Attributes:
+        url: Address for HTTP, without a slash at the end.
+        api_key: The key, or empty: public endpoints only.
+    """
+
+    url: str
+    api_key: str = field(repr=False)
+
+    @property
+    def socket_url(self) -> str:
+        """The address of the WebSocket."""
+        return "ws" + self.url.removeprefix("http") + "/"
+
+    @classmethod
+    def resolve(cls, url: str | None, api_key: str | None) -> "Endpoint":
+        """The endpoint that these arguments and the environment name.
+
+        Raises:
+            ConfigError: There is no address, or it is none.
+        """
+        address = url or os.environ.get(URL_VARIABLE, "")
+        if not address:
+            raise ConfigError(
+                f"no server given: pass url=..., or set {URL_VARIABLE}; "
+                "'dreamgrid up' starts one and prints its address"
+            )
+        # By hand: a scheme is written out, so that nobody sends a key in the clear by accident.
+        parts = urlsplit(address)
+        scheme = _HTTP_SCHEME.get(parts.scheme)
+        if scheme is None or not parts.hostname:
+            raise ConfigError(f"'{address}' is no server address: write http://host:port")
+        key = api_key if api_key is not None else os.environ.get(KEY_VARIABLE, "")
+        if not key.isascii() or not key.isprintable():
+            raise ConfigError("the API key has characters that no key has: copy it again")
+        return cls(url=f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}", api_key=key.strip())

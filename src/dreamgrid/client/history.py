@@ -1,0 +1,360 @@
+"""What this client knows about one project: frames of the socket, folded. No I/O.
+
+Frames can come twice (the server repeats the current ones after a reconnect) and can be missed
+(while the socket was away). So every fold is idempotent and a final state is never left; when the
+frames show a gap, `needs_check` asks for the server's record, which is folded in the same way.
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dreamgrid import errors
+from dreamgrid.client import events
+from dreamgrid.client.event_log import EventLog
+from dreamgrid.client.images import Image
+from dreamgrid.client.job import Job
+from dreamgrid.protocol import failures, socket
+from dreamgrid.protocol.params import ImageParams
+from dreamgrid.protocol.rest import JobRecord, ProjectRecord
+from dreamgrid.states import FINAL_PROJECT_STATES, JobState, ProjectState
+
+PROJECT_LOST = "projectLost"
+
+_STATE_OF_STATUS = {
+    "assigned": JobState.ASSIGNED,
+    "initiatingModel": JobState.ASSIGNED,
+    "jobStarted": JobState.RUNNING,
+    "jobProgress": JobState.RUNNING,
+}
+_CANCELED = frozenset({"canceled", "cancelled"})
+_FAILED = frozenset({"failed", "errored"})
+
+
+class Found(NamedTuple):
+    """What the server said about a result: any of it may be missing."""
+
+    url: str | None
+    sha256: str | None
+    output_format: str | None
+
+
+class History:
+    """The folded state of one project.
+
+    Args:
+        project_id: Upper-case UUID.
+        params: What was asked for.
+        make_image: Builds the result object of a finished job.
+    """
+
+    def __init__(
+        self, project_id: str, params: ImageParams, make_image: Callable[[Job[Image], Found], Image]
+    ) -> None:
+        self.id = project_id
+        self.params = params
+        self.log = EventLog()
+        self.state = ProjectState.QUEUED
+        self.jobs: dict[str, Job[Image]] = {}
+        self.queued: events.Queued | None = None
+        self.error: errors.DreamgridError | None = None
+        self.acknowledged = False
+        self.needs_check = False
+        self.cancel_refused: str | None = None
+        self.heard_at = time.monotonic()
+        self._make_image = make_image
+        self._catching_up: set[str] = set()
+        self._told_completed = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing can happen to it any more."""
+        return self.state in FINAL_PROJECT_STATES
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The pictures delivered so far, in order."""
+        jobs = sorted(self.jobs.values(), key=lambda job: job.index)
+        return tuple(job.image for job in jobs if job.image is not None)
+
+    # ── frames ───────────────────────────────────────────────────────────────────────────────────
+
+    def on_state(self, frame: socket.JobState) -> None:
+        """The project waits, one of its jobs has a worker, or all of it is done."""
+        if not self._hear():
+            return
+        if frame.type == socket.QUEUED:
+            self._on_queued(frame)
+        elif frame.type == socket.PROJECT_COMPLETED:
+            self._on_completed()
+        elif frame.job_id and frame.type in {socket.INITIATING, socket.STARTED}:
+            job = self._job(frame.job_id, frame.job_index)
+            if job is not None:
+                state = _STATE_OF_STATUS[frame.type]
+                self._on_worker(job, state, frame.worker_name or job.worker)
+
+    def on_progress(self, frame: socket.JobProgress) -> None:
+        """One job is a step further."""
+        job = self._job(frame.job_id, None) if self._hear() else None
+        if job is None or job.finished:
+            return
+        self._on_worker(job, JobState.RUNNING, job.worker)
+        # Steps only grow, except in the first frame after a gap: the job may have begun anew.
+        if frame.step <= job.step and job.id not in self._catching_up:
+            return
+        self._catching_up.discard(job.id)
+        if (frame.step, frame.step_count) == (job.step, job.step_count):
+            return
+        job.step, job.step_count, job.eta_s = frame.step, frame.step_count, frame.eta_s
+        progressed = events.Progressed(
+            project_id=self.id,
+            job_id=job.id,
+            job_index=job.index,
+            step=job.step,
+            step_count=job.step_count,
+            fraction=job.fraction,
+            eta_s=job.eta_s,
+        )
+        self.log.replace(("progress", job.id), progressed)
+
+    def on_preview(self, job_id: str, data: bytes, url: str) -> None:
+        """A preview was fetched. One that comes after the result is old news."""
+        job = self.jobs.get(job_id)
+        if job is not None and not job.finished and not self.finished:
+            previewed = events.Previewed(
+                project_id=self.id, job_id=job_id, job_index=job.index, data=data, url=url
+            )
+            self.log.replace(("preview", job_id), previewed)
+
+    def on_result(self, frame: socket.JobResult) -> None:
+        """One job is done."""
+        job = self._job(frame.job_id, None) if self._hear() else None
+        if job is None:
+            return
+        if frame.user_canceled:
+            job.move(JobState.CANCELED)
+            return
+        seed = int(frame.last_seed) if frame.last_seed.isdecimal() else None
+        withheld = frame.triggered_nsfw_filter and not frame.nsfw_detected
+        found = Found(frame.result_url, frame.sha256, frame.output_format)
+        self._on_delivered(job, seed, found, withheld=withheld)
+
+    def on_retry(self, frame: socket.JobRetry) -> None:
+        """An attempt was lost; the job is queued again."""
+        job = self._job(frame.job_id, frame.job_index) if self._hear() else None
+        if job is None or job.finished or frame.attempt <= job.attempts_lost:
+            return
+        job.move(JobState.QUEUED)
+        job.attempts_lost = frame.attempt
+        job.step, job.step_count, job.eta_s, job.worker = 0, 0, None, ""
+        self._keep(
+            events.JobRetried(
+                project_id=self.id,
+                job_id=job.id,
+                job_index=job.index,
+                attempt=frame.attempt,
+                max_attempts=frame.max_attempts,
+                message=frame.error_message or frame.error,
+            )
+        )
+
+    def on_error(self, frame: socket.JobError) -> None:
+        """One job failed, or all of the project did."""
+        if self.finished:
+            return
+        code = _code(frame.error)
+        if frame.job_id is not None:
+            self._hear()
+            job = self._job(frame.job_id, None)
+            if job is not None:
+                self._on_job_failed(job, frame.error_message)
+        elif code == failures.SERVER_RESTARTING:
+            # Not let in; the same request is welcome after the restart.
+            self.acknowledged = False
+        elif frame.error == failures.ARTIST_CANCELED:
+            self._hear()
+            self._end_canceled()
+        else:
+            self._hear()
+            self._end_failed(frame.error_message, code)
+
+    def on_cancel_answer(self, frame: socket.CancelConfirmation) -> None:
+        """The server's answer to a cancel."""
+        if self.finished:
+            return
+        if frame.did_cancel:
+            self._end_canceled()
+        else:
+            self.cancel_refused = frame.error_message or "the server did not cancel it"
+            self.log.changed.fire()
+
+    # ── the server's record ──────────────────────────────────────────────────────────────────────
+
+    def on_record(self, record: ProjectRecord) -> None:
+        """Takes from the record what the frames did not say."""
+        if not self._hear():
+            return
+        for entry in (*record.worker_jobs, *record.completed_jobs):
+            job = self._job(entry.job_id.upper(), entry.job_index)
+            if job is not None:
+                self._on_job_record(job, entry)
+        if record.status == "completed":
+            self._end_completed()
+        elif record.status in _CANCELED:
+            self._end_canceled()
+        elif record.status in _FAILED:
+            reason = record.reason or "the server does not say why"
+            self._end_failed(f"the project failed: {reason}", _code(reason))
+        elif self._told_completed:
+            self.needs_check = True  # the record is a moment behind
+
+    def on_missing(self) -> None:
+        """The server had it and does not know it any more."""
+        if not self.finished:
+            self._end_failed(
+                f"the server lost this project ({PROJECT_LOST}): create it again", None
+            )
+
+    def on_reconnect(self) -> None:
+        """Frames may have been missed."""
+        self.needs_check = True
+        self._catching_up = {job.id for job in self.jobs.values() if not job.finished}
+
+    def abandon(self, error: errors.DreamgridError) -> None:
+        """This client will hear no more of it. At the server it goes on."""
+        if not self.finished:
+            self.error = error
+            self.log.end(error)
+
+    # ── folds ────────────────────────────────────────────────────────────────────────────────────
+
+    def _hear(self) -> bool:
+        """Notes a sign of life. False: the project is over, and what comes now is an echo."""
+        self.acknowledged = True
+        self.heard_at = time.monotonic()
+        return not self.finished
+
+    def _job(self, job_id: str, index: int | None) -> Job[Image] | None:
+        """The job of that id, made on first sight. None: the project has no room for it."""
+        job_id = job_id.upper()
+        job = self.jobs.get(job_id)
+        if job is None:
+            if len(self.jobs) >= self.params.count:
+                return None
+            taken = {other.index for other in self.jobs.values()}
+            free = next(place for place in range(len(taken) + 1) if place not in taken)
+            job = self.jobs[job_id] = Job(id=job_id, index=free if index is None else index)
+        elif index is not None:
+            job.index = index
+        return job
+
+    def _on_queued(self, frame: socket.JobState) -> None:
+        queued = events.Queued(
+            project_id=self.id,
+            position=frame.queue_position,
+            estimated_start_s=frame.estimated_start_s,
+            no_workers=frame.queue_status == socket.NO_WORKERS,
+        )
+        self.state = ProjectState.QUEUED
+        if queued != self.queued:
+            self.queued = queued
+            self.log.replace("queued", queued)
+
+    def _on_worker(self, job: Job[Image], state: JobState, worker: str) -> None:
+        """A worker has the job. Never leads back: a frame about assigning may come late."""
+        if job.finished or (job.state is JobState.RUNNING and state is JobState.ASSIGNED):
+            return
+        job.worker = worker
+        self.state = ProjectState.PROCESSING
+        self.queued = None
+        if job.move(state):
+            kind = events.Started if state is JobState.RUNNING else events.Assigned
+            self._keep(kind(project_id=self.id, job_id=job.id, job_index=job.index, worker=worker))
+
+    def _on_delivered(
+        self, job: Job[Image], seed: int | None, found: Found, *, withheld: bool
+    ) -> None:
+        if not job.move(JobState.COMPLETED):
+            return
+        self.state = ProjectState.PROCESSING
+        job.seed, job.withheld, job.eta_s = seed, withheld, None
+        about = {"project_id": self.id, "job_id": job.id}
+        if withheld:
+            self._keep(events.JobWithheld(**about, job_index=job.index))
+        else:
+            job.image = self._make_image(job, found)
+            self._keep(events.JobCompleted(**about, job_index=job.index, image=job.image))
+
+    def _on_job_failed(self, job: Job[Image], message: str) -> None:
+        if job.move(JobState.FAILED):
+            job.error, job.eta_s = message, None
+            self._keep(
+                events.JobFailed(
+                    project_id=self.id, job_id=job.id, job_index=job.index, message=message
+                )
+            )
+
+    def _on_job_record(self, job: Job[Image], entry: JobRecord) -> None:
+        if entry.status == "jobCompleted":
+            seed = entry.seed_used if entry.seed_used >= 0 else None
+            found = Found(entry.result_url, None, entry.output_format)
+            withheld = entry.triggered_nsfw_filter and not entry.nsfw_detected
+            self._on_delivered(job, seed, found, withheld=withheld)
+        elif entry.status == "jobError" and entry.reason == failures.ARTIST_CANCELED:
+            job.move(JobState.CANCELED)
+        elif entry.status == "jobError":
+            self._on_job_failed(job, entry.reason or "the render failed")
+        elif entry.status in _STATE_OF_STATUS:
+            self._on_worker(job, _STATE_OF_STATUS[entry.status], entry.worker.name or job.worker)
+
+    def _on_completed(self) -> None:
+        """All is done, says the server; if we miss a result, its record has it."""
+        known = len(self.jobs) >= self.params.count
+        if known and all(job.finished for job in self.jobs.values()):
+            self._end_completed()
+        else:
+            self._told_completed = self.needs_check = True
+
+    def _end_completed(self) -> None:
+        self._end(ProjectState.COMPLETED)
+        self._keep(events.Completed(project_id=self.id, images=self.images))
+        self.log.end()
+
+    def _end_canceled(self) -> None:
+        self.error = errors.ProjectCanceled("the project was canceled", project_id=self.id)
+        for job in self.jobs.values():
+            job.move(JobState.CANCELED)
+        self._end(ProjectState.CANCELED)
+        self._keep(events.Canceled(project_id=self.id))
+        self.log.end()
+
+    def _end_failed(self, message: str, code: int | None) -> None:
+        self.error = errors.ProjectFailed(message, project_id=self.id, code=code)
+        if code is not None:
+            self.error.__cause__ = failures.error_from_code(code, message)
+        for job in self.jobs.values():
+            if job.move(JobState.FAILED):
+                job.error = message
+        self._end(ProjectState.FAILED)
+        self._keep(events.Failed(project_id=self.id, message=message, code=code))
+        self.log.end()
+
+    def _end(self, state: ProjectState) -> None:
+        self.state = state
+        self.queued = None
+        self.needs_check = False
+
+    def _keep(self, event: events.Event) -> None:
+        if not self.log.is_full:
+            self.log.append(event)
+        else:
+            self.abandon(
+                errors.ProtocolError("the server sent more events than a project can have")
+            )
+
+
+def _code(error: int | str) -> int | None:
+    """The number of an error; the wire writes it as a number, as digits, or not at all."""
+    if isinstance(error, int):
+        return error
+    return int(error) if error.isdecimal() and len(error) < 10 else None

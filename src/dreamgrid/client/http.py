@@ -1,0 +1,271 @@
+"""The one place that speaks HTTP: credential, timeouts, retries, size limits, typed errors."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Literal, TypeVar
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from dreamgrid.client.endpoint import Endpoint
+from dreamgrid.errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    DreamgridError,
+    ProtocolError,
+    ServerUnavailable,
+    TooManyRequests,
+)
+from dreamgrid.protocol.failures import ErrorBody, error_from
+from dreamgrid.protocol.rest import Success
+
+T = TypeVar("T")
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+Query = Mapping[str, str]
+
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""Largest JSON answer that is read; a list of a thousand projects takes a tenth of it."""
+
+MAX_SOCKET_MESSAGE_BYTES = 8 * 1024 * 1024
+"""Largest frame of the server; the first one lists the projects that are still running."""
+
+_ATTEMPTS = 3
+_LONGEST_WAIT_S = 30.0
+_CHUNK_BYTES = 64 * 1024
+_IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
+
+_API = aiohttp.ClientTimeout(total=30, connect=10)
+_FILE = aiohttp.ClientTimeout(total=600, connect=10, sock_read=60)
+
+_error_body = msgspec.json.Decoder(ErrorBody)
+
+
+class Http:
+    """Requests to one server. Opens its connection pool when it is first used.
+
+    Args:
+        endpoint: The server and our key.
+        user_agent: What we call ourselves.
+        sleep: How to wait between attempts; tests pass their own.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        user_agent: str,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.endpoint = endpoint
+        self._user_agent = user_agent
+        self._sleep = sleep
+        self._session: aiohttp.ClientSession | None = None
+
+    async def aclose(self) -> None:
+        """Closes the connection pool."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def rest(
+        self,
+        method: Method,
+        path: str,
+        kind: type[T],
+        *,
+        query: Query | None = None,
+        body: msgspec.Struct | None = None,
+    ) -> T:
+        """Calls an endpoint of the REST host and unwraps its `data`."""
+        answer = await self._api(method, path, query, body)
+        return _decode(answer, Success[kind], path).data  # type: ignore[valid-type]
+
+    async def bare(self, path: str, kind: type[T], *, query: Query | None = None) -> T:
+        """GETs an endpoint of the socket host, whose answers have no wrapper."""
+        return _decode(await self._api("GET", path, query, None), kind, path)
+
+    async def upload(self, url: str, data: bytes, content_type: str) -> None:
+        """PUTs a file to a signed URL."""
+        address = _file_url(url)
+        async with self._answer(
+            "PUT", address, _FILE, {"Content-Type": content_type}, data=data
+        ) as _:
+            pass
+
+    async def download(self, url: str, *, max_bytes: int) -> bytes:
+        """GETs a whole file from a signed URL."""
+        chunks = [chunk async for chunk in self.stream(url, max_bytes=max_bytes)]
+        return b"".join(chunks)
+
+    async def stream(self, url: str, *, max_bytes: int) -> AsyncGenerator[bytes, None]:
+        """GETs a file from a signed URL, piece by piece.
+
+        Raises:
+            ProtocolError: The file is larger than `max_bytes`.
+        """
+        address = _file_url(url)
+        # A store may redirect to where the bytes are; it never sees our key.
+        async with self._answer("GET", address, _FILE, {}, redirects=5) as response:
+            size = 0
+            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                size += len(chunk)
+                if size > max_bytes:
+                    raise ProtocolError(f"the file is larger than the {max_bytes} bytes allowed")
+                yield chunk
+
+    async def open_socket(self, query: Query) -> aiohttp.ClientWebSocketResponse:
+        """Dials the server's WebSocket.
+
+        Raises:
+            ConnectionFailed: No answer, or the answer of something that is no dreamgrid server.
+            AuthenticationFailed: The credential was refused before the upgrade.
+        """
+        url = self.endpoint.socket_url
+        try:
+            return await self._pool().ws_connect(
+                url,
+                params=query,
+                headers=self._credential(),
+                heartbeat=15,
+                max_msg_size=MAX_SOCKET_MESSAGE_BYTES,
+                timeout=aiohttp.ClientWSTimeout(ws_close=2),
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status in {401, 403}:
+                raise AuthenticationFailed(f"{self.endpoint.url} refused the API key") from None
+            if error.status >= 500:
+                raise ServerUnavailable(f"{self.endpoint.url} answered {error.status}") from None
+            raise ConnectionFailed(
+                f"{self.endpoint.url} answered {error.status}: this is no dreamgrid server"
+            ) from None
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _unreachable(URL(url), error) from None
+
+    def _pool(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                headers={"User-Agent": self._user_agent},
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+    def _credential(self) -> dict[str, str]:
+        return {"api-key": self.endpoint.api_key} if self.endpoint.api_key else {}
+
+    async def _api(
+        self, method: Method, path: str, query: Query | None, body: msgspec.Struct | None
+    ) -> bytes:
+        headers = self._credential()
+        data = None
+        if method == "POST":
+            headers["Content-Type"] = "application/json"
+            data = b"{}" if body is None else msgspec.json.encode(body)
+        url = URL(self.endpoint.url + path)
+        async with self._answer(method, url, _API, headers, query=query, data=data) as response:
+            return await _read_limited(response, MAX_ANSWER_BYTES, path)
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        method: Method,
+        url: URL,
+        limits: aiohttp.ClientTimeout,
+        headers: dict[str, str],
+        *,
+        query: Query | None = None,
+        data: bytes | None = None,
+        redirects: int = 0,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A successful answer; what can be asked again safely is, when the server says "later"."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with self._pool().request(
+                    method,
+                    url,
+                    params=query,
+                    data=data,
+                    headers=headers,
+                    timeout=limits,
+                    allow_redirects=redirects > 0,
+                    max_redirects=max(redirects, 1),
+                ) as response:
+                    if response.status < 300:
+                        yield response
+                        return
+                    failure = await _failure(response)
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                raise _unreachable(url, error) from None
+            wait_s = _wait_s(failure, attempt)
+            if wait_s is None or attempt == _ATTEMPTS or method not in _IDEMPOTENT:
+                raise failure
+            await self._sleep(wait_s)
+
+
+def _wait_s(failure: DreamgridError, attempt: int) -> float | None:
+    """Seconds until the same request can work, or None when repeating it is no use."""
+    if isinstance(failure, TooManyRequests) and failure.retry_after_s is not None:
+        return failure.retry_after_s if failure.retry_after_s <= _LONGEST_WAIT_S else None
+    if isinstance(failure, TooManyRequests | ServerUnavailable):
+        return 0.5 * 2.0 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311 (spreads callers)
+    return None
+
+
+async def _failure(response: aiohttp.ClientResponse) -> DreamgridError:
+    raw = await _read_limited(response, MAX_ANSWER_BYTES, response.url.path)
+    if 300 <= response.status < 400:
+        return ProtocolError(
+            f"{response.url.origin()} redirects to another address: use that one as the server"
+        )
+    try:
+        body = _error_body.decode(raw)
+    except (msgspec.MsgspecError, UnicodeError):
+        body = ErrorBody(message=response.reason or "no reason given", error_code=response.status)
+    if body.retry_after is msgspec.UNSET:
+        body = msgspec.structs.replace(body, retry_after=_retry_after(response))
+    return error_from(response.status, body)
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float | msgspec.UnsetType:
+    try:
+        return max(0.0, float(response.headers["Retry-After"]))
+    except (KeyError, ValueError):
+        return msgspec.UNSET
+
+
+async def _read_limited(response: aiohttp.ClientResponse, limit: int, what: str) -> bytes:
+    chunks, size = [], 0
+    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+        size += len(chunk)
+        if size > limit:
+            raise ProtocolError(f"the answer of {what} is larger than {limit} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _decode(raw: bytes, kind: type[T], path: str) -> T:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise ProtocolError(f"the answer of {path} is not what it should be: {error}") from None
+
+
+def _file_url(url: str) -> URL:
+    try:
+        # Taken as it is: writing it differently would break its signature.
+        address = URL(url, encoded=True)
+    except ValueError:
+        address = URL()
+    if address.scheme not in {"http", "https"} or not address.host:
+        raise ProtocolError(f"the server gave a file address that is none: {url[:200]!r}")
+    return address
+
+
+def _unreachable(url: URL, error: BaseException) -> ConnectionFailed:
+    # Without the query: signed URLs are credentials and do not belong in messages or logs.
+    where = url.origin()
+    if isinstance(error, TimeoutError):
+        return ConnectionFailed(f"{where} did not answer in time")
+    return ConnectionFailed(f"cannot reach {where}: {error or type(error).__name__}")

@@ -1,0 +1,71 @@
+"""One render of a project, and what is known about it."""
+
+from dataclasses import dataclass, field
+from typing import Generic
+
+from dreamgrid.client.events import Picture
+from dreamgrid.states import FINAL_JOB_STATES, JobEvent, JobState, may, next_job_state
+
+# How to get to a state by arrows of the table, however many frames were missed on the way.
+_WAY = {
+    JobState.QUEUED: (JobEvent.LOSE,),
+    JobState.ASSIGNED: (JobEvent.ASSIGN,),
+    JobState.RUNNING: (JobEvent.ASSIGN, JobEvent.START),
+    JobState.COMPLETED: (JobEvent.ASSIGN, JobEvent.COMPLETE),
+    JobState.FAILED: (JobEvent.FAIL,),
+    JobState.CANCELED: (JobEvent.CANCEL,),
+}
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Job(Generic[Picture]):
+    """One picture of a project. The client keeps it up to date; read it, do not write it.
+
+    Attributes:
+        id: Upper-case UUID, given by the server.
+        index: Its place in the project, from 0.
+        state: Where it stands.
+        worker: Who renders it; empty while nobody does.
+        step: Steps done in this attempt.
+        step_count: Steps in all; 0 until the first is done.
+        eta_s: Seconds until it is finished, as last reported. None: unknown.
+        seed: The seed that made it. None: not finished, or not told.
+        withheld: The content filter keeps the finished picture back.
+        error: Why it failed; empty while it did not.
+        image: The result. None: none yet, or none ever.
+    """
+
+    id: str
+    index: int
+    state: JobState = JobState.QUEUED
+    worker: str = ""
+    step: int = 0
+    step_count: int = 0
+    eta_s: float | None = None
+    seed: int | None = None
+    withheld: bool = False
+    error: str = ""
+    image: Picture | None = field(default=None, repr=False)
+    attempts_lost: int = field(default=0, repr=False)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing can happen to it any more."""
+        return self.state in FINAL_JOB_STATES
+
+    @property
+    def fraction(self) -> float:
+        """How much of it is done, 0..1."""
+        if self.state is JobState.COMPLETED:
+            return 1.0
+        return min(self.step / self.step_count, 1.0) if self.step_count > 0 else 0.0
+
+    def move(self, target: JobState) -> bool:
+        """Follows the arrows to `target`. False: it is there already, or no arrow leads there."""
+        before = self.state
+        if before is target:
+            return False
+        for arrow in _WAY[target]:
+            if may(self.state, arrow):
+                self.state = next_job_state(self.state, arrow)
+        return self.state is not before

@@ -1,0 +1,301 @@
+"""Keeps this client's unfinished projects in step with the server, whatever the socket does.
+
+Frames come in and are folded. After every reconnect, and when nothing was heard of a project for a
+minute, its record at the server is asked for:
+
+    it is there       fold the record; live frames go on from there
+    404, never heard  the request was lost on its way: send it again (its id makes that harmless)
+    404, heard before asked again; after three times it counts as lost
+    no answer         asked again at the next tick; a silent server never fails a project
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from dreamgrid import errors
+from dreamgrid.client.catalog import Catalog
+from dreamgrid.client.connection import Backoff, Connection
+from dreamgrid.client.estimates import decimal
+from dreamgrid.client.history import History
+from dreamgrid.client.http import Http
+from dreamgrid.client.previews import Previews
+from dreamgrid.client.project import Charge
+from dreamgrid.protocol import socket
+from dreamgrid.protocol.codec import Envelope, Message, decode_payload, encode
+from dreamgrid.protocol.job_request import JobRequest
+from dreamgrid.protocol.rest import ProjectAnswer, ProjectRecord
+
+_log = logging.getLogger("dreamgrid.client")
+
+M = TypeVar("M", bound=Message)
+
+KEPT_S = 30.0
+"""How long a finished project stays in `tracked_projects`."""
+
+_TICK_S = 2.5
+_QUIET_S = 60.0
+_CANCEL_S = 120.0
+_STRIKES = 3
+_CHECKS_AT_ONCE = 8
+
+
+class Tracked:
+    """A project that is followed: its history, and the request that makes it."""
+
+    def __init__(self, history: History, request: JobRequest) -> None:
+        self.history = history
+        self.frame = encode(request)
+        self.canceling = False
+        self.strikes = 0
+
+
+class Tracker:
+    """Owns the socket and every project that was sent through it.
+
+    Args:
+        http: Asks for records.
+        catalog: Told which models have workers.
+        query: Parameters of the socket's upgrade.
+        backoff: Waits between connections; tests pass a short one.
+        tick_s: How often to look after projects that need it.
+    """
+
+    def __init__(
+        self,
+        http: Http,
+        catalog: Catalog,
+        *,
+        query: dict[str, str],
+        backoff: Backoff | None = None,
+        tick_s: float = _TICK_S,
+    ) -> None:
+        self._http = http
+        self._catalog = catalog
+        self._tick_s = tick_s
+        self._tracked: dict[str, Tracked] = {}
+        self._previews = Previews(http, self._spawn)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._keeper: asyncio.Task[None] | None = None
+        self._hint = asyncio.Event()
+        self.connection = Connection(
+            http,
+            query=query,
+            on_open=self._on_open,
+            on_message=self._on_message,
+            on_closed=self._on_closed,
+            backoff=backoff,
+        )
+
+    @property
+    def histories(self) -> list[History]:
+        """Of all projects that are followed."""
+        return [tracked.history for tracked in self._tracked.values()]
+
+    async def submit(self, history: History, request: JobRequest) -> None:
+        """Sends a new project and follows it from then on.
+
+        Raises:
+            AuthenticationFailed: The key was refused.
+            ConnectionFailed: There is no connection; nothing was sent.
+        """
+        await self.connection.ready()
+        tracked = self._tracked[history.id] = Tracked(history, request)
+        if self._keeper is None:
+            self._keeper = self._spawn(self._keep())
+        # Should the socket break just now, the next one begins with a look for this project.
+        await self.connection.send(tracked.frame)
+
+    async def cancel(self, history: History) -> None:
+        """Cancels a project; see `Project.cancel`."""
+        tracked = self._tracked.get(history.id)
+        if tracked is None or _is_settled(history):
+            return
+        tracked.canceling = True
+        history.cancel_refused = None
+        await self._send_cancel(history)
+        try:
+            async with asyncio.timeout(_CANCEL_S):
+                refusal = await _refusal(history)
+        except TimeoutError:
+            raise errors.WaitTimeout(
+                f"the server did not confirm the cancel within {_CANCEL_S:.0f} s",
+                project_id=history.id,
+            ) from None
+        if refusal is not None:
+            tracked.canceling = False
+            raise refusal
+
+    async def charge(self, history: History) -> Charge:
+        """What a project cost; see `Project.charge`."""
+        record = await self._record(history.id)
+        return Charge(
+            token=decimal(record.cost_actual.cost_in_token, "a price"),
+            token_type=record.token_type,
+            usd=decimal(record.cost_actual.cost_in_usd, "a price"),
+        )
+
+    async def aclose(self) -> None:
+        """Lets go of everything. Projects go on at the server."""
+        await self.connection.aclose()
+        self._abandon(errors.ConnectionFailed("this client was closed; the project goes on"))
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # ── the socket ───────────────────────────────────────────────────────────────────────────────
+
+    def _on_open(self) -> None:
+        for tracked in self._tracked.values():
+            if not tracked.history.finished:
+                tracked.history.on_reconnect()
+        self._hint.set()
+
+    def _on_closed(self, error: errors.DreamgridError) -> None:
+        self._catalog.announce({})
+        self._abandon(error)
+
+    def _abandon(self, error: errors.DreamgridError) -> None:
+        for history in self.histories:
+            history.abandon(error)
+
+    def _on_message(self, envelope: Envelope) -> None:
+        match envelope.type:
+            case "jobState":
+                self._fold(envelope, socket.JobState, History.on_state)
+            case "jobProgress":
+                self._fold(envelope, socket.JobProgress, self._on_progress)
+            case "jobResult":
+                self._fold(envelope, socket.JobResult, History.on_result)
+            case "jobError":
+                self._fold(envelope, socket.JobError, History.on_error)
+            case "jobRetry":
+                self._fold(envelope, socket.JobRetry, History.on_retry)
+            case "artistCancelConfirmation":
+                self._fold(envelope, socket.CancelConfirmation, History.on_cancel_answer)
+            case socket.SWARM_MODELS:
+                self._catalog.announce(decode_payload(envelope, dict[str, int]))
+            case socket.CHANGE_NETWORK:
+                self._catalog.announce({})
+            case _:
+                pass  # servers may say things that we do not know yet
+
+    def _fold(self, envelope: Envelope, kind: type[M], fold: Callable[[History, M], None]) -> None:
+        frame = decode_payload(envelope, kind)
+        project_id: str = frame.project_id  # type: ignore[attr-defined]
+        tracked = self._tracked.get(project_id.upper())
+        if tracked is None:
+            return
+        history = tracked.history
+        was_finished = history.finished
+        fold(history, frame)
+        tracked.strikes = 0
+        if history.needs_check:
+            self._hint.set()
+        if history.finished and not was_finished:
+            self._let_go(history)
+
+    def _on_progress(self, history: History, frame: socket.JobProgress) -> None:
+        history.on_progress(frame)
+        if frame.has_image and history.params.previews > 0 and not history.finished:
+            self._previews.want(history, frame.job_id.upper())
+
+    def _let_go(self, history: History) -> None:
+        """A finished project stays for a while, a canceled one goes at once."""
+        if history.error is not None and isinstance(history.error, errors.ProjectCanceled):
+            self._tracked.pop(history.id, None)
+        else:
+            loop = asyncio.get_running_loop()
+            loop.call_later(KEPT_S, self._tracked.pop, history.id, None)
+
+    # ── the keeper ───────────────────────────────────────────────────────────────────────────────
+
+    async def _keep(self) -> None:
+        """Checks the projects that need it: at once after a hint, else with the next tick."""
+        while True:
+            self._hint.clear()
+            if self.connection.is_open:
+                due = [tracked for tracked in self._tracked.values() if _is_due(tracked.history)]
+                gate = asyncio.Semaphore(_CHECKS_AT_ONCE)
+                await asyncio.gather(*(self._check(tracked, gate) for tracked in due))
+            try:
+                async with asyncio.timeout(self._tick_s):
+                    await self._hint.wait()
+            except TimeoutError:
+                pass
+
+    async def _check(self, tracked: Tracked, gate: asyncio.Semaphore) -> None:
+        history = tracked.history
+        async with gate:
+            if tracked.canceling:
+                await self._send_cancel(history)
+            history.needs_check = False
+            try:
+                record = await self._record(history.id)
+            except errors.NotFound:
+                await self._on_not_found(tracked)
+            except errors.DreamgridError as error:
+                _log.info("cannot compare project %s yet: %s", history.id, error)
+                history.needs_check = True
+            else:
+                tracked.strikes = 0
+                history.on_record(record)
+        if history.finished:
+            self._let_go(history)
+
+    async def _on_not_found(self, tracked: Tracked) -> None:
+        history = tracked.history
+        if history.finished or tracked.canceling:
+            return
+        if not history.acknowledged:
+            history.heard_at = time.monotonic()
+            await self.connection.send(tracked.frame)
+            return
+        # A proxy in front of a restarting server says 404 as well, so one is not enough.
+        tracked.strikes += 1
+        history.needs_check = True
+        if tracked.strikes >= _STRIKES:
+            history.on_missing()
+
+    async def _record(self, project_id: str) -> ProjectRecord:
+        answer = await self._http.rest("GET", f"/v2/projects/{project_id}", ProjectAnswer)
+        return answer.project
+
+    async def _send_cancel(self, history: History) -> None:
+        await self.connection.send(encode(socket.CancelRequest(project_id=history.id)))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+        return task
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # A bug of ours must not leave anybody waiting for ever.
+            _log.error("a task of the client died", exc_info=task.exception())
+            self._abandon(errors.DreamgridError(f"a task died: {task.exception()!r}"))
+
+
+async def _refusal(history: History) -> errors.DreamgridError | None:
+    """Waits for the answer to a cancel: None, or why the project goes on."""
+    while not _is_settled(history) and history.cancel_refused is None:
+        await history.log.changed.wait()
+    if history.cancel_refused is not None:
+        return errors.ProjectError(history.cancel_refused, project_id=history.id)
+    return None if history.finished else history.error
+
+
+def _is_settled(history: History) -> bool:
+    return history.finished or history.error is not None
+
+
+def _is_due(history: History) -> bool:
+    if _is_settled(history):
+        return False
+    return history.needs_check or time.monotonic() - history.heard_at > _QUIET_S
