@@ -6,9 +6,17 @@ role is also part of a file's key in the store.
 
 from dreamgrid.protocol.params import STARTING_IMAGE
 
+CONTROL_NET_IMAGE = "cnImage"
+"""The picture that steers a ControlNet."""
+
+CONTEXT_IMAGE = "contextImage"
+"""Begins the roles of context images; the slot number, from 1, follows."""
+
+MAX_CONTEXT_IMAGES = 16
+
 IMAGE_ROLES = frozenset(
-    {STARTING_IMAGE, "cnImage", "referenceImage", "referenceImageEnd", "referenceMask"}
-    | {f"contextImage{slot}" for slot in range(1, 17)}
+    {STARTING_IMAGE, CONTROL_NET_IMAGE, "referenceImage", "referenceImageEnd", "referenceMask"}
+    | {f"{CONTEXT_IMAGE}{slot}" for slot in range(1, MAX_CONTEXT_IMAGES + 1)}
     | {f"keyframeImage{slot}" for slot in range(1, 9)}
 )
 """Inputs that are pictures."""

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from dreamgrid.errors import ConfigError, InvalidRequest, UnknownModel
-from dreamgrid.protocol.params import NETWORKS, STARTING_IMAGE, ImageParams, ImageRender
+from dreamgrid.protocol.params import NETWORKS, STARTING_IMAGE, ImageParams, ImageRender, Network
 from dreamgrid.protocol.rest import ModelEntry, SizePreset
 from dreamgrid.server import catalog_check
 from dreamgrid.server.catalog_entries import CatalogFile, ModelSpec, Tier, decode_tier
@@ -121,8 +121,7 @@ class Catalog:
             InvalidRequest: There is no such network.
         """
         model = self.model(model_id)
-        check_network(network)
-        return model.presets if network in model.spec.networks else ()
+        return model.presets if check_network(network) in model.spec.networks else ()
 
     def resolve(
         self, params: ImageParams, limits: RequestLimits, random_seed: Callable[[], int]
@@ -152,16 +151,16 @@ class Catalog:
         return f"there is no model {asked!r} here: this grid has {some or 'no models'}"
 
 
-def check_network(network: str) -> None:
-    """Refuses a network that does not exist.
+def check_network(name: str) -> Network:
+    """The network of that name.
 
     Raises:
         InvalidRequest: It is none of the two.
     """
-    if network not in NETWORKS:
-        raise InvalidRequest(
-            f"network {network[:64]!r} does not exist: use {' or '.join(NETWORKS)}"
-        )
+    for network in NETWORKS:
+        if name == network:
+            return network
+    raise InvalidRequest(f"network {name[:64]!r} does not exist: use {' or '.join(NETWORKS)}")
 
 
 def _built_in_files() -> list[tuple[str, bytes]]:

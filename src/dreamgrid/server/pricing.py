@@ -9,6 +9,7 @@ its jobs. `quote` serves the estimate endpoints and the hold and charge alike, s
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dreamgrid.protocol.assets import CONTEXT_IMAGE, CONTROL_NET_IMAGE
 from dreamgrid.protocol.params import ImageRender, Network, TokenType
 from dreamgrid.protocol.rest import Cost, Estimate
 from dreamgrid.protocol.rest import Quote as WireQuote
@@ -18,9 +19,6 @@ from dreamgrid.server.config import MICROS
 from dreamgrid.server.ledger import decimal
 
 __all__ = ["Amounts", "Quote", "Rates", "decimal", "quote", "to_wire"]
-
-_CONTEXT_IMAGE = "contextImage"
-_CONTROL_NET_IMAGE = "cnImage"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,14 +160,14 @@ def _render_us(model: Model, render: ImageRender, steps: int, assets: Collection
     if render.previews:
         previews_us = micros_of(benchmark.sec_max_previews or 0) * render.previews
         whole_us += divided_up(previews_us, model.spec.max_previews)
-    if _CONTROL_NET_IMAGE in assets:
+    if CONTROL_NET_IMAGE in assets:
         whole_us += micros_of(benchmark.sec_cn or 0)
     return whole_us
 
 
 def _base_s(benchmark: Benchmark, assets: Collection[str]) -> float:
     """Seconds of the benchmark's render with that many context images."""
-    context_images = sum(role.startswith(_CONTEXT_IMAGE) for role in assets)
+    context_images = sum(role.startswith(CONTEXT_IMAGE) for role in assets)
     measured = (benchmark.sec_context1, benchmark.sec_context2, benchmark.sec_context3)
     known = [seconds for seconds in measured[:context_images] if seconds is not None]
     return known[-1] if known else benchmark.sec

@@ -169,10 +169,8 @@ async def _in_thread(function: Callable[[*Args], T], *args: *Args) -> T:
 
 
 def _check_headers(request: web.Request, grant: Grant) -> None:
-    if (
-        grant.content_type is not None
-        and request.content_type.lower() != grant.content_type.lower()
-    ):
+    pinned = grant.content_type
+    if pinned is not None and request.content_type.lower() != pinned.lower():
         raise NotAllowed(
             f"this link takes {pinned} only: send it as Content-Type "
             f"(yours was {request.content_type[:80]})"
