@@ -1,0 +1,53 @@
+# dreamgrid: `make` shows what there is.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+PROMPT ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint typecheck format bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.ready ## Paint a picture: server, worker and app on this machine (PROMPT="a red apple")
+	@$(BIN)/dreamgrid demo $(if $(PROMPT),"$(PROMPT)")
+
+test: $(VENV)/.ready-dev ## Run every test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready-dev ## Check style, formatting and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+typecheck: $(VENV)/.ready-dev ## Check types, strictly
+	$(BIN)/mypy
+
+format: $(VENV)/.ready-dev ## Format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.ready-dev ## Measure, beside the floor in the same run
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove the virtual environment and caches; pictures and data stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "dreamgrid needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Making a virtual environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "Python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+$(VENV)/.ready: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing dreamgrid into $(VENV); the first time this takes about a minute ..."
+	@$(PIP) install --constraint constraints.txt --editable '.[all]'
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	@$(PIP) install --quiet --constraint constraints.txt --upgrade pip
+	@$(PIP) install --constraint constraints.txt --group dev
+	@touch $@
