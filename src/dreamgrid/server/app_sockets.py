@@ -241,8 +241,12 @@ class AppSockets:
 
     async def _cancel(self, session: AppSession, envelope: Envelope) -> None:
         cancel = codec.decode_payload(envelope, socket.CancelRequest)
-        await self._services.projects.cancel(session.app.account, cancel.project_id)
-        session.outbox.put(codec.encode(frames.canceled(cancel.project_id)))
+        problem = None
+        try:
+            await self._services.projects.cancel(session.app.account, cancel.project_id)
+        except DreamgridError as error:
+            problem = str(error)
+        session.outbox.put(frames.cancel_answer(cancel.project_id, problem))
 
     def _change_network(self, session: AppSession, envelope: Envelope) -> None:
         wanted = codec.decode_payload(envelope, str)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from dreamgrid.protocol import failures, socket
-from dreamgrid.protocol.codec import Message, encode
+from dreamgrid.protocol.codec import encode
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.states import JobState, ProjectState
 
@@ -135,9 +135,13 @@ def ended(project: LiveProject) -> bytes:
     )
 
 
-def canceled(project_id: str) -> Message:
-    """Answer to a cancel: nothing of the project runs any more."""
-    return socket.CancelConfirmation(project_id=project_id, did_cancel=True)
+def cancel_answer(project_id: str, problem: str | None) -> bytes:
+    """Answer to a cancel: nothing of the project runs any more, or why it still does."""
+    return encode(
+        socket.CancelConfirmation(
+            project_id=project_id, did_cancel=problem is None, error_message=problem
+        )
+    )
 
 
 def replay(

@@ -202,6 +202,8 @@ class Projects:
         error = future.exception()
         if error is None and future.result().result is SubmitResult.CREATED:
             project.stored = True
+            if project.canceling:
+                return  # its app did not even wait for the answer; the cancel is on its way
             self._accounts.note_balance(
                 project.account_id, project.token_type, future.result().balance
             )
@@ -227,6 +229,9 @@ class Projects:
 
         Delivered jobs stay delivered and paid; the rest is given back. Canceling what has ended,
         or never was, is no error: nothing of it runs afterwards.
+
+        Raises:
+            ServerUnavailable: It could not be stored; the project goes on.
         """
         project = self._open.project(project_id.upper())
         if project is None or project.account_id != account.id or project.canceling:
@@ -235,12 +240,14 @@ class Projects:
         for job in project.jobs:
             if job.on_worker:
                 self._rendering.stop_on_worker(job)
-        ended = await self._store.cancel(
-            project.id, failures.ARTIST_CANCELED, milliseconds(self._clock), claimed=True
-        )
-        if not ended.accepted:  # it completed while the cancel was on its way
+        try:
+            ended = await self._store.cancel(
+                project.id, failures.ARTIST_CANCELED, milliseconds(self._clock), claimed=True
+            )
+        finally:
             project.canceling = False
-            return
+        if not ended.accepted:
+            return  # it ended while the cancel was on its way, and its app was told so
         project.canceled = True
         project.ended_ms = milliseconds(self._clock)
         for job in project.jobs:

@@ -2,7 +2,6 @@
 
 import base64
 
-from dreamgrid.protocol.params import TokenType
 from dreamgrid.protocol.rest import (
     ActualCost,
     JobRecord,
@@ -65,16 +64,11 @@ def record(project: LiveProject, model: ModelEntry, *, raw: bool) -> ProjectReco
         create_time=project.created_ms,
         update_time=now_ms,
         end_time=project.ended_ms or 0,
-        cost_actual=_cost(project.charged_micros, project.token_type),
+        cost_actual=ActualCost(cost_in_token=ledger.decimal(project.charged_micros)),
         client_request_data=base64.b64encode(project.request).decode("ascii"),
         worker_jobs=tuple(job for job, is_over in zip(jobs, ended, strict=True) if not is_over),
         completed_jobs=tuple(job for job, is_over in zip(jobs, ended, strict=True) if is_over),
     )
-
-
-def _cost(micros: int, token: TokenType) -> ActualCost:
-    del token  # amounts are in the project's own currency
-    return ActualCost(cost_in_token=ledger.decimal(micros))
 
 
 def _job_record(job: LiveJob) -> JobRecord:
@@ -83,7 +77,10 @@ def _job_record(job: LiveJob) -> JobRecord:
         id=job.project.id,
         job_id=job.id,
         job_index=job.index,
-        worker=WorkerInfo(id=job.worker_id, name=job.worker_name, username=job.worker_name),
+        # The part before the slash is the account of the worker's owner: nobody else's business.
+        worker=WorkerInfo(
+            id=job.worker_id.rpartition("/")[2], name=job.worker_name, username=job.worker_name
+        ),
         status=_JOB_STATUS[job.state],
         reason=job.reason,
         performed_steps=job.steps or job.step,
@@ -92,6 +89,6 @@ def _job_record(job: LiveJob) -> JobRecord:
         start_time=job.started_ms or 0,
         update_time=job.ended_ms or job.started_ms or job.created_ms,
         end_time=job.ended_ms or 0,
-        cost_actual=_cost(charged, job.project.token_type),
+        cost_actual=ActualCost(cost_in_token=ledger.decimal(charged)),
         output_format=job.project.output_format,
     )

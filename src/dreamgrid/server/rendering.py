@@ -106,6 +106,8 @@ class Rendering:
         self._open.tell(project, frames.initiating(job))
 
     def _not_assigned(self, job: LiveJob) -> None:
+        if job.ended:  # canceled while the assignment was on its way
+            return
         job.move(JobEvent.LOSE)
         job.attempt -= 1
         self.scheduler.waiting.add(job, first=True)
@@ -171,7 +173,7 @@ class Rendering:
             else:
                 worker.send(Cancel(job_id=held.job_id, attempt=held.attempt))
         for job in self._open.jobs_on_workers():
-            if job.worker_id == worker.id and job.id not in kept:
+            if job.worker_id == worker.id and job.id not in kept and not job.settling:
                 self._lose(job, "the worker restarted in the middle of this render", counts=True)
         self.scheduler.hint()
 
@@ -366,7 +368,7 @@ class Rendering:
         job.settling = False
         if worker is not None:
             worker.send(Settled(job_id=job.id, attempt=job.attempt, accepted=ended.accepted))
-        if not ended.accepted or project.canceling:
+        if not ended.accepted:
             return
         completed = end.state is JobState.COMPLETED
         job.move(JobEvent.COMPLETE if completed else JobEvent.FAIL)

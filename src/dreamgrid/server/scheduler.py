@@ -75,7 +75,7 @@ class _Room:
 
 
 def _waits(job: LiveJob) -> bool:
-    return job.state is JobState.QUEUED and not job.settling
+    return job.state is JobState.QUEUED and not job.settling and not job.project.canceling
 
 
 class WaitingJobs:

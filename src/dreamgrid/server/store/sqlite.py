@@ -102,6 +102,8 @@ class SqliteStore:
             )
             if added.rowcount == 0:
                 return False
+            for currency in TOKEN_TYPES:
+                sqlite_projects.open_balance(connection, account.id, currency)
             for currency, amount in grant_micros.items():
                 sqlite_projects.transfer(
                     connection, ledger.grant(currency, account.id, amount, account.created_ms)

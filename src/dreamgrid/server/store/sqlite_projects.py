@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from dreamgrid.protocol.params import TokenType
 from dreamgrid.server import ledger
 from dreamgrid.server.ledger import Transfer
 from dreamgrid.server.store.base import (
@@ -186,6 +187,11 @@ def cancel(
         voided = ledger.void(currency, payer, price, project_id, job_id, at_ms)
         balance = _settle(connection, voided)
     return Ended(accepted=True, balance=balance)
+
+
+def open_balance(connection: sqlite3.Connection, account_id: str, currency: TokenType) -> None:
+    """Gives an account its row, so that holding and releasing always find one."""
+    connection.execute(_CHANGE_BALANCE, (account_id, currency, 0, 0))
 
 
 def transfer(connection: sqlite3.Connection, entry: Transfer) -> None:
