@@ -244,8 +244,14 @@ class Projects:
             ended = await self._store.cancel(
                 project.id, failures.ARTIST_CANCELED, milliseconds(self._clock), claimed=True
             )
-        finally:
+        except ServerUnavailable:
             project.canceling = False
+            for job in project.jobs:  # waiting ones may have been skipped in the meantime
+                if job.state is JobState.QUEUED:
+                    self._rendering.scheduler.waiting.add(job)
+            self._rendering.scheduler.hint()
+            raise
+        project.canceling = False
         if not ended.accepted:
             return  # it ended while the cancel was on its way, and its app was told so
         project.canceled = True
