@@ -126,12 +126,13 @@ class Rendering:
             preview = Upload(
                 url=self._blobs.put_url(
                     preview_key(project.id, job.id, job.attempt),
-                    content_type="image/jpeg",
+                    content_type=PREVIEW_CONTENT_TYPE,
                     max_bytes=MAX_PREVIEW_BYTES,
                     expires_s=expires_s,
                     origin=origin,
+                    durable=False,  # the next one replaces it in a moment
                 ),
-                content_type="image/jpeg",
+                content_type=PREVIEW_CONTENT_TYPE,
                 max_bytes=MAX_PREVIEW_BYTES,
             )
         return Assign(
