@@ -1,0 +1,130 @@
+"""Finds engines: everything that is installed under the entry point group `dreamgrid.engines`.
+
+The engines that come with dreamgrid use the same door as anyone's plug-in. A plug-in that cannot be
+imported, is no `EngineSpec` or fails when asked for its models is reported and left out; it never
+takes the worker down.
+
+Two engines may claim the same model. The first one serves it, in this order: plug-ins before the
+engines that come with dreamgrid (whoever installs a plug-in wants it used), then by entry point
+name, then by reference. `FoundEngine.models` keeps every claim, so that the loser can be shown.
+"""
+
+import importlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+
+from dreamgrid.engines.base import EngineSpec
+
+GROUP = "dreamgrid.engines"
+"""The entry point group that a plug-in registers its `EngineSpec` under."""
+
+_BUILT_IN = "dreamgrid.engines."
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundEngine:
+    """An engine that can be used here.
+
+    Attributes:
+        name: Name of its entry point.
+        reference: `module:attribute` of its `EngineSpec`; how the child process finds it again.
+        spec: The spec itself.
+        models: Catalogue ids that it can serve on this machine; empty when something is missing.
+    """
+
+    name: str
+    reference: str
+    spec: EngineSpec
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokenEngine:
+    """A plug-in that could not be used, and why."""
+
+    name: str
+    reference: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """What is installed, in order of precedence.
+
+    Attributes:
+        engines: Engines that answered, those with nothing to serve included.
+        broken: Plug-ins that did not.
+    """
+
+    engines: tuple[FoundEngine, ...] = ()
+    broken: tuple[BrokenEngine, ...] = field(default=())
+
+    def by_model(self) -> dict[str, FoundEngine]:
+        """Which engine serves each model: the first that claims it."""
+        serving: dict[str, FoundEngine] = {}
+        for engine in self.engines:
+            for model in engine.models:
+                serving.setdefault(model, engine)
+        return serving
+
+    def advice(self) -> tuple[str, ...]:
+        """One sentence per engine that serves nothing here: what to install or mend."""
+        missing = tuple(
+            f"{engine.name}: {engine.spec.missing or 'serves no model on this machine'}"
+            for engine in self.engines
+            if not engine.models
+        )
+        return missing + tuple(f"{engine.name}: {engine.reason}" for engine in self.broken)
+
+
+def find_engines(points: Iterable[EntryPoint] | None = None) -> Registry:
+    """Imports every engine plug-in and asks it which models it can serve here.
+
+    Args:
+        points: Entry points to look at. None: those of all installed packages.
+    """
+    found: list[FoundEngine] = []
+    broken: list[BrokenEngine] = []
+    for point in sorted(entry_points(group=GROUP) if points is None else points, key=_precedence):
+        try:
+            spec = load_spec(point.value)
+            models = _models_of(spec)
+        except Exception as error:  # whatever a plug-in does, the other engines stay usable
+            reason = f"{type(error).__name__}: {error}"
+            _log.warning("engine %s is left out: %s", point.name, reason, extra={"engine": point})
+            broken.append(BrokenEngine(name=point.name, reference=point.value, reason=reason))
+        else:
+            found.append(
+                FoundEngine(name=point.name, reference=point.value, spec=spec, models=models)
+            )
+    return Registry(engines=tuple(found), broken=tuple(broken))
+
+
+def load_spec(reference: str) -> EngineSpec:
+    """Imports the `EngineSpec` that a reference such as `package.module:ENGINE` names.
+
+    Raises:
+        ImportError: There is no such module.
+        AttributeError: The module has no such attribute.
+        TypeError: It is no `EngineSpec`.
+    """
+    module_name, _, attribute = reference.partition(":")
+    spec = getattr(importlib.import_module(module_name.strip()), attribute.strip() or "ENGINE")
+    if not isinstance(spec, EngineSpec):
+        raise TypeError(f"{reference} is a {type(spec).__name__}, not an EngineSpec")
+    return spec
+
+
+def _precedence(point: EntryPoint) -> tuple[bool, str, str]:
+    return point.value.startswith(_BUILT_IN), point.name, point.value
+
+
+def _models_of(spec: EngineSpec) -> tuple[str, ...]:
+    models = tuple(spec.models())
+    if not all(isinstance(model, str) and model for model in models):
+        raise TypeError(f"the models of engine {spec.name} must be non-empty strings")
+    return models
