@@ -1,7 +1,7 @@
 """Muon: momentum whose matrices are made orthogonal, so that every direction learns equally fast.
 
 After K. Jordan's description; the scale of the update is matched to AdamW's, so both share one
-learning rate. It needs markedly fewer steps than AdamW here, and steps are what a CPU lacks.
+learning rate. It is meant for runs of few steps, and steps are what a CPU lacks.
 """
 
 import torch

@@ -18,7 +18,7 @@ import torch.nn.functional as functional
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from captions import GROUP_WEIGHTS, Thing, draw_caption, draw_name, load_things, with_article
+from captions import Thing, draw_caption, draw_name, load_things, weight_of, with_article
 from scene_words import COLOR_NAMES, PLAIN_COLORS, SCENERY_PHRASES, TINT_HUES
 
 SPRITE_SIZES_PX = (64, 36)  # two levels, so that a small sprite is not aliased
@@ -346,7 +346,7 @@ class Composer:
         self.banks = banks
         self.random = random.Random(seed)
         self.generator = torch.Generator().manual_seed(seed)
-        self.weights = [GROUP_WEIGHTS[thing.group] for thing in banks.things]
+        self.weights = [weight_of(thing) for thing in banks.things]
 
     def plan(self, height_px: int = CANVAS_PX, width_px: int = CANVAS_PX) -> PicturePlan:
         """Decides what one picture shows: one thing on a plain ground, or a scene."""
@@ -359,7 +359,7 @@ class Composer:
         source = self.random
         thing = self._draw_thing()
         # White things are left to the scenes: on a white ground they would vanish.
-        color = source.choice([*TINT_HUES, "black", "grey"]) if source.random() < 0.1 else ""
+        color = source.choice([*TINT_HUES, "black", "grey"]) if source.random() < 0.06 else ""
         caption = draw_caption(self.banks.things[thing], source, color)
         scenery = "white"
         if source.random() < 0.2:

@@ -27,6 +27,8 @@ from text_encoder import load_text_encoder, pad
 
 # The share of pictures shown without a caption, which teaches the unconditional prediction.
 CAPTION_DROP = 0.1
+# Noise levels are sigmoid(normal + this): text decides most where there is much noise.
+TIME_SHIFT = 0.9
 # Captions are padded to one length, because a compiled network is compiled for one shape.
 CAPTION_TOKENS = 24
 SHORTEST_TIME = 0.05  # the velocity is not divided by less, or the last step would dominate
@@ -67,7 +69,7 @@ def velocity_loss(
     """Mean squared error of the velocity at random noise levels, mostly high ones."""
     pictures, tokens, mask, pooled = batch
     size, device = len(pictures), pictures.device
-    time_logits = torch.randn(size, generator=generator, device=device) + 0.6
+    time_logits = torch.randn(size, generator=generator, device=device) + TIME_SHIFT
     times = torch.sigmoid(time_logits)
     noise = torch.randn(pictures.shape, generator=generator, device=device)
     share = times[:, None, None, None]
