@@ -156,11 +156,12 @@ async def _services(
             projects=owner,
             rendering=rendering,
             workers=workers,
+            clock=clock,
         )
         apps = AppSockets(services)
         workers.changed = apps.models_changed
         await owner.load()
-        yield services, apps, WorkerSockets(services, clock)
+        yield services, apps, WorkerSockets(services)
     finally:
         await store.close()
 

@@ -8,6 +8,7 @@ from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.bus.base import Bus
 from dreamgrid.server.catalog import Catalog
+from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.projects import Projects
 from dreamgrid.server.rendering import Rendering
@@ -28,6 +29,7 @@ class Services:
     projects: Projects
     rendering: Rendering
     workers: Workers
+    clock: Clock
 
     def origin(self, request: web.Request) -> str:
         """Scheme, host and port under which the peer of `request` reaches this server."""

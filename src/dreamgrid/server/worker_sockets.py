@@ -22,7 +22,6 @@ from dreamgrid.protocol.worker import (
     Welcome,
 )
 from dreamgrid.server.auth import Account
-from dreamgrid.server.clock import Clock
 from dreamgrid.server.http import credential_of
 from dreamgrid.server.outbox import Outbox
 from dreamgrid.server.services import Services
@@ -35,9 +34,9 @@ _log = logging.getLogger("dreamgrid.workers")
 class WorkerSockets:
     """All connected workers."""
 
-    def __init__(self, services: Services, clock: Clock) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
-        self._clock = clock
+        self._clock = services.clock
         self._known_models = frozenset(entry.id for entry in services.catalog.models())
 
     async def handle(self, request: web.Request) -> web.StreamResponse:

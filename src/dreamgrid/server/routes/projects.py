@@ -1,12 +1,11 @@
 """Projects: records of finished ones, live look-ups, and what an app needs to recover."""
 
-import time
-
 from aiohttp import web
 
 from dreamgrid.errors import NotFound
 from dreamgrid.protocol.job_request import valid_id
 from dreamgrid.protocol.rest import ActiveProjects, ProjectAnswer, ProjectSync
+from dreamgrid.server.clock import milliseconds
 from dreamgrid.server.http import answer, bare_answer, require_account
 from dreamgrid.server.services import Services
 
@@ -44,7 +43,7 @@ def routes(services: Services) -> list[web.RouteDef]:
                 unclaimed_completed_projects=tuple(
                     projects.record(one, raw=True) for one in unclaimed
                 ),
-                server_time=int(time.time() * 1000),
+                server_time=milliseconds(services.clock),
             )
         )
 
