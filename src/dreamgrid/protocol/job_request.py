@@ -17,6 +17,13 @@ CONTEXT_IMAGES = 16
 _UUID = re.compile(r"[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}\Z")
 
 
+class ControlNet(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A ControlNet that an app wants to steer by."""
+
+    name: str
+    has_image: bool = False
+
+
 class KeyFrame(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The one element of `keyFrames`: everything about the picture itself.
 
@@ -41,7 +48,7 @@ class KeyFrame(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     has_starting_image: bool | None = None
     strength: float | None = None
     loras: list[str] | None = None
-    current_control_nets_job: list[dict[str, Any]] | None = None
+    current_control_nets_job: list[ControlNet] | None = None
     has_reference_image: bool | None = None
     has_reference_image_end: bool | None = None
     has_reference_audio: bool | None = None
@@ -68,7 +75,7 @@ class KeyFrame(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     def assets(self) -> tuple[str, ...]:
         """Roles of the inputs that this request says were uploaded."""
         roles = [role for role, field in _FLAG_OF_ROLE.items() if getattr(self, field)]
-        if any(net.get("hasImage") for net in self.current_control_nets_job or ()):
+        if any(net.has_image for net in self.current_control_nets_job or ()):
             roles.append("cnImage")
         return tuple(roles)
 
@@ -176,6 +183,8 @@ def params_from_request(request: JobRequest) -> ImageParams:
         strength=frame.strength if STARTING_IMAGE in roles else None,
         sampler=frame.comfy_sampler or frame.scheduler,
         scheduler=frame.comfy_scheduler or frame.time_step_spacing,
+        loras=tuple(frame.loras or ()),
+        control_nets=tuple(net.name for net in frame.current_control_nets_job or ()),
         previews=request.previews or 0,
         output_format=output_format,
         disable_safety=bool(request.disable_safety),

@@ -44,6 +44,8 @@ class ImageParams(msgspec.Struct, frozen=True, kw_only=True):
         strength: With a starting image: how much to change it, 0 keeps it, 1 ignores it.
         sampler: Name or alias of the sampler. None: the model's default.
         scheduler: Name or alias of the noise schedule. None: the model's default.
+        loras: Ids of LoRAs to apply, in this order.
+        control_nets: Names of ControlNets to steer by.
         previews: How many previews to send while each picture is made.
         output_format: File type of the result.
         disable_safety: Deliver pictures that the content filter objects to.
@@ -66,6 +68,8 @@ class ImageParams(msgspec.Struct, frozen=True, kw_only=True):
     strength: float | None = None
     sampler: str | None = None
     scheduler: str | None = None
+    loras: tuple[str, ...] = ()
+    control_nets: tuple[str, ...] = ()
     previews: int = 0
     output_format: ImageFormat = "png"
     disable_safety: bool = False

@@ -133,6 +133,9 @@ def _check_routing(spec: ModelSpec, params: ImageParams) -> None:
             raise InvalidRequest(
                 f"{spec.id} does not take the input {role[:64]!r}; inputs: {takes}"
             )
+    for what, names in (("LoRAs", params.loras), ("ControlNets", params.control_nets)):
+        if names:
+            raise InvalidRequest(f"{spec.id} takes no {what}; leave {names[0][:64]!r} out")
     if params.output_format not in spec.output_formats:
         raise InvalidRequest(
             f"{spec.id} does not make {params.output_format[:64]!r} files: "
