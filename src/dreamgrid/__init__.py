@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dreamgrid.client.account import ApiKey, Balance
+    from dreamgrid.client.account import ApiKey, Balance, Me
     from dreamgrid.client.aio import AsyncClient
     from dreamgrid.client.catalog import AvailableModel, ModelOptions
     from dreamgrid.client.estimates import CostEstimate
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         Started,
     )
     from dreamgrid.client.images import Image
-    from dreamgrid.client.project import Job, Project
+    from dreamgrid.client.project import Charge, Job, Project
     from dreamgrid.client.sync import Client
     from dreamgrid.errors import (
         AuthenticationFailed,
@@ -71,10 +71,12 @@ __all__ = [
     "ApiKey",
     "AvailableModel",
     "Balance",
+    "Charge",
     "CostEstimate",
     "Image",
     "Job",
     "JobState",
+    "Me",
     "ModelOptions",
     "Project",
     "ProjectState",
@@ -117,7 +119,7 @@ __all__ = [
 ]
 
 _NAMES = {
-    "client.account": "ApiKey Balance",
+    "client.account": "ApiKey Balance Me",
     "client.aio": "AsyncClient",
     "client.catalog": "AvailableModel ModelOptions",
     "client.estimates": "CostEstimate",
@@ -126,7 +128,7 @@ _NAMES = {
         "JobFailed Completed Failed Canceled"
     ),
     "client.images": "Image",
-    "client.project": "Job Project",
+    "client.project": "Charge Job Project",
     "client.sync": "Client",
     "errors": (
         "DreamgridError InvalidRequest UnknownModel MissingAsset DuplicateProject UnreadableMedia "

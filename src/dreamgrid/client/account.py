@@ -8,9 +8,24 @@ from urllib.parse import quote
 
 from dreamgrid.client.estimates import decimal
 from dreamgrid.client.http import Http
-from dreamgrid.protocol.rest import Balances, KeyInfo, KeyList, Me, NewKey
+from dreamgrid.protocol import rest
 
 _KEYS = "/v1/account/keys"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Me:
+    """The account behind the key.
+
+    Attributes:
+        username: Its unique name.
+        email: Empty when there is none.
+        wallet_address: Empty when there is none.
+    """
+
+    username: str
+    email: str
+    wallet_address: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +68,12 @@ class Keys:
 
     async def list(self) -> tuple[ApiKey, ...]:
         """All keys that are valid, without their secrets."""
-        answer = await self._http.rest("GET", _KEYS, KeyList)
+        answer = await self._http.rest("GET", _KEYS, rest.KeyList)
         return tuple(_key(info) for info in answer.keys)
 
     async def create(self, name: str = "") -> ApiKey:
         """Makes a key. `key` of the result is the secret: it is shown this once."""
-        return _key(await self._http.rest("POST", _KEYS, KeyInfo, body=NewKey(name=name)))
+        return _key(await self._http.rest("POST", _KEYS, rest.KeyInfo, body=rest.NewKey(name=name)))
 
     async def revoke(self, key_id: str) -> None:
         """Makes a key invalid at once.
@@ -78,18 +93,23 @@ class Account:
 
     async def me(self) -> Me:
         """Name and addresses of the account."""
-        return await self._http.rest("GET", "/v1/account/me", Me)
+        answer = await self._http.rest("GET", "/v1/account/me", rest.Me)
+        return Me(
+            username=answer.username,
+            email=answer.current_email,
+            wallet_address=answer.wallet_address,
+        )
 
     async def balance(self) -> Balance:
         """What the account can spend now."""
-        answer = await self._http.rest("GET", "/v4/account/balance", Balances)
+        answer = await self._http.rest("GET", "/v4/account/balance", rest.Balances)
         return Balance(
             spark=decimal(answer.spark.net, "a balance"),
             sogni=decimal(answer.sogni.net, "a balance"),
         )
 
 
-def _key(info: KeyInfo) -> ApiKey:
+def _key(info: rest.KeyInfo) -> ApiKey:
     return ApiKey(
         id=info.id,
         name=info.name,

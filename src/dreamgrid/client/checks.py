@@ -63,5 +63,6 @@ async def check(catalog: Catalog, params: ImageParams) -> None:
 
 def _readable(message: str) -> str:
     """`Expected int, got str - at $.steps` as a person would say it."""
-    what, _, where = message.partition(" - at `$.")
-    return f"{where.rstrip('`')}: {what[:1].lower()}{what[1:]}" if where else message
+    what, _, where = message.replace(" | null", "").partition(" - at `$.")
+    what = what.replace("`", "")
+    return f"{where.rstrip('`')}: {what[:1].lower()}{what[1:]}" if where else what

@@ -43,9 +43,13 @@ class Endpoint:
                 "'dreamgrid up' starts one and prints its address"
             )
         # By hand: a scheme is written out, so that nobody sends a key in the clear by accident.
-        parts = urlsplit(address)
-        scheme = _HTTP_SCHEME.get(parts.scheme)
-        if scheme is None or not parts.hostname:
+        try:
+            parts = urlsplit(address)
+            scheme = _HTTP_SCHEME.get(parts.scheme)
+            named = scheme is not None and parts.hostname and parts.port != 0
+        except ValueError:
+            named = False
+        if not named:
             raise ConfigError(f"'{address}' is no server address: write http://host:port")
         key = api_key if api_key is not None else os.environ.get(KEY_VARIABLE, "")
         if not key.isascii() or not key.isprintable():

@@ -149,6 +149,7 @@ class Http:
             self._session = aiohttp.ClientSession(
                 headers={"User-Agent": self._user_agent},
                 cookie_jar=aiohttp.DummyCookieJar(),
+                requote_redirect_url=False,
             )
         return self._session
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dreamgrid.client.history import History
 from dreamgrid.client.http import Http
-from dreamgrid.errors import DreamgridError, NotAllowed, NotFound
+from dreamgrid.errors import DreamgridError
 from dreamgrid.protocol.rest import DownloadUrl
 
 _log = logging.getLogger("dreamgrid.client")
@@ -43,27 +43,20 @@ class Previews:
 
     async def _fetch(self, history: History, job_id: str) -> None:
         query = {"jobId": history.id, "imageId": job_id, "type": "preview"}
-        url = ""
         try:
             again = True
             while again and not history.finished:
                 self._wanted[job_id] = False
                 async with self._gate:
-                    # The address stays the same while it is valid; later previews replace the file.
-                    if not url:
-                        url = await self._address(query)
-                    try:
-                        data = await self._http.download(url, max_bytes=MAX_PREVIEW_BYTES)
-                    except (NotAllowed, NotFound):
-                        url = await self._address(query)
-                        data = await self._http.download(url, max_bytes=MAX_PREVIEW_BYTES)
-                history.on_preview(job_id, data, url)
+                    answer = await self._http.rest(
+                        "GET", "/v1/image/downloadUrl", DownloadUrl, query=query
+                    )
+                    data = await self._http.download(
+                        answer.download_url, max_bytes=MAX_PREVIEW_BYTES
+                    )
+                history.on_preview(job_id, data, answer.download_url)
                 again = self._wanted[job_id]
         except DreamgridError as error:
             _log.info("no preview of job %s: %s", job_id, error)
         finally:
             del self._wanted[job_id]
-
-    async def _address(self, query: dict[str, str]) -> str:
-        answer = await self._http.rest("GET", "/v1/image/downloadUrl", DownloadUrl, query=query)
-        return answer.download_url

@@ -25,12 +25,10 @@ class Charge(NamedTuple):
     Attributes:
         token: Amount in `token_type`.
         token_type: `spark` or `sogni`.
-        usd: The same in US dollars.
     """
 
     token: Decimal
     token_type: str
-    usd: Decimal
 
     def __str__(self) -> str:
         return f"{self.token.normalize():f} {self.token_type}"

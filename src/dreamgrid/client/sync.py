@@ -59,7 +59,8 @@ def _same(
     """The twin of a method whose result is the same through both doors."""
 
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._portal.call(method(self._inner, *args, **kwargs))
+        portal: Portal = self._portal
+        return portal.call(method(self._inner, *args, **kwargs))
 
     functools.update_wrapper(call, method)
     return call

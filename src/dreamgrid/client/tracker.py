@@ -134,7 +134,6 @@ class Tracker:
         return Charge(
             token=decimal(record.cost_actual.cost_in_token, "a price"),
             token_type=record.token_type,
-            usd=decimal(record.cost_actual.cost_in_usd, "a price"),
         )
 
     async def aclose(self) -> None:
