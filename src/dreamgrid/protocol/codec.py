@@ -33,6 +33,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 T = TypeVar("T")
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What msgspec raises for bytes that it cannot read; RecursionError when they nest too deep."""
+
 _json = msgspec.json.Encoder()
 _envelope = msgspec.json.Decoder(Envelope)
 _from_worker = msgspec.json.Decoder(worker.AnyWorkerMessage)
@@ -57,7 +60,7 @@ def open_envelope(frame: bytes | str) -> Envelope:
     """
     try:
         return _envelope.decode(frame)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise ProtocolError(f"not a message envelope: {error}") from None
 
 
@@ -69,7 +72,7 @@ def decode_payload(envelope: Envelope, kind: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(envelope.data, type=kind)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise ProtocolError(f"{envelope.type}: {error}") from None
 
 
@@ -86,7 +89,7 @@ def decode_from_worker(frame: bytes | str) -> worker.AnyWorkerMessage:
     """
     try:
         return cast(worker.AnyWorkerMessage, _from_worker.decode(frame))
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise ProtocolError(f"bad worker message: {error}") from None
 
 
@@ -98,5 +101,5 @@ def decode_from_server(frame: bytes | str) -> worker.AnyServerMessage:
     """
     try:
         return cast(worker.AnyServerMessage, _from_server.decode(frame))
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise ProtocolError(f"bad server message: {error}") from None

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from dreamgrid.errors import InvalidRequest
-from dreamgrid.protocol.codec import Message
+from dreamgrid.protocol.codec import Envelope, Message, decode_payload
 from dreamgrid.protocol.params import STARTING_IMAGE, ImageFormat, ImageParams, Network, TokenType
 
 CONTEXT_IMAGES = 16
@@ -24,6 +24,10 @@ class ControlNet(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     has_image: bool = False
 
 
+Whole = int | float | None
+"""A whole number, which some programs write as 512.0."""
+
+
 class KeyFrame(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The one element of `keyFrames`: everything about the picture itself.
 
@@ -35,16 +39,16 @@ class KeyFrame(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     positive_prompt: str | None = None
     negative_prompt: str | None = None
     style_prompt: str | None = None
-    steps: int | None = None
+    steps: Whole = None
     guidance_scale: float | None = None
-    seed: int | None = None
+    seed: Whole = None
     scheduler: str | None = None
     time_step_spacing: str | None = None
     comfy_sampler: str | None = None
     comfy_scheduler: str | None = None
     size_preset: str | None = None
-    width: int | None = None
-    height: int | None = None
+    width: Whole = None
+    height: Whole = None
     has_starting_image: bool | None = None
     strength: float | None = None
     loras: list[str] | None = None
@@ -97,14 +101,29 @@ class JobRequest(Message, frozen=True, kw_only=True, rename="camel", omit_defaul
 
     project_id: str = msgspec.field(name="jobID")
     key_frames: Annotated[list[KeyFrame], msgspec.Meta(min_length=1, max_length=1)]
-    number_of_images: int | None = None
-    previews: int | None = None
+    number_of_images: Whole = None
+    previews: Whole = None
     disable_safety: bool | None = None
     token_type: TokenType | None = None
     billing_mode: str | None = None
     output_format: str | None = None
     network: Network | None = None
     app_source: str | None = None
+
+
+class _ProjectId(msgspec.Struct):
+    """The one field that a refusal needs from a request that cannot be read."""
+
+    project_id: Annotated[str, msgspec.Meta(min_length=1)] = msgspec.field(name="jobID")
+
+
+def project_id_of(envelope: Envelope) -> str:
+    """The project that a request names, however wrong the rest of it is.
+
+    Raises:
+        ProtocolError: It names none, so that nothing can be said about it.
+    """
+    return decode_payload(envelope, _ProjectId).project_id
 
 
 def valid_id(value: str) -> str:
@@ -166,17 +185,18 @@ def params_from_request(request: JobRequest) -> ImageParams:
             f"output format '{request.output_format}' is unknown: use png, jpg or webp"
         ) from None
     custom = frame.size_preset in (None, "", "custom")
+    count = _whole("numberOfImages", request.number_of_images)
     return ImageParams(
         model=frame.model_id,
         prompt=frame.positive_prompt or "",
         negative_prompt=frame.negative_prompt or "",
         style_prompt=frame.style_prompt or "",
-        count=1 if request.number_of_images is None else request.number_of_images,
-        steps=frame.steps,
+        count=1 if count is None else count,
+        steps=_whole("steps", frame.steps),
         guidance=frame.guidance_scale,
-        seed=frame.seed,
-        width=frame.width if custom else None,
-        height=frame.height if custom else None,
+        seed=_whole("seed", frame.seed),
+        width=_whole("width", frame.width) if custom else None,
+        height=_whole("height", frame.height) if custom else None,
         size_preset=None if custom else frame.size_preset,
         assets=roles,
         # The template carries a strength even without a starting image; only the flag counts.
@@ -185,9 +205,17 @@ def params_from_request(request: JobRequest) -> ImageParams:
         scheduler=frame.comfy_scheduler or frame.time_step_spacing,
         loras=tuple(frame.loras or ()),
         control_nets=tuple(net.name for net in frame.current_control_nets_job or ()),
-        previews=request.previews or 0,
+        previews=_whole("previews", request.previews) or 0,
         output_format=output_format,
         disable_safety=bool(request.disable_safety),
         network=request.network,
         token_type=request.token_type,
     )
+
+
+def _whole(field: str, value: Whole) -> int | None:
+    if not isinstance(value, float):
+        return value
+    if not value.is_integer():
+        raise InvalidRequest(f"{field} {value} is no whole number")
+    return int(value)

@@ -5,15 +5,25 @@ port; files travel through presigned URLs, so a worker never holds a credential 
 Every message about a job carries its `attempt`: the server refuses what an older attempt says.
 """
 
+from typing import Annotated
+
 import msgspec
 
-from dreamgrid.protocol.params import ImageRender, Network
+from dreamgrid.protocol.params import MAX_SEED, ImageRender, Network
 
 WORKER_PROTOCOL = 1
 """Version of this protocol. The server closes a worker that speaks another one, saying so."""
 
 WORKER_PATH = "/v1/worker"
 """Path of the WebSocket upgrade on the server."""
+
+
+# A worker is somebody else's machine: what it reports is stored and shown, so it has limits.
+Seed = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEED)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class WorkerMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -81,10 +91,10 @@ class Progress(WorkerMessage, tag="progress", frozen=True, kw_only=True):
 
     job_id: str
     attempt: int
-    step: int
-    step_count: int
+    step: Count
+    step_count: Count
     preview_ready: bool = False
-    eta_s: float | None = None
+    eta_s: Seconds | None = None
 
 
 class Finished(WorkerMessage, tag="finished", frozen=True, kw_only=True):
@@ -100,11 +110,11 @@ class Finished(WorkerMessage, tag="finished", frozen=True, kw_only=True):
 
     job_id: str
     attempt: int
-    seed: int
-    steps: int
-    sha256: str
-    size_bytes: int
-    render_s: float
+    seed: Seed
+    steps: Count
+    sha256: Sha256
+    size_bytes: Size
+    render_s: Seconds
 
 
 class Failed(WorkerMessage, tag="failed", frozen=True, kw_only=True):

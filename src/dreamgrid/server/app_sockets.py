@@ -12,7 +12,7 @@ from aiohttp import WSMsgType, web
 from dreamgrid.errors import DreamgridError, ProtocolError
 from dreamgrid.protocol import codec, failures, socket
 from dreamgrid.protocol.codec import Envelope
-from dreamgrid.protocol.job_request import JobRequest
+from dreamgrid.protocol.job_request import JobRequest, project_id_of
 from dreamgrid.protocol.params import NETWORKS, Network
 from dreamgrid.server import frames
 from dreamgrid.server.auth import Account
@@ -31,12 +31,6 @@ CLOSE_POLICY = 1008
 
 _MODEL_EVENTS = "modelAvailability"  # a group: swarmModels and its relative for language models
 _log = logging.getLogger("dreamgrid.sockets")
-
-
-class _ProjectId(msgspec.Struct):
-    """The one field that a refusal needs from a request that cannot be read."""
-
-    project_id: str = msgspec.field(name="jobID", default="")
 
 
 @dataclass(eq=False)
@@ -234,9 +228,7 @@ class AppSockets:
             request = codec.decode_payload(envelope, JobRequest)
             await self._services.projects.submit(session.app, request, envelope.data)
         except DreamgridError as error:
-            project_id = codec.decode_payload(envelope, _ProjectId).project_id
-            if not project_id:
-                raise ProtocolError(f"a request without a jobID: {error}") from None
+            project_id = project_id_of(envelope)
             session.outbox.put(frames.refused(project_id, failures.code_of(error), str(error)))
 
     async def _cancel(self, session: AppSession, envelope: Envelope) -> None:
@@ -271,5 +263,5 @@ def _subscriptions_of(request: web.Request) -> dict[str, bool]:
         return msgspec.json.decode(
             request.query.get("socketEventSubscriptions", "{}").encode(), type=dict[str, bool]
         )
-    except msgspec.MsgspecError:
+    except codec.UNREADABLE:
         return {}

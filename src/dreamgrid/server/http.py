@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from dreamgrid.errors import AuthenticationFailed, DreamgridError, InvalidRequest, NotFound
-from dreamgrid.protocol import failures
+from dreamgrid.protocol import codec, failures
 from dreamgrid.protocol.rest import Success
 from dreamgrid.server.auth import Account
 
@@ -81,7 +81,7 @@ async def body(request: web.Request, kind: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(await request.read() or b"{}", type=kind)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except codec.UNREADABLE as error:
         raise InvalidRequest(f"the body is not what {request.path} takes: {error}") from None
 
 
