@@ -14,6 +14,7 @@
      ├─ ServerUnavailable         the server is restarting, overloaded or out of disk
      ├─ ConnectionFailed          no answer from the server at all
      ├─ ProtocolError             the other side broke the wire contract
+     ├─ WorkerReplaced            another worker connected with this one's id
      ├─ ProjectError              a project ended without (all of) its results
      │   ├─ ProjectFailed         its renders failed
      │   ├─ ProjectCanceled       somebody canceled it
@@ -93,6 +94,10 @@ class ConnectionFailed(DreamgridError):
 
 class ProtocolError(DreamgridError):
     """The other side sent something that the wire contract does not allow."""
+
+
+class WorkerReplaced(DreamgridError):
+    """Another worker connected with the same id; this one must not come back."""
 
 
 class ProjectError(DreamgridError):

@@ -95,7 +95,7 @@ def find_engines(points: Iterable[EntryPoint] | None = None) -> Registry:
             models = _models_of(spec)
         except Exception as error:  # whatever a plug-in does, the other engines stay usable
             reason = f"{type(error).__name__}: {error}"
-            _log.warning("engine %s is left out: %s", point.name, reason, extra={"engine": point})
+            _log.warning("engine %s is left out: %s", point.name, reason, extra={"engine": point.name})
             broken.append(BrokenEngine(name=point.name, reference=point.value, reason=reason))
         else:
             found.append(

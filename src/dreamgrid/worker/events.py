@@ -1,0 +1,94 @@
+"""What a worker tells whoever runs it, such as the command line. All in the past tense."""
+
+from dataclasses import dataclass
+
+from dreamgrid.protocol.params import ImageRender
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """The server welcomed the worker; sent again after each reconnect.
+
+    Attributes:
+        worker_id: The worker's stable id.
+        name: Name shown to users.
+        server_url: The server that it joined.
+        models: Catalogue ids that it serves there.
+        unknown_models: Ids that it could serve but the server's catalogue does not list.
+        slots: Jobs that it holds at the same time.
+    """
+
+    worker_id: str
+    name: str
+    server_url: str
+    models: tuple[str, ...]
+    unknown_models: tuple[str, ...]
+    slots: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disconnected:
+    """The connection is gone, or could not be made; the next try comes in `retry_in_s`."""
+
+    reason: str
+    retry_in_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobStarted:
+    """The model is loaded and a render begins."""
+
+    job_id: str
+    render: ImageRender
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFinished:
+    """A result was uploaded. `render_s` is the engine's time, without transfers."""
+
+    job_id: str
+    size_bytes: int
+    render_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFailed:
+    """A job ended without result. `detail` is for the worker's owner, `message` for the app."""
+
+    job_id: str
+    error: str
+    message: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobCanceled:
+    """The server does not want a job any more."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobReleased:
+    """A job was handed back unfinished; it costs nobody an attempt."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrainBegan:
+    """The worker takes no new jobs; `reason` says who asked."""
+
+    reason: str
+
+
+WorkerEvent = (
+    Joined
+    | Disconnected
+    | JobStarted
+    | JobFinished
+    | JobFailed
+    | JobCanceled
+    | JobReleased
+    | DrainBegan
+)

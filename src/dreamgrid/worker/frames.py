@@ -1,0 +1,147 @@
+"""What the worker and the engine's child process say to each other over two pipes.
+
+A frame is its length in 4 bytes, big endian, and one msgpack value with a `type`. Renders are
+numbered from 1 upwards and one runs at a time, so a late word about an older render is recognised.
+Errors cross as the name of their class and their message.
+"""
+
+import struct
+from typing import cast
+
+import msgspec
+
+from dreamgrid.errors import (
+    DreamgridError,
+    EngineError,
+    ModelNotAvailable,
+    OutOfMemory,
+    RenderCanceled,
+    UnreadableMedia,
+)
+from dreamgrid.protocol.params import ImageRender
+
+HEADER = struct.Struct(">I")
+
+MAX_FRAME_BYTES = 512 * 1024 * 1024
+"""A longer frame means that something else wrote into the pipe; results are far smaller."""
+
+ERRORS: tuple[type[DreamgridError], ...] = (
+    ModelNotAvailable,
+    OutOfMemory,
+    RenderCanceled,
+    UnreadableMedia,
+    EngineError,  # last: the base of most others
+)
+"""The errors that an engine may end a render with; anything else becomes an `EngineError`."""
+
+
+class ToChild(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Base of all frames from the worker to the child."""
+
+
+class Setup(ToChild, tag="setup", frozen=True, kw_only=True):
+    """First frame: what the child will be asked for.
+
+    Attributes:
+        engines: Model id to the `module:attribute` of the `EngineSpec` that serves it.
+        threads: CPU threads that an engine may use.
+    """
+
+    engines: dict[str, str]
+    threads: int
+
+
+class Render(ToChild, tag="render", frozen=True, kw_only=True):
+    """Make this picture; `previews` is how many previews to compute on the way."""
+
+    number: int
+    render: ImageRender
+    inputs: dict[str, bytes]
+    previews: int = 0
+
+
+class Stop(ToChild, tag="stop", frozen=True, kw_only=True):
+    """End this render before its next step. It still answers with `Rendered` or `Failure`."""
+
+    number: int
+
+
+class FromChild(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Base of all frames from the child to the worker."""
+
+
+class Ready(FromChild, tag="ready", frozen=True, kw_only=True):
+    """The child took its setup and waits for renders."""
+
+
+class Loaded(FromChild, tag="loaded", frozen=True, kw_only=True):
+    """The model is loaded and inference begins."""
+
+    number: int
+
+
+class Stepped(FromChild, tag="stepped", frozen=True, kw_only=True):
+    """A step is done; `preview` is a JPEG when one was due."""
+
+    number: int
+    step: int
+    step_count: int
+    preview: bytes | None = None
+
+
+class Rendered(FromChild, tag="rendered", frozen=True, kw_only=True):
+    """The file is finished. `render_s` counts from `Loaded`."""
+
+    number: int
+    data: bytes
+    content_type: str
+    steps: int
+    render_s: float
+
+
+class Failure(FromChild, tag="failure", frozen=True, kw_only=True):
+    """The render ended with an error; the child lives and takes the next one."""
+
+    number: int
+    error: str
+    message: str
+
+
+AnyToChild = Setup | Render | Stop
+AnyFromChild = Ready | Loaded | Stepped | Rendered | Failure
+
+_encoder = msgspec.msgpack.Encoder()
+_to_child = msgspec.msgpack.Decoder(AnyToChild)
+_from_child = msgspec.msgpack.Decoder(AnyFromChild)
+
+
+def encode(message: ToChild | FromChild) -> bytes:
+    """A whole frame, length included."""
+    body = _encoder.encode(message)
+    return HEADER.pack(len(body)) + body
+
+
+def decode_to_child(body: bytes) -> AnyToChild:
+    """The message in a frame from the worker; raises `msgspec.MsgspecError`."""
+    return cast(AnyToChild, _to_child.decode(body))
+
+
+def decode_from_child(body: bytes) -> AnyFromChild:
+    """The message in a frame from the child; raises `msgspec.MsgspecError`."""
+    return cast(AnyFromChild, _from_child.decode(body))
+
+
+def error_from(failure: Failure) -> DreamgridError:
+    """The error that a `Failure` stands for."""
+    kind = next((kind for kind in ERRORS if kind.__name__ == failure.error), EngineError)
+    return kind(failure.message)
+
+
+def preview_due(step: int, step_count: int, previews: int) -> bool:
+    """Whether a preview belongs after this step.
+
+    At most `previews` of them, evenly spaced; never after the last step, since the result follows.
+    """
+    if step >= step_count:
+        return False
+    return step * (previews + 1) // step_count > (step - 1) * (previews + 1) // step_count

@@ -1,0 +1,66 @@
+"""Who this worker is, across restarts, and what it runs on."""
+
+import contextlib
+import os
+import platform
+import uuid
+from pathlib import Path
+
+from dreamgrid.errors import ConfigError
+from dreamgrid.protocol.worker import Device
+
+_FILE = "worker_id"
+
+
+def worker_id(data_dir: Path) -> str:
+    """The stable id of the worker that lives in a folder; made on the first call.
+
+    Args:
+        data_dir: The worker's own folder; made if missing, readable by its owner alone.
+
+    Returns:
+        An upper-case UUID.
+
+    Raises:
+        ConfigError: The folder cannot be used, or the file in it holds no id.
+    """
+    path = data_dir / _FILE
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(fd, "w") as file:
+                file.write(str(uuid.uuid4()).upper() + "\n")
+        text = path.read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"cannot keep the worker's id in {path}: {error.strerror}") from error
+    try:
+        return str(uuid.UUID(text)).upper()
+    except ValueError:
+        raise ConfigError(f"{path} holds no id; delete it to get a new one") from None
+
+
+def default_name(worker_id: str) -> str:
+    """A name for a worker whose owner gave none; says nothing about the machine."""
+    return f"worker-{worker_id[:6].lower()}"
+
+
+def probe_device() -> Device:
+    """The machine's processor and memory, as far as they can be found out."""
+    return Device(kind="cpu", name=_processor(), memory_bytes=_memory_bytes())
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:
+        for line in lines:
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_bytes() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 0

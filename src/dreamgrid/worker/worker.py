@@ -1,0 +1,332 @@
+"""The whole worker: engines, connection, the jobs in hand, and an orderly end."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from importlib.metadata import PackageNotFoundError, version
+
+import aiohttp
+
+from dreamgrid.engines.registry import Registry, find_engines
+from dreamgrid.errors import ConfigError
+from dreamgrid.protocol.worker import (
+    WORKER_PROTOCOL,
+    AnyServerMessage,
+    Assign,
+    Cancel,
+    Drain,
+    Draining,
+    Failed,
+    Finished,
+    Hello,
+    Released,
+    RunningJob,
+    Settled,
+    Welcome,
+)
+from dreamgrid.worker import events
+from dreamgrid.worker.config import WorkerConfig
+from dreamgrid.worker.connection import Connection
+from dreamgrid.worker.events import WorkerEvent
+from dreamgrid.worker.frames import Setup
+from dreamgrid.worker.host import EngineHost, EnginePool, Patience
+from dreamgrid.worker.identity import default_name, probe_device, worker_id
+from dreamgrid.worker.outbox import Outbox
+from dreamgrid.worker.runner import JobFailed, JobRun
+from dreamgrid.worker.tasks import task_group
+from dreamgrid.worker.transfers import Files
+
+SETTLE_S = 0.5
+"""At the end, how long to wait until everything is sent and settled."""
+
+_log = logging.getLogger(__name__)
+
+
+def _ignore(_event: object) -> None:
+    pass
+
+
+async def run_worker(
+    config: WorkerConfig,
+    *,
+    stop: asyncio.Event,
+    on_ready: Callable[[events.Joined], None] = _ignore,
+    on_event: Callable[[WorkerEvent], None] = _ignore,
+    registry: Registry | None = None,
+) -> None:
+    """Works for a server until told to stop.
+
+    Args:
+        config: The worker's settings.
+        stop: Set it to end the worker: it takes nothing new, lets renders finish for at most
+            `drain_grace_s`, hands the others back, and returns within 2 s more.
+        on_ready: Called once, when the server has welcomed the worker for the first time.
+        on_event: Called with everything that happens, `Joined` included; must return quickly.
+        registry: The engines to use. None: all that are installed.
+
+    Raises:
+        ConfigError: A setting is wrong, or no engine can serve a model here; the message says
+            what to install.
+        EngineCrashed: The engine's process does not start.
+        AuthenticationFailed: The server does not accept the key.
+        WorkerReplaced: Another worker connected with the same id.
+        ProtocolError: The server speaks another version of the worker protocol.
+    """
+    config.validate()
+    serving = _serving(config, find_engines() if registry is None else registry)
+    identity = worker_id(config.data_dir)
+    setup = Setup(engines=serving, threads=config.threads_per_engine)
+    patience = Patience(cancel_s=config.cancel_grace_s, stall_s=config.stall_timeout_s)
+    jar = aiohttp.DummyCookieJar()
+    async with task_group() as tasks:
+        engines = EnginePool([EngineHost(tasks, setup, patience) for _ in range(config.engines)])
+        try:
+            await engines.start()
+            async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=jar) as session:
+                worker = Worker(
+                    config, identity, tuple(serving), engines, session, on_ready, on_event
+                )
+                await worker.serve(stop)
+        finally:
+            await engines.close()
+
+
+def _serving(config: WorkerConfig, registry: Registry) -> dict[str, str]:
+    """Model id to engine reference, for all models that this worker shall serve."""
+    available = {model: engine.reference for model, engine in registry.by_model().items()}
+    unknown = sorted(set(config.models) - set(available))
+    if not available or unknown:
+        problem = (
+            f"no installed engine serves {', '.join(unknown)}; there are: {', '.join(available)}"
+            if available
+            else "no engine can serve a model on this machine"
+        )
+        raise ConfigError("\n".join([problem, *registry.advice()]))
+    return {model: available[model] for model in config.models or available}
+
+
+class Worker:
+    """Takes assignments from the connection, runs them, reports what becomes of them."""
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        identity: str,
+        models: tuple[str, ...],
+        engines: EnginePool,
+        session: aiohttp.ClientSession,
+        on_ready: Callable[[events.Joined], None],
+        on_event: Callable[[WorkerEvent], None],
+    ) -> None:
+        self._config = config
+        self._identity = identity
+        self._name = config.name or default_name(identity)
+        self._models = models
+        self._device = probe_device()
+        self._engines = engines
+        self._files = Files(session, config)
+        self._on_ready = on_ready
+        self._on_event = on_event
+        self._outbox = Outbox()
+        self._connection = Connection(
+            session,
+            config,
+            self._outbox,
+            hello=self._hello,
+            on_welcome=self._welcomed,
+            on_message=self._take,
+            on_lost=self._lost,
+        )
+        self._jobs: dict[str, tuple[JobRun, asyncio.Task[None]]] = {}
+        self._none_held = asyncio.Event()
+        self._tasks: asyncio.TaskGroup
+        self._stopping = False
+        self._draining = False  # told by the server; lasts as long as the connection
+        self._joined = False
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Works until `stop` is set and the drain is over; raises what ends a connection."""
+        async with task_group() as self._tasks:
+            line = self._tasks.create_task(self._connection.run(), name="connection")
+            try:
+                await stop.wait()
+                await self._drain()
+            finally:
+                for job_id in tuple(self._jobs):
+                    self._cancel(job_id)
+                self._engines.kill_busy()  # nobody waits for their next step any more
+                line.cancel()
+
+    # ── the connection's callbacks ───────────────────────────────────────────────────────────────
+
+    def _hello(self) -> Hello:
+        held = [
+            RunningJob(job_id=job.assign.job_id, attempt=job.assign.attempt)
+            for job, _ in self._jobs.values()
+        ]
+        return Hello(
+            protocol=WORKER_PROTOCOL,
+            worker_id=self._identity,
+            name=self._name,
+            version=_version(),
+            models=self._models,
+            slots=self._config.slots,
+            network=self._config.network,
+            running=(*held, *self._outbox.unsettled()),
+            device=self._device,
+        )
+
+    def _welcomed(self, welcome: Welcome) -> None:
+        self._draining = False
+        if self._stopping:
+            self._outbox.post(Draining())
+        for job, _ in self._jobs.values():
+            if job.inferring:
+                job.report_started()  # the first report may be lost with the last connection
+        joined = events.Joined(
+            worker_id=self._identity,
+            name=self._name,
+            server_url=self._config.base_url,
+            models=tuple(m for m in self._models if m not in welcome.unknown_models),
+            unknown_models=welcome.unknown_models,
+            slots=self._config.slots,
+        )
+        _log.info("joined %s as %s with %s", joined.server_url, self._name, joined.models)
+        if not joined.models:
+            _log.warning("this grid's catalogue lists none of %s", self._models)
+        self._on_event(joined)
+        if not self._joined:
+            self._joined = True
+            self._on_ready(joined)
+
+    def _lost(self, reason: str, retry_in_s: float) -> None:
+        self._on_event(events.Disconnected(reason=reason, retry_in_s=retry_in_s))
+
+    def _take(self, message: AnyServerMessage) -> None:
+        match message:
+            case Assign():
+                self._accept(message)
+            case Cancel():
+                self._outbox.settle(message.job_id, message.attempt)
+                if self._holds(message.job_id, message.attempt):
+                    self._cancel(message.job_id)
+                    self._on_event(events.JobCanceled(job_id=message.job_id))
+            case Settled():
+                self._outbox.settle(message.job_id, message.attempt)
+                if not message.accepted:
+                    _log.warning("the server had given job %s away", message.job_id)
+            case Drain():
+                self._draining = True
+                self._outbox.post(Draining())
+                self._on_event(events.DrainBegan(reason="the server asked"))
+            case Welcome():
+                _log.warning("a second welcome on one connection")
+
+    # ── jobs ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _accept(self, assign: Assign) -> None:
+        """Starts a job, unless the worker has it already or can take no more."""
+        job_id = assign.job_id
+        if self._holds(job_id, assign.attempt):
+            return
+        if job_id in self._jobs:
+            self._cancel(job_id)  # an older attempt, which the server has given up
+        if self._stopping or self._draining or len(self._jobs) >= self._config.slots:
+            self._outbox.post(Released(job_id=job_id, attempt=assign.attempt))
+            return
+        job = JobRun(
+            assign,
+            engines=self._engines,
+            files=self._files,
+            max_input_bytes=self._config.max_input_bytes,
+            report=self._outbox.post,
+            on_started=lambda: self._on_event(
+                events.JobStarted(job_id=job_id, render=assign.render)
+            ),
+        )
+        task = self._tasks.create_task(self._run(job), name=f"job-{job_id}")
+        self._jobs[job_id] = (job, task)
+        self._none_held.clear()
+
+    async def _run(self, job: JobRun) -> None:
+        """Runs a job and reports its outcome; a canceled one reports nothing."""
+        event: WorkerEvent
+        outcome: Finished | Failed
+        try:
+            outcome = await job.run()
+            event = events.JobFinished(
+                job_id=outcome.job_id, size_bytes=outcome.size_bytes, render_s=outcome.render_s
+            )
+        except JobFailed as failed:
+            outcome, event = self._failed(job.assign, failed)
+        except Exception as bug:  # one job's bad luck must not end the worker
+            _log.exception("job %s met a bug in the worker", job.assign.job_id)
+            failure = JobFailed(
+                "generation_failed",
+                "the worker had an internal error",
+                retryable=True,
+                detail=repr(bug),
+            )
+            outcome, event = self._failed(job.assign, failure)
+        self._forget(job.assign.job_id)
+        self._outbox.post(outcome)
+        self._on_event(event)
+
+    def _failed(self, assign: Assign, failure: JobFailed) -> tuple[Failed, events.JobFailed]:
+        fields = {"job_id": assign.job_id, "error": failure.error}
+        _log.warning("job %s: %s: %s", *fields.values(), failure.detail, extra=fields)
+        return failure.to_wire(assign), events.JobFailed(
+            job_id=assign.job_id,
+            error=failure.error,
+            message=failure.message,
+            detail=failure.detail,
+        )
+
+    def _holds(self, job_id: str, attempt: int) -> bool:
+        return job_id in self._jobs and self._jobs[job_id][0].assign.attempt == attempt
+
+    def _cancel(self, job_id: str) -> None:
+        """Stops a job; its slot is free at once, its engine as soon as it has stopped."""
+        self._jobs[job_id][1].cancel()
+        self._forget(job_id)
+
+    def _forget(self, job_id: str) -> None:
+        self._jobs.pop(job_id, None)
+        if not self._jobs:
+            self._none_held.set()
+
+    # ── the end ──────────────────────────────────────────────────────────────────────────────────
+
+    async def _drain(self) -> None:
+        """Takes nothing new, lets renders finish for a moment, hands back the rest."""
+        self._stopping = True
+        self._outbox.post(Draining())
+        self._on_event(events.DrainBegan(reason="this worker is stopping"))
+        for job, _ in tuple(self._jobs.values()):
+            if not job.engaged:  # it has nothing to lose
+                self._release(job)
+        if self._jobs:
+            await _at_most(self._config.drain_grace_s, self._none_held.wait())
+        for job, _ in tuple(self._jobs.values()):
+            self._release(job)
+        await _at_most(SETTLE_S, self._outbox.wait_empty())
+
+    def _release(self, job: JobRun) -> None:
+        assign = job.assign
+        self._cancel(assign.job_id)
+        self._outbox.post(Released(job_id=assign.job_id, attempt=assign.attempt))
+        self._on_event(events.JobReleased(job_id=assign.job_id))
+
+
+async def _at_most(seconds: float, condition: Awaitable[object]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await condition
+
+
+def _version() -> str:
+    try:
+        return version("dreamgrid")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "unknown"
