@@ -79,8 +79,8 @@ def error_from(http_status: int, body: ErrorBody) -> errors.DreamgridError:
     for row in _SPELLINGS:
         if row.code == body.error_code and row.http_status == http_status:
             return row.kind(body.message)
-    for row in reversed(_SPELLINGS):
-        if row.http_status == http_status:
+    for row in reversed(_SPELLINGS):  # the most general class of that status
+        if row.http_status == http_status and row.kind is not errors.ProtocolError:
             return row.kind(body.message)
     return errors.DreamgridError(f"HTTP {http_status}: {body.message}")
 

@@ -182,7 +182,7 @@ def params_from_request(request: JobRequest) -> ImageParams:
         output_format = msgspec.convert(request.output_format or "png", ImageFormat)
     except msgspec.ValidationError:
         raise InvalidRequest(
-            f"output format '{request.output_format}' is unknown: use png, jpg or webp"
+            f"output format {str(request.output_format)[:64]!r} is unknown: use png, jpg or webp"
         ) from None
     custom = frame.size_preset in (None, "", "custom")
     count = _whole("numberOfImages", request.number_of_images)
@@ -201,8 +201,8 @@ def params_from_request(request: JobRequest) -> ImageParams:
         assets=roles,
         # The template carries a strength even without a starting image; only the flag counts.
         strength=frame.strength if STARTING_IMAGE in roles else None,
-        sampler=frame.comfy_sampler or frame.scheduler,
-        scheduler=frame.comfy_scheduler or frame.time_step_spacing,
+        sampler=frame.comfy_sampler or frame.scheduler or None,
+        scheduler=frame.comfy_scheduler or frame.time_step_spacing or None,
         loras=tuple(frame.loras or ()),
         control_nets=tuple(net.name for net in frame.current_control_nets_job or ()),
         previews=_whole("previews", request.previews) or 0,
