@@ -1,9 +1,10 @@
 """dreamlet's painter: a small U-Net that turns noise and a text into a 64 x 64 picture.
 
 Pixels are folded 4 x 4 into channels first, so the network works on 16 x 16, 8 x 8 and 4 x 4
-cells and one step costs about half a GFLOP. Text enters twice: the pooled vector scales and
-shifts every block (AdaGN), the token sequence is attended to on the two small levels, which is
-what lets "a red car" and "on the beach" describe different places of one picture.
+cells and one step costs about half a GFLOP. Text enters three times: the pooled vector scales and
+shifts every block (AdaGN) and draws a rough layout on the 4 x 4 level; the token sequence is
+attended to on the two small levels, which is what lets "a red car" and "on the beach" describe
+different places of one picture.
 """
 
 import math
@@ -17,6 +18,8 @@ PIXEL_FOLD = 4
 PICTURE_CHANNELS = 3 * PIXEL_FOLD**2
 TEXT_DIMENSIONS = 384
 TIME_FREQUENCIES = 64
+LAYOUT_CELLS = 4  # per side, those of the coarse level of a square picture
+LAYOUT_CHANNELS = 128
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,35 @@ class AttentionBlock(nn.Module):
         return mixed.transpose(1, 2).flatten(2)
 
 
+class TextLayout(nn.Module):
+    """Where things go, from the text alone.
+
+    Scales and shifts are the same for all cells, so without this a network at full noise cannot
+    tell the middle of a picture from its corners, and learns the shape of things very slowly.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.cells = nn.Linear(TEXT_DIMENSIONS, LAYOUT_CHANNELS * LAYOUT_CELLS**2)
+        self.out = nn.Conv2d(LAYOUT_CHANNELS, channels, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, pooled: Tensor, height: int, width: int) -> Tensor:
+        """pooled [B, D] -> [B, channels, height, width]: centered, its border cells repeated."""
+        square = functional.silu(self.cells(pooled))
+        square = square.unflatten(1, (LAYOUT_CHANNELS, LAYOUT_CELLS, LAYOUT_CELLS))
+        rows, columns = self._spread(height, pooled), self._spread(width, pooled)
+        return self.out(rows @ square @ columns.transpose(0, 1))
+
+    def _spread(self, length: int, like: Tensor) -> Tensor:
+        """Weights [length, LAYOUT_CELLS] that place the layout in the middle of `length` cells."""
+        places = torch.arange(length, device=like.device) - (length - LAYOUT_CELLS) / 2
+        cells = torch.arange(LAYOUT_CELLS, device=like.device)
+        distances = (places.clamp(0, LAYOUT_CELLS - 1)[:, None] - cells).abs()
+        return (1 - distances).clamp(min=0).to(like.dtype)
+
+
 class Painter(nn.Module):
     """Predicts the clean picture from a noisy one, its noise level and a text."""
 
@@ -126,6 +158,7 @@ class Painter(nn.Module):
         self.picture_norm = nn.GroupNorm(shape.norm_groups, fine)
         self.picture_out = nn.Conv2d(fine, PICTURE_CHANNELS, 3, padding=1)
         nn.init.zeros_(self.picture_out.weight)
+        self.layout = TextLayout(coarse)
 
     def forward(
         self, noisy: Tensor, time: Tensor, tokens: Tensor, mask: Tensor, pooled: Tensor
@@ -147,7 +180,9 @@ class Painter(nn.Module):
             self.picture_in(functional.pixel_unshuffle(noisy, PIXEL_FOLD)), condition
         )
         middle = self.middle_down(self.to_middle(fine), condition)
-        hidden = self.coarse_first(self.to_coarse(middle), condition)
+        hidden = self.to_coarse(middle)
+        hidden = hidden + self.layout(pooled, hidden.shape[2], hidden.shape[3])
+        hidden = self.coarse_first(hidden, condition)
         hidden = self.coarse_attention(hidden, tokens, token_bias)
         hidden = self.coarse_second(hidden, condition)
         hidden = self.middle_up(torch.cat([self.from_coarse(hidden), middle], dim=1), condition)
