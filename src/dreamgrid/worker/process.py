@@ -167,6 +167,7 @@ class EngineProcess:
         # An unread rest in the pipe would keep asyncio from noticing that it was closed.
         while await self._stdout.read(64 * 1024):
             pass
+        self.kill()  # what the engine started holds stderr open, and asyncio waits for its end too
         await self._process.wait()
 
     async def _keep_last_lines(self, stderr: asyncio.StreamReader) -> None:

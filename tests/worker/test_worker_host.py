@@ -1,0 +1,358 @@
+"""The engine in its own process: real processes, and every way in which they end."""
+
+import asyncio
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dreamgrid.errors import (
+    DreamgridError,
+    EngineCrashed,
+    EngineError,
+    ModelNotAvailable,
+    OutOfMemory,
+)
+from dreamgrid.protocol.params import ImageRender
+from dreamgrid.worker import frames
+from dreamgrid.worker.host import EngineHost, EnginePool, Patience, restart_delay_s
+from dreamgrid.worker.tasks import task_group
+from tests.worker import puppet_engine
+from tests.worker.gate import Gate
+
+SETUP = frames.Setup(
+    engines=dict.fromkeys(puppet_engine.MODELS, puppet_engine.REFERENCE), threads=1
+)
+
+
+@asynccontextmanager
+async def running_host(**patience: float) -> AsyncIterator[EngineHost]:
+    async with task_group() as tasks:
+        host = EngineHost(tasks, SETUP, Patience(**patience))
+        try:
+            yield host
+        finally:
+            await host.close()
+
+
+def job(prompt: str = "", *, steps: int = 3, model: str = "puppet-v1") -> ImageRender:
+    return ImageRender(
+        model=model, prompt=prompt, width=8, height=8, steps=steps, guidance=1.0, seed=5
+    )
+
+
+async def pid_of(host: EngineHost) -> int:
+    """The process that renders now."""
+    return int((await host.render(job(), {})).data.split(b"|")[0])
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+async def test_a_render_reports_its_load_each_step_and_the_file() -> None:
+    told: list[object] = []
+    async with running_host() as host:
+        rendered = await host.render(
+            job(),
+            {"startingImage": b"one", "second": b"two"},
+            on_loaded=lambda: told.append("loaded"),
+            on_step=lambda step: told.append((step.step, step.step_count, step.preview)),
+        )
+    assert told == ["loaded", (1, 3, None), (2, 3, None), (3, 3, None)]
+    assert rendered.data.split(b"|")[1:] == [b"5", b"one", b"two"]
+    assert (rendered.content_type, rendered.steps) == ("image/png", 3)
+    assert rendered.render_s > 0
+
+
+async def test_what_the_engine_prints_does_not_disturb_the_channel() -> None:
+    async with running_host() as host:
+        assert (await host.render(job("noise"), {})).steps == 3
+        assert (await host.render(job(), {})).steps == 3
+
+
+async def test_large_files_cross_in_both_directions() -> None:
+    async with running_host() as host:
+        given_bytes = os.urandom(7 * 1024 * 1024)
+        rendered = await host.render(job(), {"startingImage": given_bytes})
+        assert rendered.data.endswith(given_bytes)
+
+
+async def test_an_exit_in_the_middle_is_a_crash_with_the_last_words() -> None:
+    async with running_host() as host:
+        first = await pid_of(host)
+        with pytest.raises(EngineCrashed) as crash:
+            await host.render(job("exit 3"), {})
+        sentence, *last_words = str(crash.value).split("\n")
+        assert sentence == "the engine process ended with exit code 3"
+        assert last_words == ["the last words"]
+        assert await pid_of(host) != first
+
+
+async def test_a_kill_in_the_middle_says_perhaps_out_of_memory() -> None:
+    async with running_host() as host:
+        with pytest.raises(EngineCrashed, match="killed by signal 9, perhaps out of memory"):
+            await host.render(job("kill"), {})
+        assert (await host.render(job(), {})).steps == 3
+
+
+async def test_a_child_that_died_between_renders_is_replaced() -> None:
+    async with running_host() as host:
+        first = await pid_of(host)
+        os.kill(first, signal.SIGKILL)
+        assert host._child is not None
+        await host._child._process.wait()
+        assert await pid_of(host) != first
+
+
+async def test_crashes_in_a_row_are_counted_until_a_render_ends_in_order() -> None:
+    async with running_host() as host:
+        with pytest.raises(EngineCrashed):
+            await host.render(job("exit 1"), {})
+        assert host.crashes == 1
+        with pytest.raises(EngineError):
+            await host.render(job("bug"), {})
+        assert host.crashes == 0
+
+
+def test_a_crash_loop_is_slowed_down() -> None:
+    assert [restart_delay_s(crashes) for crashes in (0, 1, 2, 3, 4, 50)] == [0, 0, 1, 2, 4, 30]
+
+
+async def test_a_child_that_keeps_crashing_is_not_replaced_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+
+    async def note(pause_s: float) -> None:
+        pauses.append(pause_s)
+
+    async with running_host() as host:
+        for _ in range(2):
+            with pytest.raises(EngineCrashed):
+                await host.render(job("exit 1"), {})
+        monkeypatch.setattr("dreamgrid.worker.host.asyncio.sleep", note)
+        await host.render(job(), {})
+    assert len(pauses) == 1
+    assert 0.5 < pauses[0] <= 1.0
+
+
+@pytest.mark.parametrize("kind", puppet_engine.ERRORS[:-1], ids=lambda kind: kind.__name__)
+async def test_errors_cross_as_themselves_and_the_child_lives(kind: type[DreamgridError]) -> None:
+    async with running_host() as host:
+        pid = await pid_of(host)
+        with pytest.raises(DreamgridError) as error:
+            await host.render(job(f"fail {kind.__name__}"), {})
+        assert type(error.value) is kind
+        assert str(error.value) == f"{kind.__name__} on purpose"
+        assert await pid_of(host) == pid
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kind", "message"),
+    [
+        ("fail OurOwnError", OutOfMemory, "OurOwnError on purpose"),
+        ("memory", OutOfMemory, "too little memory"),
+        ("bug", EngineError, "the engine failed: ZeroDivisionError: a bug of the engine"),
+        ("fail InvalidRequest", EngineError, "the engine failed: InvalidRequest: "),
+    ],
+)
+async def test_other_errors_cross_as_the_nearest_one_of_the_contract(
+    prompt: str, kind: type[EngineError], message: str
+) -> None:
+    async with running_host() as host:
+        with pytest.raises(EngineError, match=message) as error:
+            await host.render(job(prompt), {})
+        assert type(error.value) is kind
+
+
+async def test_a_model_that_cannot_be_loaded_never_counts_as_loaded() -> None:
+    loads: list[str] = []
+    async with running_host() as host:
+        for model in ("unloadable-v1", "unheard-of-v1"):
+            with pytest.raises(ModelNotAvailable):
+                await host.render(job(model=model), {}, on_loaded=lambda: loads.append("loaded"))
+    assert loads == []
+
+
+async def test_canceling_stops_the_engine_at_its_next_step_and_keeps_the_child() -> None:
+    async with running_host() as host:
+        pid = await pid_of(host)
+        stepping = asyncio.Event()
+        render = asyncio.create_task(
+            host.render(job("endless"), {}, on_step=lambda _: stepping.set())
+        )
+        await stepping.wait()
+        render.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await render
+        assert await pid_of(host) == pid
+
+
+async def test_an_engine_that_does_not_stop_is_killed_after_the_grace_period() -> None:
+    async with running_host(cancel_s=0.05) as host:
+        pid = await pid_of(host)
+        stepping = asyncio.Event()
+        render = asyncio.create_task(host.render(job("deaf"), {}, on_step=lambda _: stepping.set()))
+        await stepping.wait()
+        render.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await render
+        assert is_gone(pid)
+        assert await pid_of(host) != pid
+
+
+async def test_an_engine_without_any_sign_of_life_is_ended() -> None:
+    async with running_host(stall_s=0.3) as host:
+        with pytest.raises(EngineCrashed, match=r"gave no sign for 0\.3 s"):
+            await host.render(job("deaf"), {})
+
+
+async def test_killing_a_busy_child_is_not_counted_as_a_crash() -> None:
+    async with running_host() as host:
+        host.kill_if_busy()
+        stepping = asyncio.Event()
+        render = asyncio.create_task(host.render(job("deaf"), {}, on_step=lambda _: stepping.set()))
+        await stepping.wait()
+        host.kill_if_busy()
+        with pytest.raises(EngineCrashed):
+            await render
+        assert host.crashes == 0
+
+
+async def test_previews_come_evenly_spaced_and_only_as_many_as_asked_for() -> None:
+    seen: dict[int, bytes] = {}
+
+    def keep(step: frames.Stepped) -> None:
+        if step.preview is not None:
+            seen[step.step] = step.preview
+
+    async with running_host() as host:
+        await host.render(job(steps=8), {}, previews=3, on_step=keep)
+        assert seen == {2: b"preview 2", 4: b"preview 4", 6: b"preview 6"}
+        seen.clear()
+        await host.render(job("blind", steps=8), {}, previews=3, on_step=keep)
+        assert seen == {}
+
+
+@given(step_count=st.integers(1, 200), previews=st.integers(0, 50))
+def test_there_are_never_more_previews_than_asked_for(step_count: int, previews: int) -> None:
+    due = [
+        step for step in range(1, step_count + 1) if frames.preview_due(step, step_count, previews)
+    ]
+    assert len(due) == min(previews, step_count - 1)
+    assert step_count not in due
+
+
+async def test_the_child_is_in_its_own_session() -> None:
+    async with running_host() as host:
+        pid = await pid_of(host)
+        assert os.getsid(pid) == pid != os.getsid(0)
+    assert is_gone(pid)
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["closed", "crashed"])
+async def test_what_the_engine_started_ends_with_it(tmp_path: Path, crash: bool) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        async with running_host() as host:
+            await host.render(job(f"spawn {tmp_path / 'pipe'}"), {})
+            assert select.select([pipe], [], [], 0)[0] == []  # still held open
+            if crash:
+                with pytest.raises(EngineCrashed):
+                    await host.render(job("exit 1"), {})
+        assert await asyncio.to_thread(select.select, [pipe], [], [], 10) == ([pipe], [], [])
+        assert os.read(pipe, 1) == b""
+    finally:
+        os.close(pipe)
+
+
+async def test_the_child_does_not_see_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DREAMGRID_API_KEY", "secret")
+    async with running_host() as host:
+        await host.render(job(f"environment {tmp_path / 'names'}"), {})
+    names = (tmp_path / "names").read_text().split("\n")
+    assert "PATH" in names
+    assert "DREAMGRID_API_KEY" not in names
+
+
+async def test_a_child_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    async with running_host() as host:
+        with pytest.raises(EngineCrashed, match="ended with exit code 1"):
+            await host.start()
+
+
+@pytest.mark.parametrize("prompt", ["", "endless"], ids=["idle", "rendering"])
+def test_the_child_ends_when_its_worker_is_gone(prompt: str) -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    child = subprocess.Popen(
+        [sys.executable, "-m", "dreamgrid.worker.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with child, child.stdin, child.stdout:
+        child.stdin.write(frames.encode(SETUP))
+        if prompt:
+            child.stdin.write(frames.encode(frames.Render(number=1, render=job(prompt), inputs={})))
+        child.stdin.flush()
+        for _ in range(3 if prompt else 1):  # ready, loaded, a step
+            (length,) = struct.unpack(">I", child.stdout.read(4))
+            child.stdout.read(length)
+        child.stdin.close()
+        if prompt:  # a worker that is gone reads nothing either
+            child.stdout.close()
+        child.wait(timeout=10)
+    assert child.returncode in (0, 1)
+
+
+async def test_a_pool_prefers_the_host_that_has_the_model_loaded(tmp_path: Path) -> None:
+    async with running_host() as one, running_host() as two:
+        pool = EnginePool([one, two])
+        gate = Gate(tmp_path)
+        async with pool.turn("puppet-v1") as first:
+            held = asyncio.create_task(first.render(job(gate.prompt), {}))
+            async with pool.turn("puppet-v2") as second:
+                assert second is not first
+                await second.render(job(model="puppet-v2"), {})
+            await gate.open()
+            await held
+        async with pool.turn("puppet-v2") as again:
+            assert again is second
+        async with pool.turn("puppet-v1") as again:
+            assert again is first
+
+
+async def test_a_pool_lends_each_host_to_one_job_at_a_time() -> None:
+    async with running_host() as host:
+        pool = EnginePool([host])
+        async with pool.turn("puppet-v1"):
+            waiting = asyncio.create_task(pool.turn("puppet-v1").__aenter__())
+            done, _ = await asyncio.wait({waiting}, timeout=0)
+            assert not done
+            waiting.cancel()
+
+
+def test_signal_names_are_told_in_words() -> None:
+    from dreamgrid.worker.process import _sentence
+
+    assert _sentence(-signal.SIGSEGV) == "the engine process was killed by signal 11"
