@@ -65,7 +65,8 @@ class Catalog:
         self._models = dict(models)
         self._entries = tuple(model.entry for model in models.values())
         self._tiers: dict[str, Any] = {
-            tier_id: msgspec.to_builtins(tier) for tier_id, tier in tiers.items()
+            tier_id: msgspec.json.decode(msgspec.json.encode(tier))
+            for tier_id, tier in tiers.items()
         }
 
     @classmethod

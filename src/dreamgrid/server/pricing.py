@@ -140,9 +140,10 @@ def priced_steps(render: ImageRender) -> int:
     Strength 0 counts like no starting image, because an estimate's path cannot tell the two apart
     and a charge must equal its estimate.
     """
-    if not render.strength:
+    share_micros = micros_of(render.strength or 0)
+    if not share_micros:
         return render.steps
-    return max(1, divided_up(render.steps * micros_of(render.strength), MICROS))
+    return divided_up(render.steps * share_micros, MICROS)
 
 
 def _render_us(model: Model, render: ImageRender, steps: int, assets: Collection[str]) -> int:

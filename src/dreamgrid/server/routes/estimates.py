@@ -19,7 +19,7 @@ from dreamgrid.server.catalog import check_network
 from dreamgrid.server.http import bare_answer
 from dreamgrid.server.services import Services
 
-_FIELDS = (
+FIELDS = (
     "tokenType",
     "network",
     "model",
@@ -34,6 +34,8 @@ _FIELDS = (
     "sampler",
     "contextImages",
 )
+"""Names of the path segments, in order."""
+
 _LENGTHS = (8, 10, 13)
 _WHOLE = re.compile(r"(-?[0-9]{1,18})(?:\.0*)?")
 _FLAGS = {"0": False, "1": True, "false": False, "true": True}
@@ -108,9 +110,9 @@ def _by_name(path: str) -> dict[str, str]:
     if len(segments) not in _LENGTHS:
         raise InvalidRequest(
             f"an estimate has {', '.join(map(str, _LENGTHS))} path segments, not {len(segments)}: "
-            f"{'/'.join(_FIELDS)}"
+            f"{'/'.join(FIELDS)}"
         )
-    return dict(zip(_FIELDS, segments, strict=False))
+    return dict(zip(FIELDS, segments, strict=False))
 
 
 def _token(text: str) -> TokenType:

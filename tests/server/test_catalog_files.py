@@ -1,0 +1,222 @@
+"""Loading catalogue files: what they may hold, and what a wrong one is told."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dreamgrid.errors import ConfigError, InvalidRequest, UnknownModel
+from dreamgrid.server.catalog import Catalog
+
+STEPS = {"min": 1, "max": 50, "default": 20}
+LEGACY = {
+    "nickname": "Classic",
+    "benchmark": {"sec": 5, "secCN": 1, "secMaxPreviews": 1},
+    "modelFeeUSD": 0,
+    "steps": STEPS,
+    "guidance": {"min": 1, "max": 20, "decimals": 1, "default": 7.5},
+    "sampler": {"allowed": ["DPM++ 2M", "Euler"], "default": "DPM++ 2M"},
+    "scheduler": {"allowed": ["Karras", "Simple"], "default": "Karras"},
+}
+COMFY = {
+    "type": "image",
+    "benchmark": {"sec": 4, "secContext1": 6, "secContext2": 8, "secContext3": 10},
+    "defaultSize": 1024,
+    "steps": {"min": 4, "max": 12, "default": 8},
+    "guidance": {"min": 0, "max": 5, "decimals": 1, "default": 1},
+    "comfySampler": {"allowed": ["euler", "dpmpp_2m"], "default": "euler"},
+    "comfyScheduler": {"allowed": ["simple"], "default": "simple"},
+}
+VIDEO = {
+    "type": "video",
+    "benchmark": {"sec": 60},
+    "width": {"min": 480, "max": 1280, "step": 16, "default": 640},
+    "height": {"min": 480, "max": 1280, "step": 16, "default": 640},
+    "maxPixels": 921600,
+    "fps": {"allowed": [16, 32], "default": 16},
+    "frames": {"min": 17, "max": 161, "step": 4, "default": 81},
+    "steps": {"min": 4, "max": 8, "default": 4},
+    "guidance": {"min": 0.7, "max": 1.6, "decimals": 2, "default": 1},
+    "shift": {"min": 1, "max": 8, "decimals": 1, "default": 5},
+    "audioStart": {"min": 0, "default": 0},
+    "comfySampler": {"allowed": ["euler", "uni_pc"], "default": "euler"},
+}
+AUDIO = {
+    "type": "audio",
+    "benchmark": {"sec": 8, "secCN": 0},
+    "steps": {"min": 1, "max": 1, "default": 1},
+    "duration": {"min": 1, "max": 600, "default": 30},
+    "timesignature": {"allowed": ["2", "3", "4"], "default": "4"},
+    "composerMode": {"default": True},
+    "instruct": {"maxLength": 500, "required": False},
+    "referenceText": {"maxLength": 1000},
+}
+SIZE = {"width": 512, "height": 512, "min": 64, "max": 1024, "step": 8, "maxPixels": 1048576}
+MODEL = {
+    "id": "classic-v1",
+    "name": "Classic",
+    "SID": 5001,
+    "tier": "classic",
+    "media": "image",
+    "size": SIZE,
+    "sizePresets": [
+        {
+            "label": "Square",
+            "id": "square",
+            "width": 512,
+            "height": 512,
+            "ratio": "1:1",
+            "aspect": "1",
+        }
+    ],
+}
+
+Write = Callable[[Any], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def to_file(content: Any) -> Path:
+        path = tmp_path / f"models-{len(list(tmp_path.iterdir()))}.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    return to_file
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    """A file with one model and one tier, changed."""
+    tier = {**LEGACY, **changes.pop("tier_changes", {})}
+    return {"models": [{**MODEL, **changes}], "tiers": {"classic": tier}}
+
+
+def test_the_built_in_catalogue_describes_the_embedded_engines() -> None:
+    catalog = Catalog.load()
+    assert [(model.id, model.sid, model.media) for model in catalog.models()] == [
+        ("dreamlet-v1", 1001, "image"),
+        ("pattern-v1", 1002, "image"),
+    ]
+    assert set(catalog.tiers()) == {model.tier for model in catalog.models()}
+
+
+@pytest.mark.parametrize("model_id", ["dreamlet-v1", "pattern-v1"])
+def test_built_in_tiers_are_legacy_tiers_with_all_that_old_clients_read(model_id: str) -> None:
+    catalog = Catalog.load()
+    tier = catalog.tiers()[catalog.model(model_id).spec.tier]
+    assert "type" not in tier
+    assert {"steps", "sampler", "scheduler", "benchmark"} <= set(tier)
+
+
+def test_built_in_presets_say_truly_what_shape_they_have() -> None:
+    catalog = Catalog.load()
+    for model in catalog.models():
+        for preset in catalog.size_presets("fast", model.id):
+            across, down = map(int, preset.ratio.split(":"))
+            assert preset.width / preset.height == pytest.approx(across / down, rel=0.01)
+            assert float(preset.aspect) == pytest.approx(across / down, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    "tier", [LEGACY, COMFY, VIDEO, AUDIO], ids=["0", "image", "video", "audio"]
+)
+def test_a_tier_goes_out_exactly_as_it_stands_in_the_file(write: Write, tier: Any) -> None:
+    served = Catalog.load([write({"tiers": {"new": tier}})]).tiers()["new"]
+    assert served == tier
+    assert json.dumps(served, sort_keys=True) == json.dumps(tier, sort_keys=True)  # 1 is not 1.0
+
+
+def test_an_operators_file_adds_models(write: Write) -> None:
+    catalog = Catalog.load([write(entry())])
+    assert [model.id for model in catalog.models()][-1] == "classic-v1"
+    assert catalog.model("classic-v1").spec.name == "Classic"
+    assert [preset.id for preset in catalog.size_presets("relaxed", "classic-v1")] == ["square"]
+
+
+def test_a_later_entry_replaces_an_earlier_one(write: Write) -> None:
+    mine = entry(id="dreamlet-v1", SID=1001, name="My Dreamlet")
+    catalog = Catalog.load([write(entry(name="First")), write(entry(name="Second")), write(mine)])
+    assert [model.name for model in catalog.models()] == ["My Dreamlet", "Test pattern", "Second"]
+
+
+def test_a_tier_of_one_file_serves_a_model_of_another(write: Write) -> None:
+    tiers, models = write({"tiers": {"classic": LEGACY}}), write({"models": [MODEL]})
+    assert Catalog.load([tiers, models]).model("classic-v1").rules is not None
+
+
+def test_a_model_of_one_network_has_no_presets_on_the_other(write: Write) -> None:
+    catalog = Catalog.load([write(entry(networks=["fast"]))])
+    assert catalog.size_presets("relaxed", "classic-v1") == ()
+    with pytest.raises(InvalidRequest, match=r"'slow' does not exist: use fast or relaxed"):
+        catalog.size_presets("slow", "classic-v1")
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ("{", "truncated"),
+        ("[]", "Expected `object`"),
+        ({"model": []}, "unknown field `model`"),
+        (entry(prise=1), "unknown field `prise`"),
+        (entry(id="no spaces"), r"models\[0\]\.id"),
+        (entry(id="../x"), r"models\[0\]\.id"),
+        (entry(SID="5001"), r"models\[0\]\.SID"),
+        (entry(SID=0), r"models\[0\]\.SID"),
+        (entry(SID=1001), "SID 1001 belongs to dreamlet-v1"),
+        (entry(media="hologram"), r"models\[0\]\.media"),
+        (entry(media="video"), "tier classic is not for media 'video'"),
+        (entry(tier="none"), "tier 'none' does not exist"),
+        (entry(size=None), "size is missing"),
+        (entry(size={**SIZE, "width": 500}), "size: 500x512 breaks"),
+        (entry(size={**SIZE, "width": 2048}), "size: 2048x512 breaks"),
+        (entry(size={**SIZE, "maxPixels": 1000}), "size: 512x512 breaks"),
+        (entry(size={**SIZE, "min": 0}), r"models\[0\]\.size\.min"),
+        (entry(inputs=["startingimage"]), "'startingimage' is no asset role"),
+        (entry(networks=[]), r"models\[0\]\.networks"),
+        (entry(outputFormats=["bmp"]), r"models\[0\]\.outputFormats"),
+        (entry(sizePresets=MODEL["sizePresets"] * 2), "square is listed twice"),  # type: ignore[operator]
+        ({"models": [MODEL, MODEL], "tiers": {"classic": LEGACY}}, "listed twice"),
+        (entry(tier_changes={"steps": {"min": 1, "max": 9, "default": 20}}), "steps: the default"),
+        (entry(tier_changes={"steps": {"min": 0, "max": 50, "default": 20}}), "steps: min"),
+        (entry(tier_changes={"steps": {"min": 1, "max": 50, "default": 2.5}}), "steps: min"),
+        (entry(tier_changes={"sampler": {"allowed": [], "default": "x"}}), "sampler"),
+        (entry(tier_changes={"sampler": {"allowed": ["a"], "default": "b"}}), "sampler: the defa"),
+        (entry(tier_changes={"benchmark": {"sec": -1}}), "benchmark"),
+        (entry(tier_changes={"benchmark": None}), "benchmark"),
+        (entry(tier_changes={"type": "sculpture"}), "type"),
+        (entry(tier_changes={"type": 5}), "type"),
+        ({"tiers": {"classic": {**COMFY, "sampler": LEGACY["sampler"]}}}, "unknown field"),
+    ],
+)
+def test_a_wrong_entry_stops_the_start_and_names_file_and_field(
+    write: Write, content: Any, field: str
+) -> None:
+    path = write(content)
+    with pytest.raises(ConfigError, match=field) as caught:
+        Catalog.load([path])
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.json cannot be read: No such file"):
+        Catalog.load([tmp_path / "none.json"])
+
+
+def test_an_unknown_model_is_told_close_matches() -> None:
+    catalog = Catalog.load()
+    with pytest.raises(UnknownModel, match="did you mean dreamlet-v1"):
+        catalog.model("dreamlet")
+    with pytest.raises(UnknownModel, match="this grid has dreamlet-v1, pattern-v1"):
+        catalog.model("stable-diffusion-xl")
+
+
+def test_a_huge_model_id_is_refused_quickly_and_not_echoed() -> None:
+    with pytest.raises(UnknownModel) as caught:
+        Catalog.load().model("x" * 1_000_000)
+    assert len(str(caught.value)) < 300
+
+
+def test_records_show_a_model_that_has_left_the_catalogue() -> None:
+    assert Catalog.load().entry("gone-v1").name == "gone-v1"
+    assert Catalog.load().entry("dreamlet-v1").sid == 1001
