@@ -18,8 +18,14 @@ from dreamgrid.errors import ConfigError, InvalidRequest, UnknownModel
 from dreamgrid.protocol.params import NETWORKS, STARTING_IMAGE, ImageParams, ImageRender, Network
 from dreamgrid.protocol.rest import ModelEntry, SizePreset
 from dreamgrid.server import catalog_check
-from dreamgrid.server.catalog_entries import CatalogFile, ModelSpec, Tier, decode_tier
-from dreamgrid.server.resolve import ImageRules, RequestLimits, image_rules, resolve_image
+from dreamgrid.server.catalog_entries import AudioTier, CatalogFile, ModelSpec, Tier, decode_tier
+from dreamgrid.server.resolve import (
+    NO_GUIDANCE,
+    ImageRules,
+    RequestLimits,
+    image_rules,
+    resolve_image,
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,10 +70,7 @@ class Catalog:
     def __init__(self, models: Mapping[str, Model], tiers: Mapping[str, Tier]) -> None:
         self._models = dict(models)
         self._entries = tuple(model.entry for model in models.values())
-        self._tiers: dict[str, Any] = {
-            tier_id: msgspec.json.decode(msgspec.json.encode(tier))
-            for tier_id, tier in tiers.items()
-        }
+        self._tiers = {tier_id: _as_served(tier) for tier_id, tier in tiers.items()}
 
     @classmethod
     def load(cls, files: Sequence[Path] = ()) -> "Catalog":
@@ -150,6 +153,19 @@ class Catalog:
             return f"there is no model {asked!r} here: did you mean {' or '.join(close)}?"
         some = ", ".join(list(self._models)[:8])
         return f"there is no model {asked!r} here: this grid has {some or 'no models'}"
+
+
+def _as_served(tier: Tier) -> dict[str, Any]:
+    """A tier as clients read it.
+
+    The published JavaScript SDK up to 5.1 reads the guidance of every tier without looking whether
+    there is one, so a model that has no such setting offers the one neutral value.
+    """
+    served: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(tier))
+    if not isinstance(tier, AudioTier):
+        neutral = {"min": NO_GUIDANCE, "max": NO_GUIDANCE, "default": NO_GUIDANCE}
+        served.setdefault("guidance", neutral)
+    return served
 
 
 def check_network(name: str) -> Network:
