@@ -6,6 +6,8 @@ import secrets
 import uuid
 from dataclasses import dataclass
 
+import msgspec
+
 from dreamgrid.errors import (
     DreamgridError,
     DuplicateProject,
@@ -130,6 +132,7 @@ class Projects:
                 retry_after_s=5.0,
             )
         params = params_from_request(request)
+        params = msgspec.structs.replace(params, network=params.network or app.network)
         renders = self._catalog.resolve(params, self._config, lambda: secrets.randbelow(MAX_SEED))
         for role in params.assets:
             if await self._blobs.stat(input_key(app.account.id, project_id, role)) is None:
