@@ -51,11 +51,11 @@ class SqliteStore:
         self._checkpointer = _Checkpointer(self._connect)
         self._writer: GroupCommitWriter
         self._read_connection: sqlite3.Connection
+        self._closed = False
 
     async def open(self) -> None:
         try:
-            self._read_connection = await self._in_reader(self._connect)
-            await self._in_reader(lambda: _migrate(self._read_connection))
+            self._read_connection = await self._in_reader(self._open)
         except sqlite3.Error as error:
             raise ConfigError(
                 f"the database {self._path} cannot be opened ({error}); is its folder writable, "
@@ -66,6 +66,9 @@ class SqliteStore:
         self._checkpointer.start()
 
     async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         await self._writer.close()
         await asyncio.get_running_loop().run_in_executor(None, self._checkpointer.stop)
         await self._in_reader(self._read_connection.close)
@@ -81,6 +84,16 @@ class SqliteStore:
         connection.execute("PRAGMA busy_timeout = 5000")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA cache_size = -65536")
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        """A connection to the database in its newest form."""
+        connection = self._connect()
+        try:
+            _migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     async def _in_reader(self, function: Callable[[], T]) -> T:
