@@ -1,0 +1,292 @@
+"""The embedded store on bad disks and old files, and the thread that commits for many."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dreamgrid.errors import ConfigError, ServerUnavailable
+from dreamgrid.server.store.base import SubmitResult
+from dreamgrid.server.store.group_commit import GroupCommitWriter
+from dreamgrid.server.store.sqlite import SqliteStore
+from tests.support.stores import ADA, account, acquisition, end, project
+
+
+class LimitedStore(SqliteStore):
+    """A store whose connections begin with a pragma: a small disk, or little patience."""
+
+    pragma = ""
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = super()._connect()
+        connection.execute(self.pragma)
+        return connection
+
+
+class SmallDisk(LimitedStore):
+    pragma = "PRAGMA max_page_count = 60"
+
+
+class Impatient(LimitedStore):
+    pragma = "PRAGMA busy_timeout = 20"
+
+
+async def opened(store: SqliteStore) -> SqliteStore:
+    await store.open()
+    await store.create_account(account(ADA), {"spark": 1_000_000})
+    return store
+
+
+async def test_a_full_disk_refuses_and_stores_nothing(tmp_path: Path) -> None:
+    store = await opened(SmallDisk(tmp_path / "grid.sqlite"))
+    accepted = []
+    while True:
+        row = project(10, request=b"x" * 20_000)
+        try:
+            answer = await store.submit(row)
+        except ServerUnavailable as error:
+            full = str(error)
+            break
+        assert answer.result is SubmitResult.CREATED
+        accepted.append(row)
+    assert "disk is full" in full
+    assert "nothing was stored or charged" in full
+    assert accepted
+    assert (await store.balances(ADA))["spark"].held_micros == 10 * len(accepted)
+    assert await store.project(row.id) is None
+    await store.close()
+
+    roomy = SqliteStore(tmp_path / "grid.sqlite")
+    await roomy.open()
+    assert {one.id for one in await roomy.open_projects()} == {one.id for one in accepted}
+    assert (await roomy.submit(row)).result is SubmitResult.CREATED
+    await roomy.close()
+
+
+async def test_on_a_full_disk_small_writes_of_a_batch_still_go_through(tmp_path: Path) -> None:
+    store = await opened(SmallDisk(tmp_path / "grid.sqlite"))
+    row = project(10)
+    await store.submit(row)
+    outcomes = await asyncio.gather(
+        store.submit(project(10, request=b"x" * 500_000)),
+        store.acquire([acquisition(row.jobs[0])]),
+        store.submit(project(10, request=b"x" * 500_000)),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [ServerUnavailable, list, ServerUnavailable]
+    assert outcomes[1] == [True]
+    assert [one.id for one in await store.open_projects()] == [row.id]
+    await store.close()
+
+
+async def test_a_locked_database_is_an_error_of_the_moment(tmp_path: Path) -> None:
+    store = await opened(Impatient(tmp_path / "grid.sqlite"))
+    other = sqlite3.connect(tmp_path / "grid.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    row = project(10)
+    with pytest.raises(ServerUnavailable, match="cannot be written"):
+        await store.submit(row)
+    assert await store.project(row.id) is None
+    other.execute("ROLLBACK")
+    other.close()
+    assert (await store.submit(row)).result is SubmitResult.CREATED
+    await store.close()
+
+
+async def test_a_database_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "grid.sqlite"
+    newer = sqlite3.connect(path)
+    newer.execute("PRAGMA user_version = 999")
+    newer.close()
+    with pytest.raises(ConfigError, match="newer version"):
+        await SqliteStore(path).open()
+    untouched = sqlite3.connect(path)
+    assert untouched.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    assert untouched.execute("PRAGMA user_version").fetchone() == (999,)
+    untouched.close()
+
+
+async def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "grid.sqlite"
+    path.write_text("my shopping list " * 100)
+    with pytest.raises(ConfigError, match=r"grid\.sqlite"):
+        await SqliteStore(path).open()
+    assert path.read_text().startswith("my shopping list")
+
+
+async def test_a_folder_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere"):
+        await SqliteStore(tmp_path / "nowhere" / "grid.sqlite").open()
+
+
+async def test_opening_again_migrates_nothing_twice(tmp_path: Path) -> None:
+    for _ in range(2):
+        store = SqliteStore(tmp_path / "grid.sqlite")
+        await store.open()
+        await store.close()
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        "UPDATE balance SET held_micros = -1",
+        "UPDATE balance SET held_micros = posted_micros + 1 WHERE account_id = 'ADA'",
+        "UPDATE balance SET posted_micros = -1 WHERE account_id = 'ADA'",
+        "UPDATE project SET charged_micros = hold_micros + 1",
+        "UPDATE project SET state = 'completed'",
+        "UPDATE project SET ended_ms = 5 WHERE ended_ms IS NULL",
+        "UPDATE job SET state = 'failed' WHERE ended_ms IS NULL",
+        "UPDATE job SET state = 'lost'",
+        "UPDATE job SET price_micros = -1",
+        "INSERT INTO transfer SELECT NULL, 'void', currency, payer, payee, amount_micros,"
+        " project_id, job_id, at_ms FROM transfer WHERE kind = 'post'",
+        "INSERT INTO transfer SELECT NULL, kind, currency, payer, payee, amount_micros,"
+        " project_id, job_id, at_ms FROM transfer WHERE kind = 'hold'",
+        "UPDATE transfer SET amount_micros = 0",
+    ],
+)
+async def test_the_database_itself_refuses_impossible_rows(tmp_path: Path, break_it: str) -> None:
+    store = await opened(SqliteStore(tmp_path / "grid.sqlite"))
+    row = project(30, 20)
+    await store.submit(row)
+    await store.acquire([acquisition(job) for job in row.jobs])
+    await store.end_job(end(row.jobs[0]))
+    await store.close()
+    vandal = sqlite3.connect(tmp_path / "grid.sqlite")
+    with pytest.raises(sqlite3.IntegrityError):
+        vandal.execute(break_it)
+    vandal.close()
+
+
+# ── group commit ─────────────────────────────────────────────────────────────────────────────────
+
+
+class Tape:
+    """A database with one table, and every statement that was run on it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.statements: list[str] = []
+
+    def connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        connection.execute("CREATE TABLE IF NOT EXISTS number (value INTEGER PRIMARY KEY)")
+        connection.set_trace_callback(self.statements.append)
+        return connection
+
+    def values(self) -> list[int]:
+        connection = sqlite3.connect(self._path)
+        rows = connection.execute("SELECT value FROM number ORDER BY value").fetchall()
+        connection.close()
+        return [row[0] for row in rows]
+
+
+@pytest.fixture
+def tape(tmp_path: Path) -> Tape:
+    return Tape(tmp_path / "numbers.sqlite")
+
+
+@pytest.fixture
+async def writer(tape: Tape) -> AsyncIterator[GroupCommitWriter]:
+    writer = GroupCommitWriter(tape.connect)
+    writer.start()
+    yield writer
+    await writer.close()
+
+
+def add(value: int) -> Callable[[sqlite3.Connection], int]:
+    """An operation that stores a number and answers with it."""
+
+    def operation(connection: sqlite3.Connection) -> int:
+        connection.execute("INSERT INTO number VALUES (?)", (value,))
+        return value
+
+    return operation
+
+
+class Gate:
+    """An operation that keeps the writer busy until it is opened."""
+
+    def __init__(self, writer: GroupCommitWriter) -> None:
+        self._open = threading.Event()
+        self._entered = threading.Event()
+        self.answer = writer.write(self._wait)
+
+    def _wait(self, connection: sqlite3.Connection) -> None:
+        del connection
+        self._entered.set()
+        assert self._open.wait(timeout=10)
+
+    async def entered(self) -> None:
+        assert await asyncio.to_thread(self._entered.wait, 10)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+async def test_writes_that_wait_share_one_commit(writer: GroupCommitWriter, tape: Tape) -> None:
+    gate = Gate(writer)
+    await gate.entered()
+    answers = [writer.write(add(number)) for number in range(50)]
+    gate.open()
+    assert await asyncio.gather(*answers) == list(range(50))
+    assert tape.statements.count("COMMIT") == 2  # the gate's, and one for all the others
+    assert tape.values() == list(range(50))
+
+
+async def test_nobody_is_answered_before_the_commit(writer: GroupCommitWriter, tape: Tape) -> None:
+    answer = writer.write(add(1))
+    answer.add_done_callback(lambda _: tape.statements.append("ANSWERED"))
+    await answer
+    assert tape.statements[-2:] == ["COMMIT", "ANSWERED"]
+
+
+async def test_of_a_batch_only_the_culprit_fails(writer: GroupCommitWriter, tape: Tape) -> None:
+    gate = Gate(writer)
+    await gate.entered()
+
+    def half_done(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO number VALUES (100)")
+        raise ValueError("changed my mind")
+
+    answers: list[asyncio.Future[Any]] = [
+        writer.write(add(1)),
+        writer.write(half_done),
+        writer.write(add(2)),
+        writer.write(add(1)),  # the number is taken
+    ]
+    gate.open()
+    one, bad, two, taken = await asyncio.gather(*answers, return_exceptions=True)
+    assert (one, two) == (1, 2)
+    assert isinstance(bad, ValueError)
+    assert isinstance(taken, sqlite3.IntegrityError)
+    assert tape.values() == [1, 2]
+
+
+async def test_a_failed_batch_does_not_disturb_the_next(
+    writer: GroupCommitWriter, tape: Tape
+) -> None:
+    await writer.write(add(7))
+    with pytest.raises(sqlite3.IntegrityError):
+        await writer.write(add(7))
+    assert await writer.write(add(1)) == 1
+    assert tape.values() == [1, 7]
+
+
+async def test_closing_commits_more_than_fits_into_one_batch(
+    writer: GroupCommitWriter, tape: Tape
+) -> None:
+    gate = Gate(writer)
+    await gate.entered()
+    answers = [writer.write(add(number)) for number in range(2_500)]
+    closing = asyncio.create_task(writer.close())
+    gate.open()
+    await closing
+    assert [answer.result() for answer in answers] == list(range(2_500))
+    assert tape.values() == list(range(2_500))
+    with pytest.raises(ServerUnavailable):
+        await writer.write(add(3_000))

@@ -1,0 +1,148 @@
+"""Stores for tests: every backend behind one door, and rows with sensible defaults."""
+
+import sqlite3
+import uuid
+from pathlib import Path
+
+from dreamgrid.protocol.params import TokenType
+from dreamgrid.server.ledger import Transfer
+from dreamgrid.server.store.base import (
+    AccountRow,
+    Acquisition,
+    JobEnd,
+    JobRow,
+    KeyRow,
+    ProjectRow,
+    Store,
+)
+from dreamgrid.server.store.sqlite import SqliteStore
+from dreamgrid.states import JobState, ProjectState
+
+ADA = "ADA"
+BOB = "BOB"
+GRANT = 1_000
+NOW = 1_700_000_000_000
+"""A moment, in milliseconds."""
+
+
+class SqliteBackend:
+    """Databases in one file; a second store on it is another process, or the same one later."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "grid.sqlite"
+
+    def store(self) -> Store:
+        """A store on the database; not opened yet."""
+        return SqliteStore(self.path)
+
+    def transfers(self) -> list[Transfer]:
+        """Every entry of the ledger, oldest first; read behind the store's back."""
+        connection = sqlite3.connect(self.path)
+        try:
+            columns = ", ".join(Transfer._fields)
+            rows = connection.execute(f"SELECT {columns} FROM transfer ORDER BY id")
+            return [Transfer(*row) for row in rows]
+        finally:
+            connection.close()
+
+
+BACKENDS = {"sqlite": SqliteBackend}
+"""A new backend joins every contract test by adding itself here."""
+
+Backend = SqliteBackend
+
+
+def new_id() -> str:
+    """An id as the server mints them."""
+    return str(uuid.uuid4()).upper()
+
+
+def account(account_id: str = ADA) -> AccountRow:
+    """An account named after its id."""
+    return AccountRow(id=account_id, username=account_id.lower(), created_ms=NOW)
+
+
+def key(account_id: str = ADA, *, secret: bytes = b"secret", created_ms: int = NOW) -> KeyRow:
+    """An API key."""
+    return KeyRow(
+        id=new_id(),
+        account_id=account_id,
+        name="laptop",
+        prefix="dgk_abcd",
+        hash=secret,
+        created_ms=created_ms,
+    )
+
+
+def project(
+    *prices: int,
+    account_id: str = ADA,
+    app_id: str = "app-1",
+    project_id: str | None = None,
+    request: bytes = b'{"jobID":"P"}',
+    token: TokenType = "spark",
+    at_ms: int = NOW,
+) -> ProjectRow:
+    """A new project with one job for each price."""
+    project_id = project_id or new_id()
+    return ProjectRow(
+        id=project_id,
+        account_id=account_id,
+        app_id=app_id,
+        model="pattern-v1",
+        network="fast",
+        token_type=token,
+        origin="http://grid.example",
+        request=request,
+        state=ProjectState.QUEUED,
+        width=64,
+        height=96,
+        steps=8,
+        previews=1,
+        output_format="png",
+        hold_micros=sum(prices),
+        created_ms=at_ms,
+        updated_ms=at_ms,
+        jobs=tuple(
+            JobRow(
+                id=new_id(),
+                project_id=project_id,
+                index=index,
+                state=JobState.QUEUED,
+                render=b'{"model":"pattern-v1"}',
+                price_micros=price,
+                created_ms=at_ms,
+            )
+            for index, price in enumerate(prices)
+        ),
+    )
+
+
+def acquisition(job: JobRow, attempt: int = 1, worker: str = "W1") -> Acquisition:
+    """A job goes to a worker."""
+    return Acquisition(job_id=job.id, attempt=attempt, worker_id=worker, worker_name=f"{worker}!")
+
+
+def end(
+    job: JobRow,
+    state: JobState = JobState.COMPLETED,
+    *,
+    attempt: int = 1,
+    project_state: ProjectState = ProjectState.PROCESSING,
+    at_ms: int = NOW + 5,
+    claimed: bool = False,
+) -> JobEnd:
+    """A job ends; charged when it was completed."""
+    return JobEnd(
+        project_id=job.project_id,
+        job_id=job.id,
+        attempt=attempt,
+        state=state,
+        reason="jobCompleted" if state is JobState.COMPLETED else "genfailure",
+        charge=state is JobState.COMPLETED,
+        seed=42,
+        steps=8,
+        at_ms=at_ms,
+        project_state=project_state,
+        claimed=claimed,
+    )
