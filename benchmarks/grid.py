@@ -1,0 +1,64 @@
+"""The real server in a process of its own, with one account for every app of the load."""
+
+import argparse
+import asyncio
+import signal
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from benchmarks import machine
+from dreamgrid.server.accounts import Accounts
+from dreamgrid.server.app import ServerReady, run_server
+from dreamgrid.server.bus.memory import MemoryBus
+from dreamgrid.server.clock import system_clock
+from dreamgrid.server.config import MICROS, ServerConfig
+from dreamgrid.server.store.sqlite import SqliteStore
+
+
+async def _keys(config: ServerConfig, count: int) -> tuple[str, ...]:
+    """Makes accounts before the server starts; a key of each."""
+    store = SqliteStore(config.data_dir / "dreamgrid.sqlite")
+    await store.open()
+    accounts = Accounts(config, store, MemoryBus(), system_clock)
+    keys = []
+    for number in range(count):
+        account = await accounts.create(f"app-{number}")
+        assert account is not None, "the data folder must be empty"
+        info = await accounts.create_key(account, "benchmark")
+        keys.append(str(info.key))
+    await store.close()
+    return tuple(keys)
+
+
+async def _serve(data: Path, accounts: int) -> None:
+    config = ServerConfig(
+        data_dir=data,
+        port=0,
+        starting_grant_micros=1_000_000_000 * MICROS,
+        lease_s=3600,
+        max_queued_projects=100_000,
+    )
+    keys = await _keys(config, accounts)
+
+    def ready(server: ServerReady) -> None:
+        address = machine.Address(url=server.url, keys=keys, results=str(data / "blobs"))
+        print(msgspec.json.encode(address).decode(), flush=True)
+
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await run_server(config, stop=stop, on_ready=ready)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--accounts", type=int, default=1)
+    given = parser.parse_args()
+    machine.pin(machine.SERVER_CORE)
+    uvloop.run(_serve(given.data, given.accounts))
+
+
+if __name__ == "__main__":
+    main()
