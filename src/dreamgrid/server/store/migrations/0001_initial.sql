@@ -28,8 +28,10 @@ CREATE TABLE balance (
     CHECK (posted_micros >= held_micros OR account_id = 'mint')
 ) WITHOUT ROWID;
 
+-- Projects and jobs have wide rows, which only an ordinary table keeps in one piece: WITHOUT ROWID
+-- would spill them into pages of their own and double what every change writes.
 CREATE TABLE project (
-    id              TEXT PRIMARY KEY,
+    id              TEXT NOT NULL PRIMARY KEY,
     account_id      TEXT NOT NULL REFERENCES account (id),
     app_id          TEXT NOT NULL,
     model           TEXT NOT NULL,
@@ -52,7 +54,7 @@ CREATE TABLE project (
     updated_ms      INTEGER NOT NULL,
     ended_ms        INTEGER,
     CHECK ((ended_ms IS NOT NULL) = (state IN ('completed', 'failed', 'canceled')))
-) WITHOUT ROWID;
+);
 
 CREATE INDEX project_open ON project (created_ms) WHERE ended_ms IS NULL;
 CREATE INDEX project_unclaimed ON project (account_id, ended_ms)
@@ -79,7 +81,7 @@ CREATE TABLE job (
     ended_ms      INTEGER,
     PRIMARY KEY (project_id, job_index),
     CHECK ((ended_ms IS NOT NULL) = (state IN ('completed', 'failed', 'canceled')))
-) WITHOUT ROWID;
+);
 
 -- Immutable. A grant and a post move money from payer to payee; a hold reserves the payer's and a
 -- void gives the reservation back.
