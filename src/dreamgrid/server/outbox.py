@@ -7,7 +7,6 @@ it comes back.
 """
 
 import asyncio
-from collections import deque
 
 from aiohttp import WSMsgType, web
 
@@ -20,35 +19,36 @@ MAX_WAITING = 10_000
 CLOSE_TOO_SLOW = 1013
 
 
+MAX_REASON_BYTES = 120
+"""Longest reason for closing; a close frame has room for 123 bytes."""
+
+
 class Outbox:
     """Sends frames in order, from one task."""
 
     def __init__(self, socket: web.WebSocketResponse, opcode: WSMsgType) -> None:
         self._socket = socket
         self._opcode = opcode
-        self._frames: deque[list[bytes]] = deque()
-        self._newest: dict[str, list[bytes]] = {}
+        self._waiting: dict[int | str, bytes] = {}  # by coalescing key, else by a number of its own
+        self._put = 0
         self._ready = asyncio.Event()
         self._close: tuple[int, str] | None = None
 
     def put(self, frame: bytes, key: str | None = None) -> None:
-        """Queues a frame; with a `key`, it may take the place of an unsent one of the same key."""
+        """Queues a frame; with a `key`, it may supersede an unsent one of the same key."""
         if self._close is not None:
             return
-        frames = self._frames
-        if len(frames) < COALESCE_FROM:
-            frames.append([frame])
-        elif key is not None and key in self._newest:
-            self._newest[key][0] = frame
-            return
-        elif len(frames) >= MAX_WAITING:
+        waiting = self._waiting
+        if key is not None and len(waiting) >= COALESCE_FROM:
+            waiting.pop(key, None)  # the newer one goes to the end: nothing overtakes
+        if len(waiting) >= MAX_WAITING:
             self.close(CLOSE_TOO_SLOW, "you read too slowly; connect again to catch up")
             return
+        if key is None or len(waiting) < COALESCE_FROM:
+            self._put += 1
+            waiting[self._put] = frame
         else:
-            cell = [frame]
-            frames.append(cell)
-            if key is not None:
-                self._newest[key] = cell
+            waiting[key] = frame
         self._ready.set()
 
     def close(self, code: int, reason: str) -> None:
@@ -64,14 +64,18 @@ class Outbox:
             while True:
                 await self._ready.wait()
                 self._ready.clear()
-                while self._frames:
-                    frames, self._frames = self._frames, deque()
-                    self._newest.clear()
-                    for cell in frames:
-                        await send(cell[0], opcode)
+                while self._waiting:
+                    frames, self._waiting = self._waiting, {}
+                    for frame in frames.values():
+                        await send(frame, opcode)
                 if self._close is not None:
                     code, reason = self._close
-                    await self._socket.close(code=code, message=reason.encode()[:120])
+                    await self._socket.close(code=code, message=close_reason(reason))
                     return
         except (ConnectionError, RuntimeError):
             return  # the peer is gone; the reading side ends the session
+
+
+def close_reason(text: str) -> bytes:
+    """A reason as a close frame carries it: cut to its limit, between letters."""
+    return text.encode()[:MAX_REASON_BYTES].decode(errors="ignore").encode()

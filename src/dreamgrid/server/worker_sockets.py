@@ -23,7 +23,7 @@ from dreamgrid.protocol.worker import (
 )
 from dreamgrid.server.auth import Account
 from dreamgrid.server.http import credential_of
-from dreamgrid.server.outbox import Outbox
+from dreamgrid.server.outbox import Outbox, close_reason
 from dreamgrid.server.services import Services
 from dreamgrid.server.workers import WorkerSession
 
@@ -54,7 +54,7 @@ class WorkerSockets:
         try:
             hello = await _hello(ws)
         except ProtocolError as error:
-            await ws.close(code=socket.CLOSE_PROTOCOL, message=str(error).encode()[:120])
+            await ws.close(code=socket.CLOSE_PROTOCOL, message=close_reason(str(error)))
             return ws
         outbox = Outbox(ws, WSMsgType.TEXT)
         sender = asyncio.create_task(outbox.run(), name="worker-sender")
