@@ -110,6 +110,19 @@ class Catalog:
             if workers > 0
         )
 
+    async def available_on(self, network: Network) -> tuple[AvailableModel, ...]:
+        """Models with at least one worker in a pool, asked for just now."""
+        entries = await self.models()
+        path = f"/api/v1/status/network/{network}/models"
+        workers = await self._http.bare(path, dict[int, int])
+        return tuple(
+            AvailableModel(
+                id=entry.id, name=entry.name, worker_count=workers[entry.sid], media=entry.media
+            )
+            for entry in entries
+            if workers.get(entry.sid, 0) > 0
+        )
+
     def announce(self, workers: dict[str, int]) -> None:
         """Takes a new count of workers per model."""
         self._workers = workers

@@ -224,8 +224,8 @@ def _check_close(code: int | None, url: str) -> None:
     """
     if code == CLOSE_AUTHENTICATION:
         raise AuthenticationFailed(
-            f"{url} refused the API key: check DREAMGRID_API_KEY, or make a key with "
-            "'dreamgrid keys create'"
+            f"{url} refused the API key; check it (DREAMGRID_API_KEY), or ask whoever runs the "
+            "grid for one ('dreamgrid keys create')"
         )
     if code == CLOSE_REPLACED:
         raise NotAllowed("another connection with the same app_id took over from this client")

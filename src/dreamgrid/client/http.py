@@ -1,6 +1,8 @@
 """The one place that speaks HTTP: credential, timeouts, retries, size limits, typed errors."""
 
 import asyncio
+import errno
+import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -266,7 +268,22 @@ def _file_url(url: str) -> URL:
 
 def _unreachable(url: URL, error: BaseException) -> ConnectionFailed:
     # Without the query: signed URLs are credentials and do not belong in messages or logs.
-    where = url.origin()
+    scheme = "https" if url.scheme in {"https", "wss"} else "http"
+    where = f"{scheme}://{url.authority}"
     if isinstance(error, TimeoutError):
         return ConnectionFailed(f"{where} did not answer in time")
-    return ConnectionFailed(f"cannot reach {where}: {error or type(error).__name__}")
+    return ConnectionFailed(f"cannot reach {where}: {_reason(error)}")
+
+
+def _reason(error: BaseException) -> str:
+    """Why there is no connection, in the words of a person."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "there is no host of that name"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its certificate cannot be trusted"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "it does not speak TLS; write http:// if that is meant"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        code = error.os_error.errno
+        return "nobody listens there" if code == errno.ECONNREFUSED else os.strerror(code or 0)
+    return str(error) or type(error).__name__

@@ -176,6 +176,12 @@ class Projects:
                 "'dreamgrid work' on any machine starts one"
             ) from None
 
+    async def get_available_models(
+        self, *, network: Network = "fast"
+    ) -> tuple[AvailableModel, ...]:
+        """Models that somebody in a worker pool can render right now, asked over HTTP."""
+        return await self._catalog.available_on(network)
+
     async def get_supported_models(self, *, force_refresh: bool = False) -> tuple[ModelEntry, ...]:
         """All models of the grid's catalogue, with workers or without. Kept for ten minutes."""
         return await self._catalog.models(fresh=force_refresh)

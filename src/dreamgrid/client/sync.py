@@ -167,6 +167,7 @@ class Projects(_Door):
 
     create = _project_of(projects.Projects.create)
     wait_for_models = _same(projects.Projects.wait_for_models)
+    get_available_models = _same(projects.Projects.get_available_models)
     get_supported_models = _same(projects.Projects.get_supported_models)
     get_model_options = _same(projects.Projects.get_model_options)
     get_size_presets = _same(projects.Projects.get_size_presets)

@@ -1,0 +1,89 @@
+"""`dreamgrid demo`: the first picture, with everything that it takes."""
+
+import asyncio
+import os
+import random
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from dreamgrid.cli import exits, loop, options
+from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.generate import OUT, tell
+from dreamgrid.cli.making import Made, Settings, make
+from dreamgrid.cli.screen import LiveScreen, Screen
+from dreamgrid.cli.target import connected
+
+_PROMPTS = (
+    "a red apple",
+    "a yellow banana",
+    "a green tree on a hill",
+    "a house with a blue roof",
+    "a sailing boat on the sea",
+    "a snowy mountain at sunset",
+)
+
+
+def demo(
+    prompt: Annotated[
+        str | None, typer.Argument(help="What to show. Default: something simple.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where to save.")] = OUT,
+    data: options.Data = None,
+) -> None:
+    """Make a first picture: start everything, paint, save, and say what to try next.
+
+    For example:
+
+    - `dreamgrid demo "a yellow banana"`
+    """
+    words = prompt or random.choice(_PROMPTS)  # noqa: S311 (a picture, not a secret)
+    console = Console(highlight=False)
+    console.print(
+        Text.assemble(
+            "painting ", (words, "bold"), " with a server, a worker and a model on this machine"
+        )
+    )
+    screen = LiveScreen(console) if console.is_terminal else Screen()
+    made = loop.run(_demo(words, out, screen, data_dir(data)))
+    tell(console, made)
+    console.print(_next(made))
+
+
+async def _demo(prompt: str, out: Path, screen: Screen, data: Path) -> Made:
+    try:
+        with screen:
+            screen.say("starting server and worker")
+            async with connected(None, None, data) as (client, _):
+                screen.say("loading the model")
+                settings = Settings(prompt=prompt)
+                return await make(client, settings, out=out, screen=screen, timeout_s=300)
+    except asyncio.CancelledError:
+        exits.note("canceled; nothing is charged for what was not finished")
+        raise
+
+
+def _next(made: Made) -> Panel:
+    command = _command()
+    text = Text()
+    text.append("four of a kind, and a place for them\n", "dim")
+    text.append(f'  {command} generate "a blue fish" --count 4 --out fish\n')
+    text.append("begin with this picture and change it\n", "dim")
+    text.append(f'  {command} generate "a green apple" --image {made.files[0]} --strength 0.6\n')
+    text.append("keep a grid running, for other commands and for the Python SDK\n", "dim")
+    text.append(f"  {command} up")
+    return Panel.fit(text, title="try next", border_style="cyan", padding=(1, 2))
+
+
+def _command() -> str:
+    """What to type for this program: its name if the shell finds it, else its path."""
+    if shutil.which("dreamgrid"):
+        return "dreamgrid"
+    path = Path(sys.argv[0])
+    return os.path.relpath(path) if path.name == "dreamgrid" else f"{sys.executable} -m dreamgrid"

@@ -1,0 +1,112 @@
+"""How a command ends: its exit code, and one clear line about what went wrong.
+
+0    done
+1    it was tried and failed
+2    the request is wrong: usage, a bad value, an unknown model, a port in use
+3    no connection to the server, or the server refused the key
+4    insufficient funds
+130  interrupted with Ctrl-C
+"""
+
+import json
+import sys
+from contextvars import ContextVar
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+
+from dreamgrid import errors
+
+FAILED = 1
+BAD_INPUT = 2
+NO_CONNECTION = 3
+INSUFFICIENT_FUNDS = 4
+INTERRUPTED = 130
+
+speaks_json: ContextVar[bool] = ContextVar("speaks_json", default=False)
+"""Whether this command was asked for JSON; then its failure is a JSON line too."""
+
+
+class _Ending(NamedTuple):
+    kind: type[errors.DreamgridError]
+    code: int
+    advice: str
+
+
+# The first that matches decides.
+_ENDINGS = (
+    _Ending(errors.UnknownModel, BAD_INPUT, "'dreamgrid models' lists what this grid has"),
+    _Ending(errors.InvalidRequest, BAD_INPUT, "see 'dreamgrid generate --help'"),
+    _Ending(errors.ConfigError, BAD_INPUT, ""),
+    _Ending(errors.NotFound, BAD_INPUT, ""),
+    _Ending(
+        errors.InsufficientFunds,
+        INSUFFICIENT_FUNDS,
+        "fewer steps or pictures cost less; the grid's owner can grant more",
+    ),
+    _Ending(errors.AuthenticationFailed, NO_CONNECTION, ""),
+    _Ending(
+        errors.ConnectionFailed,
+        NO_CONNECTION,
+        "check --server or DREAMGRID_URL; without either, this machine's own grid is used",
+    ),
+    _Ending(errors.ServerUnavailable, NO_CONNECTION, "try again in a moment"),
+    _Ending(errors.ProtocolError, NO_CONNECTION, "check --server or DREAMGRID_URL"),
+)
+_OTHERWISE = _Ending(errors.DreamgridError, FAILED, "")
+
+
+def stderr() -> Console:
+    """Where remarks and errors go."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _ending(error: Exception) -> _Ending:
+    # A project that was refused carries the number of the reason, and the reason itself.
+    cause = error.__cause__ if isinstance(error, errors.ProjectFailed) else None
+    for row in _ENDINGS:
+        if isinstance(error, row.kind) or isinstance(cause, row.kind):
+            return row
+    return _OTHERWISE
+
+
+def code_of(error: Exception) -> int:
+    """The exit code that tells a script what went wrong."""
+    return _ending(error).code
+
+
+def report(error: Exception) -> None:
+    """One line about the failure and one about what to do next, on stderr; or one JSON line."""
+    message, advice = _words(error)
+    if speaks_json.get():
+        said = {"event": "failed", "error": type(error).__name__, "message": message}
+        print(json.dumps(said), flush=True)
+        return
+    console = stderr()
+    console.print(f"[bold red]error:[/] {escape(message)}")
+    if advice:
+        console.print(f"[dim]{escape(advice)}[/]")
+
+
+def _words(error: Exception) -> tuple[str, str]:
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        return f"cannot write{where}: {error.strerror or error}", "choose another folder with --out"
+    return str(error) or type(error).__name__, _ending(error).advice
+
+
+def note(text: str) -> None:
+    """A remark for the person, on stderr; programs that asked for JSON get none."""
+    if not speaks_json.get():
+        stderr().print(f"[dim]{escape(text)}[/]")
+
+
+def say_json(data: object) -> None:
+    """One JSON line on stdout, for programs."""
+    print(json.dumps(data, default=str), flush=True)
+
+
+def quit_quietly() -> None:
+    """Whoever read our output is gone; nothing is left to say."""
+    sys.stderr.close()

@@ -1,0 +1,68 @@
+"""A grid in the foreground, until a signal ends it: what `up` and `serve` have in common."""
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from dreamgrid.cli import exits, loop
+from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.grid import GridOptions, GridReady, run_grid
+
+
+def serve_grid(
+    *,
+    host: str,
+    port: int,
+    data: Path | None,
+    worker: bool,
+    as_json: bool,
+    threads: int = 0,
+) -> None:
+    """Runs a grid, tells when it is ready, and returns when a signal has ended it."""
+    exits.speaks_json.set(as_json)
+    console = Console(highlight=False)
+    grid = GridOptions(
+        data=data_dir(data), host=host, port=port, threads=threads, worker=worker, announce=True
+    )
+
+    def on_ready(ready: GridReady) -> None:
+        if as_json:
+            exits.say_json(asdict(ready))
+        else:
+            console.print(_welcome(ready, grid))
+
+    async def serve(stop: asyncio.Event) -> None:
+        await run_grid(grid, stop=stop, on_ready=on_ready)
+
+    if not as_json:
+        console.print("starting ...", style="dim")
+    loop.serve(serve)
+    if not as_json:
+        console.print("\nStopped. What was not finished goes on at the next start.", style="dim")
+
+
+def _welcome(ready: GridReady, grid: GridOptions) -> Panel:
+    key_file = grid.data / "local-key"
+    text = Text()
+    text.append("address   ", "dim")
+    text.append(f"{ready.url}\n", "bold cyan")
+    text.append("key       ", "dim")
+    text.append(f"{ready.api_key[:8]}…", "bold")
+    text.append(f"   in {key_file}\n", "dim")
+    if ready.models:
+        text.append("models    ", "dim")
+        text.append(", ".join(ready.models) + "\n", "bold")
+    text.append("\nIn another terminal:\n", "dim")
+    if grid.worker:
+        text.append('  dreamgrid generate "a red apple"\n')
+    else:
+        text.append(f'  dreamgrid work --server {ready.url} --key "$(cat {key_file})"\n')
+    text.append("  dreamgrid models\n")
+    text.append("  dreamgrid keys create phone\n\n")
+    text.append("Ctrl-C ends it.", "dim")
+    title = "dreamgrid is up" if grid.worker else "the dreamgrid server is up"
+    return Panel(text, title=title, border_style="green", padding=(1, 2), expand=False)

@@ -1,0 +1,164 @@
+"""A grid in this process: server, worker, or both, from ready to stopped."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from dreamgrid.cli.folder import Running, announced, held
+from dreamgrid.errors import DreamgridError
+from dreamgrid.server.app import ServerReady, run_server
+from dreamgrid.server.config import ServerConfig
+from dreamgrid.worker.config import WorkerConfig
+from dreamgrid.worker.events import Joined
+from dreamgrid.worker.worker import run_worker
+
+_DRAIN_S = 1.0
+"""How long renders under way get to finish when the grid stops; then they are handed back."""
+
+_WORKER_STOPS_S = 3.0
+"""How long the worker may take to end; the server gets the rest of the 5 s that we promise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridReady:
+    """A grid that is ready to serve.
+
+    Attributes:
+        url: Address of the server.
+        api_key: Key of the person who started it.
+        account: Name of that account.
+        models: What its worker can render; empty without a worker.
+    """
+
+    url: str
+    api_key: str
+    account: str
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridOptions:
+    """What to start.
+
+    Attributes:
+        data: The data folder.
+        host: Address to listen on.
+        port: TCP port; 0 picks a free one.
+        threads: CPU threads of the worker; 0: one per core.
+        worker: Whether to start a worker beside the server.
+        announce: Whether other commands may find and use this grid.
+    """
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    threads: int = 0
+    worker: bool = True
+    announce: bool = False
+
+
+async def run_grid(
+    options: GridOptions, *, stop: asyncio.Event, on_ready: Callable[[GridReady], None]
+) -> None:
+    """Serves until `stop` is set.
+
+    Raises:
+        ConfigError: The port or the data folder cannot be used, or no engine is installed.
+    """
+    with held(options.data):
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await _run(tasks, options, stop, on_ready)
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+
+
+async def _run(
+    tasks: asyncio.TaskGroup,
+    options: GridOptions,
+    stop: asyncio.Event,
+    on_ready: Callable[[GridReady], None],
+) -> None:
+    server_ready: asyncio.Future[ServerReady] = asyncio.get_running_loop().create_future()
+    server_stop, worker_stop = asyncio.Event(), asyncio.Event()
+    config = ServerConfig(data_dir=options.data, host=options.host, port=options.port)
+    tasks.create_task(
+        run_server(config, stop=server_stop, on_ready=server_ready.set_result), name="server"
+    )
+    server = await server_ready
+    try:
+        worker: asyncio.Task[None] | None = None
+        models: tuple[str, ...] = ()
+        if options.worker:
+            joined: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
+            worker = tasks.create_task(_work(options, server, worker_stop, joined), name="worker")
+            models = (await joined).models
+        ready = GridReady(
+            url=server.url, api_key=server.api_key, account=server.account, models=models
+        )
+        running = Running(url=server.url, api_key=server.api_key, pid=os.getpid())
+        with announced(options.data, running) if options.announce else nullcontext():
+            on_ready(ready)
+            await stop.wait()
+        worker_stop.set()
+        if worker is not None:
+            await asyncio.wait([worker], timeout=_WORKER_STOPS_S)
+            worker.cancel()
+    finally:
+        server_stop.set()
+
+
+async def _work(
+    options: GridOptions,
+    server: ServerReady,
+    stop: asyncio.Event,
+    joined: asyncio.Future[Joined],
+) -> None:
+    config = WorkerConfig(
+        server_url=server.url,
+        api_key=server.api_key,
+        data_dir=options.data / "worker",
+        threads=options.threads,
+        slots=2,
+        drain_grace_s=_DRAIN_S,
+    )
+
+    await run_worker(config, on_ready=joined.set_result, stop=stop)
+
+
+@asynccontextmanager
+async def embedded(options: GridOptions) -> AsyncIterator[GridReady]:
+    """A grid for as long as the block runs.
+
+    Raises:
+        ConfigError: The data folder cannot be used, or no engine is installed.
+    """
+    stop = asyncio.Event()
+    ready: asyncio.Future[GridReady] = asyncio.get_running_loop().create_future()
+    grid = asyncio.create_task(run_grid(options, stop=stop, on_ready=ready.set_result))
+    try:
+        grid.add_done_callback(lambda _: ready.cancel())
+        await asyncio.wait([ready])
+        if grid.done():
+            await grid  # raises why
+        yield await ready
+    finally:
+        ready.cancel()
+        stop.set()
+        await grid
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error of a group that a person should see: ours before anything else."""
+    errors: list[BaseException] = []
+    nested: list[BaseException] = [group]
+    while nested:
+        error = nested.pop()
+        if isinstance(error, BaseExceptionGroup):
+            nested.extend(error.exceptions)
+        else:
+            errors.append(error)
+    return next((error for error in errors if isinstance(error, DreamgridError)), errors[0])

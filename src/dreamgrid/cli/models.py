@@ -1,0 +1,75 @@
+"""`dreamgrid models`: what this grid can make."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from dreamgrid.cli import exits, loop, options
+from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.target import connected
+from dreamgrid.protocol.rest import NumberRange
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    id: str
+    name: str
+    media: str
+    workers: int
+    steps: str
+    guidance: str
+
+
+def models(
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """List the models of the grid, how many workers serve each, and their limits.
+
+    For example:
+
+    - `dreamgrid models`
+    - `dreamgrid models --json | jq -r '.[] | select(.workers > 0).id'`
+    """
+    exits.speaks_json.set(as_json)
+    rows = loop.run(_models(server, key, data_dir(data)))
+    if as_json:
+        exits.say_json([asdict(row) for row in rows])
+        return
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for heading in ("model", "name", "makes", "workers", "steps", "guidance"):
+        table.add_column(heading, justify="right" if heading == "workers" else "left")
+    for row in rows:
+        workers = f"[green]{row.workers}[/]" if row.workers else "[dim]none[/]"
+        table.add_row(f"[bold]{row.id}[/]", row.name, row.media, workers, row.steps, row.guidance)
+    Console(highlight=False).print(table)
+
+
+async def _models(server: str | None, key: str | None, data: Path) -> list[_Row]:
+    async with connected(server, key, data) as (client, _):
+        available = await client.projects.get_available_models()
+        workers = {model.id: model.worker_count for model in available}
+        rows = []
+        for model in await client.projects.get_supported_models():
+            limits = await client.projects.get_model_options(model.id)
+            rows.append(
+                _Row(
+                    id=model.id,
+                    name=model.name,
+                    media=model.media,
+                    workers=workers.get(model.id, 0),
+                    steps=_range(limits.steps),
+                    guidance=_range(limits.guidance),
+                )
+            )
+        return rows
+
+
+def _range(limit: NumberRange | None) -> str:
+    if limit is None or limit.min == limit.max:
+        return ""
+    return f"{limit.min:g} to {limit.max:g} ({limit.default:g})"

@@ -1,0 +1,22 @@
+"""`dreamgrid serve`: the server alone; workers come from elsewhere."""
+
+from dreamgrid.cli import options
+from dreamgrid.cli.up import PORT
+
+
+def serve(
+    host: options.Host = "127.0.0.1",
+    port: options.Port = PORT,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Run a server without a worker. Workers join it with 'dreamgrid work', from any machine.
+
+    For example:
+
+    - `dreamgrid serve --host 0.0.0.0`
+    - `dreamgrid serve --json --port 0 --data ./grid`
+    """
+    from dreamgrid.cli import foreground  # noqa: PLC0415 (loads the whole server)
+
+    foreground.serve_grid(host=host, port=port, data=data, worker=False, as_json=as_json)

@@ -1,0 +1,31 @@
+"""`dreamgrid up`: a whole grid on this machine, until Ctrl-C."""
+
+from dreamgrid.cli import options
+
+PORT = 8770
+
+
+def up(
+    host: options.Host = "127.0.0.1",
+    port: options.Port = PORT,
+    data: options.Data = None,
+    threads: options.Threads = 0,
+    as_json: options.Json = False,
+) -> None:
+    """Run a grid on this machine: a server, and a worker with the embedded engines.
+
+    State lives in the data folder and survives restarts. While it runs, the other commands of this
+    user find it by themselves. With --json the first line on stdout, printed when it is ready,
+    holds url, api_key, account and models. Ctrl-C ends it.
+
+    For example:
+
+    - `dreamgrid up`
+    - `dreamgrid up --host 0.0.0.0 --port 9000`
+    - `dreamgrid up --json --port 0 --data ./grid`
+    """
+    from dreamgrid.cli import foreground  # noqa: PLC0415 (loads the whole server)
+
+    foreground.serve_grid(
+        host=host, port=port, data=data, threads=threads, worker=True, as_json=as_json
+    )
