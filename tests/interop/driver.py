@@ -1,0 +1,152 @@
+"""Drives the published Python SDK for a test; the same words as `driver.mjs`.
+
+Commands come in as JSON lines on stdin; answers and everything that the SDK emits go out as JSON
+lines on stdout. Run by its own interpreter, so that a crash of the SDK is seen as one.
+"""
+
+import asyncio
+import base64
+import json
+import re
+import sys
+from typing import Any
+
+from sogni_client import SogniClient
+
+apps: dict[str, Any] = {}
+projects: dict[str, Any] = {}
+
+
+def say(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line, default=_plain) + "\n")
+    sys.stdout.flush()
+
+
+def _plain(value: Any) -> Any:
+    for name in ("to_dict", "model_dump"):
+        if hasattr(value, name):
+            return getattr(value, name)()
+    return str(value)
+
+
+def _listen(app: str, client: Any) -> None:
+    def forward(source: Any, event: str) -> None:
+        source.on(event, lambda data: say({"app": app, "event": event, "data": data}))
+
+    forward(client.api_client, "connected")
+    forward(client.api_client, "disconnected")
+    for event in ("availableModels", "project", "job", "projectsSynced"):
+        forward(client.projects, event)
+    forward(client.account.current_account, "updated")
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])([A-Z])", lambda match: "_" + match[1].lower(), name)
+
+
+def _find(root: Any, path: str) -> Any:
+    value = root
+    for name in path.split("."):
+        value = value[name] if isinstance(value, dict) else getattr(value, _snake(name))
+    return value
+
+
+def _params(asked: dict[str, Any]) -> dict[str, Any]:
+    params = {"type": "image", "negativePrompt": "", "stylePrompt": "", **asked}
+    params["numberOfMedia"] = params.pop("count")
+    if "previews" in params:
+        params["numberOfPreviews"] = params.pop("previews")
+    if "startingImage" in params:
+        params["startingImage"] = base64.b64decode(params["startingImage"])
+    return params
+
+
+async def _open(*, app: str, options: dict[str, Any]) -> None:
+    def connected_later(client: Any) -> None:
+        apps[app] = client
+        _listen(app, client)
+
+    connected_later(await SogniClient.create(options))
+
+
+async def _call(*, app: str, path: str, args: list[Any]) -> Any:
+    return await _find(apps[app], path)(*args)
+
+
+async def _get(*, app: str, path: str) -> Any:
+    return _find(apps[app], path)
+
+
+async def _create(*, app: str, params: dict[str, Any]) -> str:
+    project = await apps[app].projects.create(_params(params))
+    projects[project.id] = project
+    return str(project.id)
+
+
+async def _wait(*, project: str) -> Any:
+    return await projects[project].wait_for_completion()
+
+
+async def _cancel(*, project: str) -> None:
+    await projects[project].cancel()
+
+
+async def _snapshot(*, project: str) -> dict[str, Any]:
+    one = projects[project]
+    jobs = [
+        {
+            "id": job.id,
+            "status": job.status,
+            "seed": job.seed,
+            "resultUrl": job.result_url,
+            "previewUrl": job.preview_url,
+            "error": job.error,
+            "workerName": job.worker_name,
+        }
+        for job in one.jobs
+    ]
+    return {
+        "id": one.id,
+        "status": one.status,
+        "progress": one.progress,
+        "error": one.error,
+        "jobs": jobs,
+    }
+
+
+COMMANDS = {
+    "open": _open,
+    "call": _call,
+    "get": _get,
+    "create": _create,
+    "wait": _wait,
+    "cancel": _cancel,
+    "snapshot": _snapshot,
+}
+
+
+async def _run(line: str) -> None:
+    words = json.loads(line)
+    number, command = words.pop("id"), words.pop("command")
+    try:
+        say({"id": number, "ok": await COMMANDS[command](**words)})  # type: ignore[operator]
+    except Exception as error:
+        payload = getattr(error, "payload", None)
+        told = {"message": str(error), "status": getattr(error, "status", None), "payload": payload}
+        code = getattr(error, "code", None)
+        say({"id": number, "error": {**told, "code": code}})
+
+
+async def _main() -> None:
+    loop = asyncio.get_running_loop()
+    stdin = asyncio.StreamReader(limit=16 * 1024 * 1024)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+    async with asyncio.TaskGroup() as group:
+        while line := await stdin.readline():
+            group.create_task(_run(line.decode()))
+        for client in apps.values():
+            await client.aclose()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

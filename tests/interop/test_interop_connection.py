@@ -1,0 +1,141 @@
+"""Connections of the published SDKs: lost ones, replaced ones, refused ones, several at once."""
+
+import pytest
+
+from tests.interop.conftest import SignIn, open_app
+from tests.interop.grid import Grid
+from tests.interop.sdks import App, Driver, Sdk, SdkError
+from tests.interop.worker import ScriptedWorker, png, scripted_worker
+
+
+async def test_a_lost_connection_in_mid_project_is_taken_up_again(
+    app: App, driver: Driver, grid: Grid, worker: ScriptedWorker
+) -> None:
+    project = await app.create(count=2)
+    finished = driver.send("wait", project=project)
+    first, second = await worker.job(), await worker.job()
+    await first.start()
+    await first.step(2)
+    await driver.until("job", type="progress", projectId=project)
+    again = driver.until_next("connected")
+    grid.cable.cut()
+    await second.render(png(2))  # while the app is away
+    await worker.settled.get()
+    grid.cable.mend()
+    await again
+    await first.step(3)
+    await first.finish(png(1))
+    assert len(await finished) == 2
+    shown = await driver.send("snapshot", project=project)
+    assert [one["status"] for one in shown["jobs"]] == ["completed", "completed"]
+
+
+async def test_a_project_that_ends_while_its_app_is_away_is_delivered_afterwards(
+    app: App, driver: Driver, grid: Grid, worker: ScriptedWorker
+) -> None:
+    project = await app.create()
+    finished = driver.send("wait", project=project)
+    job = await worker.job()
+    await job.start()
+    await job.step(1)
+    await driver.until("job", type="progress", projectId=project)
+    grid.cable.cut()
+    await job.finish(png(3))
+    await worker.settled.get()
+    grid.cable.mend()
+    assert len(await finished) == 1
+
+
+async def test_a_restarted_server_carries_on_with_what_it_was_doing(
+    app: App, driver: Driver, grid: Grid
+) -> None:
+    project = await app.create(modelId="dreamlet-v1")  # which no worker serves yet
+    finished = driver.send("wait", project=project)
+    queued = await driver.until("project", type="queued", projectId=project)
+    assert queued["data"].get("queueStatus", "no-workers") == "no-workers"
+    again = driver.until_next("connected")
+    await grid.stop()
+    await grid.start()
+    await again
+    async with scripted_worker(grid.direct_url, grid.key, models=("dreamlet-v1",)) as late:
+        job = await late.job()
+        await job.render(png(4))
+        assert len(await finished) == 1
+
+
+async def test_models_on_offer_follow_the_workers(app: App, driver: Driver, grid: Grid) -> None:
+    async def offered(model: str, count: int) -> bool:
+        models = await app.get("projects.availableModels")
+        return {"id": model, "workerCount": count} in [
+            {"id": one["id"], "workerCount": one["workerCount"]} for one in models
+        ]
+
+    async with scripted_worker(grid.direct_url, grid.key, models=("dreamlet-v1",)):
+        await driver.until_true(lambda: offered("dreamlet-v1", 1), "a new model")
+        shown = await app.call("projects.getAvailableModels", "fast")
+        assert {one["id"]: one["workerCount"] for one in shown} == {
+            "pattern-v1": 1,
+            "dreamlet-v1": 1,
+        }
+    await driver.until_true(lambda: offered("dreamlet-v1", 0), "its worker gone")
+
+
+async def test_two_apps_of_one_account_see_their_own_projects(
+    app: App, driver: Driver, grid: Grid, worker: ScriptedWorker, sign_in: SignIn
+) -> None:
+    other = await sign_in("other")
+    mine, theirs = await app.create(), await other.create()
+    for picture in (png(1), png(2)):
+        await (await worker.job()).render(picture)
+    assert len(await driver.send("wait", project=mine)) == 1
+    assert len(await driver.send("wait", project=theirs)) == 1
+    seen = {
+        (one["app"], one["data"]["projectId"]) for one in driver.events if one["event"] == "job"
+    }
+    assert seen == {("app", mine), ("other", theirs)}
+
+
+async def test_a_second_connection_of_the_same_app_replaces_the_first(
+    driver: Driver, worker: ScriptedWorker, sign_in: SignIn
+) -> None:
+    await sign_in("first", app_id="the-same")
+    await sign_in("second", app_id="the-same")
+    closed = await driver.until("disconnected")
+    assert (closed["app"], closed["data"]["code"]) == ("first", 4015)
+    project = await App(driver, "second").create()
+    await (await worker.job()).render(png(1))
+    assert len(await driver.send("wait", project=project)) == 1
+
+
+async def test_switching_the_network_changes_the_models_on_offer(
+    app: App, driver: Driver, grid: Grid
+) -> None:
+    async with scripted_worker(
+        grid.direct_url, grid.key, models=("dreamlet-v1",), network="relaxed"
+    ) as relaxed:
+        assert await app.call("account.switchNetwork", "relaxed") == "relaxed"
+
+        async def only_dreamlet() -> bool:
+            models = await app.get("projects.availableModels")
+            return [one["id"] for one in models] == ["dreamlet-v1"]
+
+        await driver.until_true(only_dreamlet, "the models of the other network")
+        project = await app.create(modelId="dreamlet-v1")
+        await (await relaxed.job()).render(png(1))
+        assert len(await driver.send("wait", project=project)) == 1
+
+
+async def test_a_wrong_key_is_told_clearly_and_at_once(
+    driver: Driver, grid: Grid, sdk: Sdk
+) -> None:
+    if not sdk.api_keys:
+        pytest.skip("knows no keys")
+    # JavaScript asks for the profile at the same time and awaits the answer nowhere.
+    driver.unhandled_is_expected = True
+    wrong = await open_app(driver, grid, "app", apiKey="dgk_wrong")
+    if sdk.name.startswith("js"):
+        refused = await driver.until("unhandled", status=401)
+        assert "this key is not valid here" in refused["data"]["message"]
+    with pytest.raises(SdkError):
+        await wrong.create()
+    assert not await wrong.get("account.currentAccount.isAuthenticated")

@@ -1,0 +1,59 @@
+"""Pictures through the published SDKs: what works when all goes well."""
+
+import base64
+
+import aiohttp
+
+from tests.interop.sdks import App, Driver
+from tests.interop.worker import JPEG, ScriptedWorker, png
+
+
+async def fetch(url: str) -> bytes:
+    async with aiohttp.ClientSession() as http, http.get(url) as answer:
+        assert answer.status == 200
+        return await answer.read()
+
+
+async def test_one_picture_is_made_and_can_be_fetched(
+    app: App, driver: Driver, worker: ScriptedWorker
+) -> None:
+    project = await app.create(seed=7)
+    finished = driver.send("wait", project=project)
+    job = await worker.job()
+    assert job.assign.render.prompt == "a lighthouse"
+    assert job.assign.render.seed == 7
+    await job.render(png(10))
+    urls = await finished
+    assert [await fetch(url) for url in urls] == [png(10)]
+    shown = await driver.send("snapshot", project=project)
+    assert shown["status"] == "completed"
+    assert shown["progress"] == 100
+    assert [(one["status"], one["seed"]) for one in shown["jobs"]] == [("completed", 7)]
+
+
+async def test_two_pictures_with_previews(app: App, driver: Driver, worker: ScriptedWorker) -> None:
+    project = await app.create(count=2, previews=2)
+    finished = driver.send("wait", project=project)
+    first, second = await worker.job(), await worker.job()
+    for job in (first, second):
+        await job.start()
+        await job.step(2, preview=JPEG)
+        seen = await driver.until("job", type="preview", jobId=job.assign.job_id)
+        assert await fetch(seen["data"]["url"]) == JPEG
+    await second.finish(png(2))
+    await first.finish(png(1))
+    assert {await fetch(url) for url in await finished} == {png(1), png(2)}
+
+
+async def test_a_picture_made_from_an_uploaded_one(
+    app: App, driver: Driver, worker: ScriptedWorker
+) -> None:
+    project = await app.create(
+        startingImage=base64.b64encode(png(99)).decode(), startingImageStrength=0.25
+    )
+    finished = driver.send("wait", project=project)
+    job = await worker.job()
+    assert await job.input("startingImage") == png(99)
+    assert job.assign.render.strength == 0.75
+    await job.render(png(1))
+    assert len(await finished) == 1
