@@ -5,6 +5,7 @@ runs them when hinted, stores each decision (fenced by attempt number) and only 
 """
 
 import asyncio
+import heapq
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -129,23 +130,29 @@ def _room_of(job: LiveJob) -> tuple[Network, str]:
 
 
 def choose(waiting: WaitingJobs, workers: Iterable[WorkerSession]) -> list[Match]:
-    """Fills free slots and takes the chosen jobs out of `waiting`.
+    """Fills free slots, taking the chosen jobs out of `waiting`.
 
     A worker prefers the model that it has loaded; else it takes the job that has waited longest.
-    Workers with more room choose first, so that jobs spread.
+    Whoever has the most room left takes the next job, so that jobs spread.
     """
     matches: list[Match] = []
     if not waiting:
         return matches
-    free = [worker for worker in workers if worker.free_slots > 0]
-    free.sort(key=lambda worker: -worker.free_slots)
-    for worker in free:
-        for _ in range(worker.free_slots):
-            job = _best(waiting, worker)
-            if job is None:
-                break
-            waiting.take(job)
-            matches.append(Match(job, worker))
+    free = [(-worker.free_slots, n, worker) for n, worker in enumerate(workers)]
+    free = [entry for entry in free if entry[0] < 0]
+    heapq.heapify(free)
+    while free:
+        room, n, worker = free[0]
+        job = _best(waiting, worker)
+        if job is None:
+            heapq.heappop(free)
+            continue
+        waiting.take(job)
+        matches.append(Match(job, worker))
+        if room == -1:
+            heapq.heappop(free)
+        else:
+            heapq.heapreplace(free, (room + 1, n, worker))
     return matches
 
 
