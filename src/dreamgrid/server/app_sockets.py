@@ -87,7 +87,9 @@ class AppSockets:
             reason = b"this key is not valid here; check DREAMGRID_API_KEY"
             await ws.close(code=socket.CLOSE_AUTHENTICATION, message=reason)
             return ws
-        outbox = Outbox(ws, WSMsgType.BINARY)
+        if request.transport is None:
+            return ws  # it went away while its key was looked up
+        outbox = Outbox(ws, request.transport, WSMsgType.BINARY)
         session = AppSession(self._app(request, account), outbox, _subscriptions_of(request))
         sender = asyncio.create_task(outbox.run(), name="app-sender")
         try:

@@ -1,9 +1,10 @@
-"""What waits to be sent on one WebSocket, and the task that sends it.
+"""What waits to be sent on one WebSocket, and how it is sent.
 
-Every other part of the server only ever says `put`, which never blocks. State changes are all kept;
-once an app has fallen behind, only the newest frame of a coalescing key (the progress of one job)
-is; and an app that has fallen too far behind is disconnected, since it gets everything again when
-it comes back.
+Every other part of the server only ever says `put`, which never blocks. All frames of one turn of
+the event loop leave in one write: that is one system call and one wake-up of the peer, where a call
+for each frame would cost more than making the frames. State changes are all kept; once an app has
+fallen behind, only the newest frame of a coalescing key (the progress of one job) is; and an app
+that has fallen too far behind is disconnected, since it gets everything again when it comes back.
 """
 
 import asyncio
@@ -16,64 +17,96 @@ COALESCE_FROM = 64
 MAX_WAITING = 10_000
 """Frames that may wait before the connection is given up."""
 
-CLOSE_TOO_SLOW = 1013
+MAX_UNREAD_BYTES = 64 * 1024
+"""Bytes on their way to the peer beyond which frames wait here, where they can be superseded."""
 
+CLOSE_TOO_SLOW = 1013
 
 MAX_REASON_BYTES = 120
 """Longest reason for closing; a close frame has room for 123 bytes."""
 
+_LOOK_AGAIN_S = 0.02
+
 
 class Outbox:
-    """Sends frames in order, from one task."""
+    """Sends frames in order.
 
-    def __init__(self, socket: web.WebSocketResponse, opcode: WSMsgType) -> None:
+    Args:
+        socket: The connection, after its upgrade.
+        transport: What it is made of. Control frames are left to `socket`.
+        opcode: Text or binary.
+    """
+
+    def __init__(
+        self, socket: web.WebSocketResponse, transport: asyncio.Transport, opcode: WSMsgType
+    ) -> None:
         self._socket = socket
-        self._opcode = opcode
-        self._waiting: dict[int | str, bytes] = {}  # by coalescing key, else by a number of its own
-        self._put = 0
-        self._ready = asyncio.Event()
+        self._transport = transport
+        self._first_byte = 0x80 | opcode
+        self._loop = asyncio.get_running_loop()
+        self._frames: dict[int | str, bytes] = {}  # by coalescing key, else by a number of its own
+        self._count = 0
+        self._flushing: asyncio.Handle | None = None
         self._close: tuple[int, str] | None = None
+        self._closing = asyncio.Event()
 
     def put(self, frame: bytes, key: str | None = None) -> None:
         """Queues a frame; with a `key`, it may supersede an unsent one of the same key."""
         if self._close is not None:
             return
-        waiting = self._waiting
-        if key is not None and len(waiting) >= COALESCE_FROM:
-            waiting.pop(key, None)  # the newer one goes to the end: nothing overtakes
-        if len(waiting) >= MAX_WAITING:
+        frames = self._frames
+        behind = len(frames) >= COALESCE_FROM
+        if behind and key is not None:
+            frames.pop(key, None)  # the newer one goes to the end: nothing overtakes
+        if len(frames) >= MAX_WAITING:
             self.close(CLOSE_TOO_SLOW, "you read too slowly; connect again to catch up")
             return
-        if key is None or len(waiting) < COALESCE_FROM:
-            self._put += 1
-            waiting[self._put] = frame
+        if behind and key is not None:
+            frames[key] = frame
         else:
-            waiting[key] = frame
-        self._ready.set()
+            self._count += 1
+            frames[self._count] = frame
+        if self._flushing is None:
+            self._flushing = self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = None
+        if self._socket.closed or self._transport.is_closing():
+            return  # the peer is gone; the reading side ends the session
+        if self._transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+            self._flushing = self._loop.call_later(_LOOK_AGAIN_S, self._flush)
+            return
+        self._send_all()
+
+    def _send_all(self) -> None:
+        parts: list[bytes] = []
+        for frame in self._frames.values():
+            parts.append(self._head(len(frame)))
+            parts.append(frame)
+        self._frames.clear()
+        self._transport.write(b"".join(parts))
+
+    def _head(self, size: int) -> bytes:
+        """What precedes the payload of a whole, unmasked frame (RFC 6455, 5.2)."""
+        if size < 126:
+            return bytes((self._first_byte, size))
+        if size < 1 << 16:
+            return bytes((self._first_byte, 126)) + size.to_bytes(2, "big")
+        return bytes((self._first_byte, 127)) + size.to_bytes(8, "big")
 
     def close(self, code: int, reason: str) -> None:
         """Ends the connection after what is queued was sent; the first call decides the code."""
         if self._close is None:
             self._close = (code, reason)
-            self._ready.set()
+            self._closing.set()
 
     async def run(self) -> None:
-        """Sends until the connection ends; returns when it was closed from either side."""
-        send, opcode = self._socket.send_frame, self._opcode
-        try:
-            while True:
-                await self._ready.wait()
-                self._ready.clear()
-                while self._waiting:
-                    frames, self._waiting = self._waiting, {}
-                    for frame in frames.values():
-                        await send(frame, opcode)
-                if self._close is not None:
-                    code, reason = self._close
-                    await self._socket.close(code=code, message=close_reason(reason))
-                    return
-        except (ConnectionError, RuntimeError):
-            return  # the peer is gone; the reading side ends the session
+        """Returns when the connection was closed from this side; cancel it when the peer left."""
+        await self._closing.wait()
+        if self._close is not None and not self._transport.is_closing():
+            self._send_all()
+            code, reason = self._close
+            await self._socket.close(code=code, message=close_reason(reason))
 
 
 def close_reason(text: str) -> bytes:

@@ -56,7 +56,9 @@ class WorkerSockets:
         except ProtocolError as error:
             await ws.close(code=socket.CLOSE_PROTOCOL, message=close_reason(str(error)))
             return ws
-        outbox = Outbox(ws, WSMsgType.TEXT)
+        if request.transport is None:
+            return ws  # it went away right after its hello
+        outbox = Outbox(ws, request.transport, WSMsgType.TEXT)
         sender = asyncio.create_task(outbox.run(), name="worker-sender")
         session = self._session(request, account, hello, outbox)
         try:
