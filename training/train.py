@@ -27,8 +27,12 @@ from text_encoder import load_text_encoder, pad
 
 # The share of pictures shown without a caption, which teaches the unconditional prediction.
 CAPTION_DROP = 0.1
-# Noise levels are sigmoid(normal + this): text decides most where there is much noise.
-TIME_SHIFT = 0.9
+# Most noise levels are sigmoid(normal + TIME_SHIFT). A part is drawn evenly from almost pure noise,
+# which is where every picture begins and where only the text can say what it will be; the sigmoid
+# alone hardly ever goes there, and then the noise, not the text, decides about shapes.
+TIME_SHIFT = 0.6
+NOISY_SHARE = 0.35
+NOISIEST_FROM = 0.8
 # Captions are padded to one length, because a compiled network is compiled for one shape.
 CAPTION_TOKENS = 24
 SHORTEST_TIME = 0.05  # the velocity is not divided by less, or the last step would dominate
@@ -71,6 +75,9 @@ def velocity_loss(
     size, device = len(pictures), pictures.device
     time_logits = torch.randn(size, generator=generator, device=device) + TIME_SHIFT
     times = torch.sigmoid(time_logits)
+    evenly = torch.rand(size, 2, generator=generator, device=device)
+    noisy_times = NOISIEST_FROM + (1 - NOISIEST_FROM) * evenly[:, 0]
+    times = torch.where(evenly[:, 1] < NOISY_SHARE, noisy_times, times)
     noise = torch.randn(pictures.shape, generator=generator, device=device)
     share = times[:, None, None, None]
     noisy = ((1 - share) * pictures + share * noise).contiguous(memory_format=torch.channels_last)

@@ -7,12 +7,11 @@ import pytest
 pytest.importorskip("onnxruntime")
 pytest.importorskip("PIL")
 
-from dreamlet_helpers import Paint, ignore, render_of
-
 from dreamgrid.engines.base import Artifact, OnStep
 from dreamgrid.engines.dreamlet import MODEL, WEIGHTS
 from dreamgrid.engines.dreamlet.engine import DreamletEngine
 from dreamgrid.protocol.params import STARTING_IMAGE
+from tests.engines.dreamlet.helpers import Paint, ignore, render_of
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dreamlet_helpers import Paint, encode_picture, ignore, open_picture, render_of
 from PIL import Image
 
 from dreamgrid.engines.base import Step
@@ -14,6 +13,7 @@ from dreamgrid.engines.dreamlet import ENGINE, MODEL, WEIGHTS, pictures
 from dreamgrid.engines.dreamlet.engine import DreamletEngine, canvas_size
 from dreamgrid.errors import EngineError, ModelNotAvailable, RenderCanceled, UnreadableMedia
 from dreamgrid.protocol.params import ImageFormat
+from tests.engines.dreamlet.helpers import Paint, encode_picture, ignore, open_picture, render_of
 
 GREY_SQUARE = encode_picture(Image.new("RGB", (64, 64), (128, 128, 128)))
 

@@ -6,12 +6,12 @@ import zlib
 
 import numpy as np
 import pytest
-from dreamlet_helpers import encode_picture, open_picture
 from PIL import ExifTags, Image
 
 from dreamgrid.engines.dreamlet import pictures
 from dreamgrid.errors import UnreadableMedia
 from dreamgrid.protocol.params import ImageFormat
+from tests.engines.dreamlet.helpers import encode_picture, open_picture
 
 SETTINGS: dict[str, str | int | float] = {"model": "dreamlet-v1", "prompt": "ein Äpfel", "seed": 4}
 
