@@ -61,6 +61,7 @@ def version() -> None:
 
 def main() -> None:
     """Entry point of the command `dreamgrid`."""
+    exits.speaks_json.set(False)
     try:
         app()
     except BrokenPipeError:

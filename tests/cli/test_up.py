@@ -1,0 +1,174 @@
+import asyncio
+import json
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import psutil
+import pytest
+
+import dreamgrid
+from tests.cli.conftest import Call
+from tests.cli.processes import ENDS_WITHIN_S, Grid, running, start
+
+UP = ("up", "--json", "--port", "0")
+PATTERN = "pattern-v1"
+
+
+async def make(grid: Grid, **settings: object) -> list[dreamgrid.Image]:
+    async with dreamgrid.AsyncClient(grid.ready["url"], grid.ready["api_key"]) as client:
+        project = await client.projects.create(
+            **{"model": PATTERN, "prompt": "a red apple", **settings}  # type: ignore[arg-type]
+        )
+        return await project.wait(timeout_s=30)
+
+
+async def test_the_first_line_comes_when_it_is_ready_to_serve(grid: Grid) -> None:
+    assert set(grid.ready) == {"url", "api_key", "account", "models"}
+    assert PATTERN in grid.ready["models"]
+    assert len(await make(grid, count=2)) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_everything_cleanly_within_five_seconds(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with running(*UP, data=tmp_path / "data") as grid:
+        children = psutil.Process(grid.process.pid).children(recursive=True)
+        assert children, "the engine has a process of its own"
+        asyncio.run(make(grid))
+        code, seconds, rest = grid.stop(number)
+        assert (code, rest) == (0, "")
+        assert seconds < ENDS_WITHIN_S
+        assert not [child for child in children if child.is_running()]
+        assert not (grid.data / "running.json").exists()
+        assert grid.errors.read_text() == ""
+
+
+def test_it_ends_in_time_with_apps_connected_and_renders_under_way(tmp_path: Path) -> None:
+    with running(*UP, data=tmp_path / "data") as grid:
+
+        async def stop_while_busy() -> tuple[int, float, str]:
+            async with dreamgrid.AsyncClient(grid.ready["url"], grid.ready["api_key"]) as client:
+                project = await client.projects.create(
+                    model=PATTERN, prompt="x", count=16, width=2048, height=2048, steps=50
+                )
+                async for event in project.events():
+                    if isinstance(event, dreamgrid.Progressed):
+                        return await asyncio.to_thread(grid.stop)
+            raise AssertionError("it never began to render")
+
+        code, seconds, _ = asyncio.run(stop_while_busy())
+        assert code == 0
+        assert seconds < ENDS_WITHIN_S
+        assert grid.errors.read_text() == ""
+
+
+def test_state_survives_a_restart_and_a_kill(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+
+    async def ask(grid: Grid) -> tuple[set[str], str]:
+        async with dreamgrid.AsyncClient(grid.ready["url"], grid.ready["api_key"]) as client:
+            keys = await client.account.keys.list()
+            return {key.name for key in keys}, str(await client.account.balance())
+
+    async def leave_something(grid: Grid) -> None:
+        async with dreamgrid.AsyncClient(grid.ready["url"], grid.ready["api_key"]) as client:
+            await client.account.keys.create("phone")
+        await make(grid)
+
+    with running(*UP, data=data) as first:
+        asyncio.run(leave_something(first))
+        before = asyncio.run(ask(first))
+        first.process.send_signal(signal.SIGKILL)  # leaves running.json behind
+        first.process.wait()
+    with running(*UP, data=data) as second:
+        assert asyncio.run(ask(second)) == before
+        assert before[0] == {"local", "phone"}
+        assert second.ready["api_key"] == first.ready["api_key"]
+        assert second.ready["account"] == first.ready["account"]
+        assert second.stop()[0] == 0
+
+
+def test_other_commands_find_it_by_its_folder(grid: Grid, call: Call) -> None:
+    note = grid.data / "running.json"
+    assert stat.S_IMODE(note.stat().st_mode) == 0o600
+    assert json.loads(note.read_text())["url"] == grid.ready["url"]
+    ran = call("keys", "list", "--json", environment={"DREAMGRID_DATA": str(grid.data)})
+    assert "local" in {key["name"] for key in ran.last_json}
+
+
+def test_server_and_worker_as_two_commands_do_the_same(idle_grid: Grid, tmp_path: Path) -> None:
+    assert idle_grid.ready["models"] == []
+    arguments = ("work", "--json", "--name", "the-worker", "--model", PATTERN)
+    with running(*arguments, data=tmp_path / "w", environment=idle_grid.environment) as worker:
+        assert worker.ready["event"] == "Joined"
+        assert worker.ready["models"] == [PATTERN]
+        assert len(asyncio.run(make(idle_grid))) == 1
+        code, seconds, rest = worker.stop()
+        assert code == 0
+        assert seconds < ENDS_WITHIN_S
+        assert [json.loads(line)["event"] for line in rest.splitlines()] == [
+            "JobStarted",
+            "JobFinished",
+            "DrainBegan",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("up", "--port", "{port}"), "choose another with --port"),
+        (("serve", "--port", "{port}"), "choose another with --port"),
+        (("up", "--port", "0", "--data", "{file}"), "it is a file"),
+        (("up", "--port", "0", "--data", "{used}"), "another dreamgrid is using"),
+        (("work", "--server", "{url}"), "api_key is missing"),
+        (("work",), "no grid to work for"),
+        (("work", "--server", "{url}", "--key", "k", "--model", "m"), "no installed engine"),
+    ],
+)
+def test_what_cannot_start_says_why_in_a_line(
+    grid: Grid, call: Call, tmp_path: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        values = {
+            "port": taken.getsockname()[1],
+            "file": Path(__file__),
+            "used": grid.data,
+            "url": grid.ready["url"],
+        }
+        ran = call(
+            *(argument.format(**values) for argument in arguments),
+            environment={"DREAMGRID_DATA": str(tmp_path / "data")},
+        )
+    assert ran.returncode == 2
+    assert says in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_worker_with_a_wrong_key_is_told_and_ends(grid: Grid, call: Call, tmp_path: Path) -> None:
+    ran = call(
+        *("work", "--server", grid.ready["url"], "--key", "wrong"),
+        environment={"DREAMGRID_DATA": str(tmp_path / "data")},
+    )
+    assert ran.returncode == 3
+    assert ran.stderr.startswith("error: ")
+
+
+def test_a_person_gets_a_panel_with_what_to_try_next(tmp_path: Path) -> None:
+    process = start("up", "--port", "0", "--data", str(tmp_path / "data"))
+    assert process.stdout is not None
+    shown = ""
+    while "Ctrl-C ends it" not in shown:
+        line = process.stdout.readline()
+        assert line, process.communicate()
+        shown += line
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=30)
+    assert "http://127.0.0.1:" in shown
+    assert 'dreamgrid generate "a red apple"' in shown
+    assert "Stopped" in rest
+    assert (process.returncode, errors) == (0, "")
