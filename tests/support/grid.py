@@ -1,0 +1,204 @@
+"""A whole server in this process, on a port of its own, with raw apps and workers around it."""
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+
+from dreamgrid.protocol.worker import WORKER_PATH, Hello
+from dreamgrid.server import app as server_app
+from dreamgrid.server.accounts import Accounts
+from dreamgrid.server.app import ServerReady, run_server
+from dreamgrid.server.bus.memory import MemoryBus
+from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.store.sqlite import SqliteStore
+from tests.support.faulty_store import FaultyStore
+from tests.support.wire import PATIENCE_S, App, Worker, hello_of, welcomed
+
+LEASE_S = 30.0
+
+
+class ManualClock:
+    """Time that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now_s = time.time()
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def advance(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+class Grid:
+    """A server over a data folder. `async with` starts and stops it; `restart` does both."""
+
+    def __init__(self, data_dir: Path, **settings: Any) -> None:
+        self.config = ServerConfig(
+            data_dir=data_dir, port=0, lease_s=LEASE_S, heartbeat_s=5.0, **settings
+        )
+        self.clock = ManualClock()
+        self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S))
+        self.url = ""
+        self.key = ""
+        self.stores: list[FaultyStore] = []
+        self._stop = asyncio.Event()
+        self._server: asyncio.Task[None] | None = None
+        self._peers: list[App | Worker] = []
+
+    async def __aenter__(self) -> "Grid":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await self.stop()
+        finally:
+            for peer in self._peers:
+                await peer.leave()
+            await self.http.close()
+
+    @property
+    def store(self) -> FaultyStore:
+        """The store of the server that runs now."""
+        return self.stores[-1]
+
+    # ── the server ───────────────────────────────────────────────────────────────────────────────
+
+    async def start(self) -> None:
+        """Starts the server; on the same port as before, if there was one."""
+        ready: asyncio.Future[ServerReady] = asyncio.get_running_loop().create_future()
+        self._stop = asyncio.Event()
+        self._server = asyncio.create_task(
+            run_server(self.config, stop=self._stop, on_ready=ready.set_result, clock=self.clock)
+        )
+        either: set[asyncio.Future[Any]] = {self._server, ready}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if self._server.done():
+            self._server.result()
+        told = ready.result()
+        self.url, self.key = told.url, told.api_key
+        self.config = replace(self.config, port=int(told.url.rpartition(":")[2]))
+
+    async def stop(self) -> None:
+        """Stops the server as a signal would."""
+        self._stop.set()
+        if self._server is not None:
+            async with asyncio.timeout(2 * PATIENCE_S):
+                await self._server
+            self._server = None
+
+    async def restart(self) -> None:
+        """Stops the server and starts it again over the same folder."""
+        await self.stop()
+        await self.start()
+
+    async def account(self, username: str, *, grant_micros: int | None = None) -> str:
+        """Makes an account beside the running server; returns a key of it."""
+        config = self.config
+        if grant_micros is not None:
+            config = replace(config, starting_grant_micros=grant_micros)
+        store = SqliteStore(config.data_dir / "dreamgrid.sqlite")
+        await store.open()
+        accounts = Accounts(config, store, MemoryBus(), self.clock)
+        made = await accounts.create(username)
+        assert made is not None, f"{username} exists"
+        info = await accounts.create_key(made, "test")
+        await store.close()
+        assert info.key is not None
+        return info.key
+
+    # ── its peers ────────────────────────────────────────────────────────────────────────────────
+
+    async def socket(self, key: str | None = None, **query: str) -> App:
+        """A raw app socket; nothing was waited for."""
+        given = {"clientName": "test", "clientType": "artist", "forceWorkerId": "fast"} | query
+        ws = await self.http.ws_connect(
+            f"{self.url}/?{urlencode(given)}",
+            headers={"api-key": self.key if key is None else key},
+            max_msg_size=0,
+        )
+        app = App(ws)
+        self._peers.append(app)
+        return app
+
+    async def app(self, app_id: str = "app-1", *, key: str | None = None, **query: str) -> App:
+        """A connected app that was greeted."""
+        app = await self.socket(key, appId=app_id, **query)
+        await app.wait_for("balanceUpdate")
+        return app
+
+    async def worker_socket(self, hello: Hello, *, key: str | None = None) -> Worker:
+        """A worker that has said hello; nothing was waited for."""
+        ws = await self.http.ws_connect(
+            f"{self.url}{WORKER_PATH}", headers={"api-key": self.key if key is None else key}
+        )
+        worker = Worker(ws, self.http, hello)
+        self._peers.append(worker)
+        await worker.send(hello)
+        return worker
+
+    async def worker(self, name: str = "w1", *, key: str | None = None, **hello: Any) -> Worker:
+        """A connected worker that was welcomed."""
+        return await welcomed(await self.worker_socket(hello_of(name, **hello), key=key))
+
+    # ── HTTP ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def call(
+        self, method: str, path: str, *, key: str | None = None, **options: Any
+    ) -> tuple[int, Any]:
+        """An API call: status and JSON body. `key=""`: without a credential."""
+        key = self.key if key is None else key
+        headers = options.pop("headers", {}) | ({"api-key": key} if key else {})
+        url = path if path.startswith("http") else f"{self.url}{path}"
+        async with self.http.request(method, url, headers=headers, **options) as answer:
+            assert answer.content_type == "application/json", await answer.text()
+            return answer.status, await answer.json()
+
+    async def get(self, path: str, *, key: str | None = None) -> tuple[int, Any]:
+        return await self.call("GET", path, key=key)
+
+    async def data(self, path: str, *, key: str | None = None) -> Any:
+        """The `data` of a REST answer that must succeed."""
+        status, body = await self.get(path, key=key)
+        assert (status, body["status"]) == (200, "success"), body
+        return body["data"]
+
+    async def spark(self, key: str | None = None) -> dict[str, str]:
+        """The spark balance as the API shows it."""
+        balance = await self.data("/v4/account/balance", key=key)
+        assert isinstance(balance["spark"], dict)
+        return balance["spark"]
+
+    async def record(self, project_id: str, *, key: str | None = None) -> dict[str, Any]:
+        """The record of a finished project."""
+        found = await self.data(f"/v1/projects/{project_id}", key=key)
+        assert isinstance(found["project"], dict)
+        return found["project"]
+
+    async def live(self, project_id: str, *, key: str | None = None) -> dict[str, Any]:
+        """A project in any state."""
+        found = await self.data(f"/v2/projects/{project_id}", key=key)
+        assert isinstance(found["project"], dict)
+        return found["project"]
+
+
+def use_faulty_stores(grid: Grid, patch: Any) -> None:
+    """Makes the server use stores that a test can hold and break."""
+
+    def make(path: Path) -> FaultyStore:
+        grid.stores.append(FaultyStore(path))
+        return grid.store
+
+    patch.setattr(server_app, "SqliteStore", make)
