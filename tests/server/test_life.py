@@ -473,10 +473,9 @@ async def test_a_job_waits_until_a_worker_for_its_model_comes(grid: Grid) -> Non
     assert (queued["queuePosition"], queued["queueStatus"]) == (1, "no-workers")
     await other.fence()
     worker = await grid.worker("right")
+    await app.wait_for("swarmModels", **{"dreamlet-v1": 1, "pattern-v1": 1})
     await worker.finish(await worker.assigned())
     await app.wait_state("jobCompleted", jobID=project)
-    swarm = [frame.payload for frame in app.frames if frame.type == "swarmModels"]
-    assert {"dreamlet-v1": 1, "pattern-v1": 1} in swarm
 
 
 async def test_a_network_has_workers_of_its_own(grid: Grid) -> None:
