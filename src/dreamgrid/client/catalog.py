@@ -99,6 +99,7 @@ class Catalog:
     def available(self) -> tuple[AvailableModel, ...]:
         """Models with at least one worker, as last announced on the socket."""
         known = self._entries
+        places = {model: place for place, model in enumerate(known)}
         return tuple(
             AvailableModel(
                 id=model,
@@ -106,7 +107,9 @@ class Catalog:
                 worker_count=workers,
                 media=known[model].media if model in known else "image",
             )
-            for model, workers in self._workers.items()
+            for model, workers in sorted(
+                self._workers.items(), key=lambda item: places.get(item[0], len(places))
+            )
             if workers > 0
         )
 

@@ -1,0 +1,135 @@
+"""The examples and the code in the documentation do what they say, on a real grid."""
+
+import ast
+import asyncio
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+import typer
+
+from dreamgrid.cli.app import app
+from tests.cli.processes import Grid, clean, running
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SAVES = {
+    "quickstart": ["apple.png"],
+    "sync_batch": ["batch/a-red-apple.png", "batch/a-blue-fish.png", "batch/a-green-tree.png"],
+    "image_to_image": ["changed-30.png", "changed-60.png", "changed-90.png"],
+    "watch_events": ["picture-0.png", "picture-1.png"],
+}
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
+    data = tmp_path_factory.mktemp("grid") / "data"
+    with running("up", "--json", "--port", "0", data=data) as one:
+        yield one
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_example_runs_and_saves_what_it_says(grid: Grid, tmp_path: Path, path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", str(path)],
+        cwd=tmp_path,
+        env=clean(grid.environment),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    for name in SAVES[path.stem]:
+        assert name in ran.stdout
+        assert (tmp_path / name).stat().st_size > 1000
+
+
+def python_blocks(page: str) -> list[tuple[int, str]]:
+    """The python blocks of a page, each with the number of its first line."""
+    text = (ROOT / page).read_text("utf-8")
+    return [
+        (text.count("\n", 0, match.start(1)) + 1, match[1])
+        for match in re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    ]
+
+
+def compiled(page: str, line: int, block: str) -> CodeType:
+    source = "\n" * (line - 1) + block
+    code: CodeType = compile(source, page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    return code
+
+
+def test_the_code_of_the_sdk_page_runs_from_top_to_bottom(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in grid.environment.items():
+        monkeypatch.setenv(name, value)
+    blocks = python_blocks("docs/sdk.md")
+    assert len(blocks) > 8
+
+    async def run() -> None:
+        names: dict[str, Any] = {}
+        for line, block in blocks:
+            running = eval(compiled("docs/sdk.md", line, block), names)
+            if inspect.isawaitable(running):
+                await running
+
+    asyncio.run(run())
+    shown = capsys.readouterr().out
+    assert "allows 1 to" in shown
+    assert "calm.png" in shown
+    for name in ("apple.png", "fish.png", "calm.png"):
+        assert (tmp_path / name).stat().st_size > 1000
+
+
+def flags_of(command: Any) -> set[str]:
+    return {name for one in command.params for name in one.opts if name.startswith("--")}
+
+
+def commands() -> dict[str, set[str]]:
+    """Every command with its flags, as the program itself has them."""
+    found: dict[str, set[str]] = {}
+    root: Any = typer.main.get_command(app)
+    for name, command in root.commands.items():
+        below = getattr(command, "commands", None)
+        for sub, one in below.items() if below else [("", command)]:
+            found[f"{name} {sub}".strip()] = flags_of(one)
+    return found
+
+
+def test_every_command_and_flag_is_on_the_page() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    for command, flags in commands().items():
+        first, *_ = command.split()
+        assert f"dreamgrid {first}" in page, command
+        for flag in flags - {"--help"}:
+            assert flag in page, f"{flag} of {command}"
+
+
+@pytest.mark.parametrize("page", ["docs/cli.md", "README.md"])
+def test_every_command_line_on_the_page_is_understood(page: str) -> None:
+    known = commands()
+    text = (ROOT / page).read_text("utf-8")
+    lines = re.findall(r"^(?:    )?dreamgrid (.+)$", text, re.MULTILINE)
+    assert len(lines) > 3
+    for line in lines:
+        words = re.sub(r'"[^"]*"', "X", line.partition("#")[0]).split()
+        name = " ".join(words[:2]) if words[0] == "keys" else words[0]
+        assert name in known, line
+        unknown = {word for word in words if word.startswith("--")} - known[name]
+        assert not unknown, line
+
+
+def test_nothing_in_the_examples_depends_on_this_machine() -> None:
+    assert {path.stem for path in EXAMPLES} == set(SAVES)
+    for path in EXAMPLES:
+        assert os.sep + "tmp" not in path.read_text("utf-8")
