@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         TooManyRequests,
         UnknownModel,
         UnreadableMedia,
+        UsernameTaken,
         WaitTimeout,
     )
     from dreamgrid.protocol.rest import SizePreset
@@ -102,6 +103,7 @@ __all__ = [
     "MissingAsset",
     "DuplicateProject",
     "UnreadableMedia",
+    "UsernameTaken",
     "InsufficientFunds",
     "NotAllowed",
     "NotFound",
@@ -132,7 +134,7 @@ _NAMES = {
     "client.sync": "Client",
     "errors": (
         "DreamgridError InvalidRequest UnknownModel MissingAsset DuplicateProject UnreadableMedia "
-        "InsufficientFunds NotAllowed NotFound AuthenticationFailed TooManyRequests "
+        "UsernameTaken InsufficientFunds NotAllowed NotFound AuthenticationFailed TooManyRequests "
         "ServerUnavailable ConnectionFailed ProtocolError ProjectError ProjectFailed "
         "ProjectCanceled WaitTimeout ConfigError"
     ),

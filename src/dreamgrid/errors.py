@@ -5,6 +5,7 @@
      │   ├─ UnknownModel          no such model in this grid's catalogue
      │   ├─ MissingAsset          an input was announced but never uploaded
      │   ├─ DuplicateProject      the project id is taken by a different request
+     │   ├─ UsernameTaken         another account has this name
      │   └─ UnreadableMedia       an input file is broken, too large or of an unknown kind
      ├─ InsufficientFunds         the balance does not cover the quote
      ├─ NotAllowed                the credential is valid but may not do this
@@ -49,6 +50,10 @@ class MissingAsset(InvalidRequest):
 
 class DuplicateProject(InvalidRequest):
     """The project id is already taken by a different request."""
+
+
+class UsernameTaken(InvalidRequest):
+    """Another account has this name."""
 
 
 class UnreadableMedia(InvalidRequest):

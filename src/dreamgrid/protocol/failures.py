@@ -13,6 +13,9 @@ ARTIST_CANCELED = "artistCanceled"
 WORKER_DISCONNECTED = "workerDisconnected"
 GENERATION_FAILURE = "genfailure"
 
+USERNAME_TAKEN = 108
+"""The one HTTP error code that clients know: the name belongs to another account."""
+
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The one shape of an HTTP error."""
@@ -34,6 +37,7 @@ _SPELLINGS = (
     _Spelling(errors.UnknownModel, 4001, 404),
     _Spelling(errors.MissingAsset, 4002, 400),
     _Spelling(errors.DuplicateProject, 4005, 409),
+    _Spelling(errors.UsernameTaken, USERNAME_TAKEN, 400),
     _Spelling(errors.UnreadableMedia, 4006, 400),
     _Spelling(errors.InvalidRequest, 4000, 400),
     _Spelling(errors.InsufficientFunds, 4003, 402),

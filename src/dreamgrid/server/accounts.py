@@ -49,12 +49,13 @@ class Accounts:
         self._by_key_hash[key_hash] = account
         return account
 
-    async def create(self, username: str, address: str = "") -> Account | None:
-        """A new account with the starting grant; None when the name is taken."""
+    async def create(self, username: str, address: str = "", email: str = "") -> Account | None:
+        """A new account with the starting grant; None when name or address is taken."""
         row = AccountRow(
             id=str(uuid.uuid4()).upper(),
             username=username,
             address=address,
+            email=email,
             created_ms=milliseconds(self._clock),
         )
         amount = self._config.starting_grant_micros
@@ -62,6 +63,20 @@ class Accounts:
         if not await self._store.create_account(row, grants):
             return None
         return Account(id=row.id, username=username, address=address)
+
+    async def by_address(self, address: str) -> Account | None:
+        """The account of a wallet."""
+        row = await self._store.account_by_address(address)
+        return Account(id=row.id, username=row.username, address=row.address) if row else None
+
+    async def is_free(self, username: str) -> bool:
+        """Whether nobody has this name, in any case."""
+        return await self._store.account_by_username(username) is None
+
+    async def email(self, account: Account) -> str:
+        """The email address that the account was made with; empty when there was none."""
+        row = await self._store.account(account.id)
+        return row.email if row is not None else ""
 
     async def create_key(self, account: Account, name: str) -> KeyInfo:
         """A new key; the only answer that ever holds the secret."""

@@ -13,9 +13,10 @@ from aiohttp.typedefs import Middleware
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.socket import CLOSE_RESTART
 from dreamgrid.protocol.worker import WORKER_PATH
-from dreamgrid.server import upkeep
+from dreamgrid.server import cookies, upkeep
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.app_sockets import AppSockets
+from dreamgrid.server.blobs.folder import load_secret
 from dreamgrid.server.blobs.local import LocalBlobs
 from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.catalog import Catalog
@@ -31,9 +32,21 @@ from dreamgrid.server.http import (
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.projects import Projects
 from dreamgrid.server.rendering import Rendering
-from dreamgrid.server.routes import account, catalog, estimates, files, health, projects
+from dreamgrid.server.routes import (
+    account,
+    catalog,
+    estimates,
+    files,
+    health,
+    history,
+    projects,
+    sign_in,
+)
 from dreamgrid.server.services import Services
+from dreamgrid.server.sessions import Sessions
+from dreamgrid.server.sign_in import SignIn
 from dreamgrid.server.store.sqlite import SqliteStore
+from dreamgrid.server.tokens import TokenSigner
 from dreamgrid.server.worker_sockets import WorkerSockets
 from dreamgrid.server.workers import Workers
 
@@ -41,6 +54,7 @@ MAX_BODY_BYTES = 1024 * 1024
 """Largest body of an API request; uploads have their own limit."""
 
 LOCAL_KEY_FILE = "local-key"
+TOKEN_SECRET_FILE = "token-secret"
 CLOSE_WITHIN_S = 2.0
 """How long connections may take to close when the server stops."""
 
@@ -124,6 +138,8 @@ async def _services(
     await store.open()
     try:
         accounts = Accounts(config, store, bus, clock)
+        signer = TokenSigner(load_secret(config.data_dir / TOKEN_SECRET_FILE), clock)
+        sessions = Sessions(config, store, signer, clock)
         workers = Workers()
         open_projects = OpenProjects(config, blobs, bus, workers, clock)
         rendering = Rendering(
@@ -156,6 +172,8 @@ async def _services(
             projects=owner,
             rendering=rendering,
             workers=workers,
+            sessions=sessions,
+            sign_in=SignIn(config, accounts, sessions, clock),
             clock=clock,
         )
         apps = AppSockets(services)
@@ -169,11 +187,11 @@ async def _services(
 def _application(services: Services, apps: AppSockets, workers: WorkerSockets) -> web.Application:
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
-        middlewares=[cors_middleware, errors_middleware, _account_middleware(services.accounts)],
+        middlewares=[cors_middleware, errors_middleware, _account_middleware(services)],
     )
     blobs = services.blobs
     assert isinstance(blobs, LocalBlobs), "other backends serve their files themselves"
-    for module in (account, catalog, estimates, files, health, projects):
+    for module in (account, catalog, estimates, files, health, history, projects, sign_in):
         app.add_routes(module.routes(services))
     app.add_routes(blobs.routes())
     app.router.add_get(WORKER_PATH, workers.handle)
@@ -188,16 +206,20 @@ def _application(services: Services, apps: AppSockets, workers: WorkerSockets) -
 
 
 def _account_middleware(
-    accounts: Accounts,
+    services: Services,
 ) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         credential = credential_of(request)
-        if credential is not None and "Upgrade" not in request.headers:
-            found = await accounts.authenticate(credential)
-            if found is not None:
-                request[ACCOUNT] = found
-        return await handler(request)
+        if credential is None or "Upgrade" in request.headers:
+            return await handler(request)
+        found = await services.authenticate(credential)
+        if found is not None:
+            request[ACCOUNT] = found
+        response = await handler(request)
+        if found is not None and credential == cookies.of(request):
+            await cookies.renew(services, request, response)
+        return response
 
     return middleware
 

@@ -17,8 +17,8 @@ from dreamgrid.protocol.params import NETWORKS, Network
 from dreamgrid.server import frames
 from dreamgrid.server.auth import Account
 from dreamgrid.server.bus.base import account_subject, app_subject, network_subject
-from dreamgrid.server.http import credential_of
-from dreamgrid.server.outbox import Outbox
+from dreamgrid.server.http import credential_of, refusal_of
+from dreamgrid.server.outbox import Outbox, close_reason
 from dreamgrid.server.projects import App
 from dreamgrid.server.services import Services
 
@@ -81,11 +81,11 @@ class AppSockets:
         )
         await ws.prepare(request)
         credential = credential_of(request)
-        account = await self._services.accounts.authenticate(credential) if credential else None
+        account = await self._services.authenticate(credential) if credential else None
         if account is None:
             # A completed upgrade, then the code: a refused upgrade looks like a lost network.
-            reason = b"this key is not valid here; check DREAMGRID_API_KEY"
-            await ws.close(code=socket.CLOSE_AUTHENTICATION, message=reason)
+            reason = refusal_of(credential)
+            await ws.close(code=socket.CLOSE_AUTHENTICATION, message=close_reason(reason))
             return ws
         if request.transport is None:
             return ws  # it went away while its key was looked up

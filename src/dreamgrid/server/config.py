@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.params import TokenType
 
 MICROS = 1_000_000
 """Micro-units in one token."""
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""Hosts that only this machine can reach."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,12 @@ class ServerConfig:
         upload_url_s: How long an upload URL is valid.
         download_url_s: How long a download URL is valid.
         media_kept_s: How long inputs and results are kept.
+        signup: Whether strangers may make accounts: `open` or `closed`. None: open as long as only
+            this machine can connect.
+        access_token_s: How long an access token is valid; clients renew it by themselves.
+        refresh_token_s: How long a sign-in lasts after its last use.
+        guesses_per_minute: Failed sign-ins from one address before it has to wait. 0: no limit.
+        signups_per_hour: New accounts from one address. 0: no limit.
         queue_notice_s: How often a waiting project is told its position, changed or not.
     """
 
@@ -55,7 +65,19 @@ class ServerConfig:
     upload_url_s: int = 15 * 60
     download_url_s: int = 60 * 60
     media_kept_s: int = 24 * 60 * 60
+    signup: Literal["open", "closed"] | None = None
+    access_token_s: int = 2 * 60 * 60
+    refresh_token_s: int = 30 * 24 * 60 * 60
+    guesses_per_minute: int = 20
+    signups_per_hour: int = 100
     queue_notice_s: float = 20.0
+
+    @property
+    def signup_open(self) -> bool:
+        """Whether strangers may make accounts."""
+        if self.signup is None:
+            return self.host in LOOPBACK
+        return self.signup == "open"
 
     def validate(self) -> None:
         """Checks the settings against each other.

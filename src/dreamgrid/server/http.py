@@ -10,7 +10,8 @@ from aiohttp import web
 from dreamgrid.errors import AuthenticationFailed, DreamgridError, InvalidRequest, NotFound
 from dreamgrid.protocol import codec, failures
 from dreamgrid.protocol.rest import Success
-from dreamgrid.server.auth import Account
+from dreamgrid.protocol.rest_account import SESSION_COOKIE
+from dreamgrid.server.auth import Account, is_key
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -43,9 +44,26 @@ def error_answer(error: DreamgridError) -> web.Response:
 
 
 def credential_of(request: web.Request) -> str | None:
-    """The API key or token of a request, with or without `Bearer`; None when there is none."""
-    given = request.headers.get("api-key") or request.headers.get("Authorization") or ""
+    """The API key or token of a request, with or without `Bearer`; None when there is none.
+
+    Browsers that hold no token themselves send a cookie.
+    """
+    given = (
+        request.headers.get("api-key")
+        or request.headers.get("Authorization")
+        or request.cookies.get(SESSION_COOKIE)
+        or ""
+    )
     return given.removeprefix("Bearer ").strip() or None
+
+
+def refusal_of(credential: str | None) -> str:
+    """Why a credential that was looked up in vain is refused, and what to do about it."""
+    if credential is None:
+        return "this needs a credential: send your key in the header api-key"
+    if is_key(credential):
+        return "this key is not valid here: it is mistyped or was revoked"
+    return "this sign-in is not valid (any more): sign in again, or use an API key"
 
 
 def require_account(request: web.Request) -> Account:
@@ -56,9 +74,7 @@ def require_account(request: web.Request) -> Account:
     """
     if ACCOUNT in request:
         return request[ACCOUNT]
-    if credential_of(request) is not None:
-        raise AuthenticationFailed("this key is not valid here: it is mistyped or was revoked")
-    raise AuthenticationFailed("this needs a credential: send your key in the header api-key")
+    raise AuthenticationFailed(refusal_of(credential_of(request)))
 
 
 def query(request: web.Request, name: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from dreamgrid.server.accounts import Accounts
+from dreamgrid.server.auth import Account, is_key
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.bus.base import Bus
 from dreamgrid.server.catalog import Catalog
@@ -12,6 +13,8 @@ from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.projects import Projects
 from dreamgrid.server.rendering import Rendering
+from dreamgrid.server.sessions import Sessions
+from dreamgrid.server.sign_in import SignIn
 from dreamgrid.server.store.base import Store
 from dreamgrid.server.workers import Workers
 
@@ -29,7 +32,15 @@ class Services:
     projects: Projects
     rendering: Rendering
     workers: Workers
+    sessions: Sessions
+    sign_in: SignIn
     clock: Clock
+
+    async def authenticate(self, credential: str) -> Account | None:
+        """The account behind an API key or an access token; None when it is not valid."""
+        if is_key(credential):
+            return await self.accounts.authenticate(credential)
+        return await self.sessions.authenticate(credential)
 
     def origin(self, request: web.Request) -> str:
         """Scheme, host and port under which the peer of `request` reaches this server."""

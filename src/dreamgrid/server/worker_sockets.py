@@ -46,7 +46,7 @@ class WorkerSockets:
         )
         await ws.prepare(request)
         credential = credential_of(request)
-        account = await self._services.accounts.authenticate(credential) if credential else None
+        account = await self._services.authenticate(credential) if credential else None
         if account is None:
             reason = b"this key is not valid here; make one with: dreamgrid keys create"
             await ws.close(code=socket.CLOSE_AUTHENTICATION, message=reason)

@@ -16,7 +16,13 @@ def routes(services: Services) -> list[web.RouteDef]:
 
     async def me(request: web.Request) -> web.Response:
         account = require_account(request)
-        return answer(Me(username=account.username, wallet_address=account.address))
+        return answer(
+            Me(
+                username=account.username,
+                wallet_address=account.address,
+                current_email=await accounts.email(account),
+            )
+        )
 
     async def balance(request: web.Request) -> web.Response:
         return answer(await accounts.balance(require_account(request).id))
@@ -35,17 +41,12 @@ def routes(services: Services) -> list[web.RouteDef]:
         await accounts.revoke_key(require_account(request), request.match_info["key_id"])
         return answer({})
 
-    async def logout(request: web.Request) -> web.Response:
-        require_account(request)  # a key has no session to end
-        return answer({})
-
     async def subscription_status(request: web.Request) -> web.Response:
         require_account(request)
         return answer({"subscription": {"active": False, "status": "none"}})
 
     return [
         web.get("/v1/account/me", me),
-        web.post("/v1/account/logout", logout),
         *(web.get(f"/v{version}/account/balance", balance) for version in (1, 2, 3, 4)),
         web.get("/v1/account/keys", list_keys),
         web.post("/v1/account/keys", create_key),

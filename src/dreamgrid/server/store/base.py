@@ -26,6 +26,7 @@ class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     username: str
     address: str = ""
+    email: str = ""
     created_ms: int
 
 
@@ -38,6 +39,42 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str
     hash: bytes
     created_ms: int
+
+
+class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One sign-in. `token_id` names the refresh token that is good now."""
+
+    id: str
+    account_id: str
+    token_id: str
+    expires_ms: int
+
+
+class Rotation(msgspec.Struct, frozen=True, kw_only=True):
+    """The exchange of a session's refresh token.
+
+    Attributes:
+        presented: Id of the token that somebody wants to exchange.
+        fresh: Id of the one that takes its place.
+        grace_ms: How long the token before the last exchange stays good.
+        expires_ms: When the session runs out if it is not used again.
+    """
+
+    session_id: str
+    presented: str
+    fresh: str
+    at_ms: int
+    grace_ms: int
+    expires_ms: int
+
+
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that an account received (no project), or what an ended project cost it."""
+
+    at_ms: int
+    currency: TokenType
+    amount_micros: int
+    project_id: str | None
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,13 +228,19 @@ class Store(Protocol):
     def create_account(
         self, account: AccountRow, grant_micros: dict[TokenType, int]
     ) -> asyncio.Future[bool]:
-        """Adds an account with its starting grant; False when the id or username is taken."""
+        """Adds an account with its starting grant; False when id, username or address is taken.
+
+        Names and addresses that differ only in case are the same.
+        """
 
     async def account(self, account_id: str) -> AccountRow | None:
         """The account with this id."""
 
     async def account_by_username(self, username: str) -> AccountRow | None:
-        """The account with this name."""
+        """The account with this name, in any case."""
+
+    async def account_by_address(self, address: str) -> AccountRow | None:
+        """The account with this wallet address, in any case."""
 
     async def account_by_key(self, key_hash: bytes) -> AccountRow | None:
         """The account of a key that is not revoked."""
@@ -216,6 +259,31 @@ class Store(Protocol):
 
         A currency that it never had is absent.
         """
+
+    # sessions and history
+
+    def add_session(self, session: SessionRow, at_ms: int) -> asyncio.Future[None]:
+        """Adds a session; forgets those that have run out by `at_ms`."""
+
+    async def session(self, session_id: str) -> SessionRow | None:
+        """A session that was not ended."""
+
+    def rotate_session(self, rotation: Rotation) -> asyncio.Future[str | None]:
+        """Exchanges a session's refresh token; the id of the one that is good from now on.
+
+        That is `fresh` if the presented one was current; the current one if the presented one was
+        exchanged less than `grace_ms` ago. None: it is neither, or the session has ended or run
+        out.
+        """
+
+    def extend_session(self, session_id: str, expires_ms: int) -> asyncio.Future[None]:
+        """Lets a session last longer; never shorter."""
+
+    def end_session(self, session_id: str) -> asyncio.Future[None]:
+        """Ends a session, if there is one of this id."""
+
+    async def history(self, account_id: str, limit: int, offset: int) -> list[HistoryRow]:
+        """What an account received and paid, newest first."""
 
     # projects
 

@@ -14,18 +14,23 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import msgspec
+
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.params import TOKEN_TYPES, TokenType
 from dreamgrid.server import ledger
-from dreamgrid.server.store import sqlite_projects
+from dreamgrid.server.store import sqlite_accounts, sqlite_projects
 from dreamgrid.server.store.base import (
     AccountRow,
     Acquisition,
     Balance,
     Ended,
+    HistoryRow,
     JobEnd,
     KeyRow,
     ProjectRow,
+    Rotation,
+    SessionRow,
     Submitted,
 )
 from dreamgrid.server.store.group_commit import GroupCommitWriter
@@ -33,7 +38,7 @@ from dreamgrid.server.store.group_commit import GroupCommitWriter
 T = TypeVar("T")
 
 _CHECKPOINT_EVERY_S = 1.0
-_ACCOUNT_COLUMNS = "id, username, address, created_ms"
+_ACCOUNT_COLUMNS = "id, username, address, email, created_ms"
 _KEY_COLUMNS = "id, account_id, name, prefix, hash, created_ms"
 _log = logging.getLogger("dreamgrid.store")
 
@@ -109,9 +114,9 @@ class SqliteStore:
     ) -> asyncio.Future[bool]:
         def operation(connection: sqlite3.Connection) -> bool:
             added = connection.execute(
-                f"INSERT INTO account ({_ACCOUNT_COLUMNS}) VALUES (?, ?, ?, ?)"
+                f"INSERT INTO account ({_ACCOUNT_COLUMNS}) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
-                (account.id, account.username, account.address, account.created_ms),
+                msgspec.structs.astuple(account),
             )
             if added.rowcount == 0:
                 return False
@@ -129,7 +134,10 @@ class SqliteStore:
         return await self._one_account("id = ?", account_id)
 
     async def account_by_username(self, username: str) -> AccountRow | None:
-        return await self._one_account("username = ?", username)
+        return await self._one_account("lower(username) = lower(?)", username)
+
+    async def account_by_address(self, address: str) -> AccountRow | None:
+        return await self._one_account("address <> '' AND lower(address) = lower(?)", address)
 
     async def account_by_key(self, key_hash: bytes) -> AccountRow | None:
         return await self._one_account(
@@ -139,7 +147,9 @@ class SqliteStore:
     async def _one_account(self, condition: str, value: Any) -> AccountRow | None:
         rows = await self._rows(f"SELECT {_ACCOUNT_COLUMNS} FROM account WHERE {condition}", value)
         for row in rows:
-            return AccountRow(id=row[0], username=row[1], address=row[2], created_ms=row[3])
+            return AccountRow(
+                id=row[0], username=row[1], address=row[2], email=row[3], created_ms=row[4]
+            )
         return None
 
     def add_key(self, key: KeyRow) -> asyncio.Future[None]:
@@ -190,6 +200,38 @@ class SqliteStore:
             return {token: found[token] for token in TOKEN_TYPES if token in found}
 
         return self._writer.write(operation)
+
+    # sessions and history: what each operation does is told in `sqlite_accounts`
+
+    def add_session(self, session: SessionRow, at_ms: int) -> asyncio.Future[None]:
+        return self._writer.write(
+            lambda connection: sqlite_accounts.add_session(connection, session, at_ms)
+        )
+
+    async def session(self, session_id: str) -> SessionRow | None:
+        return await self._in_reader(
+            lambda: sqlite_accounts.session(self._read_connection, session_id)
+        )
+
+    def rotate_session(self, rotation: Rotation) -> asyncio.Future[str | None]:
+        return self._writer.write(
+            lambda connection: sqlite_accounts.rotate_session(connection, rotation)
+        )
+
+    def extend_session(self, session_id: str, expires_ms: int) -> asyncio.Future[None]:
+        return self._writer.write(
+            lambda connection: sqlite_accounts.extend_session(connection, session_id, expires_ms)
+        )
+
+    def end_session(self, session_id: str) -> asyncio.Future[None]:
+        return self._writer.write(
+            lambda connection: sqlite_accounts.end_session(connection, session_id)
+        )
+
+    async def history(self, account_id: str, limit: int, offset: int) -> list[HistoryRow]:
+        return await self._in_reader(
+            lambda: sqlite_accounts.history(self._read_connection, account_id, limit, offset)
+        )
 
     # projects: what each operation does is told in `sqlite_projects`
 

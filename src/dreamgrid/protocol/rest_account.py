@@ -1,0 +1,120 @@
+"""Bodies of the account endpoints of the REST host: signing in, sessions, history.
+
+Paths and meanings as in `rest.md` 1 of the wire contract. Field lengths bound what a stranger may
+send before anybody knows who it is.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+WalletAddress = Annotated[str, Meta(pattern=r"^0x[0-9a-fA-F]{40}$")]
+Signature = Annotated[str, Meta(pattern=r"^0x[0-9a-fA-F]{130}$")]
+_Short = Annotated[str, Meta(max_length=200)]
+_Email = Annotated[str, Meta(max_length=254)]
+_Token = Annotated[str, Meta(max_length=4_096)]
+
+SESSION_COOKIE = "authorization"
+"""Name of the cookie that holds a browser's access token."""
+
+
+class _Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Base of all of them; unknown fields are ignored."""
+
+
+class NonceRequest(_Body, frozen=True, kw_only=True):
+    """Body of `POST /v1/account/nonce`."""
+
+    wallet_address: WalletAddress
+
+
+class Nonce(_Body, frozen=True, kw_only=True):
+    """A text to sign, good for one use."""
+
+    nonce: str
+
+
+class LoginRequest(_Body, frozen=True, kw_only=True):
+    """Body of `POST /v1/account/login`: the wallet says who it is, not the name."""
+
+    wallet_address: WalletAddress
+    signature: Signature
+    remember_me: bool | None = None
+
+
+class SignupRequest(_Body, frozen=True, kw_only=True):
+    """Body of `POST /v1/account/create`. `subscribe` is 0 or 1 and means a newsletter."""
+
+    app_id: _Short = msgspec.field(name="appid")
+    username: _Short
+    email: _Email
+    subscribe: Annotated[int, Meta(ge=0, le=1)] = 0
+    wallet_address: WalletAddress
+    signature: Signature
+    remember_me: bool | None = None
+
+
+class Tokens(_Body, frozen=True, kw_only=True):
+    """Answer of sign-up, login and refresh: two JWTs."""
+
+    token: str
+    refresh_token: str
+    username: str
+
+
+class RefreshRequest(_Body, frozen=True, kw_only=True):
+    """Body of `POST /v1/account/refresh-token`."""
+
+    refresh_token: _Token
+
+
+class UsernameRequest(_Body, frozen=True, kw_only=True):
+    """Body of `POST /v1/account/username/validate`."""
+
+    username: _Short
+
+
+class Transaction(_Body, frozen=True, kw_only=True):
+    """One line of an account's history; times in milliseconds, `amount` always positive.
+
+    `type` says whether it was received (`credit`) or paid (`debit`).
+    """
+
+    key: str = msgspec.field(name="_id")
+    id: str
+    sid: int = msgspec.field(name="SID")
+    address: str
+    create_time: int
+    update_time: int
+    end_time: int
+    status: str = "completed"
+    role: str = "artist"
+    client_sid: int = msgspec.field(default=1, name="clientSID")
+    address_sid: int = msgspec.field(default=1, name="addressSID")
+    amount: float
+    token_type: str
+    description: str
+    source: str
+    source_sid: str = msgspec.field(name="sourceSID")
+    type: str
+    billing_mode: str = "tokens"
+    payment_model: str
+    subscription_tier: None = None
+    subscription_trialing: bool = False
+    subscription_throttled: bool = False
+
+
+class TransactionList(_Body, frozen=True, kw_only=True):
+    """`GET /v1/transactions/list`. `next` is the offset of the following page."""
+
+    next: int
+    transactions: tuple[Transaction, ...]
+
+
+class WalletBalance(_Body, frozen=True, kw_only=True):
+    """`GET /v2/wallet/balance`: what lies on a blockchain, of which a grid has none."""
+
+    sogni: str = "0"
+    spark: str = "0"
+    ether: str = "0"
