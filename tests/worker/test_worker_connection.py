@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 import dreamgrid.errors
@@ -182,6 +183,20 @@ async def test_the_pause_between_two_tries_doubles_up_to_its_limit(tmp_path: Pat
     assert len(set(pauses)) == 6  # no two workers, and no two pauses, in step
 
 
+async def test_a_welcome_makes_the_next_pause_short_again(room: ServerRoom, tmp_path: Path) -> None:
+    room.refuse_with = (1001, "not yet")
+    config = config_of(room.url, tmp_path, reconnect_min_s=0.01, reconnect_max_s=0.08)
+    async with running_worker(config) as worker:
+        for _ in range(4):
+            lost = await worker.event(events.Disconnected)
+        assert lost.retry_in_s >= 0.04
+        room.refuse_with = None
+        (await room.line()).cut()
+        while lost.reason.endswith("not yet"):
+            lost = await worker.event(events.Disconnected)
+        assert lost.retry_in_s <= 0.01
+
+
 async def test_a_server_that_is_no_dreamgrid_server_is_named(
     room: ServerRoom, tmp_path: Path
 ) -> None:
@@ -291,6 +306,19 @@ async def test_stopping_leaves_nothing_behind_and_is_quick_even_with_a_deaf_engi
         assert time.monotonic() - began < 4.0
         left = {task for task in asyncio.all_tasks() - before if "worker" in repr(task.get_coro())}
         assert left == set()
+
+
+async def test_canceling_the_worker_ends_its_engine_too(room: ServerRoom, tmp_path: Path) -> None:
+    async with running_worker(config_of(room.url, tmp_path)) as worker:
+        line = await room.line()
+        await line.send(room.assign("1", "deaf"))
+        await line.expect(Progress)
+        children = psutil.Process().children()
+        engine = [child for child in children if "dreamgrid.worker.child" in child.cmdline()]
+        worker.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await worker.ended()
+        assert [child.is_running() for child in engine] == [False]
 
 
 async def test_a_worker_that_never_reached_its_server_stops_too(tmp_path: Path) -> None:
