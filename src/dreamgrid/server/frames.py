@@ -74,13 +74,13 @@ def result(job: LiveJob, url: str, sha256: str | None = None) -> bytes:
     )
 
 
-def failed(job: LiveJob, message: str, *, from_worker: bool) -> bytes:
+def failed(job: LiveJob, message: str) -> bytes:
     """The job failed for good."""
     return encode(
         socket.JobError(
             project_id=job.project.id,
             job_id=job.id,
-            is_from_worker=from_worker,
+            is_from_worker=job.reason != failures.WORKER_DISCONNECTED,
             error=job.reason or failures.GENERATION_FAILURE,
             error_message=message,
         )
@@ -128,7 +128,7 @@ def ended(project: LiveProject) -> bytes:
     return encode(
         socket.JobError(
             project_id=project.id,
-            is_from_worker=True,
+            is_from_worker=project.reason != failures.WORKER_DISCONNECTED,
             error=project.reason or failures.GENERATION_FAILURE,
             error_message="every render of this project failed; nothing was charged for it",
         )
@@ -165,6 +165,6 @@ def replay(
             case JobState.COMPLETED:
                 yield result(job, url(job))
             case JobState.FAILED:
-                yield failed(job, "this render failed", from_worker=True)
+                yield failed(job, "this render failed")
     if project.ended_ms is not None:
         yield ended(project)

@@ -101,6 +101,9 @@ class Rendering:
             worker.jobs.pop(job.id, None)
             self.scheduler.hint()
             return
+        if self._workers.get(worker.id) is not worker:
+            self._lose(job, "the worker went away before it got this render", counts=False)
+            return
         job.lease_until_s = self._clock() + self._config.lease_s
         worker.send(self._assignment(job, worker.origin))
         self._open.tell(project, frames.initiating(job))
@@ -167,6 +170,7 @@ class Rendering:
                 and job.on_worker
                 and job.worker_id == worker.id
                 and job.attempt == held.attempt
+                and not job.settling  # its end, or its loss, is being stored
                 and not job.project.canceling
             ):
                 worker.jobs[job.id] = job
@@ -220,6 +224,8 @@ class Rendering:
             worker.send(Settled(job_id=message.job_id, attempt=message.attempt, accepted=False))
             return
         stored = await self._blobs.stat(key_of_result(job))
+        if self._held_by(worker, message.job_id, message.attempt) is None:
+            return  # canceled or taken away while the file was looked at
         if stored is None or stored.size_bytes != message.size_bytes:
             self._attempt_failed(worker, job, "upload_failed", "the result never arrived whole")
             return
@@ -379,7 +385,7 @@ class Rendering:
             project.charged_micros += job.price_micros
             self._open.tell(project, frames.result(job, self._open.result_url(job), sha256))
         else:
-            self._open.tell(project, frames.failed(job, message, from_worker=True))
+            self._open.tell(project, frames.failed(job, message))
         if end.project_state in FINAL_PROJECT_STATES:
             project.ended_ms = end.at_ms
             project.reason = end.project_reason
