@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+import pytest
 
 from dreamgrid.protocol.worker import WORKER_PATH, Hello
 from dreamgrid.server import app as server_app
@@ -16,7 +17,9 @@ from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.app import ServerReady, run_server
 from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.store.sqlite import SqliteStore
+from dreamgrid.server.workers import Workers, WorkerSession
 from tests.support.faulty_store import FaultyStore
 from tests.support.wire import PATIENCE_S, App, Worker, hello_of, welcomed
 
@@ -49,6 +52,9 @@ class Grid:
         self.key = ""
         self.stores: list[FaultyStore] = []
         self._stop = asyncio.Event()
+        self._tick = asyncio.Event()
+        self._worker_left = asyncio.Event()
+        self._workers: Workers | None = None
         self._server: asyncio.Task[None] | None = None
         self._peers: list[App | Worker] = []
 
@@ -104,6 +110,13 @@ class Grid:
         await self.stop()
         await self.start()
 
+    async def ticked(self) -> None:
+        """Returns when leases have been looked at, at the time that the clock shows now."""
+        for _ in range(2):  # the first may have begun before
+            self._tick.clear()
+            async with asyncio.timeout(PATIENCE_S):
+                await self._tick.wait()
+
     async def account(self, username: str, *, grant_micros: int | None = None) -> str:
         """Makes an account beside the running server; returns a key of it."""
         config = self.config
@@ -153,6 +166,13 @@ class Grid:
         """A connected worker that was welcomed."""
         return await welcomed(await self.worker_socket(hello_of(name, **hello), key=key))
 
+    async def without_workers(self) -> None:
+        """Returns when the server has noticed that all workers are gone."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self._workers is not None and self._workers.all():
+                self._worker_left.clear()
+                await self._worker_left.wait()
+
     # ── HTTP ─────────────────────────────────────────────────────────────────────────────────────
 
     async def call(
@@ -193,12 +213,28 @@ class Grid:
         assert isinstance(found["project"], dict)
         return found["project"]
 
+    def tap(self, patch: pytest.MonkeyPatch) -> None:
+        """Makes the server use stores that a test can hold and break, and tell what it notices."""
 
-def use_faulty_stores(grid: Grid, patch: Any) -> None:
-    """Makes the server use stores that a test can hold and break."""
+        def make(path: Path) -> FaultyStore:
+            self.stores.append(FaultyStore(path))
+            return self.store
 
-    def make(path: Path) -> FaultyStore:
-        grid.stores.append(FaultyStore(path))
-        return grid.store
+        def expire_leases(rendering: Rendering) -> None:
+            original_expire(rendering)
+            self._tick.set()
 
-    patch.setattr(server_app, "SqliteStore", make)
+        def remove(workers: Workers, session: WorkerSession) -> None:
+            original_remove(workers, session)
+            self._worker_left.set()
+
+        def add(workers: Workers, session: WorkerSession) -> WorkerSession | None:
+            self._workers = workers
+            return original_add(workers, session)
+
+        original_expire = Rendering.expire_leases
+        original_remove, original_add = Workers.remove, Workers.add
+        patch.setattr(server_app, "SqliteStore", make)
+        patch.setattr(Rendering, "expire_leases", expire_leases)
+        patch.setattr(Workers, "remove", remove)
+        patch.setattr(Workers, "add", add)

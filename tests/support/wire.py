@@ -240,6 +240,15 @@ class Worker:
         assert isinstance(message, kind), f"expected {kind.__name__}, got {message}"
         return message
 
+    async def expect_settled_and_assigned(self) -> tuple[Settled, Assign]:
+        """The next two messages: an outcome is stored and a job comes, in either order."""
+        either = [await self.expect(worker.ServerMessage), await self.expect(worker.ServerMessage)]
+        either.sort(key=lambda message: isinstance(message, Assign))
+        settled, assign = either
+        assert isinstance(settled, Settled)
+        assert isinstance(assign, Assign)
+        return settled, assign
+
     async def assigned(self) -> Assign:
         """The next job."""
         return await self.expect(Assign)
