@@ -54,6 +54,15 @@ async def test_a_page_that_is_no_socket_is_named(stub: Stub) -> None:
             await client.connect()
 
 
+async def test_a_redirected_upgrade_does_not_carry_our_key_away(stub: Stub) -> None:
+    moved = web.Response(status=307, headers={"Location": stub.url + "/elsewhere"})
+    stub.answer("/", lambda _: moved)
+    async with wire.client_of(stub) as client:
+        with pytest.raises(dreamgrid.ProtocolError, match="redirects"):
+            await client.connect()
+    assert not stub.upgrades
+
+
 @pytest.mark.parametrize("code", [1000, 1001, 1006, 1011, 1012, 3000])
 async def test_a_lost_connection_comes_back(
     stub: Stub, client: dreamgrid.AsyncClient, code: int

@@ -279,6 +279,17 @@ async def test_a_starting_image_is_uploaded_before_the_request(
     await creating
 
 
+async def test_a_create_that_is_given_up_leaves_no_project_behind(
+    stub: Stub, client: dreamgrid.AsyncClient
+) -> None:
+    creating = asyncio.create_task(client.projects.create(model=MODEL, prompt="x"))
+    request = await stub.received(JobRequest)
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    assert (await stub.received(socket.CancelRequest)).project_id == request.project_id
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [

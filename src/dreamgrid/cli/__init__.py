@@ -1,5 +1,14 @@
 """The command line: a thin shell over the SDK, the server and the worker. One file per command."""
 
-from dreamgrid.cli.app import main
+import sys
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Entry point of the command `dreamgrid`."""
+    try:
+        # Inside, so that a Ctrl-C during the imports is no traceback either.
+        from dreamgrid.cli import app  # noqa: PLC0415
+
+        app.run()
+    except KeyboardInterrupt:
+        sys.exit(130)

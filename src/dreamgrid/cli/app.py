@@ -59,8 +59,8 @@ def version() -> None:
     _show_version(asked=True)
 
 
-def main() -> None:
-    """Entry point of the command `dreamgrid`."""
+def run() -> None:
+    """Runs the command that the process was started with, and ends the process."""
     exits.speaks_json.set(False)
     try:
         app()

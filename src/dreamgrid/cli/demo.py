@@ -22,11 +22,11 @@ from dreamgrid.cli.target import connected
 
 _PROMPTS = (
     "a red apple",
-    "a yellow banana",
-    "a green tree on a hill",
-    "a house with a blue roof",
-    "a sailing boat on the sea",
-    "a snowy mountain at sunset",
+    "a strawberry",
+    "a sunflower",
+    "a penguin in the snow",
+    "a sailboat on the sea",
+    "a rocket in space",
 )
 
 
@@ -78,7 +78,7 @@ def _next(made: Made) -> Panel:
     text.append(f'  {command} generate "a green apple" --image {made.files[0]} --strength 0.6\n')
     text.append("keep a grid running, for other commands and for the Python SDK\n", "dim")
     text.append(f"  {command} up")
-    return Panel.fit(text, title="try next", border_style="cyan", padding=(1, 2))
+    return Panel.fit(text, title="try next", border_style="cyan", padding=(0, 1))
 
 
 def _command() -> str:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dreamgrid.cli.folder import Running, announced, held
 from dreamgrid.errors import DreamgridError
@@ -89,26 +90,38 @@ async def _run(
         run_server(config, stop=server_stop, on_ready=server_ready.set_result), name="server"
     )
     server = await server_ready
+    stopped = tasks.create_task(stop.wait())
     try:
         worker: asyncio.Task[None] | None = None
-        models: tuple[str, ...] = ()
+        joined: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
         if options.worker:
-            joined: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
             worker = tasks.create_task(_work(options, server, worker_stop, joined), name="worker")
-            models = (await joined).models
-        ready = GridReady(
-            url=server.url, api_key=server.api_key, account=server.account, models=models
-        )
-        running = Running(url=server.url, api_key=server.api_key, pid=os.getpid())
-        with announced(options.data, running) if options.announce else nullcontext():
-            on_ready(ready)
-            await stop.wait()
+            either: list[asyncio.Future[Any]] = [joined, stopped]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            await _serve(options, server, joined.result().models if worker else (), stop, on_ready)
         worker_stop.set()
         if worker is not None:
             await asyncio.wait([worker], timeout=_WORKER_STOPS_S)
             worker.cancel()
     finally:
+        stopped.cancel()
         server_stop.set()
+
+
+async def _serve(
+    options: GridOptions,
+    server: ServerReady,
+    models: tuple[str, ...],
+    stop: asyncio.Event,
+    on_ready: Callable[[GridReady], None],
+) -> None:
+    running = Running(url=server.url, api_key=server.api_key, pid=os.getpid())
+    with announced(options.data, running) if options.announce else nullcontext():
+        on_ready(
+            GridReady(url=server.url, api_key=server.api_key, account=server.account, models=models)
+        )
+        await stop.wait()
 
 
 async def _work(

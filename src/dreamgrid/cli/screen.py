@@ -19,10 +19,10 @@ from dreamgrid.client.events import AnyEvent
 if TYPE_CHECKING:
     from dreamgrid.client.images import Image
 
-_BAR_COLUMNS = 28
+_BAR_COLUMNS = 20
 _LARGEST_COLUMNS = 64
 _SMALLEST_COLUMNS = 16
-_ROWS_FOR_WORDS = 6
+_ROWS_FOR_WORDS = 8
 
 
 class Screen:

@@ -152,6 +152,7 @@ class Http:
                 headers={"User-Agent": self._user_agent},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 requote_redirect_url=False,
+                middlewares=(_no_redirected_sockets,),
             )
         return self._session
 
@@ -207,6 +208,22 @@ class Http:
             await self._sleep(wait_s)
 
 
+async def _no_redirected_sockets(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Upgrades carry our key, and aiohttp would follow a redirect with it to anywhere."""
+    response = await handler(request)
+    if 300 <= response.status < 400 and "Upgrade" in request.headers:
+        raise _redirected(response)
+    return response
+
+
+def _redirected(response: aiohttp.ClientResponse) -> ProtocolError:
+    return ProtocolError(
+        f"{response.url.origin()} redirects to another address: use that one as the server"
+    )
+
+
 def _wait_s(failure: DreamgridError, attempt: int) -> float | None:
     """Seconds until the same request can work, or None when repeating it is no use."""
     if isinstance(failure, TooManyRequests) and failure.retry_after_s is not None:
@@ -219,9 +236,7 @@ def _wait_s(failure: DreamgridError, attempt: int) -> float | None:
 async def _failure(response: aiohttp.ClientResponse) -> DreamgridError:
     raw = await _read_limited(response, MAX_ANSWER_BYTES, response.url.path)
     if 300 <= response.status < 400:
-        return ProtocolError(
-            f"{response.url.origin()} redirects to another address: use that one as the server"
-        )
+        return _redirected(response)
     try:
         body = _error_body.decode(raw)
     except (msgspec.MsgspecError, UnicodeError):

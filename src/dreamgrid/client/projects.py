@@ -313,6 +313,10 @@ class Projects:
                     await history.log.changed.wait()
         except TimeoutError:
             return project  # a slow server; the tracker goes on asking
+        except asyncio.CancelledError:
+            # The caller gets no project to cancel, so it must not run and cost something.
+            await self._tracker.withdraw(history)
+            raise
         refusal = history.error
         if isinstance(refusal, errors.ProjectFailed) and not history.jobs and refusal.__cause__:
             raise refusal.__cause__

@@ -128,6 +128,13 @@ class Tracker:
             tracked.canceling = False
             raise refusal
 
+    async def withdraw(self, history: History) -> None:
+        """Cancels a project that nobody holds; does not wait for the answer."""
+        tracked = self._tracked.get(history.id)
+        if tracked is not None and not _is_settled(history):
+            tracked.canceling = True
+            await self._send_cancel(history)
+
     async def charge(self, history: History) -> Charge:
         """What a project cost; see `Project.charge`."""
         record = await self._record(history.id)

@@ -1,0 +1,46 @@
+import inspect
+
+import pytest
+
+from dreamgrid import errors
+from dreamgrid.cli.exits import code_of, report
+from dreamgrid.protocol import failures
+
+CODES = {
+    "InvalidRequest": 2,
+    "UnknownModel": 2,
+    "MissingAsset": 2,
+    "DuplicateProject": 2,
+    "UnreadableMedia": 2,
+    "NotFound": 2,
+    "ConfigError": 2,
+    "AuthenticationFailed": 3,
+    "ConnectionFailed": 3,
+    "ServerUnavailable": 3,
+    "ProtocolError": 3,
+    "InsufficientFunds": 4,
+}
+ALL = [
+    value
+    for value in vars(errors).values()
+    if inspect.isclass(value) and issubclass(value, errors.DreamgridError)
+]
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_every_error_has_the_documented_exit_code(
+    kind: type[errors.DreamgridError], capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = kind("what happened [not markup]")
+    codes = (CODES[base.__name__] for base in kind.__mro__ if base.__name__ in CODES)
+    assert code_of(error) == next(codes, 1)
+    report(error)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: what happened [not markup]\n")
+
+
+def test_a_project_that_was_refused_for_money_says_so_by_its_code() -> None:
+    error = errors.ProjectFailed("insufficient funds", code=4003)
+    error.__cause__ = failures.error_from_code(4003, "insufficient funds")
+    assert code_of(error) == 4
