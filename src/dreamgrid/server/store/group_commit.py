@@ -18,6 +18,7 @@ from dreamgrid.errors import ServerUnavailable
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
+Write = tuple[Operation, asyncio.Future[Any]]
 
 _MAX_BATCH = 1_000
 _log = logging.getLogger("dreamgrid.store")
@@ -33,9 +34,8 @@ class GroupCommitWriter:
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[tuple[Operation, asyncio.Future[Any]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._gathered: list[Write] = []
+        self._queue: queue.SimpleQueue[list[Write] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._closed = False
 
@@ -53,13 +53,22 @@ class GroupCommitWriter:
         if self._closed:
             future.set_exception(ServerUnavailable("the server is stopping; try again in a moment"))
         else:
-            self._queue.put((operation, future))
+            if not self._gathered:
+                self._loop.call_soon(self._hand_over)
+            self._gathered.append((operation, future))
         return future
+
+    def _hand_over(self) -> None:
+        """Gives the thread all that one turn of the event loop wrote: it wakes up once for it."""
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            self._queue.put(gathered)
 
     async def close(self) -> None:
         """Commits what is queued and ends the thread."""
         if not self._closed:
             self._closed = True
+            self._hand_over()
             self._queue.put(None)
             await self._loop.run_in_executor(None, self._thread.join)
 
@@ -73,12 +82,12 @@ class GroupCommitWriter:
         finally:
             connection.close()
 
-    def _next_batch(self) -> list[tuple[Operation, asyncio.Future[Any]]]:
-        batch = []
+    def _next_batch(self) -> list[Write]:
+        batch: list[Write] = []
         item = self._queue.get()
         while item is not None:
-            batch.append(item)
-            if len(batch) == _MAX_BATCH:
+            batch += item
+            if len(batch) >= _MAX_BATCH:
                 return batch
             try:
                 item = self._queue.get_nowait()
