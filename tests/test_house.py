@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "worker": {"errors", "states", "protocol", "engines"},
     "__init__": {"errors", "states", "protocol", "client"},
     "testing": EVERYTHING,
-    "cli": EVERYTHING | {"cli"},
+    "cli": EVERYTHING | {"cli", "__init__"},
     "__main__": {"cli"},
 }
 """Which rooms each room may look into. Client, server and worker meet in `protocol` only."""
