@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dreamgrid.server import app_sockets, upkeep
-from tests.support.grid import Grid, use_faulty_stores
+from tests.support.grid import Grid
 
 MakeGrid = Callable[..., Grid]
 
@@ -20,7 +20,7 @@ def make_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeGrid:
 
     def make(**settings: Any) -> Grid:
         grid = Grid(tmp_path / "data", **settings)
-        use_faulty_stores(grid, monkeypatch)
+        grid.tap(monkeypatch)
         return grid
 
     return make

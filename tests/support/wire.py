@@ -240,14 +240,11 @@ class Worker:
         assert isinstance(message, kind), f"expected {kind.__name__}, got {message}"
         return message
 
-    async def expect_settled_and_assigned(self) -> tuple[Settled, Assign]:
-        """The next two messages: an outcome is stored and a job comes, in either order."""
-        either = [await self.expect(worker.ServerMessage), await self.expect(worker.ServerMessage)]
-        either.sort(key=lambda message: isinstance(message, Assign))
-        settled, assign = either
-        assert isinstance(settled, Settled)
-        assert isinstance(assign, Assign)
-        return settled, assign
+    async def expect_settled(self, job: Assign) -> None:
+        """The next message: the outcome of this job is stored."""
+        settled = await self.expect(Settled)
+        assert (settled.job_id, settled.attempt) == (job.job_id, job.attempt)
+        assert settled.accepted
 
     async def assigned(self) -> Assign:
         """The next job."""
@@ -294,9 +291,7 @@ class Worker:
         """Uploads a result and reports it; returns when the server has stored that."""
         await self.upload(job, data)
         await self.send(finished(job.job_id, job.attempt, data, seed=job.render.seed))
-        settled = await self.expect(Settled)
-        assert (settled.job_id, settled.attempt) == (job.job_id, job.attempt)
-        assert settled.accepted
+        await self.expect_settled(job)
 
     async def fail(self, job: Assign, *, retryable: bool = True) -> None:
         """Gives a job up; returns when the server knows."""
@@ -309,8 +304,7 @@ class Worker:
                 retryable=retryable,
             )
         )
-        settled = await self.expect(Settled)
-        assert (settled.job_id, settled.attempt) == (job.job_id, job.attempt)
+        await self.expect_settled(job)
 
     async def closed(self) -> int:
         """The code with which the server ends the connection."""
