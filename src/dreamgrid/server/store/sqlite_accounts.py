@@ -12,7 +12,7 @@ _HISTORY = """
     UNION ALL
     SELECT ended_ms, token_type, charged_micros, id FROM project
      WHERE account_id = ?1 AND charged_micros > 0 AND ended_ms IS NOT NULL
-     ORDER BY 1 DESC, project_id LIMIT ?2 OFFSET ?3
+     ORDER BY 1 DESC, 2, 4 LIMIT ?2 OFFSET ?3
 """
 
 
@@ -53,8 +53,14 @@ def rotate_session(connection: sqlite3.Connection, rotation: Rotation) -> str | 
     if rotated.rowcount:
         return rotation.fresh
     row = connection.execute(
-        "SELECT token_id FROM session WHERE id = ? AND previous_id = ? AND rotated_ms >= ?",
-        (rotation.session_id, rotation.presented, rotation.at_ms - rotation.grace_ms),
+        "SELECT token_id FROM session"
+        " WHERE id = ? AND previous_id = ? AND rotated_ms >= ? AND expires_ms > ?",
+        (
+            rotation.session_id,
+            rotation.presented,
+            rotation.at_ms - rotation.grace_ms,
+            rotation.at_ms,
+        ),
     ).fetchone()
     return cast(str, row[0]) if row else None
 

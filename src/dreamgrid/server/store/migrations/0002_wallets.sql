@@ -12,7 +12,7 @@ CREATE TABLE session (
     id           TEXT PRIMARY KEY,
     account_id   TEXT NOT NULL REFERENCES account (id),
     token_id     TEXT NOT NULL,
-    previous_id  TEXT NOT NULL DEFAULT '',
+    previous_id  TEXT,
     rotated_ms   INTEGER NOT NULL,
     expires_ms   INTEGER NOT NULL
 ) WITHOUT ROWID;
