@@ -354,6 +354,7 @@ async def test_the_same_assignment_twice_is_rendered_once(
     gate = Gate(tmp_path)
     line = await room.line()
     await line.send(room.assign("1", gate.prompt))
+    await line.expect(Progress, "1")
     await line.send(room.assign("1", gate.prompt))
     await gate.open()
     await line.expect(Finished, "1")
