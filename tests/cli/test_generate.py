@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 import dreamgrid
+from dreamgrid.engines.base import EngineSpec
+from dreamgrid.engines.registry import FoundEngine, Registry
 from dreamgrid.protocol.rest import ActiveProjects
 from tests.cli.conftest import Call
 from tests.cli.processes import COMMAND, Grid, Ran, clean, run, start
@@ -159,6 +161,22 @@ def test_without_a_grid_one_is_started_for_the_moment(tmp_path: Path) -> None:
     ran = run("generate", "x", *PATTERN, "--json", environment=environment, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert (tmp_path / ran.last_json["files"][0]).is_file()
+
+
+def test_an_engine_that_lacks_something_says_what_to_install(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = EngineSpec(
+        name="dreamlet",
+        models=tuple,
+        create=lambda _: pytest.fail("it has no model"),
+        missing="pip install 'dreamgrid[embedded]'",
+    )
+    engine = FoundEngine(name="dreamlet", reference="", spec=lacking, models=())
+    monkeypatch.setattr("dreamgrid.cli.grid.find_engines", lambda: Registry(engines=(engine,)))
+    ran = call("generate", "x", *PATTERN, environment={"DREAMGRID_DATA": str(tmp_path / "data")})
+    assert ran.returncode == 0
+    assert "pip install 'dreamgrid[embedded]'" in ran.stderr
 
 
 def test_two_at_once_without_a_grid_take_turns(tmp_path: Path) -> None:

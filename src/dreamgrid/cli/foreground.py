@@ -31,9 +31,13 @@ def serve_grid(
 
     def on_ready(ready: GridReady) -> None:
         if as_json:
-            exits.say_json(asdict(ready))
-        else:
-            console.print(_welcome(ready, grid))
+            said = asdict(ready)
+            del said["advice"]
+            exits.say_json(said)
+            return
+        console.print(_welcome(ready, grid))
+        for line in ready.advice:
+            exits.note(line)
 
     async def serve(stop: asyncio.Event) -> None:
         await run_grid(grid, stop=stop, on_ready=on_ready)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamgrid.cli.folder import Running, announced, held
+from dreamgrid.engines.registry import find_engines
 from dreamgrid.errors import DreamgridError
 from dreamgrid.server.app import ServerReady, run_server
 from dreamgrid.server.config import ServerConfig
@@ -32,12 +33,14 @@ class GridReady:
         api_key: Key of the person who started it.
         account: Name of that account.
         models: What its worker can render; empty without a worker.
+        advice: What to install on this machine so that it could render more.
     """
 
     url: str
     api_key: str
     account: str
     models: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +122,13 @@ async def _serve(
     running = Running(url=server.url, api_key=server.api_key, pid=os.getpid())
     with announced(options.data, running) if options.announce else nullcontext():
         on_ready(
-            GridReady(url=server.url, api_key=server.api_key, account=server.account, models=models)
+            GridReady(
+                url=server.url,
+                api_key=server.api_key,
+                account=server.account,
+                models=models,
+                advice=find_engines().advice() if options.worker else (),
+            )
         )
         await stop.wait()
 

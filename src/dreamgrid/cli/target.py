@@ -90,6 +90,8 @@ async def _embedded(data: Path, *, worker: bool) -> AsyncIterator[Target]:
     while True:
         try:
             async with embedded(GridOptions(data=data, worker=worker)) as grid:
+                for line in grid.advice:
+                    exits.note(line)
                 yield Target(url=grid.url, api_key=grid.api_key, embedded=True)
                 return
         except FolderInUse:
