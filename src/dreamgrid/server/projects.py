@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import secrets
-import uuid
 from dataclasses import dataclass
 
 import msgspec
@@ -29,6 +28,7 @@ from dreamgrid.server.blobs.keys import input_key, preview_key
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.job_ids import new_job_id
 from dreamgrid.server.live import LiveJob, LiveProject, from_row, to_row
 from dreamgrid.server.open_projects import OpenProjects, key_of_result
 from dreamgrid.server.rendering import Rendering
@@ -83,6 +83,7 @@ class Projects:
         self._rendering = rendering
         self._clock = clock
         self._stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
     # ── life of the server ───────────────────────────────────────────────────────────────────────
 
@@ -179,7 +180,7 @@ class Projects:
         )
         project.jobs = [
             LiveJob(
-                id=str(uuid.uuid4()).upper(),
+                id=new_job_id(now_ms),
                 project=project,
                 index=index,
                 render=render,
@@ -220,10 +221,23 @@ class Projects:
             return
         self._open.remove(project)
         if error is None and future.result().result is SubmitResult.KNOWN:
-            return  # it ended long ago; its app finds it with GET /v1/projects/:id
+            task = asyncio.create_task(self._tell_end_again(project), name="known-project")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
         refusal = error if error is not None else _refusal(project, future.result().result)
         code, message = _code_and_message(refusal)
         self._open.tell(project, frames.refused(project.id, code, message))
+
+    async def _tell_end_again(self, asked: LiveProject) -> None:
+        """Answers a request for a project that has ended with how it ended."""
+        row = await self._store.project(asked.id)
+        if row is None or row.ended_ms is None:
+            return
+        ended = from_row(row)
+        ended.origin = asked.origin
+        for frame in self._open.replay(ended, 0):
+            self._open.tell(asked, frame)
 
     # ── cancel ───────────────────────────────────────────────────────────────────────────────────
 

@@ -391,6 +391,10 @@ class Rendering:
             project.reason = end.project_reason
             self._open.tell(project, frames.ended(project))
             self._open.remove(project)
+            if end.claimed and not self._open.app_listens(project):  # it left in the meantime
+                self._open.persist(
+                    lambda: self._store.claim([project.id], heard=False), lambda _: None
+                )
             self._accounts.note_balance(project.account_id, project.token_type, ended.balance)
 
 

@@ -307,8 +307,8 @@ class Store(Protocol):
     ) -> asyncio.Future[Ended]:
         """Cancels a project and every job of it that has not ended; voids what they held."""
 
-    def claim(self, project_ids: Sequence[str]) -> asyncio.Future[None]:
-        """Notes that the ends of these projects were sent to their app."""
+    def claim(self, project_ids: Sequence[str], *, heard: bool = True) -> asyncio.Future[None]:
+        """Notes that the ends of these projects were sent to their app, or were not after all."""
 
     async def project(self, project_id: str) -> ProjectRow | None:
         """A project with its jobs."""

@@ -265,11 +265,11 @@ class SqliteStore:
             )
         )
 
-    def claim(self, project_ids: Sequence[str]) -> asyncio.Future[None]:
-        ids = [(project_id,) for project_id in project_ids]
+    def claim(self, project_ids: Sequence[str], *, heard: bool = True) -> asyncio.Future[None]:
+        rows = [(heard, project_id) for project_id in project_ids]
 
         def operation(connection: sqlite3.Connection) -> None:
-            connection.executemany("UPDATE project SET claimed = 1 WHERE id = ?", ids)
+            connection.executemany("UPDATE project SET claimed = ? WHERE id = ?", rows)
 
         return self._writer.write(operation)
 
