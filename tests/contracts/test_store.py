@@ -469,6 +469,8 @@ async def test_ends_that_no_app_heard_of_are_kept_for_it(store: Store) -> None:
     assert await kept(BOB, None) == []
     await store.claim([late, other])
     assert await kept(ADA, None) == [early]
+    await store.claim([late], heard=False)
+    assert await kept(ADA, None) == [early, late]
     await store.claim([])
 
 

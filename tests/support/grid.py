@@ -15,6 +15,7 @@ from dreamgrid.protocol.worker import WORKER_PATH, Hello
 from dreamgrid.server import app as server_app
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.app import ServerReady, run_server
+from dreamgrid.server.app_sockets import AppSession, AppSockets
 from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.rendering import Rendering
@@ -55,6 +56,8 @@ class Grid:
         self._tick = asyncio.Event()
         self._worker_left = asyncio.Event()
         self._workers: Workers | None = None
+        self._app_left = asyncio.Event()
+        self._apps: AppSockets | None = None
         self._server: asyncio.Task[None] | None = None
         self._peers: list[App | Worker] = []
 
@@ -173,6 +176,13 @@ class Grid:
                 self._worker_left.clear()
                 await self._worker_left.wait()
 
+    async def without_apps(self) -> None:
+        """Returns when the server has noticed that all apps are gone."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self._apps is not None and self._apps._sessions:
+                self._app_left.clear()
+                await self._app_left.wait()
+
     # ── HTTP ─────────────────────────────────────────────────────────────────────────────────────
 
     async def call(
@@ -232,9 +242,20 @@ class Grid:
             self._workers = workers
             return original_add(workers, session)
 
+        def leave(apps: AppSockets, session: AppSession) -> None:
+            original_leave(apps, session)
+            self._app_left.set()
+
+        async def enter(apps: AppSockets, session: AppSession) -> None:
+            self._apps = apps
+            await original_enter(apps, session)
+
+        original_enter, original_leave = AppSockets._enter, AppSockets._leave
         original_expire = Rendering.expire_leases
         original_remove, original_add = Workers.remove, Workers.add
         patch.setattr(server_app, "SqliteStore", make)
         patch.setattr(Rendering, "expire_leases", expire_leases)
         patch.setattr(Workers, "remove", remove)
         patch.setattr(Workers, "add", add)
+        patch.setattr(AppSockets, "_enter", enter)
+        patch.setattr(AppSockets, "_leave", leave)
