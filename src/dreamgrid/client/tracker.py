@@ -171,17 +171,17 @@ class Tracker:
 
     def _on_message(self, envelope: Envelope) -> None:
         match envelope.type:
-            case "jobState":
+            case socket.JobState.message_type:
                 self._fold(envelope, socket.JobState, History.on_state)
-            case "jobProgress":
+            case socket.JobProgress.message_type:
                 self._fold(envelope, socket.JobProgress, self._on_progress)
-            case "jobResult":
+            case socket.JobResult.message_type:
                 self._fold(envelope, socket.JobResult, History.on_result)
-            case "jobError":
+            case socket.JobError.message_type:
                 self._fold(envelope, socket.JobError, History.on_error)
-            case "jobRetry":
+            case socket.JobRetry.message_type:
                 self._fold(envelope, socket.JobRetry, History.on_retry)
-            case "artistCancelConfirmation":
+            case socket.CancelConfirmation.message_type:
                 self._fold(envelope, socket.CancelConfirmation, History.on_cancel_answer)
             case socket.SWARM_MODELS:
                 self._catalog.announce(decode_payload(envelope, dict[str, int]))
