@@ -114,9 +114,10 @@ def refused(project_id: str, code: int, message: str) -> bytes:
 
 def ended(project: LiveProject) -> bytes:
     """The last frame about a project."""
-    if project.state is ProjectState.COMPLETED:
+    state = project.state
+    if state is ProjectState.COMPLETED:
         return encode(socket.JobState(type=socket.PROJECT_COMPLETED, project_id=project.id))
-    if project.state is ProjectState.CANCELED:
+    if state is ProjectState.CANCELED:
         return encode(
             socket.JobError(
                 project_id=project.id,

@@ -8,6 +8,7 @@ that all balances of a currency always add up to zero.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from dreamgrid.protocol.params import TOKEN_TYPES, TokenType
@@ -89,6 +90,7 @@ def balance_update(balances: Mapping[TokenType, Balance]) -> BalanceUpdate:
     return BalanceUpdate(spark=spark, sogni=sogni)
 
 
+@lru_cache(maxsize=1024)  # of two currencies only one changes at a time
 def _token_balance(balance: Balance) -> TokenBalance:
     return TokenBalance(
         settled=decimal(balance.posted_micros),

@@ -8,6 +8,7 @@ that has fallen too far behind is disconnected, since it gets everything again w
 """
 
 import asyncio
+import struct
 
 from aiohttp import WSMsgType, web
 
@@ -26,6 +27,7 @@ MAX_REASON_BYTES = 120
 """Longest reason for closing; a close frame has room for 123 bytes."""
 
 _LOOK_AGAIN_S = 0.02
+_MIDDLE_HEAD = struct.Struct("!BBH").pack
 
 
 class Outbox:
@@ -91,7 +93,7 @@ class Outbox:
         if size < 126:
             return bytes((self._first_byte, size))
         if size < 1 << 16:
-            return bytes((self._first_byte, 126)) + size.to_bytes(2, "big")
+            return _MIDDLE_HEAD(self._first_byte, 126, size)
         return bytes((self._first_byte, 127)) + size.to_bytes(8, "big")
 
     def close(self, code: int, reason: str) -> None:

@@ -141,7 +141,7 @@ def choose(waiting: WaitingJobs, workers: Iterable[WorkerSession]) -> list[Match
     free = [(-worker.free_slots, n, worker) for n, worker in enumerate(workers)]
     free = [entry for entry in free if entry[0] < 0]
     heapq.heapify(free)
-    while free:
+    while free and waiting:
         room, n, worker = free[0]
         job = _best(waiting, worker)
         if job is None:

@@ -120,11 +120,13 @@ class WorkerSockets:
             except ProtocolError as error:
                 outbox.close(socket.CLOSE_PROTOCOL, str(error))
                 return
-            if not await self._apply(session, message):
+            if isinstance(message, Finished):
+                await self._services.rendering.finished(session, message)
+            elif not self._apply(session, message):
                 outbox.close(socket.CLOSE_PROTOCOL, "hello may only be the first message")
                 return
 
-    async def _apply(self, session: WorkerSession, message: AnyWorkerMessage) -> bool:
+    def _apply(self, session: WorkerSession, message: AnyWorkerMessage) -> bool:
         """Does what a message says; False when it may not come here."""
         rendering = self._services.rendering
         match message:
@@ -132,8 +134,6 @@ class WorkerSockets:
                 rendering.progressed(session, message)
             case Started():
                 rendering.started(session, message)
-            case Finished():
-                await rendering.finished(session, message)
             case Failed():
                 rendering.failed(session, message)
             case Released():

@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from dreamgrid.protocol.params import TokenType
 from dreamgrid.server import ledger
 from dreamgrid.server.ledger import Transfer
@@ -23,7 +25,7 @@ from dreamgrid.server.store.base import (
 )
 from dreamgrid.states import FINAL_PROJECT_STATES, JobState, ProjectState
 
-_PROJECT_FIELDS = tuple(name for name in ProjectRow.__struct_fields__ if name != "jobs")
+_PROJECT_FIELDS = ProjectRow.__struct_fields__[:-1]  # all but the jobs
 _JOB_FIELDS = JobRow.__struct_fields__
 _JOB_COLUMNS = tuple("job_index" if name == "index" else name for name in _JOB_FIELDS)
 
@@ -55,7 +57,7 @@ _RELEASE = (
 
 def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
     """Inserts a project with its jobs and holds their price, or says why not."""
-    added = connection.execute(_INSERT_PROJECT, [getattr(project, f) for f in _PROJECT_FIELDS])
+    added = connection.execute(_INSERT_PROJECT, msgspec.structs.astuple(project)[:-1])
     if added.rowcount == 0:
         owner, request = connection.execute(
             "SELECT account_id, request FROM project WHERE id = ?", (project.id,)
@@ -79,9 +81,7 @@ def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
                 project.created_ms,
             ),
         )
-    connection.executemany(
-        _INSERT_JOB, [[getattr(job, name) for name in _JOB_FIELDS] for job in project.jobs]
-    )
+    connection.executemany(_INSERT_JOB, [msgspec.structs.astuple(job) for job in project.jobs])
     return Submitted(
         result=SubmitResult.CREATED, balance=Balance(posted_micros=held[0], held_micros=held[1])
     )
@@ -139,15 +139,11 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
         return Ended(accepted=False)
     price: int = row[0]
     final = end.project_state in FINAL_PROJECT_STATES
-    if final:
-        open_jobs = connection.execute(
-            "SELECT count(*) FROM job WHERE project_id = ? AND ended_ms IS NULL", (end.project_id,)
-        ).fetchone()[0]
-        # An earlier end of this project was not stored after all; this one must wait for it.
-        assert open_jobs == 0, f"project {end.project_id} cannot end with {open_jobs} open jobs"
-    payer, currency = connection.execute(
+    project = connection.execute(
         "UPDATE project SET state = ?, reason = ?, charged_micros = charged_micros + ?,"
-        " updated_ms = ?, ended_ms = ?, claimed = ? WHERE id = ? RETURNING account_id, token_type",
+        " updated_ms = ?, ended_ms = ?5, claimed = ? WHERE id = ?7 AND (?5 IS NULL OR NOT EXISTS"
+        " (SELECT 1 FROM job WHERE project_id = ?7 AND ended_ms IS NULL))"
+        " RETURNING account_id, token_type",
         (
             end.project_state,
             end.project_reason,
@@ -158,6 +154,9 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
             end.project_id,
         ),
     ).fetchone()
+    # An earlier end of this project was not stored after all; this one must wait for it.
+    assert project is not None, f"project {end.project_id} cannot end while a job of it is open"
+    payer, currency = project
     make = ledger.post if end.charge else ledger.void
     balance = _settle(
         connection, make(currency, payer, price, end.project_id, end.job_id, end.at_ms)
