@@ -1,11 +1,14 @@
 """A whole server in this process, reached over a cable that a test can cut."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import aiohttp
 
 from dreamgrid.server.app import ServerReady, run_server
 from dreamgrid.server.config import ServerConfig
@@ -82,11 +85,21 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.transport.abort()
 
 
+class ShiftedClock:
+    """The machine's clock, ahead by `shift_s` seconds; behind, where that is negative."""
+
+    shift_s = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.shift_s
+
+
 @dataclass
 class Grid:
     """A running server.
 
     Attributes:
+        clock: What the server takes the time from.
         url: Its address, through the cable.
         direct_url: Its own address.
         key: An API key of the account `local`.
@@ -97,6 +110,7 @@ class Grid:
     cable: Cable
     direct_url: str = ""
     key: str = ""
+    clock: ShiftedClock = field(default_factory=ShiftedClock)
 
     @property
     def url(self) -> str:
@@ -107,7 +121,7 @@ class Grid:
         self._stop = asyncio.Event()
         ready: asyncio.Future[ServerReady] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(
-            run_server(self.config, stop=self._stop, on_ready=ready.set_result)
+            run_server(self.config, stop=self._stop, on_ready=ready.set_result, clock=self.clock)
         )
         either: tuple[asyncio.Future[Any], ...] = (self._task, ready)
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -115,6 +129,18 @@ class Grid:
             self._task.result()
         self.direct_url, self.key = ready.result().url, ready.result().api_key
         self.cable.plug_into(self.direct_url)
+
+    async def call(
+        self, method: str, path: str, *, key: str | None = None, **options: Any
+    ) -> tuple[int, Any]:
+        """A request without an SDK: status and JSON body. `key=""`: without a credential."""
+        key = self.key if key is None else key
+        headers = {"api-key": key} if key else {}
+        async with (
+            aiohttp.ClientSession() as http,
+            http.request(method, self.direct_url + path, headers=headers, **options) as answer,
+        ):
+            return answer.status, await answer.json()
 
     async def stop(self) -> None:
         """Stops the server as `dreamgrid serve` does when it is told to."""

@@ -227,6 +227,21 @@ class App:
         """Reads a property of the client."""
         return await self.driver.send("get", app=self.name, path=path)
 
+    async def sign_up(self, username: str, password: str = "secret") -> Any:
+        """Makes an account; the SDK is signed in afterwards."""
+        wish = {
+            "username": username,
+            "email": f"{username.lower()}@example.com",
+            "password": password,
+            "subscribe": False,
+            "turnstileToken": "none",
+        }
+        return await self.call("account.create", wish)
+
+    async def log_in(self, username: str, password: str = "secret") -> Any:
+        """Signs in to an account that exists."""
+        return await self.call("account.login", username, password)
+
     async def create(self, **params: Any) -> str:
         """Submits a project; its id."""
         given = {"modelId": "pattern-v1", "positivePrompt": "a lighthouse", "count": 1, "steps": 4}

@@ -57,8 +57,9 @@ async def test_a_preset_gives_its_size_to_estimate_and_picture(
     project = await app.create(sizePreset="portrait_3_4")
     job = await worker.job()
     assert (job.assign.render.width, job.assign.render.height) == (768, 1024)
+    finished = driver.send("wait", project=project)
     await job.render(png(1))
-    assert len(await driver.send("wait", project=project)) == 1
+    assert len(await finished) == 1
 
 
 async def test_a_starting_image_makes_it_cheaper(app: App) -> None:

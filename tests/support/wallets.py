@@ -1,13 +1,21 @@
 """A person with a name and a password, who signs what a grid asks."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
 from dreamgrid.protocol import wallet
 from dreamgrid.protocol.wallet import TypedData
-from tests.support.grid import Grid
+
+
+class Grid(Protocol):
+    """A running server that answers calls; `key=""` means without a credential."""
+
+    async def call(
+        self, method: str, path: str, *, key: str | None = None, **options: Any
+    ) -> tuple[int, Any]:
+        """Status and JSON body."""
 
 
 class Person:
