@@ -25,6 +25,7 @@ from dreamgrid.errors import (
 from dreamgrid.protocol.params import ImageRender
 from dreamgrid.worker import frames
 from dreamgrid.worker.host import EngineHost, EnginePool, Patience, restart_delay_s
+from dreamgrid.worker.process import _sentence
 from dreamgrid.worker.tasks import task_group
 from tests.worker import puppet_engine
 from tests.worker.gate import Gate
@@ -354,6 +355,4 @@ async def test_a_pool_lends_each_host_to_one_job_at_a_time() -> None:
 
 
 def test_signal_names_are_told_in_words() -> None:
-    from dreamgrid.worker.process import _sentence
-
     assert _sentence(-signal.SIGSEGV) == "the engine process was killed by signal 11"

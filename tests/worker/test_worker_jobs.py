@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from dreamgrid.protocol.worker import Cancel, Download, Failed, Finished, Progress, Started, Upload
 from dreamgrid.worker import events
@@ -312,10 +313,8 @@ async def test_two_engines_render_at_the_same_time(room: ServerRoom, tmp_path: P
 async def test_urls_are_used_as_they_are_spelled(room: ServerRoom, worker: RunningWorker) -> None:
     line = await room.line()
     plain = room.assign("1")
-    signed = "files/a%2Fb%20c?X-Signature=a%2Bb%3D&expires=1"
+    signed = "files/a%2fb%7E%20c?X-Signature=a%2Bb%3d&expires=1"
     output = Upload(url=room.url + signed, content_type="image/png", max_bytes=1000)
-    from msgspec.structs import replace
-
     await line.send(replace(plain, output=output))
     await line.expect(Finished)
     assert room.raw_paths == [f"/{signed}"]
@@ -324,8 +323,6 @@ async def test_urls_are_used_as_they_are_spelled(room: ServerRoom, worker: Runni
 async def test_relative_urls_lead_to_the_server(room: ServerRoom, worker: RunningWorker) -> None:
     line = await room.line()
     room.files["startingImage"] = b"input"
-    from msgspec.structs import replace
-
     assign = replace(
         room.assign("1"),
         inputs=(Download(role="startingImage", url="/files/startingImage?sig=%2B"),),

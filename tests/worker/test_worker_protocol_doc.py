@@ -14,6 +14,7 @@ from dreamgrid.protocol.worker import (
     AnyServerMessage,
     AnyWorkerMessage,
 )
+from dreamgrid.worker import runner
 
 PAGE = (Path(__file__).parents[2] / "docs" / "worker-protocol.md").read_text()
 EXAMPLES = [str(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
@@ -52,13 +53,9 @@ def test_the_page_names_version_path_sizes_and_close_codes() -> None:
 
 
 def test_every_name_of_a_failure_is_explained() -> None:
-    from dreamgrid.worker import runner
-
-    names = set(re.findall(r'"([a-z]+_[a-z_]+)", (?:True|False|message)', _source(runner.__file__)))
+    names = set(
+        re.findall(r'"([a-z]+_[a-z_]+)", (?:True|False|message)', Path(runner.__file__).read_text())
+    )
     assert {"upload_failed", "engine_crashed"} <= names
     for name in names:
         assert f"| `{name}` |" in PAGE
-
-
-def _source(file: str) -> str:
-    return Path(file).read_text()

@@ -55,9 +55,9 @@ class Hello(WorkerMessage, tag="hello", frozen=True, kw_only=True):
         name: Name shown to users.
         version: Version of the worker's software.
         models: Catalogue ids that it can serve.
-        slots: How many jobs it renders at once.
+        slots: How many jobs it holds at once, those that only wait or transfer files included.
         network: The pool it belongs to.
-        running: Jobs it still holds from an earlier connection.
+        running: Jobs it still holds from an earlier connection, unsettled outcomes included.
         device: What it runs on.
     """
 
@@ -73,7 +73,7 @@ class Hello(WorkerMessage, tag="hello", frozen=True, kw_only=True):
 
 
 class Started(WorkerMessage, tag="started", frozen=True, kw_only=True):
-    """The model is loaded and inference begins."""
+    """The model is loaded and inference begins. Sent again on a new connection."""
 
     job_id: str
     attempt: int

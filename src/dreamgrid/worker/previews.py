@@ -22,7 +22,7 @@ class PreviewUploads:
         self._files = files
         self._upload = upload
         self._on_uploaded = on_uploaded
-        self._newest: bytes | None = None
+        self._newest = b""
         self._offered = asyncio.Event()
 
     def offer(self, preview: bytes) -> None:
@@ -35,11 +35,8 @@ class PreviewUploads:
         while True:
             await self._offered.wait()
             self._offered.clear()
-            preview, self._newest = self._newest, None
-            if preview is None:
-                continue
             try:
-                await self._files.put_preview(self._upload, preview)
+                await self._files.put_preview(self._upload, self._newest)
             except DreamgridError as error:
                 _log.info("a preview was skipped: %s", error)
             else:
