@@ -1,11 +1,8 @@
-"""The line to the server: joining, losing it, coming back, draining, and the three ends."""
+"""The line to the server: joining, losing it, coming back, and the three ends."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 import dreamgrid.errors
@@ -13,8 +10,6 @@ from dreamgrid.errors import AuthenticationFailed, DreamgridError, ProtocolError
 from dreamgrid.protocol.worker import (
     WORKER_PROTOCOL,
     Cancel,
-    Drain,
-    Draining,
     Failed,
     Finished,
     Heartbeat,
@@ -255,97 +250,6 @@ async def test_a_wrong_key_ends_the_worker(room: ServerRoom, tmp_path: Path) -> 
     async with running_worker(config_of(room.url, tmp_path, api_key="wrong")) as worker:
         with pytest.raises(AuthenticationFailed, match="unknown key"):
             await worker.ended()
-
-
-async def test_a_stopped_worker_hands_back_what_it_cannot_finish(
-    room: ServerRoom, worker: RunningWorker
-) -> None:
-    room.held["slow"] = asyncio.Event()
-    line = await room.line()
-    await line.send(room.assign("1", "endless"))
-    await line.send(room.assign("2", inputs=("slow",)))
-    await line.expect(Progress, "1")
-    await room.arrival("GET slow")
-    worker.stop.set()
-    await line.expect(Draining)
-    assert (await line.expect(Released)).job_id == "2"  # at once: it has not begun
-    assert (await line.expect(Released)).job_id == "1"  # after the grace period
-    await worker.ended()
-    assert not any(isinstance(message, Failed) for message in line.seen)
-    assert [type(e) for e in worker.told if isinstance(e, events.JobReleased)]
-
-
-async def test_a_stopped_worker_finishes_what_it_can(room: ServerRoom, tmp_path: Path) -> None:
-    config = config_of(room.url, tmp_path / "data", drain_grace_s=60.0)
-    gate = Gate(tmp_path)
-    async with running_worker(config) as worker:
-        line = await room.line()
-        await line.send(room.assign("1", gate.prompt))
-        await line.expect(Progress)
-        worker.stop.set()
-        await line.expect(Draining)
-        await line.send(room.assign("2"))
-        assert (await line.expect(Released)).job_id == "2"
-        await gate.open()
-        await line.expect(Finished, "1")
-        await worker.ended()
-
-
-async def test_stopping_leaves_nothing_behind_and_is_quick_even_with_a_deaf_engine(
-    room: ServerRoom, tmp_path: Path
-) -> None:
-    before = asyncio.all_tasks()
-    config = config_of(room.url, tmp_path)  # the default grace period
-    async with running_worker(config) as worker:
-        line = await room.line()
-        await line.send(room.assign("1", "deaf"))
-        await line.expect(Progress)
-        began = time.monotonic()
-        worker.stop.set()
-        await worker.ended()
-        assert time.monotonic() - began < 4.0
-        left = {task for task in asyncio.all_tasks() - before if "worker" in repr(task.get_coro())}
-        assert left == set()
-
-
-async def test_canceling_the_worker_ends_its_engine_too(room: ServerRoom, tmp_path: Path) -> None:
-    async with running_worker(config_of(room.url, tmp_path)) as worker:
-        line = await room.line()
-        await line.send(room.assign("1", "deaf"))
-        await line.expect(Progress)
-        children = psutil.Process().children()
-        engine = [child for child in children if "dreamgrid.worker.child" in child.cmdline()]
-        worker.task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await worker.ended()
-        assert [child.is_running() for child in engine] == [False]
-
-
-async def test_a_worker_that_never_reached_its_server_stops_too(tmp_path: Path) -> None:
-    config = config_of(f"http://127.0.0.1:{a_free_port()}", tmp_path)
-    async with running_worker(config) as worker:
-        await worker.event(events.Disconnected)
-        worker.stop.set()
-        await worker.ended()
-
-
-async def test_a_drain_of_the_server_lasts_until_the_next_connection(
-    room: ServerRoom, worker: RunningWorker, tmp_path: Path
-) -> None:
-    gate = Gate(tmp_path)
-    line = await room.line()
-    await line.send(room.assign("1", gate.prompt))
-    await line.expect(Progress)
-    await line.send(Drain())
-    await line.expect(Draining)
-    await line.send(room.assign("2"))
-    assert (await line.expect(Released)).job_id == "2"
-    await gate.open()
-    await line.expect(Finished, "1")
-    await line.close(1001)
-    line = await room.line()
-    await line.send(room.assign("2", attempt=2))
-    await line.expect(Finished, "2")
 
 
 async def test_the_same_assignment_twice_is_rendered_once(
