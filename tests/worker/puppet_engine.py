@@ -66,7 +66,7 @@ class PuppetEngine:
 
 
 def fail(name: str) -> None:
-    """Raises the error of that name; one that the contract does not know is a kind of OutOfMemory."""
+    """Raises the error of that name; an unknown name becomes a kind of OutOfMemory."""
     # Made here and not at the top, so that it exists in the child alone.
     kinds = {kind.__name__: kind for kind in ERRORS}
     kind = kinds.get(name) or type(name, (OutOfMemory,), {})
