@@ -32,6 +32,7 @@ class Accounts:
         self._bus = bus
         self._clock = clock
         self._by_key_hash: dict[bytes, Account] = {}
+        self._revocations = 0
         self._balances: dict[str, dict[TokenType, Balance]] = {}
 
     async def authenticate(self, credential: str) -> Account | None:
@@ -40,13 +41,15 @@ class Accounts:
         cached = self._by_key_hash.get(key_hash)
         if cached is not None:
             return cached
+        revocations = self._revocations
         row = await self._store.account_by_key(key_hash)
         if row is None:
             return None
-        account = Account(id=row.id, username=row.username, address=row.address)
+        account = auth.account_of(row)
         if len(self._by_key_hash) >= _MAX_CACHED_KEYS:
             self._by_key_hash.clear()
-        self._by_key_hash[key_hash] = account
+        if revocations == self._revocations:  # else it may have been revoked meanwhile
+            self._by_key_hash[key_hash] = account
         return account
 
     async def create(self, username: str, address: str = "", email: str = "") -> Account | None:
@@ -62,12 +65,12 @@ class Accounts:
         grants: dict[TokenType, int] = dict.fromkeys(TOKEN_TYPES, amount) if amount else {}
         if not await self._store.create_account(row, grants):
             return None
-        return Account(id=row.id, username=username, address=address)
+        return auth.account_of(row)
 
     async def by_address(self, address: str) -> Account | None:
         """The account of a wallet."""
         row = await self._store.account_by_address(address)
-        return Account(id=row.id, username=row.username, address=row.address) if row else None
+        return auth.account_of(row) if row else None
 
     async def is_free(self, username: str) -> bool:
         """Whether nobody has this name, in any case."""
@@ -120,6 +123,7 @@ class Accounts:
         )
         if key_hash is None:
             raise NotFound(f"you have no key {key_id}; see `dreamgrid keys list`")
+        self._revocations += 1
         self._by_key_hash.pop(key_hash, None)
 
     async def local_key(self, path: Path) -> tuple[Account, str]:
@@ -133,7 +137,7 @@ class Accounts:
             account = await self.create(LOCAL_ACCOUNT)
             assert account is not None, "nobody else can have taken the name meanwhile"
         else:
-            account = Account(id=row.id, username=row.username, address=row.address)
+            account = auth.account_of(row)
         kept = _read_private(path)
         if kept is not None and await self._store.account_by_key(auth.hash_key(kept)):
             return account, kept

@@ -28,6 +28,7 @@ from dreamgrid.server.http import (
     cors_middleware,
     credential_of,
     errors_middleware,
+    is_websocket,
 )
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.projects import Projects
@@ -197,7 +198,7 @@ def _application(services: Services, apps: AppSockets, workers: WorkerSockets) -
     app.router.add_get(WORKER_PATH, workers.handle)
 
     async def anywhere(request: web.Request) -> web.StreamResponse:
-        if request.headers.get("Upgrade", "").lower() == "websocket":
+        if is_websocket(request):
             return await apps.handle(request)  # clients upgrade at the path of their endpoint
         raise web.HTTPNotFound
 
@@ -211,7 +212,7 @@ def _account_middleware(
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         credential = credential_of(request)
-        if credential is None or "Upgrade" in request.headers:
+        if credential is None or is_websocket(request):
             return await handler(request)
         found = await services.authenticate(credential)
         if found is not None:

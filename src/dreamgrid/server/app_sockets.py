@@ -14,7 +14,7 @@ from dreamgrid.protocol import codec, failures, socket
 from dreamgrid.protocol.codec import Envelope
 from dreamgrid.protocol.job_request import JobRequest, project_id_of
 from dreamgrid.protocol.params import NETWORKS, Network
-from dreamgrid.server import frames
+from dreamgrid.server import conversation, frames
 from dreamgrid.server.auth import Account
 from dreamgrid.server.bus.base import account_subject, app_subject, network_subject
 from dreamgrid.server.http import credential_of, refusal_of
@@ -80,15 +80,18 @@ class AppSockets:
             decode_text=False,
         )
         await ws.prepare(request)
+        return await conversation.hold(ws, self._converse(request, ws))
+
+    async def _converse(self, request: web.Request, ws: web.WebSocketResponse) -> None:
         credential = credential_of(request)
         account = await self._services.authenticate(credential) if credential else None
         if account is None:
             # A completed upgrade, then the code: a refused upgrade looks like a lost network.
             reason = refusal_of(credential)
             await ws.close(code=socket.CLOSE_AUTHENTICATION, message=close_reason(reason))
-            return ws
+            return
         if request.transport is None:
-            return ws  # it went away while its key was looked up
+            return  # it went away while its key was looked up
         outbox = Outbox(ws, request.transport, WSMsgType.BINARY)
         session = AppSession(self._app(request, account), outbox, _subscriptions_of(request))
         sender = asyncio.create_task(outbox.run(), name="app-sender")
@@ -101,7 +104,6 @@ class AppSockets:
             self._leave(session)
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
-        return ws
 
     def _app(self, request: web.Request, account: Account) -> App:
         return App(

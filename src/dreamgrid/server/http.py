@@ -54,7 +54,16 @@ def credential_of(request: web.Request) -> str | None:
         or request.cookies.get(SESSION_COOKIE)
         or ""
     )
-    return given.removeprefix("Bearer ").strip() or None
+    scheme, _, rest = given.partition(" ")
+    if scheme.lower() == "bearer":
+        given = rest
+    # No key or token has other letters; one that has is simply wrong, not a surprise further in.
+    return given.strip().encode("ascii", "backslashreplace").decode("ascii") or None
+
+
+def is_websocket(request: web.Request) -> bool:
+    """Whether a request wants to become a WebSocket; some plain ones offer other upgrades."""
+    return request.headers.get("Upgrade", "").lower() == "websocket"
 
 
 def refusal_of(credential: str | None) -> str:

@@ -21,6 +21,7 @@ from dreamgrid.protocol.worker import (
     Started,
     Welcome,
 )
+from dreamgrid.server import conversation
 from dreamgrid.server.auth import Account
 from dreamgrid.server.http import credential_of
 from dreamgrid.server.outbox import Outbox, close_reason
@@ -45,19 +46,22 @@ class WorkerSockets:
             compress=False, max_msg_size=codec.MAX_WORKER_MESSAGE_BYTES, decode_text=False
         )
         await ws.prepare(request)
+        return await conversation.hold(ws, self._converse(request, ws))
+
+    async def _converse(self, request: web.Request, ws: web.WebSocketResponse) -> None:
         credential = credential_of(request)
         account = await self._services.authenticate(credential) if credential else None
         if account is None:
             reason = b"this key is not valid here; make one with: dreamgrid keys create"
             await ws.close(code=socket.CLOSE_AUTHENTICATION, message=reason)
-            return ws
+            return
         try:
             hello = await _hello(ws)
         except ProtocolError as error:
             await ws.close(code=socket.CLOSE_PROTOCOL, message=close_reason(str(error)))
-            return ws
+            return
         if request.transport is None:
-            return ws  # it went away right after its hello
+            return  # it went away right after its hello
         outbox = Outbox(ws, request.transport, WSMsgType.TEXT)
         sender = asyncio.create_task(outbox.run(), name="worker-sender")
         session = self._session(request, account, hello, outbox)
@@ -70,7 +74,6 @@ class WorkerSockets:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
             _log.info("worker left: %s", session.name)
-        return ws
 
     def _session(
         self, request: web.Request, account: Account, hello: Hello, outbox: Outbox
