@@ -53,7 +53,7 @@ SYMBOL_LABELS = re.compile(
     r"|recycling symbol|yin yang|peace symbol|red question mark|red exclamation mark|check mark"
     r"|musical note|warning|radioactive|stop sign"
 )
-CLOCK_LABELS = re.compile(r".*(o’clock|-thirty)$")
+CLOCK_LABELS = re.compile(r".*(o\u2019clock|-thirty)$")
 
 # Everyday words that the packages list as one keyword among many, or not at all.
 EVERYDAY_NAMES: dict[str, tuple[str, ...]] = {
@@ -252,7 +252,7 @@ def load_things(packages: Path) -> list[Thing]:
 
 def clean_words(text: str) -> str:
     """ "person: beard" -> "person beard", "see_no_evil" -> "see no evil", lower case."""
-    return re.sub(r"[\s_:“”]+", " ", text.replace("’", "'")).strip().lower()
+    return re.sub(r"[\s_:\u201c\u201d]+", " ", text.replace("\u2019", "'")).strip().lower()
 
 
 def with_article(name: str) -> str:

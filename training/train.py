@@ -224,9 +224,10 @@ def main() -> None:
         now = time.monotonic()
         trainer.seconds = used_before + now - started
         if trainer.steps % 100 == 0:
+            speed = trainer.samples / trainer.seconds
             print(
                 f"step {trainer.steps}, {trainer.seconds:.0f} s, "
-                f"loss {sum(losses) / len(losses):.4f}, {trainer.samples / trainer.seconds:.0f} samples/s",
+                f"loss {sum(losses) / len(losses):.4f}, {speed:.0f} samples/s",
                 flush=True,
             )
             losses.clear()

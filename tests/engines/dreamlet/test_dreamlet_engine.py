@@ -115,7 +115,7 @@ def test_an_empty_prompt_paints_something(paint: Paint) -> None:
         ((4096, 1), (128, 64)),
     ],
 )
-def test_the_canvas_follows_the_proportions(
+def test_the_canvas_of_a_starting_image_follows_the_proportions(
     asked: tuple[int, int], canvas: tuple[int, int]
 ) -> None:
     assert canvas_size(*asked) == canvas
@@ -125,6 +125,24 @@ def test_the_canvas_follows_the_proportions(
 def test_the_result_has_exactly_the_size_asked_for(paint: Paint, size: tuple[int, int]) -> None:
     artifact = paint(width=size[0], height=size[1], steps=2)
     assert open_picture(artifact.data).size == size
+
+
+def test_a_wide_picture_is_the_square_one_with_its_ground_continued(paint: Paint) -> None:
+    wide = pixels(paint(width=96).data)
+    np.testing.assert_array_equal(wide[:, 16:-16], pixels(paint().data))
+    np.testing.assert_array_equal(wide[:, :16], wide[:, 16:17].repeat(16, axis=1))
+
+
+def test_previews_have_the_proportions_of_the_result(paint: Paint) -> None:
+    sizes: list[tuple[int, int]] = []
+
+    def on_step(step: Step) -> None:
+        assert step.preview is not None
+        sizes.append(open_picture(step.preview()).size)
+
+    paint(width=64, height=128, steps=1, on_step=on_step)
+    paint(width=64, height=128, steps=2, start=GREY_SQUARE, strength=0.5, on_step=on_step)
+    assert sizes == [(64, 128), (64, 128)]
 
 
 @pytest.mark.parametrize(

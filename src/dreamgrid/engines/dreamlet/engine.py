@@ -1,9 +1,12 @@
 """Renders dreamlet-v1 with onnxruntime on the CPU.
 
-The network paints on a small canvas: 64 pixels on the shorter side, the longer side in proportion
-as a multiple of 16, at most 128. The result is resampled to the requested size with a Lanczos
-filter and, where the proportions differ a little, cropped evenly. So a large picture is a smooth
-enlargement: dreamlet knows no finer detail.
+A prompt alone is painted on a square of 64 pixels, because that is what the network learned: on a
+wider canvas it paints a thing twice or stretches it. For other proportions the ground at the edges
+is continued outwards, so nothing of the thing is cut off. A starting image already says where
+things are, so it is worked on in the proportions asked for, with 64 pixels on the shorter side.
+
+The result is resampled to the requested size with a Lanczos filter: a large picture is a smooth
+enlargement, as dreamlet knows no finer detail.
 """
 
 import math
@@ -82,28 +85,34 @@ class DreamletEngine:
         if start is not None and steps_done == 0:
             painted = start
         else:
-            width_px, height_px = canvas_size(render.width, render.height)
+            width_px = height_px = CANVAS_PX
             small_start = None
             if start is not None:
+                width_px, height_px = canvas_size(render.width, render.height)
                 small_start = pictures.to_floats(pictures.fit(start, width_px, height_px))
-            painted = pictures.from_floats(
-                sample(
-                    networks.paint,
-                    networks.encode(render.prompt, render.negative_prompt),
-                    noise=draw_noise(render.seed, height_px, width_px),
-                    steps=render.steps,
-                    guidance=render.guidance,
-                    start=small_start,
-                    strength=strength,
-                    on_prediction=lambda step, count, clean: on_step(
-                        Step(
-                            step=step,
-                            step_count=count,
-                            preview=lambda: pictures.encode_preview(clean),
-                        )
-                    ),
-                )
+
+            def proportioned(pixels: Floats) -> Floats:
+                if start is not None:
+                    return pixels
+                return pictures.extend(pixels, render.width, render.height)
+
+            def on_prediction(step: int, count: int, clean: Floats) -> None:
+                def preview() -> bytes:
+                    return pictures.encode_preview(proportioned(clean))
+
+                on_step(Step(step=step, step_count=count, preview=preview))
+
+            pixels = sample(
+                networks.paint,
+                networks.encode(render.prompt, render.negative_prompt),
+                noise=draw_noise(render.seed, height_px, width_px),
+                steps=render.steps,
+                guidance=render.guidance,
+                start=small_start,
+                strength=strength,
+                on_prediction=on_prediction,
             )
+            painted = pictures.from_floats(proportioned(pixels))
         data = pictures.encode(
             pictures.fit(painted, render.width, render.height),
             render.output_format,
@@ -170,7 +179,7 @@ def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
 
 
 def canvas_size(width_px: int, height_px: int) -> tuple[int, int]:
-    """The canvas (width, height) that a result of the given size is painted on."""
+    """The canvas (width, height) for a starting image and a result of the given size."""
     longer, shorter = max(width_px, height_px), min(width_px, height_px)
     steps = round(CANVAS_PX * longer / shorter / CANVAS_STEP_PX)
     long_px = min(MAX_CANVAS_PX, steps * CANVAS_STEP_PX)

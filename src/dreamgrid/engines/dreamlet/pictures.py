@@ -19,6 +19,9 @@ MAX_INPUT_PIXELS = 40_000_000
 
 INPUT_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 PREVIEW_SIDE_PX = 128
+MAX_EXTENSION = 4
+"""Longer pictures than 4:1 are not only extended but also cropped."""
+
 _PREVIEW_QUALITY = 80
 _METADATA_KEY = "dreamgrid"
 
@@ -86,6 +89,17 @@ def fit(picture: Image.Image, width_px: int, height_px: int) -> Image.Image:
     return ImageOps.fit(picture, (width_px, height_px), Image.Resampling.LANCZOS)
 
 
+def extend(pixels: Floats, width_px: int, height_px: int) -> Floats:
+    """Continues the edges of a square [3, S, S] until it has the proportions of the size."""
+    side = pixels.shape[1]
+    longest = MAX_EXTENSION * side
+    wide = min(longest, max(side, round(side * width_px / height_px)))
+    high = min(longest, max(side, round(side * height_px / width_px)))
+    left, top = (wide - side) // 2, (high - side) // 2
+    margins = ((0, 0), (top, high - side - top), (left, wide - side - left))
+    return np.pad(pixels, margins, mode="edge")
+
+
 def to_floats(picture: Image.Image) -> Floats:
     """An RGB picture as float32 [3, H, W] in -1..1."""
     pixels = np.asarray(picture, dtype=np.float32) / np.float32(127.5) - np.float32(1)
@@ -102,7 +116,7 @@ def encode_preview(pixels: Floats) -> bytes:
     """A small JPEG of a picture that is still being painted."""
     picture = from_floats(pixels)
     scale = PREVIEW_SIDE_PX / max(picture.size)
-    size = (round(picture.width * scale), round(picture.height * scale))
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return _saved(picture.resize(size, Image.Resampling.LANCZOS), "JPEG", quality=_PREVIEW_QUALITY)
 
 
