@@ -242,6 +242,12 @@ class App:
         """Signs in to an account that exists."""
         return await self.call("account.login", username, password)
 
+    async def until_signed_in(self) -> None:
+        """Returns when the SDK says that it is; it learns its address from an answer of its own."""
+        await self.driver.until_true(
+            lambda: self.get("account.currentAccount.isAuthenicated"), "sign-in"
+        )
+
     async def create(self, **params: Any) -> str:
         """Submits a project; its id."""
         given = {"modelId": "pattern-v1", "positivePrompt": "a lighthouse", "count": 1, "steps": 4}

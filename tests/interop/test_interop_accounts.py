@@ -43,7 +43,7 @@ async def test_an_account_is_entered_with_name_and_password(
     again = await open_app(driver, grid, "again", testnet=testnet)
     await again.log_in("alice")
     assert await again.spark() == 1000
-    assert await again.get("account.currentAccount.isAuthenicated")
+    await again.until_signed_in()
 
 
 async def test_a_wrong_password_is_refused_and_a_taken_name_too(
@@ -89,7 +89,7 @@ async def test_an_expired_token_is_renewed_without_a_word(
     grid.clock.shift_s = 0
     await resume(stranger, tokens)
     assert await stranger.spark() == 1000
-    assert await stranger.get("account.currentAccount.isAuthenicated")
+    await stranger.until_signed_in()
 
 
 async def test_after_logout_nothing_is_allowed(stranger: App, driver: Driver) -> None:
@@ -131,3 +131,8 @@ async def test_what_a_grid_of_ones_own_does_not_have_is_empty(app: App) -> None:
     assert wallet["sogni"] == "0"
     board = {"type": "renderTime", "period": "day", "network": "fast", "page": 0, "limit": 5}
     assert await app.call("stats.leaderboard", board) == []
+
+
+async def test_an_account_that_has_only_a_key_counts_as_signed_in(app: App) -> None:
+    await app.until_signed_in()
+    assert (await app.get("account.currentAccount.walletAddress")).startswith("0x")

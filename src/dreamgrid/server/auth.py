@@ -4,6 +4,8 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
+from dreamgrid.server.store.base import AccountRow
+
 KEY_PREFIX = "dgk_"
 _SHOWN_CHARS = len(KEY_PREFIX) + 4
 
@@ -15,12 +17,19 @@ class Account:
     Attributes:
         id: Upper-case UUID.
         username: Unique name.
-        address: Wallet address, or empty.
+        address: Wallet address. Accounts without a wallet have one that no key exists for: the
+            published SDKs take an account without an address for nobody.
     """
 
     id: str
     username: str
     address: str = ""
+
+
+def account_of(row: AccountRow) -> Account:
+    """An account as it was stored."""
+    address = row.address or "0x" + hashlib.sha256(row.id.encode()).hexdigest()[:40]
+    return Account(id=row.id, username=row.username, address=address)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import uuid
 
 from dreamgrid.errors import AuthenticationFailed
 from dreamgrid.protocol.rest_account import Tokens
-from dreamgrid.server.auth import Account
+from dreamgrid.server.auth import Account, account_of
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.store.base import Rotation, SessionRow, Store
@@ -132,7 +132,7 @@ class Sessions:
         row = await self._store.account(claims.account_id) if session is not None else None
         if row is None:
             return None
-        account = Account(id=row.id, username=row.username, address=row.address)
+        account = account_of(row)
         if len(self._accounts) >= _MAX_CACHED:
             self._accounts.clear()
         if ends == self._ends:  # else it may have ended while it was looked up
