@@ -47,6 +47,10 @@ from dreamgrid.states import (
 MAX_PREVIEW_BYTES = 1024 * 1024
 PREVIEW_CONTENT_TYPE = "image/jpeg"
 
+MAX_ERROR_CHARS = 64
+MAX_MESSAGE_CHARS = 500
+"""How much apps are told of what a worker says about a failure."""
+
 _log = logging.getLogger("dreamgrid.rendering")
 
 
@@ -231,7 +235,8 @@ class Rendering:
             return
         job.seed = message.seed
         job.steps = message.steps
-        self._end_job(worker, job, JobState.COMPLETED, "jobCompleted", sha256=message.sha256)
+        job.sha256 = message.sha256
+        self._end_job(worker, job, JobState.COMPLETED, "jobCompleted")
 
     def failed(self, worker: WorkerSession, message: Failed) -> None:
         """An attempt failed: another one follows, or the job fails."""
@@ -240,7 +245,11 @@ class Rendering:
             worker.send(Settled(job_id=message.job_id, attempt=message.attempt, accepted=False))
             return
         self._attempt_failed(
-            worker, job, message.error, message.message, retryable=message.retryable
+            worker,
+            job,
+            message.error[:MAX_ERROR_CHARS],
+            message.message[:MAX_MESSAGE_CHARS],
+            retryable=message.retryable,
         )
 
     def released(self, worker: WorkerSession, message: Released) -> None:
@@ -329,7 +338,6 @@ class Rendering:
         reason: str,
         *,
         message: str = "",
-        sha256: str | None = None,
     ) -> None:
         """Stores the end of a job, then tells the worker and the app."""
         project = job.project
@@ -352,6 +360,7 @@ class Rendering:
             failures=job.failures,
             seed=job.seed,
             steps=job.steps,
+            sha256=job.sha256,
             at_ms=milliseconds(self._clock),
             project_state=after,
             project_reason=_reason_of(after, reason),
@@ -359,7 +368,7 @@ class Rendering:
         )
         self._open.persist(
             lambda: self._store.end_job(end),
-            lambda ended: self._job_ended(worker, job, end, message, sha256, ended),
+            lambda ended: self._job_ended(worker, job, end, message, ended),
         )
 
     def _job_ended(
@@ -368,7 +377,6 @@ class Rendering:
         job: LiveJob,
         end: JobEnd,
         message: str,
-        sha256: str | None,
         ended: Ended,
     ) -> None:
         project = job.project
@@ -383,7 +391,7 @@ class Rendering:
         job.reason = end.reason
         if completed:
             project.charged_micros += job.price_micros
-            self._open.tell(project, frames.result(job, self._open.result_url(job), sha256))
+            self._open.tell(project, frames.result(job, self._open.result_url(job)))
         else:
             self._open.tell(project, frames.failed(job, message))
         if end.project_state in FINAL_PROJECT_STATES:

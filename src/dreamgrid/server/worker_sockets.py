@@ -67,7 +67,7 @@ class WorkerSockets:
         session = self._session(request, account, hello, outbox)
         try:
             self._join(session, hello)
-            await self._listen(ws, session, outbox)
+            await self._listen(ws, session)
         finally:
             self._services.workers.remove(session)
             self._services.rendering.worker_left(session)
@@ -111,9 +111,7 @@ class WorkerSockets:
         _log.info("worker joined: %s with %s", session.name, ", ".join(sorted(session.models)))
         self._services.rendering.worker_joined(session, hello.running)
 
-    async def _listen(
-        self, ws: web.WebSocketResponse, session: WorkerSession, outbox: Outbox
-    ) -> None:
+    async def _listen(self, ws: web.WebSocketResponse, session: WorkerSession) -> None:
         async for frame in ws:
             if frame.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 continue
@@ -121,12 +119,13 @@ class WorkerSockets:
             try:
                 message = codec.decode_from_worker(frame.data)
             except ProtocolError as error:
-                outbox.close(socket.CLOSE_PROTOCOL, str(error))
+                await ws.close(code=socket.CLOSE_PROTOCOL, message=close_reason(str(error)))
                 return
             if isinstance(message, Finished):
                 await self._services.rendering.finished(session, message)
             elif not self._apply(session, message):
-                outbox.close(socket.CLOSE_PROTOCOL, "hello may only be the first message")
+                reason = b"hello may only be the first message"
+                await ws.close(code=socket.CLOSE_PROTOCOL, message=reason)
                 return
 
     def _apply(self, session: WorkerSession, message: AnyWorkerMessage) -> bool:
