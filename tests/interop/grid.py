@@ -135,7 +135,7 @@ class Grid:
     ) -> tuple[int, Any]:
         """A request without an SDK: status and JSON body. `key=""`: without a credential."""
         key = self.key if key is None else key
-        headers = {"api-key": key} if key else {}
+        headers = options.pop("headers", {}) | ({"api-key": key} if key else {})
         async with (
             aiohttp.ClientSession() as http,
             http.request(method, self.direct_url + path, headers=headers, **options) as answer,

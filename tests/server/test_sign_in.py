@@ -135,6 +135,20 @@ def test_strangers_are_welcome_only_where_no_stranger_can_connect(
     assert ServerConfig(data_dir=tmp_path, host=host, signup="open").signup_open
 
 
+@pytest.mark.parametrize("page", ["https://evil.example", "http://127.0.0.1.evil.example", "null"])
+async def test_a_page_from_elsewhere_makes_no_account_on_a_private_grid(
+    make_grid: MakeGrid, page: str
+) -> None:
+    headers = {"Origin": page}
+    async with make_grid() as grid:
+        status, body = await Person(grid, "alice").sign_up(headers=headers)
+        assert (status, body["errorCode"]) == (403, 4004)
+        local = {"Origin": "http://localhost:5173"}
+        assert (await Person(grid, "alice").sign_up(headers=local))[0] == 200
+    async with make_grid(signup="open") as grid:
+        assert (await Person(grid, "bob").sign_up(headers=headers))[0] == 200
+
+
 # ── limits ───────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -40,7 +40,12 @@ class Person:
         return str(body["data"]["nonce"])
 
     async def sign_up(
-        self, nonce: str | None = None, *, testnet: bool = False, **changes: Any
+        self,
+        nonce: str | None = None,
+        *,
+        testnet: bool = False,
+        headers: dict[str, str] | None = None,
+        **changes: Any,
     ) -> tuple[int, Any]:
         """Asks for an account; `changes` are made after signing."""
         email = f"{self.username}@example.com"
@@ -62,7 +67,10 @@ class Person:
             "signature": self.sign(typed),
             "turnstileToken": "ignored",
         }
-        return await self.post("create", **wish | changes)
+        path = "/v1/account/create"
+        return await self.grid.call(
+            "POST", path, key="", json=wish | changes, headers=headers or {}
+        )
 
     async def log_in(
         self, nonce: str | None = None, *, testnet: bool = False, **changes: Any

@@ -39,7 +39,7 @@ class ServerConfig:
         download_url_s: How long a download URL is valid.
         media_kept_s: How long inputs and results are kept.
         signup: Whether strangers may make accounts: `open` or `closed`. None: open as long as only
-            this machine can connect.
+            this machine can connect, and to programs and pages of this machine only.
         access_token_s: How long an access token is valid; clients renew it by themselves.
         refresh_token_s: How long a sign-in lasts after its last use.
         guesses_per_minute: Failed sign-ins from one address before it has to wait. 0: no limit.

@@ -1,13 +1,14 @@
 """Who may sign up and in, how often, and what they get."""
 
 import re
+from urllib.parse import urlsplit
 
 from dreamgrid.errors import InvalidRequest, NotAllowed, UsernameTaken
 from dreamgrid.protocol.rest_account import LoginRequest, SignupRequest, Tokens
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.auth import Account
 from dreamgrid.server.clock import Clock
-from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.config import LOOPBACK, ServerConfig
 from dreamgrid.server.sessions import Sessions
 from dreamgrid.server.throttle import Throttle
 from dreamgrid.server.wallet import Wallets
@@ -49,8 +50,15 @@ class SignIn:
         self._nonces.use(caller)
         return self._wallets.nonces.issue(address)
 
-    async def sign_up(self, caller: str, request: SignupRequest) -> tuple[Account, Tokens]:
+    async def sign_up(
+        self, caller: str, request: SignupRequest, *, page: str | None
+    ) -> tuple[Account, Tokens]:
         """Makes an account with its starting grant, and signs it in.
+
+        Args:
+            caller: Who asks.
+            request: With what.
+            page: Origin of the web page that asks; None when none does.
 
         Raises:
             NotAllowed: This grid takes no strangers, or the signature is wrong.
@@ -58,8 +66,7 @@ class SignIn:
             UsernameTaken: The name, or the wallet, belongs to an account.
             TooManyRequests: The caller made too many accounts, or guessed too often.
         """
-        if not self._config.signup_open:
-            raise NotAllowed("sign-up is closed on this grid: ask its owner for an API key")
+        self._check_welcome(page)
         self._signups.check(caller)
         await self.check_username(request.username)
         self._guesses.check(caller)
@@ -93,6 +100,17 @@ class SignIn:
             self._guesses.count(caller)
             raise
         return account, await self._sessions.begin(account)
+
+    def _check_welcome(self, page: str | None) -> None:
+        if not self._config.signup_open:
+            raise NotAllowed("sign-up is closed on this grid: ask its owner for an API key")
+        here = page is None or urlsplit(page).hostname in LOOPBACK
+        if self._config.signup is None and not here:
+            # Any page in the browser of whoever runs a private grid can reach that grid.
+            raise NotAllowed(
+                "pages from elsewhere cannot make accounts on a private grid; its owner can let "
+                "them by opening sign-up"
+            )
 
     async def check_username(self, username: str) -> None:
         """Raises when nobody can sign up with this name.

@@ -35,7 +35,8 @@ def routes(services: Services) -> list[web.RouteDef]:
 
     async def create(request: web.Request) -> web.Response:
         wish = await body(request, SignupRequest)
-        account, tokens = await sign_in.sign_up(_caller(request), wish)
+        page = request.headers.get("Origin")
+        account, tokens = await sign_in.sign_up(_caller(request), wish, page=page)
         return signed_in(request, account, tokens, remember=bool(wish.remember_me))
 
     async def login(request: web.Request) -> web.Response:
