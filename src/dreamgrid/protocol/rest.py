@@ -194,6 +194,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     cost_actual: ActualCost = ActualCost()
     result_url: str | None = None
     output_format: str | None = None
+    sha256: str | None = None
 
 
 class ProjectModel(msgspec.Struct, frozen=True, kw_only=True):

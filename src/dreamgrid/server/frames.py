@@ -59,7 +59,7 @@ def progress(job: LiveJob, *, preview: bool, eta_s: float | None = None) -> byte
     )
 
 
-def result(job: LiveJob, url: str, sha256: str | None = None) -> bytes:
+def result(job: LiveJob, url: str) -> bytes:
     """The job is completed and its file can be fetched."""
     return encode(
         socket.JobResult(
@@ -69,7 +69,7 @@ def result(job: LiveJob, url: str, sha256: str | None = None) -> bytes:
             last_seed=str(job.seed if job.seed is not None else job.render.seed),
             result_url=url,
             output_format=job.project.output_format,
-            sha256=sha256,
+            sha256=job.sha256,
         )
     )
 

@@ -55,6 +55,7 @@ class LiveJob:
     ending: JobState | None = None
     seed: int | None = None
     steps: int = 0
+    sha256: str | None = None
     reason: str | None = None
     started_ms: int | None = None
     ended_ms: int | None = None
@@ -203,6 +204,7 @@ def from_row(row: ProjectRow) -> LiveProject:
             worker_name=job.worker_name,
             seed=job.seed,
             steps=job.steps,
+            sha256=job.sha256,
             reason=job.reason,
             started_ms=job.started_ms,
             ended_ms=job.ended_ms,

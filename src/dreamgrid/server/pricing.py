@@ -18,7 +18,7 @@ from dreamgrid.server.catalog_entries import Benchmark
 from dreamgrid.server.config import MICROS
 from dreamgrid.server.ledger import decimal
 
-__all__ = ["Amounts", "Quote", "Rates", "decimal", "quote", "to_wire"]
+__all__ = ["Amounts", "Quote", "Rates", "decimal", "quote", "to_wire", "worth"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +172,15 @@ def _base_s(benchmark: Benchmark, assets: Collection[str]) -> float:
     measured = (benchmark.sec_context1, benchmark.sec_context2, benchmark.sec_context3)
     known = [seconds for seconds in measured[:context_images] if seconds is not None]
     return known[-1] if known else benchmark.sec
+
+
+def worth(
+    micros: int, token: TokenType, network: Network, rates: Rates = DEFAULT_RATES
+) -> tuple[int, int]:
+    """What an amount of a currency is in micro-USD, and in microseconds of rendering."""
+    usd_micros = micros * rates.token_usd_micros[token] // MICROS
+    per_render_s = rates.usd_micros_per_render_s * rates.network_permille[network]
+    return usd_micros, usd_micros * MICROS * 1_000 // per_render_s
 
 
 def micros_of(number: float) -> int:

@@ -10,7 +10,7 @@ from dreamgrid.protocol.rest import (
     ProjectRecord,
     WorkerInfo,
 )
-from dreamgrid.server import ledger
+from dreamgrid.server import ledger, pricing
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.states import JobState, ProjectState
 
@@ -64,10 +64,22 @@ def record(project: LiveProject, model: ModelEntry, *, raw: bool) -> ProjectReco
         create_time=project.created_ms,
         update_time=now_ms,
         end_time=project.ended_ms or 0,
-        cost_actual=ActualCost(cost_in_token=ledger.decimal(project.charged_micros)),
+        cost_actual=_cost(project.charged_micros, project),
         client_request_data=base64.b64encode(project.request).decode("ascii"),
         worker_jobs=tuple(job for job, is_over in zip(jobs, ended, strict=True) if not is_over),
         completed_jobs=tuple(job for job, is_over in zip(jobs, ended, strict=True) if is_over),
+    )
+
+
+def _cost(micros: int, project: LiveProject, *jobs: LiveJob) -> ActualCost:
+    """What was charged, and for how many steps of which jobs (all of them, if none is named)."""
+    usd_micros, render_us = pricing.worth(micros, project.token_type, project.network)
+    charged = [job for job in jobs or project.jobs if job.state is JobState.COMPLETED]
+    return ActualCost(
+        cost_in_render_sec=ledger.decimal(render_us),
+        cost_in_usd=ledger.decimal(usd_micros),
+        cost_in_token=ledger.decimal(micros),
+        calculated_step_count=sum(job.steps for job in charged),
     )
 
 
@@ -89,6 +101,7 @@ def _job_record(job: LiveJob) -> JobRecord:
         start_time=job.started_ms or 0,
         update_time=job.ended_ms or job.started_ms or job.created_ms,
         end_time=job.ended_ms or 0,
-        cost_actual=ActualCost(cost_in_token=ledger.decimal(charged)),
+        cost_actual=_cost(charged, job.project, job),
         output_format=job.project.output_format,
+        sha256=job.sha256,
     )

@@ -18,7 +18,7 @@ _ACCESS = "access"
 _REFRESH = "refresh"
 _NO_JWT = (
     "this server cannot sign anybody in, because PyJWT is missing: install it with "
-    "pip install 'dreamgrid[server]', or use an API key"
+    "pip install 'dreamgrid[wallet]', or use an API key"
 )
 
 

@@ -115,6 +115,7 @@ class JobRow(msgspec.Struct, kw_only=True):
     reason: str | None = None
     seed: int | None = None
     steps: int = 0
+    sha256: str | None = None
     created_ms: int
     started_ms: int | None = None
     ended_ms: int | None = None
@@ -197,6 +198,7 @@ class JobEnd(msgspec.Struct, frozen=True, kw_only=True):
     failures: int = 0
     seed: int | None = None
     steps: int = 0
+    sha256: str | None = None
     at_ms: int
     project_state: ProjectState
     project_reason: str | None = None

@@ -122,14 +122,15 @@ def requeue(connection: sqlite3.Connection, job_id: str, attempt: int, failures:
 def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
     """Ends a job, posts or voids its price, moves its project."""
     row = connection.execute(
-        "UPDATE job SET state = ?, reason = ?, failures = ?, seed = ?, steps = ?, ended_ms = ?"
-        " WHERE id = ? AND attempt = ? AND ended_ms IS NULL RETURNING price_micros",
+        "UPDATE job SET state = ?, reason = ?, failures = ?, seed = ?, steps = ?, sha256 = ?,"
+        " ended_ms = ? WHERE id = ? AND attempt = ? AND ended_ms IS NULL RETURNING price_micros",
         (
             end.state,
             end.reason,
             end.failures,
             end.seed,
             end.steps,
+            end.sha256,
             end.at_ms,
             end.job_id,
             end.attempt,

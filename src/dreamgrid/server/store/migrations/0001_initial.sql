@@ -76,6 +76,7 @@ CREATE TABLE job (
     reason        TEXT,
     seed          INTEGER,
     steps         INTEGER NOT NULL DEFAULT 0,
+    sha256        TEXT,
     created_ms    INTEGER NOT NULL,
     started_ms    INTEGER,
     ended_ms      INTEGER,
