@@ -340,6 +340,7 @@ RECORD = {
             },
             "resultUrl": None,
             "outputFormat": "png",
+            "sha256": "00",
         }
     ],
 }

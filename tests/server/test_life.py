@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dreamgrid.protocol.worker import Assign, Settled, Started
+from dreamgrid.protocol.worker import Assign, Failed, Settled, Started
 from dreamgrid.server import upkeep
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
@@ -327,6 +327,18 @@ async def test_a_failure_that_no_other_worker_could_mend_is_final(grid: Grid) ->
     await worker.fail(await worker.assigned(), retryable=False)
     await app.wait_until(lambda f: f.type == "jobError" and "imgID" not in f.payload, "end")
     assert "jobRetry" not in app.told(project)
+
+
+async def test_apps_are_not_told_novels_about_a_failure(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    await app.request()
+    job = await worker.assigned()
+    await worker.send(
+        Failed(job_id=job.job_id, attempt=1, error="e" * 10_000, message="m" * 100_000)
+    )
+    retry = await app.wait_for("jobRetry")
+    assert len(retry["error"]) <= 64
+    assert len(retry["error_message"]) <= 500
 
 
 async def test_one_of_two_fails_and_the_other_is_charged(grid: Grid) -> None:
