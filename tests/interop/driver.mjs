@@ -23,7 +23,8 @@ function listen(app, client) {
   const forward = (source, event) => source.on(event, (data) => say({ app, event, data: data ?? null }));
   forward(client.apiClient, 'connected');
   forward(client.apiClient, 'disconnected');
-  for (const event of ['availableModels', 'project', 'job', 'projectsSynced']) forward(client.projects, event);
+  const recovered = ['activeProjectsRecovered', 'completedProjectsRecovered'];
+  for (const event of ['availableModels', 'project', 'job', ...recovered]) forward(client.projects, event);
   forward(client.account.currentAccount, 'updated');
 }
 

@@ -35,7 +35,8 @@ def _listen(app: str, client: Any) -> None:
 
     forward(client.api_client, "connected")
     forward(client.api_client, "disconnected")
-    for event in ("availableModels", "project", "job", "projectsSynced"):
+    recovered = ("activeProjectsRecovered", "completedProjectsRecovered")
+    for event in ("availableModels", "project", "job", *recovered):
         forward(client.projects, event)
     forward(client.account.current_account, "updated")
 

@@ -26,16 +26,18 @@ class Sdk:
         name: How tests call it.
         command: Starts its driver.
         api_keys: It can sign in with an API key; else only with a wallet.
-        confirms_cancel: It waits for the server's word that a cancel took effect.
         recovers: It asks for its projects again after a reconnect.
-        presets_by: Name of the method that lists size presets.
     """
 
     name: str
     command: tuple[str, ...]
     api_keys: bool = True
-    confirms_cancel: bool = False
     recovers: bool = False
+
+    @property
+    def leave(self) -> str:
+        """Name of the method that closes a client for good."""
+        return "aclose" if self.name.startswith("py") else "dispose"
 
     @property
     def oldest(self) -> bool:
@@ -56,11 +58,10 @@ SDKS = (
     _javascript("4.1.0-alpha.4"),
     _javascript("5.1.0"),
     _javascript("5.17.0"),
-    _javascript("5.54.0", confirms_cancel=True, recovers=True),
+    _javascript("5.54.0", recovers=True),
     Sdk(
         name="py-5.70.0",
         command=(sys.executable, str(HERE / "driver.py")),
-        confirms_cancel=True,
         recovers=True,
     ),
 )
@@ -159,13 +160,14 @@ class Driver:
         self._process.stdin.write(line.encode())
         return self._within(answer, command)
 
-    def until(self, event: str, **data: Any) -> Awaitable[Event]:
+    def until(self, event: str, *, app: str | None = None, **data: Any) -> Awaitable[Event]:
         """The first event of this name whose data holds these values: seen already, or to come."""
 
         def matches(one: Event) -> bool:
             got = one["data"]
             return bool(
                 one["event"] == event
+                and app in (None, one.get("app"))
                 and (not data or isinstance(got, dict))
                 and all(got.get(name) == value for name, value in data.items())
             )

@@ -4,8 +4,12 @@ import pytest
 
 from tests.interop.conftest import SignIn, open_app
 from tests.interop.grid import Grid
-from tests.interop.sdks import App, Driver, Sdk, SdkError
+from tests.interop.sdks import SDKS, App, Driver, Sdk, SdkError
 from tests.interop.worker import ScriptedWorker, png, scripted_worker
+
+KEYED = [sdk for sdk in SDKS if sdk.api_keys]
+RECOVERING = [sdk for sdk in SDKS if sdk.recovers]
+"""Other generations know only what they have created themselves."""
 
 
 async def test_a_lost_connection_in_mid_project_is_taken_up_again(
@@ -81,7 +85,7 @@ async def test_models_on_offer_follow_the_workers(app: App, driver: Driver, grid
 
 
 async def test_two_apps_of_one_account_see_their_own_projects(
-    app: App, driver: Driver, grid: Grid, worker: ScriptedWorker, sign_in: SignIn
+    app: App, driver: Driver, worker: ScriptedWorker, sign_in: SignIn
 ) -> None:
     other = await sign_in("other")
     mine, theirs = await app.create(), await other.create()
@@ -109,6 +113,43 @@ async def test_a_second_connection_of_the_same_app_replaces_the_first(
     assert len(await finished) == 1
 
 
+@pytest.mark.parametrize("sdk", RECOVERING, ids=str, indirect=True)
+async def test_a_restarted_app_takes_its_projects_up_again(
+    driver: Driver, worker: ScriptedWorker, sign_in: SignIn
+) -> None:
+    before = await sign_in("before", app_id="the-same")
+    project = await before.create(count=2)
+    done, running = await worker.job(), await worker.job()
+    await done.render(png(1))
+    await running.start()
+    await driver.until("job", app="before", type="completed", projectId=project)
+    await sign_in("after", app_id="the-same")
+    await driver.until("activeProjectsRecovered", app="after")
+    await running.step(4)
+    await running.finish(png(2))
+    await driver.until("project", app="after", type="completed", projectId=project)
+    (tracked,) = await App(driver, "after").get("projects.trackedProjects")
+    assert (tracked["id"], tracked["status"]) == (project, "completed")
+    pictures = [job["resultUrl"].partition("?")[0] for job in tracked["jobs"]]
+    assert len(set(pictures)) == 2
+    assert tracked["params"]["positivePrompt"] == "a lighthouse"
+
+
+@pytest.mark.parametrize("sdk", RECOVERING, ids=str, indirect=True)
+async def test_a_project_that_ended_is_announced_to_a_restarted_app(
+    driver: Driver, grid: Grid, worker: ScriptedWorker, sign_in: SignIn, sdk: Sdk
+) -> None:
+    before = await sign_in("before", app_id="the-same")
+    project = await before.create()
+    job = await worker.job()
+    await before.call(sdk.leave)
+    await job.render(png(1))
+    await worker.settled.get()
+    await sign_in("after", app_id="the-same")
+    told = await driver.until("completedProjectsRecovered", app="after")
+    assert [one["id"] for one in told["data"]] == [project]
+
+
 async def test_switching_the_network_changes_the_models_on_offer(
     app: App, driver: Driver, grid: Grid
 ) -> None:
@@ -128,11 +169,10 @@ async def test_switching_the_network_changes_the_models_on_offer(
         assert len(await finished) == 1
 
 
+@pytest.mark.parametrize("sdk", KEYED, ids=str, indirect=True)
 async def test_a_wrong_key_is_told_clearly_and_at_once(
     driver: Driver, grid: Grid, sdk: Sdk
 ) -> None:
-    if not sdk.api_keys:
-        pytest.skip("knows no keys")
     # JavaScript asks for the profile at the same time and awaits the answer nowhere.
     driver.unhandled_is_expected = True
     wrong = await open_app(driver, grid, "app", apiKey="dgk_wrong")
