@@ -102,7 +102,7 @@ async def run_server(
             _application(services, apps, workers),
             access_log=None,
             handle_signals=False,
-            shutdown_timeout=CLOSE_WITHIN_S,
+            shutdown_timeout=CLOSE_WITHIN_S / 2,  # aiohttp waits for it twice
         )
         await runner.setup()
         try:
