@@ -22,12 +22,14 @@ async def _keys(config: ServerConfig, count: int) -> tuple[str, ...]:
     store = SqliteStore(config.data_dir / "dreamgrid.sqlite")
     await store.open()
     accounts = Accounts(config, store, MemoryBus(), system_clock)
-    keys = []
-    for number in range(count):
+
+    async def new_key(number: int) -> str:
         account = await accounts.create(f"app-{number}")
         assert account is not None, "the data folder must be empty"
         info = await accounts.create_key(account, "benchmark")
-        keys.append(str(info.key))
+        return str(info.key)
+
+    keys = await asyncio.gather(*(new_key(number) for number in range(count)))
     await store.close()
     return tuple(keys)
 
