@@ -180,7 +180,10 @@ async def _services(
         apps = AppSockets(services)
         workers.changed = apps.models_changed
         await owner.load()
-        yield services, apps, WorkerSockets(services)
+        try:
+            yield services, apps, WorkerSockets(services)
+        finally:
+            open_projects.stop()
     finally:
         await store.close()
 

@@ -37,6 +37,7 @@ class OpenProjects:
         self._projects: dict[str, LiveProject] = {}
         self._jobs: dict[str, LiveJob] = {}
         self._per_account: Counter[str] = Counter()
+        self._stopped = False
 
     def add(self, project: LiveProject) -> None:
         """Takes a project up."""
@@ -109,6 +110,13 @@ class OpenProjects:
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────
 
+    def stop(self) -> None:
+        """Gives up what could not be written so far.
+
+        Nobody was told that it is stored: workers report again, and leases bring the jobs back.
+        """
+        self._stopped = True
+
     def persist(self, write: Callable[[], "asyncio.Future[T]"], done: Callable[[T], None]) -> None:
         """Writes what has already happened out there, again and again until it is stored.
 
@@ -119,6 +127,8 @@ class OpenProjects:
             error = future.exception()
             if error is None:
                 done(future.result())
+            elif self._stopped:
+                _log.error("a write was not stored before the end: %s", error)
             else:
                 _log.error("a write failed and is tried again: %s", error)
                 self._loop.call_later(_WRITE_AGAIN_S, self.persist, write, done)
