@@ -51,5 +51,5 @@ class FaultyStore(SqliteStore):
 
     async def close(self) -> None:
         self.release()
-        self.recover()
         await super().close()
+        self.recover()
