@@ -135,11 +135,22 @@ def test_strangers_are_welcome_only_where_no_stranger_can_connect(
     assert ServerConfig(data_dir=tmp_path, host=host, signup="open").signup_open
 
 
-@pytest.mark.parametrize("page", ["https://evil.example", "http://127.0.0.1.evil.example", "null"])
-async def test_a_page_from_elsewhere_makes_no_account_on_a_private_grid(
-    make_grid: MakeGrid, page: str
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "http://127.0.0.1.evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://[::1"},
+        {"Host": "evil.example:8770"},
+        {"X-Forwarded-For": "203.0.113.7"},
+        {"Via": "1.1 proxy"},
+    ],
+    ids=lambda headers: " ".join(*headers.items()),
+)
+async def test_nobody_from_elsewhere_makes_an_account_on_a_private_grid(
+    make_grid: MakeGrid, headers: dict[str, str]
 ) -> None:
-    headers = {"Origin": page}
     async with make_grid() as grid:
         status, body = await Person(grid, "alice").sign_up(headers=headers)
         assert (status, body["errorCode"]) == (403, 4004)

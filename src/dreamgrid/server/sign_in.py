@@ -1,14 +1,13 @@
 """Who may sign up and in, how often, and what they get."""
 
 import re
-from urllib.parse import urlsplit
 
 from dreamgrid.errors import InvalidRequest, NotAllowed, UsernameTaken
 from dreamgrid.protocol.rest_account import LoginRequest, SignupRequest, Tokens
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.auth import Account
 from dreamgrid.server.clock import Clock
-from dreamgrid.server.config import LOOPBACK, ServerConfig
+from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.sessions import Sessions
 from dreamgrid.server.throttle import Throttle
 from dreamgrid.server.wallet import Wallets
@@ -51,14 +50,14 @@ class SignIn:
         return self._wallets.nonces.issue(address)
 
     async def sign_up(
-        self, caller: str, request: SignupRequest, *, page: str | None
+        self, caller: str, request: SignupRequest, *, from_here: bool
     ) -> tuple[Account, Tokens]:
         """Makes an account with its starting grant, and signs it in.
 
         Args:
             caller: Who asks.
             request: With what.
-            page: Origin of the web page that asks; None when none does.
+            from_here: Whether a program or page of this machine asks.
 
         Raises:
             NotAllowed: This grid takes no strangers, or the signature is wrong.
@@ -66,7 +65,7 @@ class SignIn:
             UsernameTaken: The name, or the wallet, belongs to an account.
             TooManyRequests: The caller made too many accounts, or guessed too often.
         """
-        self._check_welcome(page)
+        self._check_welcome(from_here)
         self._signups.check(caller)
         await self.check_username(request.username)
         self._guesses.check(caller)
@@ -101,15 +100,13 @@ class SignIn:
             raise
         return account, await self._sessions.begin(account)
 
-    def _check_welcome(self, page: str | None) -> None:
+    def _check_welcome(self, from_here: bool) -> None:
         if not self._config.signup_open:
             raise NotAllowed("sign-up is closed on this grid: ask its owner for an API key")
-        here = page is None or urlsplit(page).hostname in LOOPBACK
-        if self._config.signup is None and not here:
-            # Any page in the browser of whoever runs a private grid can reach that grid.
+        if self._config.signup is None and not from_here:
             raise NotAllowed(
-                "pages from elsewhere cannot make accounts on a private grid; its owner can let "
-                "them by opening sign-up"
+                "nobody from elsewhere can make an account on a private grid: ask its owner to "
+                "open sign-up, or for an API key"
             )
 
     async def check_username(self, username: str) -> None:

@@ -1,5 +1,7 @@
 """Signing up, in and out with a wallet, and renewing tokens."""
 
+from urllib.parse import urlsplit
+
 from aiohttp import web
 
 from dreamgrid.protocol.rest_account import (
@@ -13,8 +15,11 @@ from dreamgrid.protocol.rest_account import (
 )
 from dreamgrid.server import cookies
 from dreamgrid.server.auth import Account
+from dreamgrid.server.config import LOOPBACK
 from dreamgrid.server.http import answer, body, credential_of, require_account
 from dreamgrid.server.services import Services
+
+_OF_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
 def routes(services: Services) -> list[web.RouteDef]:
@@ -35,8 +40,9 @@ def routes(services: Services) -> list[web.RouteDef]:
 
     async def create(request: web.Request) -> web.Response:
         wish = await body(request, SignupRequest)
-        page = request.headers.get("Origin")
-        account, tokens = await sign_in.sign_up(_caller(request), wish, page=page)
+        account, tokens = await sign_in.sign_up(
+            _caller(request), wish, from_here=_from_here(request)
+        )
         return signed_in(request, account, tokens, remember=bool(wish.remember_me))
 
     async def login(request: web.Request) -> web.Response:
@@ -70,6 +76,21 @@ def routes(services: Services) -> list[web.RouteDef]:
         web.post("/v1/account/logout", logout),
         web.post("/v1/account/username/validate", validate),
     ]
+
+
+def _from_here(request: web.Request) -> bool:
+    """Whether a program or page of this machine asks, as far as a request can tell.
+
+    Loopback alone is no proof: any page that is open in the browser of this machine can reach it,
+    also under a name of its own, and so can everybody behind a reverse proxy.
+    """
+    if any(header in request.headers for header in _OF_PROXIES):
+        return False
+    urls = [f"//{request.host}", request.headers.get("Origin", f"//{request.host}")]
+    try:
+        return all(urlsplit(url).hostname in LOOPBACK for url in urls)
+    except ValueError:  # such as half of an IPv6 address
+        return False
 
 
 def _caller(request: web.Request) -> str:
