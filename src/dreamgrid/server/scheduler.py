@@ -18,6 +18,9 @@ from dreamgrid.server.store.base import Acquisition, Store
 from dreamgrid.server.workers import Workers, WorkerSession
 from dreamgrid.states import JobEvent, JobState
 
+LOADED_AHEAD_MS = 30_000
+"""Head start of jobs for the model that a worker has loaded."""
+
 _log = logging.getLogger("dreamgrid.scheduler")
 
 
@@ -132,7 +135,8 @@ def _room_of(job: LiveJob) -> tuple[Network, str]:
 def choose(waiting: WaitingJobs, workers: Iterable[WorkerSession]) -> list[Match]:
     """Fills free slots, taking the chosen jobs out of `waiting`.
 
-    A worker prefers the model that it has loaded; else it takes the job that has waited longest.
+    A worker takes the job that has waited longest, but jobs for the model that it has loaded count
+    as having waited `LOADED_AHEAD_MS` longer: that saves changes of model and starves nobody.
     Whoever has the most room left takes the next job, so that jobs spread.
     """
     matches: list[Match] = []
@@ -157,17 +161,17 @@ def choose(waiting: WaitingJobs, workers: Iterable[WorkerSession]) -> list[Match
 
 
 def _best(waiting: WaitingJobs, worker: WorkerSession) -> LiveJob | None:
-    loaded = worker.loaded_model
-    if loaded is not None and loaded in worker.models:
-        job = waiting.head(worker.network, loaded)
-        if job is not None:
-            return job
     heads = (waiting.head(worker.network, model) for model in worker.models)
     return min(
         (job for job in heads if job is not None),
-        key=lambda job: (job.created_ms, job.project.id, job.index),
+        key=lambda job: (_since_ms(job, worker), job.project.id, job.index),
         default=None,
     )
+
+
+def _since_ms(job: LiveJob, worker: WorkerSession) -> int:
+    """Since when a job counts as waiting in the eyes of a worker."""
+    return job.created_ms - (LOADED_AHEAD_MS if job.render.model == worker.loaded_model else 0)
 
 
 class Scheduler:
