@@ -213,10 +213,9 @@ class Projects:
             )
             for job in project.jobs:
                 self._rendering.scheduler.waiting.add(job)
-            ahead = self._rendering.scheduler.waiting.length(project.network, project.model) - len(
-                project.jobs
-            )
-            self._open.tell_queued(project, ahead + 1)
+            # At most this; `notify_positions` soon finds the place among other accounts.
+            last = self._rendering.scheduler.waiting.length(project.network, project.model)
+            self._open.tell_queued(project, last)
             self._rendering.scheduler.hint()
             return
         self._open.remove(project)

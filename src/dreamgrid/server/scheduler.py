@@ -36,8 +36,10 @@ class _Room:
 
     def __init__(self) -> None:
         self.lines: OrderedDict[str, deque[LiveJob]] = OrderedDict()
+        self.projects: dict[str, int] = {}  # id to how many of its jobs are in the lines
 
     def add(self, job: LiveJob, *, first: bool) -> None:
+        self.projects[job.project.id] = self.projects.get(job.project.id, 0) + 1
         line = self.lines.setdefault(job.project.account_id, deque())
         if first:
             line.appendleft(job)
@@ -53,7 +55,7 @@ class _Room:
         while self.lines:
             account_id, line = next(iter(self.lines.items()))
             while line and not _waits(line[0]):
-                line.popleft()
+                self._pop(line)
             if line:
                 return
             del self.lines[account_id]
@@ -65,9 +67,16 @@ class _Room:
     def take(self) -> LiveJob:
         self._skip_gone()
         account_id, line = self.lines.popitem(last=False)
-        job = line.popleft()
+        job = self._pop(line)
         if line:
             self.lines[account_id] = line  # at the end: the other accounts come first
+        return job
+
+    def _pop(self, line: deque[LiveJob]) -> LiveJob:
+        job = line.popleft()
+        left = self.projects.pop(job.project.id) - 1
+        if left:
+            self.projects[job.project.id] = left
         return job
 
     def in_order(self) -> Iterator[LiveJob]:
@@ -112,9 +121,9 @@ class WaitingJobs:
         return bool(self._rooms)
 
     def length(self, network: Network, model: str) -> int:
-        """How many jobs wait for a model; canceled ones may still be counted for a while."""
+        """How many projects wait for a model; canceled ones may still be counted for a while."""
         room = self._rooms.get((network, model))
-        return sum(map(len, room.lines.values())) if room is not None else 0
+        return len(room.projects) if room is not None else 0
 
     def positions(self) -> dict[str, int]:
         """Project id to queue position: 1 for the project whose job comes next for its model."""
