@@ -167,7 +167,7 @@ def test_only_states_decides_which_state_follows() -> None:
 
 DEVELOPMENT_PATHS = re.compile(r"(?<![\w.~-])/(work|home|root|Users|tmp)/\w")
 REGISTRY_HOSTS = re.compile(
-    r"https?://[^\s/\"']*(pypi|pythonhosted|npmjs|artifactory|registry|mirror|nexus)|index-url",
+    r"https?://[^\s/\"']*(pypi|pythonhosted|npmjs|artifactory|registry|mirror|nexus)|index[-]url",
     re.IGNORECASE,
 )
 

@@ -248,5 +248,5 @@ def check_each_job_is_settled_at_most_once(entries: list[Transfer]) -> None:
 def test_the_books_balance_whatever_happens(backend: str) -> None:
     machine = type("Ledger", (Ledger,), {"backend_name": backend})
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=25, stateful_step_count=25, deadline=None)
+        machine, settings=settings(max_examples=15, stateful_step_count=25, deadline=None)
     )

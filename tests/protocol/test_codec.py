@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dreamgrid.errors import ProtocolError
@@ -80,6 +80,7 @@ def test_a_message_to_a_worker_comes_out_as_it_went_in(
 
 
 @pytest.mark.parametrize("kind", BODIES, ids=lambda kind: kind.__name__)
+@settings(max_examples=10)  # some are large
 @given(data=st.data())
 def test_a_body_comes_out_as_it_went_in(kind: type[Any], data: st.DataObject) -> None:
     body = data.draw(structs(kind))

@@ -192,6 +192,20 @@ def test_positions_count_projects_from_one_in_the_order_of_their_turns() -> None
     assert positions == {first.id: 1, other.id: 2, second.id: 3}
 
 
+def test_the_length_of_a_line_counts_projects() -> None:
+    waiting = line_up(live_project("ADA", jobs=3), live_project("ADA"), live_project("BOB"))
+    assert waiting.length("fast", "m1") == 3
+    one = worker("m1")
+    chosen(waiting, one)
+    assert waiting.length("fast", "m1") == 3
+    chosen(waiting, one)
+    assert waiting.length("fast", "m1") == 2
+    (again,) = chosen(waiting, one)
+    waiting.add(again, first=True)
+    assert waiting.length("fast", "m1") == 2
+    assert waiting.length("fast", "m2") == waiting.length("relaxed", "m1") == 0
+
+
 def test_each_model_and_network_has_its_own_line() -> None:
     projects = [
         live_project(model=model, network=network) for model in ("a", "b") for network in NETWORKS

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -119,6 +120,19 @@ class Grid:
             self._tick.clear()
             async with asyncio.timeout(PATIENCE_S):
                 await self._tick.wait()
+
+    async def ticked_until(self, condition: Callable[[], bool]) -> None:
+        """Returns at the first tick at which something is true."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                await self.ticked()
+
+    async def ended(self) -> None:
+        """Returns, or raises, when the server has ended by itself."""
+        assert self._server is not None
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.wait([self._server])
+        self._server.result()
 
     async def account(self, username: str, *, grant_micros: int | None = None) -> str:
         """Makes an account beside the running server; returns a key of it."""
