@@ -55,8 +55,3 @@ def hash_key(key: str) -> bytes:
 def is_key(credential: str) -> bool:
     """Whether a credential looks like an API key; else it may be an access token."""
     return credential.startswith(KEY_PREFIX)
-
-
-def prefix_of(key: str) -> str:
-    """The part of a key that may be shown."""
-    return key[:_SHOWN_CHARS]

@@ -10,7 +10,6 @@ from dreamgrid.protocol import codec, socket
 from dreamgrid.protocol.worker import (
     WORKER_PROTOCOL,
     AnyWorkerMessage,
-    Drain,
     Draining,
     Failed,
     Finished,
@@ -157,11 +156,6 @@ class WorkerSockets:
         """Ends every connection, as before a restart."""
         for session in self._services.workers.all():
             session.close(code, reason)
-
-    def drain_all(self) -> None:
-        """Asks every worker to take nothing new."""
-        for session in self._services.workers.all():
-            session.send(Drain())
 
 
 async def _hello(ws: web.WebSocketResponse) -> Hello:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dreamgrid.protocol.params import NETWORKS, Network
+from dreamgrid.protocol.params import Network
 from dreamgrid.protocol.worker import ServerMessage
 from dreamgrid.server.live import LiveJob
 
@@ -96,7 +96,3 @@ class Workers:
             session.network == network and model in session.models and not session.draining
             for session in self._sessions.values()
         )
-
-    def swarm(self) -> dict[Network, dict[str, int]]:
-        """`counts` of every network."""
-        return {network: self.counts(network) for network in NETWORKS}
