@@ -124,6 +124,23 @@ async def test_a_worker_that_restarted_in_the_middle_of_a_job_loses_it_at_once(
     assert "jobRetry" in app.told(project)
 
 
+async def test_a_worker_that_comes_back_with_an_older_attempt_must_drop_it(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    project = await app.request()
+    job = await worker.assigned()
+    await worker.fail(job)
+    assert (await worker.assigned()).attempt == 2
+    await worker.drop()
+    await grid.without_workers()
+    back = await grid.worker(**holding(worker, RunningJob(job_id=job.job_id, attempt=1)))
+    told = await back.expect(Cancel)
+    assert (told.job_id, told.attempt) == (job.job_id, 1)
+    third = await back.assigned()
+    assert third.attempt == 3
+    await back.finish(third)
+    await app.wait_state("jobCompleted", jobID=project)
+
+
 async def test_a_second_connection_of_a_worker_replaces_the_first(grid: Grid) -> None:
     app, worker = await grid.app(), await grid.worker()
     project = await app.request()
@@ -211,6 +228,21 @@ async def test_a_draining_worker_finishes_and_gets_nothing_more(grid: Grid) -> N
     await worker.fence()
     other = await grid.worker("other")
     assert (await other.assigned()).project_id == second
+
+
+async def test_a_retry_counts_failures_not_assignments(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker("hands back")
+    await app.request()
+    job = await worker.assigned()
+    await worker.send(Draining())
+    await worker.send(Released(job_id=job.job_id, attempt=1))
+    await app.wait_for("jobRetry")
+    other = await grid.worker("fails")
+    again = await other.assigned()
+    assert again.attempt == 2
+    await other.fail(again)
+    retry = await app.wait_for("jobRetry")
+    assert (retry["attempt"], retry["maxAttempts"]) == (1, 3)
 
 
 async def test_handing_back_what_one_does_not_hold_changes_nothing(grid: Grid) -> None:

@@ -68,6 +68,21 @@ async def test_an_app_that_comes_back_in_the_middle_is_told_where_its_project_st
     assert back.told(project)[4:] == ["jobProgress 3/4", "jobResult", "jobResult", "jobCompleted"]
 
 
+async def test_progress_of_a_failed_attempt_is_not_replayed(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    project = await app.request()
+    job = await worker.assigned()
+    await worker.start(job)
+    await worker.progress(job, 3)
+    await worker.fail(job)
+    await worker.start(await worker.assigned())
+    await worker.fence()
+    await app.drop()
+    back = await grid.app()
+    await back.fence()
+    assert back.told(project) == ["jobStarted"]
+
+
 async def test_a_waiting_project_is_replayed_with_its_place(grid: Grid) -> None:
     app = await grid.app()
     first, second = await app.request(), await app.request()
