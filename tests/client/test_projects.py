@@ -290,6 +290,68 @@ async def test_a_create_that_is_given_up_leaves_no_project_behind(
     assert (await stub.received(socket.CancelRequest)).project_id == request.project_id
 
 
+P = "EEEEEEEE-EEEE-4EEE-8EEE-EEEEEEEEEEEE"
+
+
+async def test_the_same_request_under_one_id_is_one_project(
+    stub: Stub, client: dreamgrid.AsyncClient
+) -> None:
+    settings: dict[str, Any] = {"project_id": P, "starting_image": PNG}
+    first = await wire.submitted(stub, client, **settings)
+    again = await client.projects.create(
+        model=MODEL, prompt="a red apple", project_id=P.lower(), starting_image=PNG
+    )
+    assert again is first
+    await stub.send(wire.started(P), wire.result(P), wire.completed(P))
+    assert len(await first.wait(timeout_s=10)) == 1
+    assert len(stub.asked("/v1/image/uploadUrl")) == 1
+    assert stub.frames.empty(), "the request was sent twice"
+
+
+async def test_an_id_of_a_followed_project_is_refused_to_other_settings(
+    stub: Stub, client: dreamgrid.AsyncClient
+) -> None:
+    project = await wire.submitted(stub, client, project_id=P)
+    with pytest.raises(dreamgrid.DuplicateProject, match="fresh UUID"):
+        await client.projects.create(model=MODEL, prompt="a green apple", project_id=P)
+    assert project.error is None
+    assert stub.frames.empty()
+
+
+async def test_two_creates_of_one_project_at_once_share_it_even_if_one_is_given_up(
+    stub: Stub, client: dreamgrid.AsyncClient
+) -> None:
+    create = client.projects.create
+    one, other = (
+        asyncio.create_task(create(model=MODEL, prompt="x", project_id=P)) for _ in range(2)
+    )
+    await stub.received(JobRequest)
+    one.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await one
+    await stub.send(wire.queued(P))
+    assert (await other).id == P
+    assert stub.frames.empty(), "a project that somebody holds was canceled or sent again"
+
+
+async def test_a_refused_request_can_be_sent_again_and_outlives_the_first_try(
+    stub: Stub, client: dreamgrid.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dreamgrid.client.tracker.KEPT_S", 0.01)
+    creating = asyncio.create_task(
+        client.projects.create(model=MODEL, prompt="a red apple", project_id=P)
+    )
+    await stub.received(JobRequest)
+    await stub.send(wire.failed(P, 4003, "too little"))
+    with pytest.raises(dreamgrid.InsufficientFunds):
+        await creating
+    project = await wire.submitted(stub, client, project_id=P)
+    await asyncio.sleep(0.05)  # the first try leaves
+    assert client.projects.tracked_projects == (project,)
+    await stub.send(wire.started(P), wire.result(P), wire.completed(P))
+    assert len(await project.wait(timeout_s=10)) == 1
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [

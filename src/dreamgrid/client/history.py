@@ -46,6 +46,9 @@ class History:
         project_id: Upper-case UUID.
         params: What was asked for.
         make_image: Builds the result object of a finished job.
+
+    Attributes:
+        refusal: Why the server did not take the request. None: it did, or has not answered yet.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class History:
         self.jobs: dict[str, Job[Image]] = {}
         self.queued: events.Queued | None = None
         self.error: errors.DreamgridError | None = None
+        self.refusal: errors.DreamgridError | None = None
         self.acknowledged = False
         self.needs_check = False
         self.cancel_refused: str | None = None
@@ -175,6 +179,11 @@ class History:
             self._hear()
             self._end_canceled()
         else:
+            if not self.acknowledged and code is not None:
+                self.refusal = failures.error_from_code(code, frame.error_message)
+                self.refusal = self.refusal or errors.ProjectFailed(
+                    frame.error_message, project_id=self.id, code=code
+                )
             self._hear()
             self._end_failed(frame.error_message, code)
 

@@ -36,7 +36,7 @@ class Projects:
         self._http = http
         self._catalog = catalog
         self._tracker = tracker
-        self._projects: dict[str, Project] = {}
+        self._projects: dict[History, Project] = {}
 
     async def create(
         self,
@@ -91,8 +91,9 @@ class Projects:
             sampler: One of the model's samplers. Default: the model's.
             scheduler: One of the model's noise schedules. Default: the model's.
             disable_safety: Deliver pictures that the content filter objects to.
-            project_id: A UUID of your own. Creating the same project twice under one id makes it
-                once. Default: a fresh one.
+            project_id: A UUID of your own. Creating a project with the same settings again under
+                one id makes it once, and from its first starting image; while this client follows
+                it, the same `Project` is returned. Default: a fresh one.
 
         Raises:
             UnknownModel: The grid's catalogue has no such model.
@@ -128,7 +129,7 @@ class Projects:
         )
         number = valid_id(project_id or str(uuid.uuid4()))
         await checks.check(self._catalog, params)
-        if starting_image is not None:
+        if starting_image is not None and not self._tracker.follows(number):
             await self._upload(number, STARTING_IMAGE, await read_image(starting_image))
         return await self._submit(number, params)
 
@@ -303,10 +304,10 @@ class Projects:
         def make_image(job: Job[Image], found: Found) -> Image:
             return self._image(project_id, params, job, found)
 
-        history = History(project_id, params, make_image)
-        project = Project(history, self._tracker)
-        await self._tracker.submit(history, request_from_params(project_id, params))
-        self._projects[project_id] = project
+        request = request_from_params(project_id, params)
+        history = await self._tracker.submit(History(project_id, params, make_image), request)
+        self._followed()  # lets go of those that have left
+        project = self._projects.setdefault(history, Project(history, self._tracker))
         try:
             async with asyncio.timeout(_ACKNOWLEDGE_S):
                 while not history.acknowledged and history.error is None:
@@ -317,9 +318,8 @@ class Projects:
             # The caller gets no project to cancel, so it must not run and cost something.
             await self._tracker.withdraw(history)
             raise
-        refusal = history.error
-        if isinstance(refusal, errors.ProjectFailed) and not history.jobs and refusal.__cause__:
-            raise refusal.__cause__
+        if history.refusal is not None:
+            raise history.refusal
         return project
 
     def _image(self, project_id: str, params: ImageParams, job: Job[Image], found: Found) -> Image:
@@ -343,9 +343,9 @@ class Projects:
         )
 
     def _followed(self) -> dict[str, Project]:
-        followed = {history.id for history in self._tracker.histories}
-        self._projects = {key: one for key, one in self._projects.items() if key in followed}
-        return dict(self._projects)
+        histories = self._tracker.histories
+        self._projects = {one: self._projects[one] for one in histories if one in self._projects}
+        return {history.id: project for history, project in self._projects.items()}
 
 
 def _new_id() -> str:

@@ -43,11 +43,15 @@ _CHECKS_AT_ONCE = 8
 
 
 class Tracked:
-    """A project that is followed: its history, and the request that makes it."""
+    """A project that is followed: its history, and the request that makes it.
 
-    def __init__(self, history: History, request: JobRequest) -> None:
+    `holders` counts the calls of `submit` that were given it and did not withdraw.
+    """
+
+    def __init__(self, history: History, frame: bytes) -> None:
         self.history = history
-        self.frame = encode(request)
+        self.frame = frame
+        self.holders = 1
         self.canceling = False
         self.strikes = 0
 
@@ -94,23 +98,42 @@ class Tracker:
         """Of all projects that are followed."""
         return [tracked.history for tracked in self._tracked.values()]
 
-    async def submit(self, history: History, request: JobRequest) -> None:
+    def follows(self, project_id: str) -> bool:
+        """Whether the same request under this id would not be sent again."""
+        return self._known(project_id) is not None
+
+    async def submit(self, history: History, request: JobRequest) -> History:
         """Sends a new project and follows it from then on.
 
+        Returns:
+            Its history: `history`, or that of the same request if it was sent before.
+
         Raises:
+            DuplicateProject: This client follows another request under that id.
             AuthenticationFailed: The key was refused.
             ConnectionFailed: There is no connection; nothing was sent.
         """
         await self.connection.ready()
-        tracked = self._tracked[history.id] = Tracked(history, request)
-        if self._keeper is None:
-            self._keeper = self._spawn(self._keep())
-        # Should the socket break just now, the next one begins with a look for this project.
-        await self.connection.send(tracked.frame)
+        frame = encode(request)
+        known = self._known(history.id)
+        if known is None:
+            self._tracked[history.id] = Tracked(history, frame)
+            if self._keeper is None:
+                self._keeper = self._spawn(self._keep())
+            # Should the socket break just now, the next one begins with a look for this project.
+            await self.connection.send(frame)
+            return history
+        if known.frame != frame:
+            raise errors.DuplicateProject(
+                f"project id {history.id} is taken by a project with other settings; "
+                "use a fresh UUID"
+            )
+        known.holders += 1
+        return known.history
 
     async def cancel(self, history: History) -> None:
         """Cancels a project; see `Project.cancel`."""
-        tracked = self._tracked.get(history.id)
+        tracked = self._of(history)
         if tracked is None or _is_settled(history):
             return
         tracked.canceling = True
@@ -129,9 +152,12 @@ class Tracker:
             raise refusal
 
     async def withdraw(self, history: History) -> None:
-        """Cancels a project that nobody holds; does not wait for the answer."""
-        tracked = self._tracked.get(history.id)
-        if tracked is not None and not _is_settled(history):
+        """One holder less; cancels a project that nobody holds, without waiting for the answer."""
+        tracked = self._of(history)
+        if tracked is None:
+            return
+        tracked.holders -= 1
+        if tracked.holders == 0 and not _is_settled(history):
             tracked.canceling = True
             await self._send_cancel(history)
 
@@ -212,11 +238,26 @@ class Tracker:
 
     def _let_go(self, history: History) -> None:
         """A finished project stays for a while, a canceled one goes at once."""
-        if history.error is not None and isinstance(history.error, errors.ProjectCanceled):
-            self._tracked.pop(history.id, None)
+        if isinstance(history.error, errors.ProjectCanceled):
+            self._forget(history)
         else:
-            loop = asyncio.get_running_loop()
-            loop.call_later(KEPT_S, self._tracked.pop, history.id, None)
+            asyncio.get_running_loop().call_later(KEPT_S, self._forget, history)
+
+    def _forget(self, history: History) -> None:
+        if self._of(history) is not None:
+            del self._tracked[history.id]
+
+    def _of(self, history: History) -> Tracked | None:
+        """What is followed under this history's id, unless that is a newer project by now."""
+        tracked = self._tracked.get(history.id)
+        return tracked if tracked is not None and tracked.history is history else None
+
+    def _known(self, project_id: str) -> Tracked | None:
+        """What is followed under an id. What was refused or abandoned may be sent anew."""
+        tracked = self._tracked.get(project_id)
+        if tracked is None or tracked.history.refusal is not None:
+            return None
+        return None if _is_settled(tracked.history) and not tracked.history.finished else tracked
 
     # ── the keeper ───────────────────────────────────────────────────────────────────────────────
 
