@@ -1,4 +1,4 @@
-"""The data folder: where it is, who holds it, and which grid is running from it.
+"""The data folder: where it is, and which grid is running from it.
 
 `running.json` is written by the grid that serves from the folder, so that other commands of the
 same person find it. It holds a key, so nobody else may read it. Whether it is true is always asked.
@@ -15,22 +15,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import dreamgrid
-from dreamgrid.errors import ConfigError, DreamgridError
-
-try:
-    import fcntl
-except ImportError:  # not on Windows; there nobody is kept out
-    fcntl = None  # type: ignore[assignment]
+from dreamgrid.errors import DreamgridError
 
 DATA_VARIABLE = "DREAMGRID_DATA"
 RUNNING_FILE = "running.json"
-LOCK_FILE = "in-use.lock"
 
 _ANSWER_S = 3.0
-
-
-class FolderInUse(ConfigError):
-    """Another process serves from this data folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,36 +40,6 @@ def data_dir(flag: Path | None) -> Path:
         return Path(os.environ[DATA_VARIABLE]).expanduser()
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "dreamgrid"
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Keeps every other grid out of the folder for as long as the block runs.
-
-    Raises:
-        FolderInUse: Another process holds it.
-        ConfigError: It cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (folder / LOCK_FILE).open("w", encoding="ascii")
-    except OSError as error:
-        reason = "it is a file" if folder.is_file() else error.strerror
-        raise ConfigError(
-            f"cannot write in the data folder {folder} ({reason}); "
-            f"choose another with --data or {DATA_VARIABLE}"
-        ) from None
-    with lock:
-        # The system gives the lock back when the process ends, however it ends.
-        if fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise FolderInUse(
-                    f"another dreamgrid is using the data folder {folder}; stop it first, "
-                    "or choose another folder with --data"
-                ) from None
-        yield
 
 
 @contextmanager

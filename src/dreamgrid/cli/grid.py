@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dreamgrid.cli.folder import Running, announced, held
+from dreamgrid.cli.folder import Running, announced
 from dreamgrid.engines.registry import find_engines
 from dreamgrid.errors import DreamgridError
 from dreamgrid.server.app import ServerReady, run_server
@@ -72,12 +72,11 @@ async def run_grid(
     Raises:
         ConfigError: The port or the data folder cannot be used, or no engine is installed.
     """
-    with held(options.data):
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                await _run(tasks, options, stop, on_ready)
-        except BaseExceptionGroup as group:
-            raise _first(group) from None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            await _run(tasks, options, stop, on_ready)
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
 
 
 async def _run(

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import dreamgrid
 from dreamgrid.cli import exits
-from dreamgrid.cli.folder import FolderInUse, find_running
+from dreamgrid.cli.folder import find_running
 from dreamgrid.client.endpoint import KEY_VARIABLE, URL_VARIABLE
 from dreamgrid.errors import ConfigError
+from dreamgrid.server.folder_lock import FolderInUse
 
 _PATIENCE_S = 60.0
 _LOOK_AGAIN_S = 0.2

@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -22,6 +21,7 @@ from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, system_clock
 from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.folder_lock import held
 from dreamgrid.server.http import (
     ACCOUNT,
     Handler,
@@ -93,10 +93,20 @@ async def run_server(
         clock: Time; tests bring their own.
 
     Raises:
-        ConfigError: A setting is wrong, the port is in use or the folder cannot be written.
+        ConfigError: A setting is wrong, the port is in use, the folder cannot be written or
+            another server uses it (`FolderInUse`).
     """
     config.validate()
-    _make_folder(config.data_dir)
+    with held(config.data_dir):
+        await _serve(config, stop, on_ready, clock)
+
+
+async def _serve(
+    config: ServerConfig,
+    stop: asyncio.Event,
+    on_ready: Callable[[ServerReady], None],
+    clock: Clock,
+) -> None:
     async with _services(config, clock) as (services, apps, workers):
         runner = web.AppRunner(
             _application(services, apps, workers),
@@ -226,13 +236,6 @@ def _account_middleware(
         return response
 
     return middleware
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise ConfigError(f"cannot use the data folder {path}: {error.strerror}") from error
 
 
 async def _listen(runner: web.AppRunner, config: ServerConfig) -> str:
