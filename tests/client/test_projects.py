@@ -359,6 +359,8 @@ async def test_a_refused_request_can_be_sent_again_and_outlives_the_first_try(
         (4000, dreamgrid.InvalidRequest),
         (4005, dreamgrid.DuplicateProject),
         (429, dreamgrid.TooManyRequests),
+        (5006, dreamgrid.ServerUnavailable),
+        (5999, dreamgrid.ProjectFailed),  # a code of servers to come
     ],
 )
 async def test_a_refusal_is_raised_by_create_as_what_it_is(

@@ -173,7 +173,7 @@ class History:
             if job is not None:
                 self._on_job_failed(job, frame.error_message)
         elif code == failures.SERVER_RESTARTING:
-            # Not let in; the same request is welcome after the restart.
+            # Not let in; the same request is welcome after the restart. Any other code is final.
             self.acknowledged = False
         elif frame.error == failures.ARTIST_CANCELED:
             self._hear()

@@ -102,6 +102,8 @@ class Projects:
             InsufficientFunds: The balance does not cover it. Nothing was charged.
             DuplicateProject: `project_id` is taken by a different project.
             TooManyRequests: The account has too many unfinished projects.
+            ServerUnavailable: The server cannot store it now. Nothing was charged.
+            ProjectFailed: The server refused it for a reason that this version has no class for.
             AuthenticationFailed: The key is missing or wrong.
             ConnectionFailed: No server there, or none for 30 s.
         """
