@@ -11,6 +11,7 @@ import dreamgrid
 from dreamgrid.client.connection import Backoff
 from dreamgrid.client.endpoint import Endpoint
 from dreamgrid.protocol import codec, socket
+from dreamgrid.protocol.codec import MAX_SERVER_MESSAGE_BYTES
 from tests.client import stub as wire
 from tests.client.stub import KEY, Stub
 
@@ -113,13 +114,32 @@ async def test_frames_that_make_no_sense_cost_only_themselves(
     assert len(stub.upgrades) == 1
 
 
+TOO_MUCH = bytes(MAX_SERVER_MESSAGE_BYTES + 1)
+
+
 async def test_a_frame_without_end_is_refused_and_the_connection_renewed(
-    stub: Stub, client: dreamgrid.AsyncClient
+    stub: Stub, client: dreamgrid.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "dreamgrid.client")
     await client.connect()
     with contextlib.suppress(ConnectionError):  # hung up on in the middle of it
-        await stub.sockets[-1].send_bytes(bytes(9 * 1024 * 1024))
+        await stub.sockets[-1].send_bytes(TOO_MUCH)
     await stub.connected(2)
+    assert "more than the 16 MiB allowed" in caplog.text
+
+
+async def test_a_first_frame_that_is_too_large_is_named_with_the_limit(stub: Stub) -> None:
+    stub.greeting = [TOO_MUCH]
+    async with wire.client_of(stub) as client:
+        with pytest.raises(dreamgrid.ConnectionFailed, match="more than the 16 MiB allowed"):
+            await client.connect()
+
+
+async def test_a_large_first_frame_is_read(stub: Stub) -> None:
+    filler = "x" * (MAX_SERVER_MESSAGE_BYTES // 2)
+    stub.greeting = [codec.encode_raw("authenticated", {"filler": filler})]
+    async with wire.client_of(stub) as client:
+        await client.connect()
 
 
 async def test_frames_about_projects_of_others_are_ignored(

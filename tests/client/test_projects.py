@@ -290,6 +290,14 @@ async def test_a_create_that_is_given_up_leaves_no_project_behind(
     assert (await stub.received(socket.CancelRequest)).project_id == request.project_id
 
 
+async def test_a_request_that_no_server_reads_is_refused_here(
+    stub: Stub, client: dreamgrid.AsyncClient
+) -> None:
+    with pytest.raises(dreamgrid.InvalidRequest, match="make the prompts shorter"):
+        await client.projects.create(model=MODEL, prompt="x" * codec.MAX_CLIENT_MESSAGE_BYTES)
+    assert stub.frames.empty()
+
+
 P = "EEEEEEEE-EEEE-4EEE-8EEE-EEEEEEEEEEEE"
 
 

@@ -28,7 +28,7 @@ from dreamgrid.errors import (
     ProtocolError,
     ServerUnavailable,
 )
-from dreamgrid.protocol.codec import Envelope, open_envelope
+from dreamgrid.protocol.codec import MAX_SERVER_MESSAGE_BYTES, Envelope, open_envelope
 from dreamgrid.protocol.socket import CLOSE_AUTHENTICATION, CLOSE_REPLACED, Authenticated
 
 _log = logging.getLogger("dreamgrid.client")
@@ -188,6 +188,8 @@ class Connection:
             async for message in socket:
                 if message.type in {aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT}:
                     self._read(message.data)
+                else:
+                    _check_size(message, self._http.endpoint.url)
         finally:
             self._socket = None
             await socket.close()
@@ -205,6 +207,7 @@ class Connection:
             if first.type == Authenticated.message_type:
                 return
             raise ProtocolError(f"{url} began with '{first.type}': this is no dreamgrid server")
+        _check_size(message, url)
         _check_close(socket.close_code, url)
         raise ConnectionFailed(f"{url} closed the socket at once (code {socket.close_code})")
 
@@ -214,6 +217,18 @@ class Connection:
         except ProtocolError as error:
             # One bad frame costs that frame: projects are compared with the server's record later.
             _log.warning("ignored a frame: %s", error)
+
+
+def _check_size(message: aiohttp.WSMessage, url: str) -> None:
+    """Raises ConnectionFailed if we hung up because the message is too large to be read."""
+    error = message.data
+    if (
+        isinstance(error, aiohttp.WebSocketError)
+        and error.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+    ):
+        raise ConnectionFailed(
+            f"{url} sent a message of more than the {MAX_SERVER_MESSAGE_BYTES // 2**20} MiB allowed"
+        )
 
 
 def _check_close(code: int | None, url: str) -> None:

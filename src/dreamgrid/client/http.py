@@ -21,6 +21,7 @@ from dreamgrid.errors import (
     ServerUnavailable,
     TooManyRequests,
 )
+from dreamgrid.protocol.codec import MAX_SERVER_MESSAGE_BYTES
 from dreamgrid.protocol.failures import ErrorBody, error_from
 from dreamgrid.protocol.rest import Success
 
@@ -30,9 +31,6 @@ Query = Mapping[str, str]
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """Largest JSON answer that is read; a list of a thousand projects takes a tenth of it."""
-
-MAX_SOCKET_MESSAGE_BYTES = 8 * 1024 * 1024
-"""Largest frame of the server; the first one lists the projects that are still running."""
 
 _ATTEMPTS = 3
 _LONGEST_WAIT_S = 30.0
@@ -132,7 +130,7 @@ class Http:
                 params=query,
                 headers=self._credential(),
                 heartbeat=15,
-                max_msg_size=MAX_SOCKET_MESSAGE_BYTES,
+                max_msg_size=MAX_SERVER_MESSAGE_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=2),
             )
         except aiohttp.WSServerHandshakeError as error:

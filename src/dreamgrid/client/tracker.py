@@ -24,7 +24,13 @@ from dreamgrid.client.http import Http
 from dreamgrid.client.previews import Previews
 from dreamgrid.client.project import Charge
 from dreamgrid.protocol import socket
-from dreamgrid.protocol.codec import Envelope, Message, decode_payload, encode
+from dreamgrid.protocol.codec import (
+    MAX_CLIENT_MESSAGE_BYTES,
+    Envelope,
+    Message,
+    decode_payload,
+    encode,
+)
 from dreamgrid.protocol.job_request import JobRequest
 from dreamgrid.protocol.rest import ProjectAnswer, ProjectRecord
 
@@ -109,12 +115,18 @@ class Tracker:
             Its history: `history`, or that of the same request if it was sent before.
 
         Raises:
+            InvalidRequest: The request is larger than any server reads.
             DuplicateProject: This client follows another request under that id.
             AuthenticationFailed: The key was refused.
             ConnectionFailed: There is no connection; nothing was sent.
         """
         await self.connection.ready()
         frame = encode(request)
+        if len(frame) > MAX_CLIENT_MESSAGE_BYTES:
+            raise errors.InvalidRequest(
+                f"the request has {len(frame)} bytes, and a server reads at most "
+                f"{MAX_CLIENT_MESSAGE_BYTES}: make the prompts shorter"
+            )
         known = self._known(history.id)
         if known is None:
             self._tracked[history.id] = Tracked(history, frame)

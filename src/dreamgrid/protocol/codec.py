@@ -15,6 +15,9 @@ from dreamgrid.protocol import worker
 MAX_CLIENT_MESSAGE_BYTES = 1024 * 1024
 """A job request is about 3 KB; this leaves room for long prompts and refuses floods."""
 
+MAX_SERVER_MESSAGE_BYTES = 16 * 1024 * 1024
+"""Largest message to an app; the first one of a connection lists the projects still running."""
+
 MAX_WORKER_MESSAGE_BYTES = 256 * 1024
 
 
