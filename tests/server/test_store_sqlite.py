@@ -290,3 +290,57 @@ async def test_closing_commits_more_than_fits_into_one_batch(
     assert tape.values() == list(range(2_500))
     with pytest.raises(ServerUnavailable):
         await writer.write(add(3_000))
+
+
+class Stubborn(sqlite3.Connection):
+    """A connection that cannot undo anything."""
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if sql == "ROLLBACK":
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(sql, *values)
+
+
+async def test_a_rollback_that_fails_hangs_nobody_and_stores_nothing(tmp_path: Path) -> None:
+    tape = Tape(tmp_path / "numbers.sqlite")
+    kinds = [Stubborn]
+    tape.connect().close()
+
+    def connect() -> sqlite3.Connection:
+        kind = kinds.pop() if kinds else sqlite3.Connection
+        return sqlite3.connect(
+            tmp_path / "numbers.sqlite", isolation_level=None, factory=kind, timeout=0
+        )
+
+    def half_done(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO number VALUES (100)")
+        raise ValueError("changed my mind")
+
+    writer = GroupCommitWriter(connect)
+    writer.start()
+    async with asyncio.timeout(5):
+        outcomes = await asyncio.gather(
+            writer.write(add(1)), writer.write(half_done), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes] == [ServerUnavailable, ServerUnavailable]
+        assert await writer.write(add(2)) == 2
+        await writer.close()
+    assert tape.values() == [2]
+
+
+async def test_a_database_that_cannot_be_opened_hangs_nobody(tape: Tape) -> None:
+    refusals = [sqlite3.OperationalError("unable to open database file")]
+
+    def connect() -> sqlite3.Connection:
+        if refusals:
+            raise refusals.pop()
+        return tape.connect()
+
+    writer = GroupCommitWriter(connect)
+    writer.start()
+    async with asyncio.timeout(5):
+        with pytest.raises(ServerUnavailable, match="unable to open"):
+            await writer.write(add(1))
+        assert await writer.write(add(2)) == 2
+        await writer.close()
+    assert tape.values() == [2]

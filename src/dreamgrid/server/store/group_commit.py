@@ -12,6 +12,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from dreamgrid.errors import ServerUnavailable
@@ -73,13 +74,23 @@ class GroupCommitWriter:
             await self._loop.run_in_executor(None, self._thread.join)
 
     def _run(self) -> None:
-        connection = self._connect()
-        try:
-            while batch := self._next_batch():
+        """Answers every batch, whatever happens: a write that is never answered hangs for ever."""
+        connection: sqlite3.Connection | None = None
+        while batch := self._next_batch():
+            outcomes: list[Outcome]
+            try:
+                connection = connection or self._connect()
+            except Exception as error:  # the top of the thread: it must survive
+                _log.error("the database cannot be opened for writing: %s", error)
+                outcomes = [(False, _unwritable(error))] * len(batch)
+            else:
                 outcomes = _commit(connection, [operation for operation, _ in batch])
-                futures = [future for _, future in batch]
-                self._loop.call_soon_threadsafe(_resolve, futures, outcomes)
-        finally:
+                if connection.in_transaction:
+                    _log.error("a transaction can be neither committed nor undone; opening anew")
+                    connection.close()  # undoes it
+                    connection = None
+            self._loop.call_soon_threadsafe(_resolve, [future for _, future in batch], outcomes)
+        if connection is not None:
             connection.close()
 
     def _next_batch(self) -> list[Write]:
@@ -109,7 +120,8 @@ def _commit(connection: sqlite3.Connection, operations: list[Operation]) -> list
         connection.execute("COMMIT")
     except Exception as error:  # the top of the writer's loop: it must survive
         if connection.in_transaction:
-            connection.execute("ROLLBACK")
+            with suppress(sqlite3.Error):  # then it is still open, which `_run` notices
+                connection.execute("ROLLBACK")
         if len(operations) == 1:
             return [(False, _translated(error))]
         _log.warning("a batch of %d writes failed, writing one by one: %s", len(operations), error)
@@ -120,8 +132,12 @@ def _commit(connection: sqlite3.Connection, operations: list[Operation]) -> list
 def _translated(error: Exception) -> Exception:
     if not isinstance(error, sqlite3.OperationalError):
         return error
-    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return ServerUnavailable("the server's disk is full; nothing was stored or charged")
+    return _unwritable(error)
+
+
+def _unwritable(error: Exception) -> ServerUnavailable:
     return ServerUnavailable(f"the server's database cannot be written: {error}")
 
 
