@@ -61,7 +61,7 @@ class SqliteStore:
     async def open(self) -> None:
         try:
             self._read_connection = await self._in_reader(self._open)
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise ConfigError(
                 f"the database {self._path} cannot be opened ({error}); is its folder writable, "
                 "and is no other server using it?"
@@ -92,7 +92,8 @@ class SqliteStore:
         return connection
 
     def _open(self) -> sqlite3.Connection:
-        """A connection to the database in its newest form."""
+        """A connection to the database in its newest form; its file is its owner's alone."""
+        self._path.touch(mode=0o600)  # SQLite gives its side files the same mode
         connection = self._connect()
         try:
             _migrate(connection)
