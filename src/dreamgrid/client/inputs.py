@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from dreamgrid.errors import UnreadableMedia
+from dreamgrid.protocol.params import MAX_INPUT_BYTES
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 else:
     ImageSource: TypeAlias = Any
 """A path, the bytes of a file, an open binary file, or a Pillow image."""
-
-MAX_INPUT_BYTES = 20 * 1024 * 1024
-"""Largest input image: what every server of this protocol takes (`rest.md` section 3)."""
 
 
 @dataclass(frozen=True, kw_only=True)

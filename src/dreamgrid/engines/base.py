@@ -67,7 +67,8 @@ class Engine(Protocol):
 
         Args:
             render: What to make, everything decided.
-            inputs: The job's input files as uploaded, by asset role (`startingImage`, ...).
+            inputs: The job's input files as uploaded, by asset role (`startingImage`, ...). Look
+                at them before the first step: they come from anybody.
             on_step: Called after every step.
 
         Raises:

@@ -10,17 +10,18 @@ import hashlib
 import io
 import math
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from dreamgrid.engines.base import Artifact, EngineSpec, OnStep, Step
-from dreamgrid.errors import EngineError, ModelNotAvailable, UnreadableMedia
+from dreamgrid.errors import EngineError, ModelNotAvailable
 from dreamgrid.protocol.params import IMAGE_CONTENT_TYPES, STARTING_IMAGE, ImageRender
 
 try:
     from PIL import Image
+
+    from dreamgrid.engines.starting_image import Start, start_of
 except ImportError:
     _HAS_PILLOW = False
 else:
@@ -28,7 +29,7 @@ else:
 
 MODEL = "pattern-v1"
 MAX_PIXELS = 64 * 1024 * 1024
-"""Largest result, and largest starting image once decoded: 192 MB of pixels in memory."""
+"""Largest result: 192 MB of pixels in memory."""
 
 PREVIEW_SIDE = 128
 """Longest side of a preview in pixels."""
@@ -59,9 +60,10 @@ class PatternEngine:
 
         Raises:
             RenderCanceled: Raised by `on_step` and passed on.
-            EngineError: The size is not positive or has more than `MAX_PIXELS` pixels.
+            EngineError: The size is not positive or has more than `MAX_PIXELS` pixels, or there is
+                a starting image without strength.
             ModelNotAvailable: The job needs pillow, and it is not installed.
-            UnreadableMedia: The starting image cannot be read.
+            UnreadableMedia: The starting image cannot be read or is too large.
         """
         width, height, steps = render.width, render.height, max(1, render.steps)
         if width < 1 or height < 1 or width * height > MAX_PIXELS:
@@ -71,6 +73,7 @@ class PatternEngine:
                 f"{MODEL} needs pillow for {render.output_format} files and starting images; "
                 "install it with: pip install 'dreamgrid[embedded]'"
             )
+        start = start_of(render, inputs) if STARTING_IMAGE in inputs else None
         rows: list[bytes] = []
         brush = _rows(width, height, _digest(render))
         for step in range(1, steps + 1):
@@ -78,7 +81,7 @@ class PatternEngine:
             preview = (lambda: _preview(rows, width, height)) if _HAS_PILLOW else None
             on_step(Step(step=step, step_count=steps, preview=preview))
         return Artifact(
-            data=_file(rows, render, inputs.get(STARTING_IMAGE)),
+            data=_file(rows, render, start),
             content_type=IMAGE_CONTENT_TYPES[render.output_format],
             steps=steps,
         )
@@ -127,14 +130,13 @@ def _shades(phase: int, hue: int) -> bytes:
     )
 
 
-def _file(rows: list[bytes], render: ImageRender, starting_image: bytes | None) -> bytes:
+def _file(rows: list[bytes], render: ImageRender, start: "Start | None") -> bytes:
     size = (render.width, render.height)
-    if starting_image is None and render.output_format == "png":
+    if start is None and render.output_format == "png":
         return _png(rows, *size)
     picture = Image.frombytes("RGB", size, b"".join(rows))
-    if starting_image is not None:
-        strength = 0.5 if render.strength is None else render.strength
-        picture = Image.blend(_decoded(starting_image).resize(size), picture, strength)
+    if start is not None:
+        picture = Image.blend(start.picture.resize(size), picture, start.strength)
     return _encoded(picture, "jpeg" if render.output_format == "jpg" else render.output_format)
 
 
@@ -145,24 +147,6 @@ def _preview(rows: list[bytes], width: int, height: int) -> bytes:
     picture = Image.frombytes("RGB", (width, height), painted + grey)
     picture.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
     return _encoded(picture, "jpeg")
-
-
-def _decoded(data: bytes) -> "Image.Image":
-    """A starting image as RGB.
-
-    Raises:
-        UnreadableMedia: It is broken, of an unknown kind or has more than `MAX_PIXELS` pixels.
-    """
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UnreadableMedia(
-                    f"the starting image has {image.width}x{image.height} pixels; "
-                    f"at most {MAX_PIXELS} are decoded"
-                )
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadableMedia(f"the starting image cannot be read: {error}") from None
 
 
 def _encoded(picture: "Image.Image", file_format: str) -> bytes:

@@ -24,6 +24,12 @@ MAX_SEED = 2**32 - 1
 STARTING_IMAGE = "startingImage"
 """The asset role of the picture that image to image begins with."""
 
+MAX_INPUT_BYTES = 20 * 1024 * 1024
+"""Largest input picture: what every server of this protocol takes (`rest.md` section 3)."""
+
+MAX_INPUT_PIXELS = 40_000_000
+"""Largest input picture once decoded: 160 MB in memory."""
+
 
 class ImageParams(msgspec.Struct, frozen=True, kw_only=True):
     """A request for `count` pictures.

@@ -1,10 +1,11 @@
 """Helpers to ask the engine for pictures and to read them."""
 
 import io
+import json
 from collections.abc import Callable
 from typing import Any
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from dreamgrid.engines.base import Artifact
 from dreamgrid.engines.dreamlet import MODEL
@@ -40,3 +41,14 @@ def encode_picture(picture: Image.Image, kind: str = "PNG", **options: Any) -> b
     out = io.BytesIO()
     picture.save(out, kind, **options)
     return out.getvalue()
+
+
+def read_settings(data: bytes) -> dict[str, str | int | float]:
+    """The settings inside a file; empty when there are none."""
+    with Image.open(io.BytesIO(data)) as picture:
+        text = picture.info.get("dreamgrid")
+        if text is None:
+            comment = picture.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+            text = comment[8:].decode("ascii") if comment else "{}"
+    found: dict[str, str | int | float] = json.loads(text)
+    return found

@@ -9,11 +9,18 @@ import pytest
 from PIL import Image
 
 from dreamgrid.engines.base import Step
-from dreamgrid.engines.dreamlet import ENGINE, MODEL, WEIGHTS, pictures
+from dreamgrid.engines.dreamlet import ENGINE, MODEL, WEIGHTS
 from dreamgrid.engines.dreamlet.engine import DreamletEngine, canvas_size
 from dreamgrid.errors import EngineError, ModelNotAvailable, RenderCanceled, UnreadableMedia
 from dreamgrid.protocol.params import ImageFormat
-from tests.engines.dreamlet.helpers import Paint, encode_picture, ignore, open_picture, render_of
+from tests.engines.dreamlet.helpers import (
+    Paint,
+    encode_picture,
+    ignore,
+    open_picture,
+    read_settings,
+    render_of,
+)
 
 GREY_SQUARE = encode_picture(Image.new("RGB", (64, 64), (128, 128, 128)))
 
@@ -161,7 +168,7 @@ def test_the_file_is_of_the_type_asked_for(
 
 
 def test_the_file_says_how_to_paint_it_again(paint: Paint) -> None:
-    settings = pictures.read_settings(paint(prompt="a cat", seed=77, steps=3).data)
+    settings = read_settings(paint(prompt="a cat", seed=77, steps=3).data)
     assert settings == {
         "model": MODEL,
         "prompt": "a cat",

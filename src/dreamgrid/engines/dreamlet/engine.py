@@ -26,11 +26,11 @@ from dreamgrid.engines.dreamlet.sampler import (
     step_count,
 )
 from dreamgrid.engines.dreamlet.tokenizer import Tokenizer
+from dreamgrid.engines.starting_image import start_of
 from dreamgrid.errors import EngineError, ModelNotAvailable
 from dreamgrid.protocol.params import (
     IMAGE_CONTENT_TYPES,
     MAX_SEED,
-    STARTING_IMAGE,
     ImageRender,
 )
 
@@ -40,7 +40,6 @@ MAX_CANVAS_PX = 128
 CANVAS_STEP_PX = 16  # the network folds pixels 4 x 4 and halves the canvas twice
 MAX_SIDE_PX = 4096
 MAX_STEPS = 1000
-DEFAULT_STRENGTH = 0.6
 
 
 class DreamletEngine:
@@ -79,17 +78,17 @@ class DreamletEngine:
         """
         _check(render)
         networks = self._loaded()
-        start = pictures.decode(inputs[STARTING_IMAGE]) if STARTING_IMAGE in inputs else None
-        strength = DEFAULT_STRENGTH if render.strength is None else render.strength
-        steps_done = step_count(render.steps, None if start is None else strength)
+        start = start_of(render, inputs)
+        strength = None if start is None else start.strength
+        steps_done = step_count(render.steps, strength)
         if start is not None and steps_done == 0:
-            painted = start
+            painted = start.picture
         else:
             width_px = height_px = CANVAS_PX
             small_start = None
             if start is not None:
                 width_px, height_px = canvas_size(render.width, render.height)
-                small_start = pictures.to_floats(pictures.fit(start, width_px, height_px))
+                small_start = pictures.to_floats(pictures.fit(start.picture, width_px, height_px))
 
             def proportioned(pixels: Floats) -> Floats:
                 if start is not None:
@@ -109,14 +108,14 @@ class DreamletEngine:
                 steps=render.steps,
                 guidance=render.guidance,
                 start=small_start,
-                strength=strength,
+                strength=1.0 if strength is None else strength,
                 on_prediction=on_prediction,
             )
             painted = pictures.from_floats(proportioned(pixels))
         data = pictures.encode(
             pictures.fit(painted, render.width, render.height),
             render.output_format,
-            _settings(render, None if start is None else strength),
+            _settings(render, strength),
         )
         content_type = IMAGE_CONTENT_TYPES[render.output_format]
         return Artifact(data=data, content_type=content_type, steps=steps_done)

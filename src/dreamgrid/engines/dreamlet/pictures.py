@@ -1,23 +1,14 @@
-"""Picture files in and out: bounded decoding, fitting, and encoding with the settings inside."""
+"""Pictures of the model's size and of the app's: fitting, and files with the settings inside."""
 
 import io
 import json
-import struct
-import warnings
-import zlib
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from dreamgrid.engines.dreamlet.sampler import Floats
-from dreamgrid.errors import UnreadableMedia
 from dreamgrid.protocol.params import ImageFormat
 
-MAX_INPUT_BYTES = 32 * 1024 * 1024
-MAX_INPUT_PIXELS = 40_000_000
-"""Largest starting picture once decoded: 160 MB in memory."""
-
-INPUT_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 PREVIEW_SIDE_PX = 128
 MAX_EXTENSION = 4
 """Longer pictures than 4:1 are not only extended but also cropped."""
@@ -36,50 +27,6 @@ xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" \
 Iptc4xmpExt:DigitalSourceType=\
 "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/></rdf:RDF></x:xmpmeta>
 <?xpacket end="w"?>"""
-
-
-def decode(data: bytes) -> Image.Image:
-    """A picture file as upright RGB; what is transparent becomes white.
-
-    Raises:
-        UnreadableMedia: The file is too large, has too many pixels, is broken, or is no PNG, JPEG,
-            WEBP or GIF.
-    """
-    if len(data) > MAX_INPUT_BYTES:
-        raise UnreadableMedia(
-            f"the starting image is {len(data)} bytes; at most {MAX_INPUT_BYTES} are read"
-        )
-    try:
-        with (
-            # Pillow warns about sizes above its own limit; ours is checked right below.
-            warnings.catch_warnings(action="ignore"),
-            Image.open(io.BytesIO(data), formats=INPUT_FORMATS) as picture,
-        ):
-            if picture.width * picture.height > MAX_INPUT_PIXELS:
-                raise UnreadableMedia(
-                    f"the starting image has {picture.width}x{picture.height} pixels; "
-                    f"at most {MAX_INPUT_PIXELS} are decoded"
-                )
-            return _on_white(ImageOps.exif_transpose(picture))
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        struct.error,
-        zlib.error,
-        Image.DecompressionBombError,
-    ) as error:
-        raise UnreadableMedia(f"the starting image cannot be read: {error}") from None
-
-
-def _on_white(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16 bits per pixel, which Pillow would clip to 8
-        picture = Image.fromarray((np.asarray(picture).astype(np.float64) / 257).astype(np.uint8))
-    visible = picture.convert("RGBA")
-    white = Image.new("RGBA", visible.size, "white")
-    white.alpha_composite(visible)
-    return white.convert("RGB")
 
 
 def fit(picture: Image.Image, width_px: int, height_px: int) -> Image.Image:
@@ -145,17 +92,6 @@ def encode(
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
     kind = {"jpg": "JPEG", "webp": "WEBP"}[file_format]
     return _saved(picture, kind, quality=92, exif=exif, xmp=_XMP)
-
-
-def read_settings(data: bytes) -> dict[str, str | int | float]:
-    """The settings that `encode` put into a file; empty when there are none."""
-    with Image.open(io.BytesIO(data), formats=INPUT_FORMATS) as picture:
-        text = picture.info.get(_METADATA_KEY)
-        if text is None:
-            comment = picture.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
-            text = comment[8:].decode("ascii") if comment else "{}"
-    found: dict[str, str | int | float] = json.loads(text)
-    return found
 
 
 def _saved(picture: Image.Image, kind: str, **options: object) -> bytes:
