@@ -1,3 +1,4 @@
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,8 +37,8 @@ def call(
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["dreamgrid", *arguments])
             patch.chdir(tmp_path)
-            for name in ("DREAMGRID_URL", "DREAMGRID_API_KEY", "DREAMGRID_DATA"):
-                patch.delenv(name, raising=False)
+            for name in [name for name in os.environ if name.startswith("DREAMGRID_")]:
+                patch.delenv(name)
             for name, value in clean(environment).items():
                 patch.setenv(name, value)
             capsys.readouterr()

@@ -100,6 +100,5 @@ def run(*arguments: str, environment: dict[str, str], cwd: Path) -> Ran:
 
 def clean(environment: dict[str, str] | None) -> dict[str, str]:
     """This process's environment without its grids, and with `environment`."""
-    names = {"DREAMGRID_URL", "DREAMGRID_API_KEY", "DREAMGRID_DATA", "COLUMNS"}
-    kept = {name: value for name, value in os.environ.items() if name not in names}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DREAMGRID_")}
     return kept | {"COLUMNS": "200"} | (environment or {})

@@ -5,6 +5,7 @@ import socket
 import stat
 from pathlib import Path
 
+import aiohttp
 import psutil
 import pytest
 
@@ -14,6 +15,7 @@ from tests.cli.processes import ENDS_WITHIN_S, Grid, running, start
 
 UP = ("up", "--json", "--port", "0")
 PATTERN = "pattern-v1"
+PROJECT = "6F1E9D1C-2A6B-4B6E-9C61-5B0C4D1F2A33"
 
 
 async def make(grid: Grid, **settings: object) -> list[dreamgrid.Image]:
@@ -116,6 +118,71 @@ def test_server_and_worker_as_two_commands_do_the_same(idle_grid: Grid, tmp_path
         ]
 
 
+CATALOG = {
+    "models": [
+        {
+            "id": "attic-v1",
+            "name": "Attic",
+            "SID": 5001,
+            "tier": "attic",
+            "media": "image",
+            "networks": ["fast"],
+            "size": {
+                **{"width": 512, "height": 512, "min": 256, "max": 1024},
+                **{"step": 8, "maxPixels": 1048576},
+            },
+        }
+    ],
+    "tiers": {
+        "attic": {
+            "nickname": "Attic",
+            "benchmark": {"sec": 5, "secCN": 0, "secMaxPreviews": 0},
+            "steps": {"min": 1, "max": 50, "default": 20},
+            "guidance": {"min": 1, "max": 20, "decimals": 1, "default": 7.5},
+            "sampler": {"allowed": ["Euler"], "default": "Euler"},
+            "scheduler": {"allowed": ["Simple"], "default": "Simple"},
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("way", ["flags", "environment"])
+def test_a_server_for_others_is_set_up_by_flags_or_environment(tmp_path: Path, way: str) -> None:
+    catalog = tmp_path / "attic.json"
+    catalog.write_text(json.dumps(CATALOG))
+    flags = {
+        "catalog": str(catalog),
+        "public-url": "https://grid.example.org/",
+        "signup": "closed",
+    }
+    arguments: list[str] = []
+    environment: dict[str, str] = {}
+    for name, value in flags.items():
+        if way == "flags":
+            arguments += [f"--{name}", value]
+        else:
+            environment["DREAMGRID_" + name.upper().replace("-", "_")] = value
+
+    async def look(grid: Grid) -> None:
+        headers = {"api-key": grid.ready["api_key"]}
+        async with aiohttp.ClientSession(grid.ready["url"], headers=headers) as http:
+            async with http.get("/api/v1/models/list") as answer:
+                assert "attic-v1" in await answer.text()
+            query = {"imageId": PROJECT, "type": "startingImage", "jobId": PROJECT}
+            async with http.get("/v1/image/uploadUrl", params=query) as answer:
+                assert '"https://grid.example.org/blobs/' in await answer.text()
+            wish = {
+                **{"appid": "a", "username": "alice", "email": "a@b.org", "subscribe": 0},
+                **{"walletAddress": "0x" + "a" * 40, "signature": "0x" + "1" * 130},
+            }
+            async with http.post("/v1/account/create", json=wish) as answer:
+                assert "sign-up is closed" in await answer.text()
+
+    serve = ("serve", "--json", "--port", "0", *arguments)
+    with running(*serve, data=tmp_path / "data", environment=environment) as grid:
+        asyncio.run(look(grid))
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -123,6 +190,8 @@ def test_server_and_worker_as_two_commands_do_the_same(idle_grid: Grid, tmp_path
         (("serve", "--port", "{port}"), "choose another with --port"),
         (("up", "--port", "0", "--data", "{file}"), "it is a file"),
         (("up", "--port", "0", "--data", "{used}"), "another dreamgrid is using"),
+        (("up", "--port", "0", "--catalog", "{file}"), "test_up.py"),
+        (("serve", "--port", "0", "--public-url", "grid.example.org"), "must begin with http"),
         (("work", "--server", "{url}"), "api_key is missing"),
         (("work",), "no grid to work for"),
         (("work", "--server", "{url}", "--key", "k", "--model", "m"), "no installed engine"),

@@ -11,6 +11,8 @@ from rich.text import Text
 from dreamgrid.cli import exits, loop
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.grid import GridOptions, GridReady, run_grid
+from dreamgrid.cli.options import SignupChoice
+from dreamgrid.server.config import ServerConfig
 
 
 def serve_grid(
@@ -18,6 +20,9 @@ def serve_grid(
     host: str,
     port: int,
     data: Path | None,
+    catalog: list[Path] | None,
+    public_url: str | None,
+    signup: SignupChoice,
     worker: bool,
     as_json: bool,
     threads: int = 0,
@@ -25,9 +30,15 @@ def serve_grid(
     """Runs a grid, tells when it is ready, and returns when a signal has ended it."""
     exits.speaks_json.set(as_json)
     console = Console(highlight=False)
-    grid = GridOptions(
-        data=data_dir(data), host=host, port=port, threads=threads, worker=worker, announce=True
+    server = ServerConfig(
+        data_dir=data_dir(data),
+        host=host,
+        port=port,
+        catalog_files=tuple(catalog or ()),
+        public_url=public_url,
+        signup=None if signup == "local" else signup,
     )
+    grid = GridOptions(server=server, threads=threads, worker=worker, announce=True)
 
     def on_ready(ready: GridReady) -> None:
         if as_json:
@@ -50,7 +61,7 @@ def serve_grid(
 
 
 def _welcome(ready: GridReady, grid: GridOptions) -> Panel:
-    key_file = grid.data / "local-key"
+    key_file = grid.server.data_dir / "local-key"
     text = Text()
     text.append("address   ", "dim")
     text.append(f"{ready.url}\n", "bold cyan")

@@ -5,7 +5,6 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dreamgrid.cli.folder import Running, announced
@@ -48,17 +47,13 @@ class GridOptions:
     """What to start.
 
     Attributes:
-        data: The data folder.
-        host: Address to listen on.
-        port: TCP port; 0 picks a free one.
+        server: Settings of the server.
         threads: CPU threads of the worker; 0: one per core.
         worker: Whether to start a worker beside the server.
         announce: Whether other commands may find and use this grid.
     """
 
-    data: Path
-    host: str = "127.0.0.1"
-    port: int = 0
+    server: ServerConfig
     threads: int = 0
     worker: bool = True
     announce: bool = False
@@ -87,9 +82,9 @@ async def _run(
 ) -> None:
     server_ready: asyncio.Future[ServerReady] = asyncio.get_running_loop().create_future()
     server_stop, worker_stop = asyncio.Event(), asyncio.Event()
-    config = ServerConfig(data_dir=options.data, host=options.host, port=options.port)
     tasks.create_task(
-        run_server(config, stop=server_stop, on_ready=server_ready.set_result), name="server"
+        run_server(options.server, stop=server_stop, on_ready=server_ready.set_result),
+        name="server",
     )
     server = await server_ready
     stopped = tasks.create_task(stop.wait())
@@ -119,7 +114,7 @@ async def _serve(
     on_ready: Callable[[GridReady], None],
 ) -> None:
     running = Running(url=server.url, api_key=server.api_key, pid=os.getpid())
-    with announced(options.data, running) if options.announce else nullcontext():
+    with announced(options.server.data_dir, running) if options.announce else nullcontext():
         on_ready(
             GridReady(
                 url=server.url,
@@ -141,7 +136,7 @@ async def _work(
     config = WorkerConfig(
         server_url=server.url,
         api_key=server.api_key,
-        data_dir=options.data / "worker",
+        data_dir=options.server.data_dir / "worker",
         threads=options.threads,
         slots=2,
         drain_grace_s=_DRAIN_S,

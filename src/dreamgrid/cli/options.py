@@ -1,7 +1,7 @@
 """Flags that several commands share, worded once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -45,6 +45,35 @@ Host = Annotated[
 ]
 Port = Annotated[
     int, typer.Option("--port", min=0, max=65535, help="TCP port. 0 picks a free one.")
+]
+Catalog = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--catalog",
+        metavar="FILE",
+        envvar="DREAMGRID_CATALOG",
+        help="JSON file with more models; may be given several times, later ones win.",
+    ),
+]
+PublicUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--public-url",
+        metavar="URL",
+        envvar="DREAMGRID_PUBLIC_URL",
+        help="How others reach this grid, such as https://grid.example.org behind a proxy. "
+        "Default: as each of them addressed it.",
+    ),
+]
+SignupChoice = Literal["open", "closed", "local"]
+Signup = Annotated[
+    SignupChoice,
+    typer.Option(
+        "--signup",
+        envvar="DREAMGRID_SIGNUP",
+        help="Who may make accounts: everybody, nobody, or this machine's programs and pages, "
+        "as long as only this machine can connect.",
+    ),
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON lines for programs, and nothing else.")

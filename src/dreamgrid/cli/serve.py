@@ -8,6 +8,9 @@ def serve(
     host: options.Host = "127.0.0.1",
     port: options.Port = PORT,
     data: options.Data = None,
+    catalog: options.Catalog = None,
+    public_url: options.PublicUrl = None,
+    signup: options.Signup = "local",
     as_json: options.Json = False,
 ) -> None:
     """Run a server without a worker. Workers join it with 'dreamgrid work', from any machine.
@@ -15,8 +18,18 @@ def serve(
     For example:
 
     - `dreamgrid serve --host 0.0.0.0`
+    - `dreamgrid serve --public-url https://grid.example.org --catalog my-models.json`
     - `dreamgrid serve --json --port 0 --data ./grid`
     """
     from dreamgrid.cli import foreground  # noqa: PLC0415 (loads the whole server)
 
-    foreground.serve_grid(host=host, port=port, data=data, worker=False, as_json=as_json)
+    foreground.serve_grid(
+        host=host,
+        port=port,
+        data=data,
+        catalog=catalog,
+        public_url=public_url,
+        signup=signup,
+        worker=False,
+        as_json=as_json,
+    )

@@ -85,12 +85,15 @@ def _client(target: Target) -> dreamgrid.AsyncClient:
 @asynccontextmanager
 async def _embedded(data: Path, *, worker: bool) -> AsyncIterator[Target]:
     """A grid of our own, or the one that another command brings up in the meantime."""
-    from dreamgrid.cli.grid import GridOptions, embedded  # noqa: PLC0415 (loads the whole server)
+    # Here, because it loads the whole server.
+    from dreamgrid.cli.grid import GridOptions, embedded  # noqa: PLC0415
+    from dreamgrid.server.config import ServerConfig  # noqa: PLC0415
 
+    server = ServerConfig(data_dir=data, port=0)
     waited_s = 0.0
     while True:
         try:
-            async with embedded(GridOptions(data=data, worker=worker)) as grid:
+            async with embedded(GridOptions(server=server, worker=worker)) as grid:
                 for line in grid.advice:
                     exits.note(line)
                 yield Target(url=grid.url, api_key=grid.api_key, embedded=True)

@@ -9,6 +9,9 @@ def up(
     host: options.Host = "127.0.0.1",
     port: options.Port = PORT,
     data: options.Data = None,
+    catalog: options.Catalog = None,
+    public_url: options.PublicUrl = None,
+    signup: options.Signup = "local",
     threads: options.Threads = 0,
     as_json: options.Json = False,
 ) -> None:
@@ -27,5 +30,13 @@ def up(
     from dreamgrid.cli import foreground  # noqa: PLC0415 (loads the whole server)
 
     foreground.serve_grid(
-        host=host, port=port, data=data, threads=threads, worker=True, as_json=as_json
+        host=host,
+        port=port,
+        data=data,
+        catalog=catalog,
+        public_url=public_url,
+        signup=signup,
+        threads=threads,
+        worker=True,
+        as_json=as_json,
     )

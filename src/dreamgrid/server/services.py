@@ -44,4 +44,4 @@ class Services:
 
     def origin(self, request: web.Request) -> str:
         """Scheme, host and port under which the peer of `request` reaches this server."""
-        return self.config.public_url or f"{request.scheme}://{request.host}"
+        return (self.config.public_url or f"{request.scheme}://{request.host}").rstrip("/")
