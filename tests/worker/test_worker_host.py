@@ -167,8 +167,8 @@ async def test_errors_cross_as_themselves_and_the_child_lives(kind: type[Dreamgr
     [
         ("fail OurOwnError", OutOfMemory, "OurOwnError on purpose"),
         ("memory", OutOfMemory, "too little memory"),
-        ("bug", EngineError, "the engine failed: ZeroDivisionError: a bug of the engine"),
-        ("fail InvalidRequest", EngineError, "the engine failed: InvalidRequest: "),
+        ("bug", EngineError, "can see why\nZeroDivisionError: a bug of the engine"),
+        ("fail InvalidRequest", EngineError, "can see why\nInvalidRequest: "),
     ],
 )
 async def test_other_errors_cross_as_the_nearest_one_of_the_contract(

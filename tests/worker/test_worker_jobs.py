@@ -238,6 +238,17 @@ async def test_the_app_reads_no_stderr_but_the_owner_does(
     assert (await worker.event(events.JobFailed)).detail.endswith("\nthe last words")
 
 
+async def test_the_app_reads_no_words_of_an_engines_bug_but_the_owner_does(
+    room: ServerRoom, worker: RunningWorker
+) -> None:
+    line = await room.line()
+    await line.send(room.assign("1", "bug"))
+    failed = await line.expect(Failed)
+    assert failed.message == "the engine failed; whoever runs this worker can see why"
+    detail = (await worker.event(events.JobFailed)).detail
+    assert detail == f"{failed.message}\nZeroDivisionError: a bug of the engine"
+
+
 async def test_a_canceled_job_stops_and_says_nothing_more(
     room: ServerRoom, worker: RunningWorker
 ) -> None:

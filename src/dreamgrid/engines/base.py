@@ -50,7 +50,11 @@ propagate, free what the job held, and stay usable."""
 
 
 class Engine(Protocol):
-    """Renders jobs of the models that it serves on one device, one job at a time."""
+    """Renders jobs of the models that it serves on one device, one job at a time.
+
+    The first line of an error's message is for the app's user: no path, no URL, no words of
+    another library. Further lines are for the worker's owner.
+    """
 
     def load(self, model: str) -> None:
         """Makes `model` ready; returns at once if it already is.

@@ -70,8 +70,8 @@ class PatternEngine:
             raise EngineError(f"{width}x{height} is no size between 1 and {MAX_PIXELS} pixels")
         if not _HAS_PILLOW and (render.output_format != "png" or STARTING_IMAGE in inputs):
             raise ModelNotAvailable(
-                f"{MODEL} needs pillow for {render.output_format} files and starting images; "
-                "install it with: pip install 'dreamgrid[embedded]'"
+                f"{MODEL} makes only PNG files on this worker, and none from a starting image\n"
+                "other files need pillow: pip install 'dreamgrid[embedded]'"
             )
         start = start_of(render, inputs) if STARTING_IMAGE in inputs else None
         rows: list[bytes] = []

@@ -36,6 +36,8 @@ EXIT_GRACE_S = 2.0
 
 MAX_MESSAGE_CHARS = 500
 
+UNEXPECTED = "the engine failed; whoever runs this worker can see why"
+
 
 class Channel:
     """Frames over two file descriptors. One thread receives, another one sends."""
@@ -161,8 +163,9 @@ def _failure(job: Render, error: str, message: str) -> Failure:
 
 
 def _unexpected(job: Render, error: Exception) -> Failure:
+    """Nobody wrote this error's words for the app's user, so only the worker's owner sees them."""
     traceback.print_exception(error)  # the worker keeps the last lines of stderr
-    return _failure(job, "EngineError", f"the engine failed: {type(error).__name__}: {error}")
+    return _failure(job, "EngineError", f"{UNEXPECTED}\n{type(error).__name__}: {error}")
 
 
 def _take_over_stdio() -> Channel:

@@ -118,7 +118,7 @@ class EngineProcess:
             raise await self._death() from None
         except (ValueError, msgspec.MsgspecError) as error:
             self.kill()
-            raise EngineCrashed(f"the engine process broke its pipe: {error}") from None
+            raise EngineCrashed(f"the engine process broke its pipe\n{error}") from None
 
     def kill(self) -> None:
         """Ends the process and everything that it started, at once."""

@@ -261,8 +261,12 @@ def test_other_models_are_refused(engine: DreamletEngine) -> None:
 def test_broken_weights_are_told_apart_from_a_broken_job(tmp_path: Path) -> None:
     for file in WEIGHTS.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(ModelNotAvailable, match="reinstall"):
+    with pytest.raises(ModelNotAvailable) as refused:
         DreamletEngine(tmp_path).load(MODEL)
+    for_the_user, for_the_owner = str(refused.value).split("\n", 1)
+    assert for_the_user == "this worker cannot load the weights of dreamlet-v1"
+    assert str(tmp_path) in for_the_owner
+    assert "reinstall" in for_the_owner
 
 
 # The plug-in ---------------------------------------------------------------------------------

@@ -137,8 +137,8 @@ class _Networks:
         # onnxruntime has an exception per kind of broken file and no common base among them.
         except Exception as error:
             raise ModelNotAvailable(
-                f"the weights of {MODEL} in {weights} cannot be loaded ({error}); "
-                "reinstall dreamgrid"
+                f"this worker cannot load the weights of {MODEL}\n"
+                f"{weights}: {error}; reinstall dreamgrid"
             ) from error
 
     def encode(self, prompt: str, negative_prompt: str) -> EncodedTexts:
