@@ -114,7 +114,7 @@ async def test_a_key_that_was_revoked_does_not_get_in(grid: Grid) -> None:
     _, made = await grid.call("POST", "/v1/account/keys", json={"name": "old"})
     app = await grid.app(key=made["data"]["key"])
     await grid.call("DELETE", f"/v1/account/keys/{made['data']['id']}")
-    await app.fence()
+    assert await app.closed() == 4021
     late = await grid.socket(made["data"]["key"], appId="app-2")
     assert await late.closed() == 4021
     assert late.frames == []

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dreamgrid.protocol.rest import KeyInfo
+from dreamgrid.protocol.socket import CLOSE_AUTHENTICATION
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.auth import hash_key
 from dreamgrid.server.bus.memory import MemoryBus
@@ -67,6 +68,18 @@ async def test_a_revoked_key_stops_at_once(grid: Grid) -> None:
     assert (await grid.get("/v1/account/me", key=made.key))[0] == 401
     assert [one["name"] for one in (await grid.data("/v1/account/keys"))["keys"]] == ["local"]
     assert (await grid.call("DELETE", f"/v1/account/keys/{made.id}"))[0] == 404
+
+
+async def test_a_revoked_key_loses_its_open_sockets_and_no_others(grid: Grid) -> None:
+    stolen = (await grid.call("POST", "/v1/account/keys", json={"name": "stolen"}))[1]["data"]
+    mine, theirs = await grid.app("mine"), await grid.app("theirs", key=stolen["key"])
+    worker, robber = await grid.worker("w1"), await grid.worker("w2", key=stolen["key"])
+    assert (await grid.call("DELETE", f"/v1/account/keys/{stolen['id']}"))[0] == 200
+    assert await theirs.closed() == CLOSE_AUTHENTICATION
+    assert await robber.closed() == CLOSE_AUTHENTICATION
+    await mine.fence()
+    await mine.request()
+    await worker.assigned()
 
 
 async def test_a_stranger_sees_and_revokes_no_key(grid: Grid) -> None:
@@ -140,7 +153,7 @@ async def test_a_key_that_is_revoked_while_it_is_looked_up_is_not_remembered(
     await store.asked.wait()
     await accounts.revoke_key(account, info.id)
     store.answer.set()
-    await looking
+    assert await looking is None
     assert await accounts.authenticate(info.key) is None
     assert hash_key(info.key) not in accounts._by_key_hash
     await store.close()

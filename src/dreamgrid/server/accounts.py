@@ -11,7 +11,7 @@ from dreamgrid.protocol.rest import KeyInfo
 from dreamgrid.protocol.socket import BalanceUpdate
 from dreamgrid.server import auth, ledger
 from dreamgrid.server.auth import Account
-from dreamgrid.server.bus.base import Bus, account_subject
+from dreamgrid.server.bus.base import Bus, account_subject, key_subject
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.store.base import AccountRow, Balance, KeyRow, Store
@@ -43,13 +43,14 @@ class Accounts:
             return cached
         revocations = self._revocations
         row = await self._store.account_by_key(key_hash)
+        if revocations != self._revocations:  # perhaps this one, while it was looked up
+            return await self.authenticate(credential)
         if row is None:
             return None
         account = auth.account_of(row)
         if len(self._by_key_hash) >= _MAX_CACHED_KEYS:
             self._by_key_hash.clear()
-        if revocations == self._revocations:  # else it may have been revoked meanwhile
-            self._by_key_hash[key_hash] = account
+        self._by_key_hash[key_hash] = account
         return account
 
     async def create(self, username: str, address: str = "", email: str = "") -> Account | None:
@@ -113,7 +114,7 @@ class Accounts:
         )
 
     async def revoke_key(self, account: Account, key_id: str) -> None:
-        """Makes a key useless from now on; open sockets stay.
+        """Makes a key useless from now on, and closes the sockets that it opened.
 
         Raises:
             NotFound: The account has no such key.
@@ -125,6 +126,7 @@ class Accounts:
             raise NotFound(f"you have no key {key_id}; see `dreamgrid keys list`")
         self._revocations += 1
         self._by_key_hash.pop(key_hash, None)
+        self._bus.publish(key_subject(key_hash), b"")
 
     async def local_key(self, path: Path) -> tuple[Account, str]:
         """The account and key of the person who started this server; made on the first start.

@@ -85,7 +85,7 @@ class AppSockets:
     async def _converse(self, request: web.Request, ws: web.WebSocketResponse) -> None:
         credential = credential_of(request)
         account = await self._services.authenticate(credential) if credential else None
-        if account is None:
+        if credential is None or account is None:
             # A completed upgrade, then the code: a refused upgrade looks like a lost network.
             reason = refusal_of(credential)
             await ws.close(code=socket.CLOSE_AUTHENTICATION, message=close_reason(reason))
@@ -94,7 +94,11 @@ class AppSockets:
             return  # it went away while its key was looked up
         outbox = Outbox(ws, request.transport, WSMsgType.BINARY)
         session = AppSession(self._app(request, account), outbox, _subscriptions_of(request))
-        sender = asyncio.create_task(outbox.run(), name="app-sender")
+        with conversation.closed_on_revocation(self._services.bus, credential, outbox):
+            await self._serve(session, ws)
+
+    async def _serve(self, session: AppSession, ws: web.WebSocketResponse) -> None:
+        sender = asyncio.create_task(session.outbox.run(), name="app-sender")
         try:
             await self._enter(session)
             async for message in ws:

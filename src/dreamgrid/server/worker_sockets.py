@@ -50,10 +50,19 @@ class WorkerSockets:
     async def _converse(self, request: web.Request, ws: web.WebSocketResponse) -> None:
         credential = credential_of(request)
         account = await self._services.authenticate(credential) if credential else None
-        if account is None:
+        if credential is None or account is None:
             reason = b"this key is not valid here; make one with: dreamgrid keys create"
             await ws.close(code=socket.CLOSE_AUTHENTICATION, message=reason)
             return
+        if request.transport is None:
+            return  # it went away while its key was looked up
+        outbox = Outbox(ws, request.transport, WSMsgType.TEXT)
+        with conversation.closed_on_revocation(self._services.bus, credential, outbox):
+            await self._serve(request, ws, account, outbox)
+
+    async def _serve(
+        self, request: web.Request, ws: web.WebSocketResponse, account: Account, outbox: Outbox
+    ) -> None:
         try:
             hello = await _hello(ws)
         except ProtocolError as error:
@@ -61,7 +70,6 @@ class WorkerSockets:
             return
         if request.transport is None:
             return  # it went away right after its hello
-        outbox = Outbox(ws, request.transport, WSMsgType.TEXT)
         sender = asyncio.create_task(outbox.run(), name="worker-sender")
         session = self._session(request, account, hello, outbox)
         try:

@@ -44,3 +44,8 @@ def account_subject(account_id: str) -> str:
 def network_subject(network: str) -> str:
     """Frames for every app on a network, such as its models."""
     return f"network/{network}"
+
+
+def key_subject(key_hash: bytes) -> str:
+    """That an API key was revoked, for the sockets that it opened."""
+    return f"key/{key_hash.hex()}"
