@@ -12,7 +12,8 @@
      ├─ NotFound                  no such project, job, key or file (or not yours)
      ├─ AuthenticationFailed      the credential is missing, wrong, expired or revoked
      ├─ TooManyRequests           slow down; `retry_after_s` says for how long
-     ├─ ServerUnavailable         the server is restarting, overloaded or out of disk
+     ├─ ServerUnavailable         the server cannot do it now, such as with a full disk
+     │   └─ ServerRestarting      it is about to stop; send the request again when it is back
      ├─ ConnectionFailed          no answer from the server at all
      ├─ ProtocolError             the other side broke the wire contract
      ├─ WorkerReplaced            another worker connected with this one's id
@@ -90,7 +91,11 @@ class TooManyRequests(DreamgridError):
 
 
 class ServerUnavailable(DreamgridError):
-    """The server is restarting, overloaded or out of disk; trying again later can work."""
+    """The server cannot do it now, such as with a full disk; trying again later can work."""
+
+
+class ServerRestarting(ServerUnavailable):
+    """The server is about to stop; the request can be sent again when it is back."""
 
 
 class ConnectionFailed(DreamgridError):

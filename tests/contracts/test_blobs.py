@@ -231,11 +231,26 @@ async def test_a_prefix_is_deleted_by_whole_segments(media: Store) -> None:
 async def test_old_files_expire_and_new_ones_stay(media: Store) -> None:
     await media.put(PNG)
     await media.put(PNG, "inputs/A1/P1/startingImage")
-    assert await media.blobs.expire(older_than_s=3600) == 0
+    assert await media.blobs.expire(older_than_s=3600, keep=_none) == 0
     media.clock.now_s += 3700
-    assert await media.blobs.expire(older_than_s=7200) == 0
-    assert await media.blobs.expire(older_than_s=3600) == 2
+    assert await media.blobs.expire(older_than_s=7200, keep=_none) == 0
+    assert await media.blobs.expire(older_than_s=3600, keep=_none) == 2
     assert await media.blobs.stat(KEY) is None
+
+
+async def test_old_files_that_are_still_needed_stay(media: Store) -> None:
+    needed = "inputs/A1/P1/startingImage"
+    await media.put(PNG)
+    await media.put(PNG, needed)
+    media.clock.now_s += 3700
+    assert await media.blobs.expire(older_than_s=3600, keep=lambda key: key == needed) == 1
+    assert await media.blobs.stat(needed) is not None
+    assert await media.blobs.stat(KEY) is None
+
+
+def _none(key: str) -> bool:
+    del key
+    return False
 
 
 async def test_usage_counts_files_and_bytes(media: Store) -> None:

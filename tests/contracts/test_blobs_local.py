@@ -242,7 +242,7 @@ def test_each_file_expires_by_its_own_age_and_empty_folders_go(tmp_path: Path) -
         folder.begin().commit(b"x", folder.path(key), False)
     for key in ("a/old", "a/b/old"):
         os.utime(folder.path(key), (1000, 1000))
-    assert folder.remove_older(2000) == 2
+    assert folder.remove_older(2000, lambda key: False) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == [".uploads", "c"]
     folder.begin().commit(b"x", folder.path("a/b/again"), True)
     assert folder.size("a/b/again") == 1

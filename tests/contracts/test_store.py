@@ -443,13 +443,13 @@ async def test_open_projects_are_found_again_after_a_restart(
     assert [job.index for job in found[0].jobs] == [0, 1]
 
 
-async def ended(store: Store, *, at_ms: int, app_id: str, claimed: bool = False) -> str:
+async def ended(store: Store, *, at_ms: int, app_id: str) -> str:
     """A project that has ended; its id."""
     row = project(1, app_id=app_id)
     await store.submit(row)
     await store.acquire([acquisition(row.jobs[0])])
     completed = ProjectState.COMPLETED
-    await store.end_job(end(row.jobs[0], project_state=completed, at_ms=at_ms, claimed=claimed))
+    await store.end_job(end(row.jobs[0], project_state=completed, at_ms=at_ms))
     return row.id
 
 
@@ -457,7 +457,7 @@ async def test_ends_that_no_app_heard_of_are_kept_for_it(store: Store) -> None:
     late = await ended(store, at_ms=NOW + 2, app_id="app-1")
     early = await ended(store, at_ms=NOW + 1, app_id="app-1")
     other = await ended(store, at_ms=NOW + 3, app_id="app-2")
-    await ended(store, at_ms=NOW, app_id="app-1", claimed=True)
+    await store.claim([await ended(store, at_ms=NOW, app_id="app-1")])
     await ended(store, at_ms=RECENT - 1, app_id="app-1")
     await store.submit(project(1, app_id="app-1"))
 
@@ -469,16 +469,22 @@ async def test_ends_that_no_app_heard_of_are_kept_for_it(store: Store) -> None:
     assert await kept(BOB, None) == []
     await store.claim([late, other])
     assert await kept(ADA, None) == [early]
-    await store.claim([late], heard=False)
-    assert await kept(ADA, None) == [early, late]
     await store.claim([])
 
 
-async def test_an_end_is_claimed_only_when_it_is_one(store: Store) -> None:
-    row = await running(store, 10, 10)
-    await store.end_job(end(row.jobs[0], claimed=True))
-    await store.end_job(end(row.jobs[1], project_state=ProjectState.COMPLETED))
-    assert [one.id for one in await store.unclaimed_projects(ADA, None, 0)] == [row.id]
+async def test_ended_projects_are_forgotten_after_a_while_but_their_money_is_not(
+    store: Store,
+) -> None:
+    old, young, open_still = [await running(store, 10) for _ in range(3)]
+    await store.end_job(end(old.jobs[0], at_ms=NOW, project_state=ProjectState.COMPLETED))
+    await store.end_job(end(young.jobs[0], at_ms=NOW + 2, project_state=ProjectState.COMPLETED))
+    before = await store.balances(ADA)
+    assert await store.prune(NOW + 2) == 1
+    assert await store.prune(NOW + 2) == 0
+    assert await store.project(old.id) is None
+    assert await store.project(young.id) is not None
+    assert await store.project(open_still.id) is not None
+    assert await store.balances(ADA) == before
 
 
 async def test_a_project_that_never_was_is_not_found(store: Store) -> None:

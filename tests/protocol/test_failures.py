@@ -23,7 +23,8 @@ KNOWN = {
     errors.NotFound: (404, 404),
     errors.AuthenticationFailed: (401, 401),
     errors.TooManyRequests: (429, 429),
-    errors.ServerUnavailable: (1001, 503),
+    errors.ServerRestarting: (1001, 503),
+    errors.ServerUnavailable: (5006, 503),
 }
 
 

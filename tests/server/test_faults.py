@@ -195,6 +195,6 @@ async def test_reading_goes_on_while_nothing_can_be_stored(grid: Grid) -> None:
     assert (await grid.record(project))["status"] == "completed"
     assert (await grid.get("/v1/account/me"))[0] == 200
     status, body = await grid.get("/v4/account/balance")
-    assert (status, body["errorCode"]) == (503, 1001)
+    assert (status, body["errorCode"]) == (503, 5006)
     grid.store.recover()
     assert (await grid.get("/v4/account/balance"))[0] == 200

@@ -184,7 +184,7 @@ async def test_money_is_held_at_the_request_and_charged_at_the_delivery(grid: Gr
     record = await grid.record(project)
     assert float(record["costActual"]["costInToken"]) == float(quote)
     told = [frame["spark"]["net"] for frame in app.frames if frame.type == "balanceUpdate"]
-    assert told == ["1000.000000", held["net"], after["net"]]
+    assert told == ["1000.000000", held["net"], held["net"], after["net"]]  # one a picture
 
 
 async def test_the_other_currency_can_pay(grid: Grid) -> None:

@@ -1,5 +1,6 @@
 """Apps that come and go: what is replayed, what waits for them, and requests sent twice."""
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from dreamgrid.server.config import MICROS
+from dreamgrid.server.open_projects import HEARD_AFTER_S
 from tests.support.grid import Grid
 from tests.support.wire import CANCELED, PNG, App, Frame, finished, job_request, new_id
 
@@ -147,6 +149,7 @@ async def test_what_ended_while_the_app_was_away_is_told_exactly_once(grid: Grid
     async with grid.http.get(back.about(project)[0]["resultUrl"]) as picture:
         assert await picture.read() == PNG
     await back.leave()
+    await grid.without_apps()
 
     again = await grid.app()
     assert (await greeting(again))["unclaimedCompletedProjects"] == []
@@ -195,8 +198,34 @@ async def test_an_end_that_the_app_saw_does_not_wait_for_it(grid: Grid) -> None:
     canceled = await app.request()
     await app.cancel(canceled)
     await app.leave()
+    await grid.without_apps()
     back = await grid.app()
     assert (await greeting(back))["unclaimedCompletedProjects"] == []
+
+
+async def test_an_end_that_was_sent_into_a_dead_network_is_told_again(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    project = await app.request()
+    job = await worker.assigned()
+    await worker.finish(job)  # the frames are on their way to an app that is gone
+    back = await grid.app()  # with the same app id, while the old connection looks alive
+    (unclaimed,) = (await greeting(back))["unclaimedCompletedProjects"]
+    assert unclaimed["id"] == project
+    await back.wait_state("jobCompleted", jobID=project)
+    assert back.told(project) == ["jobResult", "jobCompleted"]
+
+
+async def test_an_end_counts_as_heard_once_the_connection_has_outlived_it(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    project = await app.request()
+    await worker.finish(await worker.assigned())
+    await app.wait_state("jobCompleted", jobID=project)
+    grid.clock.advance(HEARD_AFTER_S + 1)
+    status, sync = 200, {"unclaimedCompletedProjects": [1]}
+    async with asyncio.timeout(10):
+        while sync["unclaimedCompletedProjects"]:  # until the next turn of upkeep
+            status, sync = await grid.get("/api/v1/artist/projects/sync?appId=app-1")
+    assert status == 200
 
 
 async def test_an_app_that_leaves_while_the_end_is_stored_is_told_when_it_is_back(

@@ -256,8 +256,8 @@ class Grid:
             self._workers = workers
             return original_add(workers, session)
 
-        def leave(apps: AppSockets, session: AppSession) -> None:
-            original_leave(apps, session)
+        def leave(apps: AppSockets, session: AppSession, *, orderly: bool) -> None:
+            original_leave(apps, session, orderly=orderly)
             self._app_left.set()
 
         async def enter(apps: AppSockets, session: AppSession) -> None:

@@ -130,7 +130,6 @@ def end(
     attempt: int = 1,
     project_state: ProjectState = ProjectState.PROCESSING,
     at_ms: int = NOW + 5,
-    claimed: bool = False,
 ) -> JobEnd:
     """A job ends; charged when it was completed."""
     return JobEnd(
@@ -144,5 +143,4 @@ def end(
         steps=8,
         at_ms=at_ms,
         project_state=project_state,
-        claimed=claimed,
     )

@@ -13,7 +13,10 @@ from dreamgrid.errors import ProtocolError
 from dreamgrid.protocol import worker
 
 MAX_CLIENT_MESSAGE_BYTES = 1024 * 1024
-"""A job request is about 3 KB; this leaves room for long prompts and refuses floods."""
+"""Largest message of an app; a longer one closes its connection."""
+
+MAX_REQUEST_BYTES = 64 * 1024
+"""Largest payload of a job request. One is about 3 KB; this leaves room for three long prompts."""
 
 MAX_SERVER_MESSAGE_BYTES = 16 * 1024 * 1024
 """Largest message to an app; the first one of a connection lists the projects still running."""

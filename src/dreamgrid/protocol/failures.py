@@ -45,7 +45,8 @@ _SPELLINGS = (
     _Spelling(errors.NotFound, 404, 404),
     _Spelling(errors.AuthenticationFailed, 401, 401),
     _Spelling(errors.TooManyRequests, 429, 429),
-    _Spelling(errors.ServerUnavailable, SERVER_RESTARTING, 503),
+    _Spelling(errors.ServerRestarting, SERVER_RESTARTING, 503),
+    _Spelling(errors.ServerUnavailable, 5006, 503),
     _Spelling(errors.ProtocolError, 4000, 400),
 )
 _FALLBACK = _Spelling(errors.DreamgridError, 5000, 500)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from dreamgrid.errors import DreamgridError, ProtocolError
 from dreamgrid.protocol import codec, failures, socket
@@ -105,7 +105,7 @@ class AppSockets:
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                     await self._on_frame(session, message.data)
         finally:
-            self._leave(session)
+            self._leave(session, orderly=ws.close_code == WSCloseCode.OK)
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
 
@@ -126,7 +126,7 @@ class AppSockets:
         # From here to the last subscription nothing awaits, so no frame is missed or doubled.
         replaced = self._sessions.get(key)
         if replaced is not None:
-            self._leave(replaced)
+            self._leave(replaced, orderly=False)
             replaced.outbox.close(socket.CLOSE_REPLACED, "a newer connection of this app took over")
         self._sessions[key] = session
         active = projects.active(app.account, app.app_id)
@@ -136,10 +136,8 @@ class AppSockets:
                     id=str(uuid.uuid4()).upper(),
                     username=app.account.username,
                     address=app.account.address,
-                    active_projects=tuple(projects.record(p, raw=True) for p in active),
-                    unclaimed_completed_projects=tuple(
-                        projects.record(p, raw=True) for p in unclaimed
-                    ),
+                    active_projects=projects.recovery_records(active),
+                    unclaimed_completed_projects=projects.recovery_records(unclaimed),
                 )
             )
         )
@@ -164,10 +162,11 @@ class AppSockets:
             )
         ]
 
-    def _leave(self, session: AppSession) -> None:
+    def _leave(self, session: AppSession, *, orderly: bool) -> None:
         key = (session.app.account.id, session.app.app_id)
         if self._sessions.get(key) is session:
             del self._sessions[key]
+            self._services.projects.app_left(session.app, orderly=orderly)
         for unsubscribe in session.unsubscribe:
             unsubscribe()
         session.unsubscribe = []

@@ -36,6 +36,7 @@ class ServerConfig:
         max_image_bytes: Largest input image.
         max_result_bytes: Largest result.
         upload_url_s: How long an upload URL is valid.
+        render_url_s: How long a worker may take from an assignment to its last upload.
         download_url_s: How long a download URL is valid.
         media_kept_s: How long inputs and results are kept.
         signup: Whether strangers may make accounts: `open` or `closed`. None: open as long as only
@@ -44,6 +45,7 @@ class ServerConfig:
         refresh_token_s: How long a sign-in lasts after its last use.
         guesses_per_minute: Failed sign-ins from one address before it has to wait. 0: no limit.
         signups_per_hour: New accounts from one address. 0: no limit.
+        history_kept_s: How long records of ended projects are kept; the ledger keeps its entries.
         queue_notice_s: How often a waiting project is told its position, changed or not.
     """
 
@@ -63,6 +65,7 @@ class ServerConfig:
     max_image_bytes: int = 20 * 1024 * 1024
     max_result_bytes: int = 100 * 1024 * 1024
     upload_url_s: int = 15 * 60
+    render_url_s: int = 24 * 60 * 60
     download_url_s: int = 60 * 60
     media_kept_s: int = 24 * 60 * 60
     signup: Literal["open", "closed"] | None = None
@@ -70,6 +73,7 @@ class ServerConfig:
     refresh_token_s: int = 30 * 24 * 60 * 60
     guesses_per_minute: int = 20
     signups_per_hour: int = 100
+    history_kept_s: int = 7 * 24 * 60 * 60
     queue_notice_s: float = 20.0
 
     @property

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from dreamgrid.protocol.params import IMAGE_CONTENT_TYPES
@@ -17,6 +17,12 @@ from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.workers import Workers
 
 T = TypeVar("T")
+
+HEARD_AFTER_S = 60.0
+"""An app that is still connected this long after a project's end has certainly heard of it.
+
+A dead connection is found within one ping and its timeout, which is well below.
+"""
 
 _WRITE_AGAIN_S = 1.0
 _log = logging.getLogger("dreamgrid.projects")
@@ -37,6 +43,7 @@ class OpenProjects:
         self._projects: dict[str, LiveProject] = {}
         self._jobs: dict[str, LiveJob] = {}
         self._per_account: Counter[str] = Counter()
+        self._told_ends: dict[str, dict[str, float]] = {}  # subject, project id: clock time
         self._stopped = False
 
     def add(self, project: LiveProject) -> None:
@@ -81,9 +88,41 @@ class OpenProjects:
         """Sends a frame to the project's app, if it is connected."""
         self._bus.publish(project.subject, frame, key)
 
-    def app_listens(self, project: LiveProject) -> bool:
-        """Whether the project's app is connected."""
-        return self._bus.listening(project.subject)
+    def tell_end(self, project: LiveProject) -> None:
+        """Sends the last frame about a project.
+
+        That it was sent does not mean that it was heard: the app's network may be gone without
+        anybody knowing yet. So the end stays unclaimed until `heard` or `app_left` says otherwise.
+        """
+        if self._bus.listening(project.subject):
+            self.note_told(project.subject, [project.id])
+        self.tell(project, frames.ended(project))
+
+    def note_told(self, subject: str, project_ids: Iterable[str]) -> None:
+        """Remembers that the ends of these projects are on their way to their app."""
+        self._told_ends.setdefault(subject, {}).update(dict.fromkeys(project_ids, self._clock()))
+
+    def heard(self) -> list[str]:
+        """Projects whose ends have certainly been heard by now; each is named once."""
+        found = []
+        for subject, told in list(self._told_ends.items()):
+            old = [one for one, at_s in told.items() if self._clock() - at_s >= HEARD_AFTER_S]
+            found += old
+            for project_id in old:
+                del told[project_id]
+            if not told:
+                del self._told_ends[subject]
+        return found
+
+    def app_left(self, subject: str, *, orderly: bool) -> list[str]:
+        """Projects whose ends an app has heard of, now that it has closed its connection.
+
+        Args:
+            subject: The app.
+            orderly: It said goodbye; whatever was sent before has arrived.
+        """
+        told = self._told_ends.pop(subject, {})
+        return list(told) if orderly else []
 
     def tell_queued(self, project: LiveProject, position: int) -> None:
         """Tells the project's app where it waits."""

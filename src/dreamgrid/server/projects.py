@@ -11,12 +11,15 @@ from dreamgrid.errors import (
     DreamgridError,
     DuplicateProject,
     InsufficientFunds,
+    InvalidRequest,
     MissingAsset,
     NotFound,
+    ServerRestarting,
     ServerUnavailable,
     TooManyRequests,
 )
 from dreamgrid.protocol import failures
+from dreamgrid.protocol.codec import MAX_REQUEST_BYTES
 from dreamgrid.protocol.job_request import JobRequest, params_from_request, valid_id
 from dreamgrid.protocol.params import MAX_SEED, ImageParams, ImageRender, Network
 from dreamgrid.protocol.rest import ProjectRecord
@@ -25,6 +28,7 @@ from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.auth import Account
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.keys import input_key, preview_key
+from dreamgrid.server.bus.base import app_subject
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
@@ -37,6 +41,9 @@ from dreamgrid.states import JobEvent, JobState, may
 
 UNCLAIMED_KEPT_MS = 60 * 60 * 1000
 """How long the end of a project waits for its app to come back and hear of it."""
+
+MAX_RECOVERY_BYTES = 1024 * 1024
+"""Most bytes of original requests that an app is told when it connects."""
 
 UNEXPECTED = 5000
 """Wire code of a failure that nobody foresaw."""
@@ -82,6 +89,7 @@ class Projects:
         self._open = open_projects
         self._rendering = rendering
         self._clock = clock
+        self._being_claimed: set[str] = set()
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -117,15 +125,19 @@ class Projects:
             InvalidRequest: A value is outside what the catalogue allows, or an asset is missing.
             DuplicateProject: The id belongs to another project.
             TooManyRequests: The account has too many unfinished projects.
-            ServerUnavailable: The server is stopping.
+            ServerRestarting: The server is stopping.
         """
         project_id = valid_id(request.project_id)
+        if len(raw) > MAX_REQUEST_BYTES:
+            raise InvalidRequest(
+                f"the request has {len(raw)} bytes; at most {MAX_REQUEST_BYTES} are allowed"
+            )
         known = self._open.project(project_id)
         if known is not None:
             self._answer_again(app, known, raw)
             return
         if self._stopping:
-            raise ServerUnavailable("the server is restarting; send this again in a moment")
+            raise ServerRestarting("the server is restarting; send this again in a moment")
         if self._open.count(app.account.id) >= self._config.max_queued_projects:
             raise TooManyRequests(
                 f"you have {self._config.max_queued_projects} unfinished projects, the most that "
@@ -291,15 +303,32 @@ class Projects:
         return found
 
     async def replay_unclaimed(self, app: App) -> list[bytes]:
-        """Frames of projects that ended while their app was away; each is sent once."""
+        """Frames of projects that ended and whose app may not have heard of it."""
         projects = await self.unclaimed(app.account, app.app_id)
         found: list[bytes] = []
         for project in projects:
             project.origin = app.origin
             found.extend(self._open.replay(project, 0))
-        if projects:
-            await self._store.claim([project.id for project in projects])
+        subject = app_subject(app.account.id, app.app_id)
+        self._open.note_told(subject, [project.id for project in projects])
         return found
+
+    def claim_heard(self) -> None:
+        """Stores which ends have been heard, so that they are not told again; a turn of upkeep."""
+        self._claim(self._open.heard())
+
+    def app_left(self, app: App, *, orderly: bool) -> None:
+        """An app's connection is over; `orderly`: it said goodbye itself."""
+        subject = app_subject(app.account.id, app.app_id)
+        self._claim(self._open.app_left(subject, orderly=orderly))
+
+    def _claim(self, project_ids: list[str]) -> None:
+        if project_ids:
+            self._being_claimed.update(project_ids)
+            self._open.persist(
+                lambda: self._store.claim(project_ids),
+                lambda _: self._being_claimed.difference_update(project_ids),
+            )
 
     def active(self, account: Account, app_id: str | None = None) -> list[LiveProject]:
         """The open projects of an account, or of one of its apps."""
@@ -316,11 +345,27 @@ class Projects:
         """Projects that ended while their app was away."""
         since_ms = milliseconds(self._clock) - UNCLAIMED_KEPT_MS
         rows = await self._store.unclaimed_projects(account.id, app_id, since_ms)
-        return [from_row(row) for row in rows]
+        return [from_row(row) for row in rows if row.id not in self._being_claimed]
 
     def record(self, project: LiveProject, *, raw: bool) -> ProjectRecord:
         """A project as the HTTP endpoints show it."""
         return records.record(project, self._catalog.entry(project.model), raw=raw)
+
+    def recovery_records(self, projects: list[LiveProject]) -> tuple[ProjectRecord, ...]:
+        """Projects as an app needs them to recover, in the order given.
+
+        All original requests together could be more than a client reads in one message, so only
+        those of the newest projects are told, up to `MAX_RECOVERY_BYTES`.
+        """
+        room = MAX_RECOVERY_BYTES
+        found = []
+        for project in reversed(projects):
+            room -= len(project.request)
+            record = self.record(project, raw=True)
+            if room < 0:
+                record = msgspec.structs.replace(record, client_request_data=None)
+            found.append(record)
+        return tuple(reversed(found))
 
     async def find(self, account: Account, project_id: str) -> LiveProject:
         """A project of this account, open or ended.
@@ -335,6 +380,11 @@ class Projects:
         if live is None or live.account_id != account.id or not live.stored:
             raise NotFound(f"you have no project {project_id}")
         return live
+
+    def needs(self, key: str) -> bool:
+        """Whether a stored file is an input that an open project still waits to use."""
+        role, _, rest = key.partition("/")
+        return role == "inputs" and self._open.project(rest.split("/")[1]) is not None
 
     async def owner(self, project_id: str) -> str | None:
         """The account that a project id belongs to; None while it is free."""

@@ -121,7 +121,7 @@ class Rendering:
 
     def _assignment(self, job: LiveJob, origin: str) -> Assign:
         project = job.project
-        expires_s = self._config.upload_url_s
+        expires_s = self._config.render_url_s
         content_type = IMAGE_CONTENT_TYPES[job.render.output_format]
         inputs: tuple[Download, ...] = ()
         for role in self._catalog.model(project.model).roles_of(job.render):
@@ -202,8 +202,8 @@ class Rendering:
         job.started_ms = milliseconds(self._clock)
         # Told before it is stored: losing this one to a crash leaves the job assigned, and the
         # rescue of an assigned job and of a running one is the same.
-        at_ms = job.started_ms
-        self._open.persist(lambda: self._store.start(job.id, job.attempt, at_ms), lambda _: None)
+        at_ms, attempt = job.started_ms, job.attempt
+        self._open.persist(lambda: self._store.start(job.id, attempt, at_ms), lambda _: None)
         self._open.tell(job.project, frames.started(job))
 
     def progressed(self, worker: WorkerSession, message: Progress) -> None:
@@ -314,10 +314,12 @@ class Rendering:
 
         def requeued(accepted: bool) -> None:
             job.settling = False
-            if not accepted or job.project.canceling:
+            if not accepted:
                 return
             job.move(JobEvent.LOSE)
-            job.step = 0
+            job.step, job.previewed, job.started_ms = 0, False, None
+            if job.project.canceling:
+                return  # the cancel moves it on, or puts it back in line
             self._open.tell(
                 job.project, frames.retried(job, error, message, self._config.max_attempts)
             )
@@ -364,7 +366,6 @@ class Rendering:
             at_ms=milliseconds(self._clock),
             project_state=after,
             project_reason=_reason_of(after, reason),
-            claimed=self._open.app_listens(project),
         )
         self._open.persist(
             lambda: self._store.end_job(end),
@@ -397,13 +398,9 @@ class Rendering:
         if end.project_state in FINAL_PROJECT_STATES:
             project.ended_ms = end.at_ms
             project.reason = end.project_reason
-            self._open.tell(project, frames.ended(project))
+            self._open.tell_end(project)
             self._open.remove(project)
-            if end.claimed and not self._open.app_listens(project):  # it left in the meantime
-                self._open.persist(
-                    lambda: self._store.claim([project.id], heard=False), lambda _: None
-                )
-            self._accounts.note_balance(project.account_id, project.token_type, ended.balance)
+        self._accounts.note_balance(project.account_id, project.token_type, ended.balance)
 
 
 def _reason_of(state: ProjectState, job_reason: str) -> str | None:

@@ -9,12 +9,14 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from dreamgrid.errors import DreamgridError
+from dreamgrid.server.clock import milliseconds
 from dreamgrid.server.services import Services
 from dreamgrid.server.worker_sockets import WorkerSockets
 
 LEASES_EVERY_S = 1.0
 POSITIONS_EVERY_S = 2.0
 MEDIA_EVERY_S = 10 * 60.0
+HISTORY_EVERY_S = 60 * 60.0
 
 _log = logging.getLogger("dreamgrid.upkeep")
 
@@ -29,15 +31,25 @@ def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) 
 
     async def positions() -> None:
         services.projects.notify_positions()
+        services.projects.claim_heard()
 
     async def media() -> None:
-        removed = await services.blobs.expire(services.config.media_kept_s)
+        removed = await services.blobs.expire(
+            services.config.media_kept_s, keep=services.projects.needs
+        )
         if removed:
             _log.info("removed %d files older than %d s", removed, services.config.media_kept_s)
 
     group.create_task(_every(LEASES_EVERY_S, leases), name="upkeep-leases")
     group.create_task(_every(POSITIONS_EVERY_S, positions), name="upkeep-positions")
+
+    async def history() -> None:
+        before_ms = milliseconds(services.clock) - services.config.history_kept_s * 1000
+        while await services.store.prune(before_ms):
+            pass  # a few hundred projects at a time, so that others can write in between
+
     group.create_task(_every(MEDIA_EVERY_S, media), name="upkeep-media")
+    group.create_task(_every(HISTORY_EVERY_S, history), name="upkeep-history")
 
 
 async def _every(period_s: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -5,6 +5,7 @@ get the bytes with them. A URL is good for one method, one key and a limited tim
 uploaded becomes visible whole or not at all; the same key again replaces the file.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -97,8 +98,13 @@ class Blobs(Protocol):
         """Removes every file whose key begins with `prefix` and a slash; how many there were."""
         ...
 
-    async def expire(self, older_than_s: float) -> int:
-        """Removes every file that was uploaded longer ago than that; how many there were."""
+    async def expire(self, older_than_s: float, *, keep: Callable[[str], bool]) -> int:
+        """Removes every file that was uploaded longer ago than that; how many there were.
+
+        Args:
+            older_than_s: Age in seconds.
+            keep: Called with the key of each, from any thread: whether it must stay all the same.
+        """
         ...
 
     async def usage(self) -> Usage:

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import stat as stat_bits
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -105,11 +105,20 @@ class Folder:
 
     def remove_below(self, prefix: str) -> int:
         """Removes every file below a prefix; how many."""
-        return _sweep(self.path(prefix), older_than=None)
+        return _sweep(self.path(prefix), lambda entry: True)
 
-    def remove_older(self, older_than: float) -> int:
-        """Removes every file uploaded before a time in seconds since 1970; how many."""
-        return _sweep(self._root, older_than=older_than)
+    def remove_older(self, older_than: float, keep: Callable[[str], bool]) -> int:
+        """Removes every file uploaded before a time in seconds since 1970; how many.
+
+        Files stay whose key `keep` says yes to.
+        """
+
+        def is_over(entry: "os.DirEntry[str]") -> bool:
+            if entry.stat(follow_symlinks=False).st_mtime >= older_than:
+                return False
+            return not keep(os.path.relpath(entry.path, self._root))
+
+        return _sweep(self._root, is_over)
 
     def usage(self) -> Usage:
         """Counts what is stored."""
@@ -260,12 +269,12 @@ def _size_of(entry: "os.DirEntry[str]") -> int:
         return 0
 
 
-def _sweep(folder: str, *, older_than: float | None) -> int:
-    """Removes files, all or old ones, and the folders that this empties; how many files."""
+def _sweep(folder: str, is_over: Callable[["os.DirEntry[str]"], bool]) -> int:
+    """Removes the files that are over, and the folders that this empties; how many files."""
     removed = 0
     for entry in _files(folder):
         with contextlib.suppress(FileNotFoundError):
-            if older_than is None or entry.stat(follow_symlinks=False).st_mtime < older_than:
+            if is_over(entry):
                 os.unlink(entry.path)
                 removed += 1
     for below, folders, _ in os.walk(folder, topdown=False):

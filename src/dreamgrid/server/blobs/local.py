@@ -96,8 +96,8 @@ class LocalBlobs:
     async def delete_prefix(self, prefix: str) -> int:
         return await _in_thread(self._folder.remove_below, prefix)
 
-    async def expire(self, older_than_s: float) -> int:
-        return await _in_thread(self._folder.remove_older, self._clock() - older_than_s)
+    async def expire(self, older_than_s: float, *, keep: Callable[[str], bool]) -> int:
+        return await _in_thread(self._folder.remove_older, self._clock() - older_than_s, keep)
 
     async def usage(self) -> Usage:
         return await _in_thread(self._folder.usage)

@@ -37,12 +37,8 @@ def routes(services: Services) -> list[web.RouteDef]:
         unclaimed = await projects.unclaimed(account, app_id)
         return bare_answer(
             ProjectSync(
-                active_projects=tuple(
-                    projects.record(one, raw=True) for one in projects.active(account, app_id)
-                ),
-                unclaimed_completed_projects=tuple(
-                    projects.record(one, raw=True) for one in unclaimed
-                ),
+                active_projects=projects.recovery_records(projects.active(account, app_id)),
+                unclaimed_completed_projects=projects.recovery_records(unclaimed),
                 server_time=milliseconds(services.clock),
             )
         )

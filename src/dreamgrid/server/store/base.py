@@ -128,7 +128,7 @@ class ProjectRow(msgspec.Struct, kw_only=True):
         request: The JSON of the job request as the app sent it.
         origin: How the app reached the server; begins the URLs that it receives.
         charged_micros: What was posted for it so far.
-        claimed: Whether its end was sent to a connected app.
+        claimed: Whether its app has heard of its end.
     """
 
     id: str
@@ -186,7 +186,6 @@ class JobEnd(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         charge: Post the job's price (True) or void it (False).
         project_state: State of the project afterwards; a final one ends it.
-        claimed: Whether an app was connected to hear of the project's end.
     """
 
     project_id: str
@@ -202,7 +201,6 @@ class JobEnd(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     project_state: ProjectState
     project_reason: str | None = None
-    claimed: bool = False
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -309,8 +307,11 @@ class Store(Protocol):
     ) -> asyncio.Future[Ended]:
         """Cancels a project and every job of it that has not ended; voids what they held."""
 
-    def claim(self, project_ids: Sequence[str], *, heard: bool = True) -> asyncio.Future[None]:
-        """Notes that the ends of these projects were sent to their app, or were not after all."""
+    def claim(self, project_ids: Sequence[str]) -> asyncio.Future[None]:
+        """Notes that the app of these projects has heard of their ends."""
+
+    def prune(self, before_ms: int) -> asyncio.Future[int]:
+        """Forgets some hundreds of projects that ended before then; how many. Money stays."""
 
     async def project(self, project_id: str) -> ProjectRow | None:
         """A project with its jobs."""
@@ -321,4 +322,7 @@ class Store(Protocol):
     async def unclaimed_projects(
         self, account_id: str, app_id: str | None, since_ms: int
     ) -> list[ProjectRow]:
-        """Projects that ended since then while their app was away, oldest first, with jobs."""
+        """Projects that ended since then and whose app may not have heard of it, with jobs.
+
+        The newest 500 at most, oldest first.
+        """

@@ -37,6 +37,9 @@ from dreamgrid.server.store.group_commit import GroupCommitWriter
 
 T = TypeVar("T")
 
+MAX_UNCLAIMED = 500
+"""Most projects that `unclaimed_projects` answers."""
+
 _CHECKPOINT_EVERY_S = 1.0
 _ACCOUNT_COLUMNS = "id, username, address, email, created_ms"
 _KEY_COLUMNS = "id, account_id, name, prefix, hash, created_ms"
@@ -246,7 +249,8 @@ class SqliteStore:
 
     def start(self, job_id: str, attempt: int, at_ms: int) -> asyncio.Future[None]:
         return self._writer.write(
-            lambda connection: sqlite_projects.start(connection, job_id, attempt, at_ms)
+            lambda connection: sqlite_projects.start(connection, job_id, attempt, at_ms),
+            hurry=False,  # nobody waits for it
         )
 
     def requeue(self, job_id: str, attempt: int, failures: int) -> asyncio.Future[bool]:
@@ -266,13 +270,16 @@ class SqliteStore:
             )
         )
 
-    def claim(self, project_ids: Sequence[str], *, heard: bool = True) -> asyncio.Future[None]:
-        rows = [(heard, project_id) for project_id in project_ids]
+    def claim(self, project_ids: Sequence[str]) -> asyncio.Future[None]:
+        rows = [(project_id,) for project_id in project_ids]
 
         def operation(connection: sqlite3.Connection) -> None:
-            connection.executemany("UPDATE project SET claimed = ? WHERE id = ?", rows)
+            connection.executemany("UPDATE project SET claimed = 1 WHERE id = ?", rows)
 
         return self._writer.write(operation)
+
+    def prune(self, before_ms: int) -> asyncio.Future[int]:
+        return self._writer.write(lambda connection: sqlite_projects.prune(connection, before_ms))
 
     async def project(self, project_id: str) -> ProjectRow | None:
         rows = await self._projects("id = ?", project_id)
@@ -285,11 +292,14 @@ class SqliteStore:
         self, account_id: str, app_id: str | None, since_ms: int
     ) -> list[ProjectRow]:
         condition = "account_id = ? AND ended_ms >= ? AND claimed = 0"
+        newest = f"ORDER BY ended_ms DESC LIMIT {MAX_UNCLAIMED}"
         if app_id is None:
-            return await self._projects(f"{condition} ORDER BY ended_ms", account_id, since_ms)
-        return await self._projects(
-            f"{condition} AND app_id = ? ORDER BY ended_ms", account_id, since_ms, app_id
-        )
+            found = await self._projects(f"{condition} {newest}", account_id, since_ms)
+        else:
+            found = await self._projects(
+                f"{condition} AND app_id = ? {newest}", account_id, since_ms, app_id
+            )
+        return found[::-1]
 
     async def _projects(self, condition: str, *values: Any) -> list[ProjectRow]:
         return await self._in_reader(

@@ -25,6 +25,8 @@ from dreamgrid.server.store.base import (
 )
 from dreamgrid.states import FINAL_PROJECT_STATES, JobState, ProjectState
 
+PRUNED_AT_ONCE = 200
+
 _PROJECT_FIELDS = ProjectRow.__struct_fields__[:-1]  # all but the jobs
 _JOB_FIELDS = JobRow.__struct_fields__
 _JOB_COLUMNS = tuple("job_index" if name == "index" else name for name in _JOB_FIELDS)
@@ -142,8 +144,8 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
     final = end.project_state in FINAL_PROJECT_STATES
     project = connection.execute(
         "UPDATE project SET state = ?, reason = ?, charged_micros = charged_micros + ?,"
-        " updated_ms = ?, ended_ms = ?5, claimed = ? WHERE id = ?7 AND (?5 IS NULL OR NOT EXISTS"
-        " (SELECT 1 FROM job WHERE project_id = ?7 AND ended_ms IS NULL))"
+        " updated_ms = ?, ended_ms = ?5 WHERE id = ?6 AND (?5 IS NULL OR NOT EXISTS"
+        " (SELECT 1 FROM job WHERE project_id = ?6 AND ended_ms IS NULL))"
         " RETURNING account_id, token_type",
         (
             end.project_state,
@@ -151,7 +153,6 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
             price if end.charge else 0,
             end.at_ms,
             end.at_ms if final else None,
-            end.claimed and final,
             end.project_id,
         ),
     ).fetchone()
@@ -187,6 +188,16 @@ def cancel(
         voided = ledger.void(currency, payer, price, project_id, job_id, at_ms)
         balance = _settle(connection, voided)
     return Ended(accepted=True, balance=balance)
+
+
+def prune(connection: sqlite3.Connection, before_ms: int) -> int:
+    """Forgets some projects that ended before a time; their transfers stay."""
+    ended = connection.execute(
+        "SELECT id FROM project WHERE ended_ms < ? LIMIT ?", (before_ms, PRUNED_AT_ONCE)
+    ).fetchall()
+    connection.executemany("DELETE FROM job WHERE project_id = ?", ended)
+    connection.executemany("DELETE FROM project WHERE id = ?", ended)
+    return len(ended)
 
 
 def open_balance(connection: sqlite3.Connection, account_id: str, currency: TokenType) -> None:

@@ -60,6 +60,8 @@ CREATE INDEX project_open ON project (created_ms) WHERE ended_ms IS NULL;
 CREATE INDEX project_unclaimed ON project (account_id, ended_ms)
     WHERE ended_ms IS NOT NULL AND claimed = 0;
 
+CREATE INDEX project_ended ON project (ended_ms) WHERE ended_ms IS NOT NULL;
+
 CREATE TABLE job (
     project_id    TEXT NOT NULL REFERENCES project (id),
     job_index     INTEGER NOT NULL,
