@@ -1,5 +1,6 @@
 """Signing up, in and out over HTTP, and how long each of these lasts."""
 
+import asyncio
 import base64
 import builtins
 import json
@@ -173,6 +174,23 @@ async def test_guessing_is_slowed_down_and_members_wait_a_minute(make_grid: Make
         assert (status, body["errorCode"], body["retryAfter"]) == (429, 429, 60.0)
         grid.clock.advance(60)
         assert (await alice.log_in())[0] == 200
+
+
+async def test_many_guesses_at_once_are_no_way_around_the_limit(make_grid: MakeGrid) -> None:
+    async with make_grid(guesses_per_minute=3) as grid:
+        thieves = [Person(grid, "alice", str(number)) for number in range(12)]
+        nonces = [await thief.nonce() for thief in thieves]
+        guesses = zip(thieves, nonces, strict=True)
+        answers = await asyncio.gather(*(thief.log_in(nonce) for thief, nonce in guesses))
+        assert sorted(status for status, _ in answers) == [403] * 3 + [429] * 9
+
+
+async def test_right_passwords_do_not_count_as_guesses(make_grid: MakeGrid) -> None:
+    async with make_grid(guesses_per_minute=2) as grid:
+        alice = Person(grid, "alice")
+        assert (await alice.sign_up())[0] == 200
+        for _ in range(4):
+            assert (await alice.log_in())[0] == 200
 
 
 async def test_accounts_cannot_be_made_in_bulk(make_grid: MakeGrid) -> None:

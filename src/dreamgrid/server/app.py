@@ -194,6 +194,7 @@ async def _services(
             yield services, apps, WorkerSockets(services)
         finally:
             open_projects.stop()
+            services.sign_in.close()
     finally:
         await store.close()
 

@@ -23,7 +23,11 @@ _USERNAME_RULE = (
 
 
 class SignIn:
-    """Sign-up and login by wallet. Callers are network addresses, for the limits."""
+    """Sign-up and login by wallet. Callers are network addresses, for the limits.
+
+    Each try counts before anything is awaited, so that many at once are no way around a limit, and
+    is taken back when it succeeds.
+    """
 
     def __init__(
         self, config: ServerConfig, accounts: Accounts, sessions: Sessions, clock: Clock
@@ -39,6 +43,10 @@ class SignIn:
         self._signups = Throttle(
             "new accounts", limit=config.signups_per_hour, period_s=3600, clock=clock
         )
+
+    def close(self) -> None:
+        """Ends the threads that check signatures."""
+        self._wallets.close()
 
     def nonce(self, caller: str, address: str) -> str:
         """A text for a wallet to sign; it need not have an account.
@@ -68,18 +76,16 @@ class SignIn:
         self._check_welcome(from_here)
         self._signups.check(caller)
         await self.check_username(request.username)
-        self._guesses.check(caller)
-        try:
-            await self._wallets.check_signup(request)
-        except NotAllowed:
-            self._guesses.count(caller)
-            raise
+        self._guesses.use(caller)
+        await self._wallets.check_signup(request)
+        self._guesses.undo(caller)
+        self._signups.use(caller)
         account = await self._accounts.create(
             request.username, request.wallet_address, request.email
         )
         if account is None:
+            self._signups.undo(caller)
             raise UsernameTaken(f"the username {request.username} is already taken")
-        self._signups.count(caller)
         return account, await self._sessions.begin(account)
 
     async def log_in(self, caller: str, request: LoginRequest) -> tuple[Account, Tokens]:
@@ -89,15 +95,12 @@ class SignIn:
             NotAllowed: No account has this wallet, or the signature is wrong.
             TooManyRequests: The caller guessed too often.
         """
-        self._guesses.check(caller)
-        try:
-            await self._wallets.check_login(request)
-            account = await self._accounts.by_address(request.wallet_address)
-            if account is None:
-                raise NotAllowed("wrong username or password")
-        except NotAllowed:
-            self._guesses.count(caller)
-            raise
+        self._guesses.use(caller)
+        await self._wallets.check_login(request)
+        account = await self._accounts.by_address(request.wallet_address)
+        if account is None:
+            raise NotAllowed("wrong username or password")
+        self._guesses.undo(caller)
         return account, await self._sessions.begin(account)
 
     def _check_welcome(self, from_here: bool) -> None:

@@ -60,3 +60,9 @@ class Throttle:
         """
         self.check(caller)
         self.count(caller)
+
+    def undo(self, caller: str) -> None:
+        """Takes one counted try back, because it was no failure after all."""
+        began_s, tries = self._callers.get(caller, (0.0, 0))
+        if tries:
+            self._callers[caller] = (began_s, tries - 1)

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from dreamgrid.errors import NotAllowed, ServerUnavailable
 from dreamgrid.protocol import wallet
@@ -17,6 +18,7 @@ NONCES_PER_WALLET = 4
 """Logins of one wallet that may be under way at once; an older nonce is forgotten."""
 
 _MAX_WALLETS = 10_000
+_THREADS = 2
 _NONCE_BYTES = 16
 _WRONG = "wrong username or password"
 _NO_LIBRARY = (
@@ -70,6 +72,11 @@ class Wallets:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.nonces = Nonces(clock)
+        self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="signatures")
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def check_login(self, request: LoginRequest) -> None:
         """Makes sure that the wallet itself asks to sign in.
@@ -109,10 +116,12 @@ class Wallets:
         self, address: str, signature: str, typed: Callable[[str, bool], TypedData]
     ) -> None:
         """The nonce is not sent along, so each one that the wallet holds is tried."""
+        run = asyncio.get_running_loop().run_in_executor
         for nonce in self.nonces.valid(address):
             for testnet in (False, True):
-                # Curve arithmetic in Python takes 20 ms: not on the event loop.
-                who = await asyncio.to_thread(signer, typed(nonce, testnet), signature)
+                # Curve arithmetic in Python takes 20 ms: not on the event loop, and not on the
+                # threads that store media either.
+                who = await run(self._threads, signer, typed(nonce, testnet), signature)
                 if who is not None and who.lower() == address.lower():
                     if self.nonces.use(address, nonce):
                         return
