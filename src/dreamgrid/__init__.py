@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         ProjectError,
         ProjectFailed,
         ProtocolError,
+        ServerRestarting,
         ServerUnavailable,
         TooManyRequests,
         UnknownModel,
@@ -110,6 +111,7 @@ __all__ = [
     "AuthenticationFailed",
     "TooManyRequests",
     "ServerUnavailable",
+    "ServerRestarting",
     "ConnectionFailed",
     "ProtocolError",
     "ProjectError",
@@ -135,8 +137,8 @@ _NAMES = {
     "errors": (
         "DreamgridError InvalidRequest UnknownModel MissingAsset DuplicateProject UnreadableMedia "
         "UsernameTaken InsufficientFunds NotAllowed NotFound AuthenticationFailed TooManyRequests "
-        "ServerUnavailable ConnectionFailed ProtocolError ProjectError ProjectFailed "
-        "ProjectCanceled WaitTimeout ConfigError"
+        "ServerUnavailable ServerRestarting ConnectionFailed ProtocolError ProjectError "
+        "ProjectFailed ProjectCanceled WaitTimeout ConfigError"
     ),
     "protocol.rest": "SizePreset",
     "states": "JobState ProjectState",

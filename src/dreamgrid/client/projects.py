@@ -92,15 +92,14 @@ class Projects:
             scheduler: One of the model's noise schedules. Default: the model's.
             disable_safety: Deliver pictures that the content filter objects to.
             project_id: A UUID of your own. Creating a project with the same settings again under
-                one id makes it once, and from its first starting image; while this client follows
-                it, the same `Project` is returned. Default: a fresh one.
+                one id makes it once, and from its first starting image. Default: a fresh one.
 
         Raises:
             UnknownModel: The grid's catalogue has no such model.
             InvalidRequest: A setting has the wrong type or is out of range.
             UnreadableMedia: The starting image is missing, unreadable, too large or no picture.
             InsufficientFunds: The balance does not cover it. Nothing was charged.
-            DuplicateProject: `project_id` is taken by a different project.
+            DuplicateProject: `project_id` is taken by a project with other settings.
             TooManyRequests: The account has too many unfinished projects.
             ServerUnavailable: The server cannot store it now. Nothing was charged.
             ProjectFailed: The server refused it for a reason that this version has no class for.
