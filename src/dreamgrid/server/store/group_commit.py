@@ -22,6 +22,7 @@ Operation = Callable[[sqlite3.Connection], Any]
 Write = tuple[Operation, asyncio.Future[Any]]
 
 _MAX_BATCH = 1_000
+_LEISURE_S = 0.2
 _log = logging.getLogger("dreamgrid.store")
 
 
@@ -36,6 +37,7 @@ class GroupCommitWriter:
         self._connect = connect
         self._loop = asyncio.get_running_loop()
         self._gathered: list[Write] = []
+        self._hurrying = False
         self._queue: queue.SimpleQueue[list[Write] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._closed = False
@@ -44,8 +46,13 @@ class GroupCommitWriter:
         """Starts the thread."""
         self._thread.start()
 
-    def write(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+    def write(
+        self, operation: Callable[[sqlite3.Connection], T], *, hurry: bool = True
+    ) -> asyncio.Future[T]:
         """Queues an operation; the future resolves once it is durable.
+
+        Without `hurry` it shares the transaction of the next operation that is in one, or waits
+        for `_LEISURE_S`: a commit costs the disk the same for one operation and for many.
 
         The future raises `ServerUnavailable` when the disk is full or the file cannot be written,
         and whatever else the operation raised. In both cases nothing of it was stored.
@@ -54,14 +61,18 @@ class GroupCommitWriter:
         if self._closed:
             future.set_exception(ServerUnavailable("the server is stopping; try again in a moment"))
         else:
-            if not self._gathered:
-                self._loop.call_soon(self._hand_over)
             self._gathered.append((operation, future))
+            if hurry and not self._hurrying:
+                self._hurrying = True
+                self._loop.call_soon(self._hand_over)
+            elif len(self._gathered) == 1:
+                self._loop.call_later(_LEISURE_S, self._hand_over)
         return future
 
     def _hand_over(self) -> None:
         """Gives the thread all that one turn of the event loop wrote: it wakes up once for it."""
         gathered, self._gathered = self._gathered, []
+        self._hurrying = False
         if gathered:
             self._queue.put(gathered)
 
