@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from dreamgrid.errors import ConfigError
-from dreamgrid.protocol.params import TokenType
+from dreamgrid.protocol.params import MAX_INPUT_BYTES, TokenType
 
 MICROS = 1_000_000
 """Micro-units in one token."""
@@ -62,7 +62,7 @@ class ServerConfig:
     max_count: int = 16
     max_prompt_chars: int = 4_000
     max_queued_projects: int = 500
-    max_image_bytes: int = 20 * 1024 * 1024
+    max_image_bytes: int = MAX_INPUT_BYTES
     max_result_bytes: int = 100 * 1024 * 1024
     upload_url_s: int = 15 * 60
     render_url_s: int = 24 * 60 * 60
