@@ -274,10 +274,9 @@ class Projects:
             )
         except ServerUnavailable:
             project.canceling = False
-            for job in project.jobs:  # waiting ones may have been skipped in the meantime
-                if job.state is JobState.QUEUED:
-                    self._rendering.scheduler.waiting.add(job)
-            self._rendering.scheduler.hint()
+            if self._open.project(project.id) is not project:
+                return  # it was not accepted either
+            self._resume(project)
             raise
         project.canceling = False
         if not ended.accepted:
@@ -289,6 +288,16 @@ class Projects:
                 job.move(JobEvent.CANCEL)
         self._open.remove(project)
         self._accounts.note_balance(account.id, project.token_type, ended.balance)
+        self._rendering.scheduler.hint()
+
+    def _resume(self, project: LiveProject) -> None:
+        """Goes on with a project whose cancel could not be stored."""
+        waiting = self._rendering.scheduler.waiting
+        for job in project.jobs:
+            if job.state is JobState.QUEUED:  # it may have been skipped in the meantime
+                waiting.add(job)
+        for frame in self._open.replay(project, waiting.positions().get(project.id, 0)):
+            self._open.tell(project, frame)  # nothing was told while the cancel was under way
         self._rendering.scheduler.hint()
 
     # ── looking at projects ──────────────────────────────────────────────────────────────────────
