@@ -3,7 +3,7 @@
 import pytest
 
 from dreamgrid.protocol.worker import Cancel, Settled
-from tests.support.grid import Grid
+from tests.support.grid import LEASE_S, Grid
 from tests.support.wire import CANCELED, PNG, finished, new_id
 
 CONFIRMED = "artistCancelConfirmation"
@@ -265,3 +265,59 @@ async def test_a_render_survives_a_cancel_that_cannot_be_stored(grid: Grid) -> N
     grid.store.recover()
     await app.cancel(project)
     assert (await grid.spark())["net"] == "1000.000000"
+
+
+async def test_a_cancel_of_a_request_that_was_not_stored_either_leaves_nothing(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    grid.store.break_down()
+    project = await app.request()
+    await app.send("jobError", {"jobID": project, **CANCELED})
+    await app.wait_for("jobError", jobID=project)
+    await app.wait_for(CONFIRMED, jobID=project)
+    grid.store.recover()
+    other = await app.request()
+    job = await worker.assigned()
+    assert job.project_id == other
+    await worker.finish(job)
+    await app.wait_state("jobCompleted", jobID=other)
+    await grid.ticked()
+    await worker.fence()
+
+
+async def test_an_app_that_comes_during_a_cancel_that_fails_is_told_what_it_missed(
+    grid: Grid,
+) -> None:
+    app, worker = await grid.app(), await grid.worker(slots=2)
+    project = await app.request(numberOfImages=2)
+    done, lost = await worker.assigned(), await worker.assigned()
+    await worker.finish(done)
+    grid.store.fail_cancels = True
+    await grid.store.hold()
+    await app.send("jobError", {"jobID": project, **CANCELED})
+    assert (await worker.expect(Cancel)).job_id == lost.job_id
+    await app.drop()
+    back = await grid.socket(appId="app-1")
+    grid.store.release()
+    await back.wait_for("jobResult", imgID=done.job_id)
+    grid.clock.advance(LEASE_S + 1)
+    other = await grid.worker("other")
+    await other.finish(await other.assigned())
+    await back.wait_state("jobCompleted", jobID=project)
+    assert back.told(project).count("jobResult") == 2
+
+
+async def test_a_retry_that_crosses_a_cancel_that_fails_goes_on(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    project = await app.request()
+    job = await worker.assigned()
+    grid.store.fail_cancels = True
+    await grid.store.hold()
+    await worker.fail(job)
+    await app.send("jobError", {"jobID": project, **CANCELED})
+    await worker.fence()
+    grid.store.release()
+    assert (await app.wait_for(CONFIRMED, jobID=project))["didCancel"] is False
+    again = await worker.assigned()
+    assert (again.job_id, again.attempt) == (job.job_id, 2)
+    await worker.finish(again)
+    await app.wait_state("jobCompleted", jobID=project)

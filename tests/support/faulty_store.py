@@ -5,14 +5,21 @@ import sqlite3
 import threading
 from pathlib import Path
 
+from dreamgrid.errors import ServerUnavailable
+from dreamgrid.server.store.base import Ended
 from dreamgrid.server.store.sqlite import SqliteStore
 
 
 class FaultyStore(SqliteStore):
-    """A real store. While it is held, writes queue up; while it is broken, they fail at once."""
+    """A real store. While it is held, writes queue up; while it is broken, they fail at once.
+
+    Attributes:
+        fail_cancels: Only cancels fail.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self.fail_cancels = False
         self._released = threading.Event()
         self._locker: sqlite3.Connection | None = None
 
@@ -48,6 +55,16 @@ class FaultyStore(SqliteStore):
         if self._locker is not None:
             self._locker.close()
             self._locker = None
+
+    def cancel(
+        self, project_id: str, reason: str, at_ms: int, *, claimed: bool
+    ) -> asyncio.Future[Ended]:
+        def fail(connection: sqlite3.Connection) -> Ended:
+            raise ServerUnavailable("no room for cancels")
+
+        if self.fail_cancels:
+            return self._writer.write(fail)
+        return super().cancel(project_id, reason, at_ms, claimed=claimed)
 
     async def close(self) -> None:
         self.release()
