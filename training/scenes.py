@@ -24,6 +24,8 @@ from scene_words import COLOR_NAMES, PLAIN_COLORS, SCENERY_PHRASES, TINT_HUES
 SPRITE_SIZES_PX = (64, 36)  # two levels, so that a small sprite is not aliased
 BACKGROUND_SIZE_PX = 96
 CANVAS_PX = 64
+TINT_SHARE = 0.06  # of the things on plain grounds
+FOCUS_PLAIN_SHARE = 0.92
 PLAIN_SHARE = 0.72  # which thing a word names is far harder to learn than which place
 WIDE_CANVASES_PX = ((64, 96), (96, 64))  # height, width
 
@@ -340,18 +342,26 @@ def tint(sprites: Tensor, colors: list[str]) -> Tensor:
 
 
 class Composer:
-    """Draws plans and pictures at random; owns its random state."""
+    """Draws plans and pictures at random; owns its random state.
 
-    def __init__(self, banks: Banks, seed: int) -> None:
+    Args:
+        banks: Sprites and backgrounds.
+        seed: Of all that it draws.
+        focus: Mostly the things of FOCUS_LABELS, in their own colours on plain grounds.
+    """
+
+    def __init__(self, banks: Banks, seed: int, *, focus: bool = False) -> None:
         self.banks = banks
         self.random = random.Random(seed)
         self.generator = torch.Generator().manual_seed(seed)
-        self.weights = [weight_of(thing) for thing in banks.things]
+        self.weights = [weight_of(thing, focus=focus) for thing in banks.things]
+        self.plain_share = FOCUS_PLAIN_SHARE if focus else PLAIN_SHARE
+        self.tint_share = 0.0 if focus else TINT_SHARE
 
     def plan(self, height_px: int = CANVAS_PX, width_px: int = CANVAS_PX) -> PicturePlan:
         """Decides what one picture shows: one thing on a plain ground, or a scene."""
         source = self.random
-        if source.random() < PLAIN_SHARE:
+        if source.random() < self.plain_share:
             return self._plan_plain()
         return self._plan_scene(width_px / min(height_px, width_px))
 
@@ -359,7 +369,11 @@ class Composer:
         source = self.random
         thing = self._draw_thing()
         # White things are left to the scenes: on a white ground they would vanish.
-        color = source.choice([*TINT_HUES, "black", "grey"]) if source.random() < 0.06 else ""
+        color = (
+            source.choice([*TINT_HUES, "black", "grey"])
+            if source.random() < self.tint_share
+            else ""
+        )
         caption = draw_caption(self.banks.things[thing], source, color)
         scenery = "white"
         if source.random() < 0.2:

@@ -44,15 +44,23 @@ class CaptionedPictures(IterableDataset[Batch]):
     """Batches composed and encoded in a process of their own, beside the training."""
 
     def __init__(
-        self, banks: Banks, run: Path, batch_size: int, wide_share: float, seed: int
+        self,
+        banks: Banks,
+        run: Path,
+        batch_size: int,
+        wide_share: float,
+        seed: int,
+        *,
+        focus: bool,
     ) -> None:
-        self.banks, self.run = banks, run
+        self.banks, self.run, self.focus = banks, run, focus
         self.batch_size, self.wide_share, self.seed = batch_size, wide_share, seed
 
     def __iter__(self) -> Iterator[Batch]:
         torch.set_num_threads(1)
         worker = get_worker_info()
-        composer = Composer(self.banks, self.seed + (worker.id if worker else 0))
+        seed = self.seed + (worker.id if worker else 0)
+        composer = Composer(self.banks, seed, focus=self.focus)
         tokenizer, encoder = load_text_encoder(self.run)
         for pictures, captions in compose_batches(composer, self.batch_size, self.wide_share):
             shown = [
@@ -130,8 +138,8 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.painter.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
-        # Short memory at first, so that the average is usable early; about 1000 steps later.
-        keep = min(0.999, (self.steps + 1) / (self.steps + 20))
+        # Short memory at first, so that the average is usable early; about 500 steps later.
+        keep = min(0.998, (self.steps + 1) / (self.steps + 20))
         with torch.no_grad():
             torch._foreach_lerp_(
                 list(self.average.parameters()), list(self.painter.parameters()), 1 - keep
@@ -191,6 +199,8 @@ def main() -> None:
     parser.add_argument("--checkpoint-minutes", type=float, default=4)
     parser.add_argument("--compile", action="store_true", help="1.4x on a CPU, after a minute")
     parser.add_argument("--bfloat16", action="store_true", help="autocast; always on a GPU")
+    parser.add_argument("--focus", action="store_true", help="the commonest things alone")
+    parser.add_argument("--new-schedule", action="store_true", help="begin the schedule anew")
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
@@ -203,6 +213,8 @@ def main() -> None:
     checkpoint = arguments.run / "painter.pt"
     if checkpoint.exists():
         trainer.load(checkpoint)
+    if arguments.new_schedule:
+        trainer.seconds = 0.0
     parameters = sum(parameter.numel() for parameter in trainer.painter.parameters())
     print(f"{parameters / 1e6:.2f} M parameters, {device}, from step {trainer.steps}", flush=True)
 
@@ -212,6 +224,7 @@ def main() -> None:
         arguments.batch_size,
         arguments.wide_share,
         seed=1 + trainer.steps,
+        focus=arguments.focus,
     )
     loader = DataLoader(dataset, batch_size=None, num_workers=arguments.loaders, prefetch_factor=8)
     started, used_before = time.monotonic(), trainer.seconds
@@ -224,10 +237,9 @@ def main() -> None:
         now = time.monotonic()
         trainer.seconds = used_before + now - started
         if trainer.steps % 100 == 0:
-            speed = trainer.samples / trainer.seconds
             print(
                 f"step {trainer.steps}, {trainer.seconds:.0f} s, "
-                f"loss {sum(losses) / len(losses):.4f}, {speed:.0f} samples/s",
+                f"loss {sum(losses) / len(losses):.4f}, {trainer.samples} samples",
                 flush=True,
             )
             losses.clear()
