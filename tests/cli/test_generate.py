@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,14 @@ def test_models_and_keys_for_people(grid: Grid, call: Call) -> None:
     assert made.returncode == 0
     assert "not shown again" in made.stderr
     assert call("keys", "list", "--key", secret, environment=grid.environment).returncode == 0
+
+
+def test_the_owner_grants_more_to_spend(grid: Grid, call: Call) -> None:
+    first = call("grant", "local", "0.5", "--json", environment=grid.environment).last_json
+    again = call("grant", "local", "2", "--json", environment=grid.environment).last_json
+    assert Decimal(again["spark"]) - Decimal(first["spark"]) == 2
+    assert call("grant", "nobody", "1", environment=grid.environment).returncode == 2
+    assert call("grant", "local", "much", environment=grid.environment).returncode == 2
 
 
 def test_a_revoked_key_is_useless(grid: Grid, call: Call) -> None:

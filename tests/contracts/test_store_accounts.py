@@ -62,6 +62,19 @@ async def test_accounts_without_a_wallet_do_not_share_one(store: Store) -> None:
     assert await store.account_by_address("") is None
 
 
+async def test_a_grant_adds_to_what_can_be_spent_and_to_the_history(store: Store) -> None:
+    assert (await store.grant(ADA, "spark", 7, NOW + 1)).posted_micros == GRANT + 7
+    assert (await store.grant(ADA, "sogni", 5, NOW + 2)).free_micros == 5
+    assert (await store.balances(ADA))["spark"].free_micros == GRANT + 7
+    assert (await store.balances(BOB))["spark"].free_micros == GRANT
+    rows = await store.history(ADA, 10, 0)
+    assert [(row.currency, row.amount_micros) for row in rows] == [
+        ("sogni", 5),
+        ("spark", 7),
+        ("spark", GRANT),
+    ]
+
+
 async def test_a_session_can_be_found_until_it_is_ended(store: Store) -> None:
     await store.add_session(SESSION, NOW)
     assert await store.session("S1") == SESSION

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -352,3 +353,46 @@ async def test_a_preflight_allows_what_the_sdks_send(grid: Grid, path: str) -> N
 async def test_without_an_origin_nothing_is_said_about_browsers(grid: Grid) -> None:
     async with grid.http.get(f"{grid.url}/healthz") as answer:
         assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+# ── grants ───────────────────────────────────────────────────────────────────────────────────────
+
+GRANTS = "/v1/admin/grants"
+
+
+async def test_the_owner_grants_and_connected_apps_hear_of_it(grid: Grid) -> None:
+    alice = await grid.account("alice")
+    app = await grid.app(key=alice)
+    wish = {"username": "Alice", "amount": "12.5"}
+    status, body = await grid.call("POST", GRANTS, json=wish)
+    assert (status, body["data"]["spark"]["net"]) == (201, "1012.500000")
+    assert (await app.wait_for("balanceUpdate"))["spark"]["net"] == "1012.500000"
+    assert (await grid.spark(alice))["net"] == "1012.500000"
+
+
+async def test_nobody_but_the_owner_grants(grid: Grid) -> None:
+    alice = await grid.account("alice")
+    wish = {"username": "alice", "amount": 5}
+    assert (await grid.call("POST", GRANTS, key=alice, json=wish))[0] == 403
+    assert (await grid.call("POST", GRANTS, key="", json=wish))[0] == 401
+    assert (await grid.spark(alice))["net"] == "1000.000000"
+
+
+@pytest.mark.parametrize(
+    ("wish", "status"),
+    [
+        ({"username": "nobody", "amount": 1}, 404),
+        ({"username": "local", "amount": 0}, 400),
+        ({"username": "local", "amount": -1}, 400),
+        ({"username": "local", "amount": "0.0000001"}, 400),
+        ({"username": "local", "amount": "NaN"}, 400),
+        ({"username": "local", "amount": "Infinity"}, 400),
+        ({"username": "local", "amount": "1e99999"}, 400),
+        ({"username": "local", "amount": 1, "token_type": "gold"}, 400),
+    ],
+)
+async def test_a_grant_that_makes_no_sense_is_refused(
+    grid: Grid, wish: dict[str, Any], status: int
+) -> None:
+    assert (await grid.call("POST", GRANTS, json=wish))[0] == status
+    assert (await grid.spark())["net"] == "1000.000000"

@@ -8,7 +8,7 @@ import typer
 from rich.logging import RichHandler
 
 import dreamgrid
-from dreamgrid.cli import demo, exits, generate, keys, models, serve, up, work
+from dreamgrid.cli import demo, exits, generate, grant, keys, models, serve, up, work
 from dreamgrid.errors import DreamgridError
 
 app = typer.Typer(
@@ -50,6 +50,7 @@ app.command()(up.up)
 app.command()(serve.serve)
 app.command()(work.work)
 app.command()(models.models)
+app.command()(grant.grant)
 app.add_typer(keys.app, name="keys")
 
 

@@ -44,7 +44,7 @@ _ENDINGS = (
     _Ending(
         errors.InsufficientFunds,
         INSUFFICIENT_FUNDS,
-        "fewer steps or pictures cost less; the grid's owner can grant more",
+        "fewer steps or pictures cost less; the grid's owner can 'dreamgrid grant' more",
     ),
     _Ending(errors.AuthenticationFailed, NO_CONNECTION, ""),
     _Ending(

@@ -9,8 +9,10 @@ from urllib.parse import quote
 from dreamgrid.client.estimates import decimal
 from dreamgrid.client.http import Http
 from dreamgrid.protocol import rest
+from dreamgrid.protocol.params import TokenType
 
 _KEYS = "/v1/account/keys"
+_GRANTS = "/v1/admin/grants"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +104,29 @@ class Account:
 
     async def balance(self) -> Balance:
         """What the account can spend now."""
-        answer = await self._http.rest("GET", "/v4/account/balance", rest.Balances)
-        return Balance(
-            spark=decimal(answer.spark.net, "a balance"),
-            sogni=decimal(answer.sogni.net, "a balance"),
-        )
+        return _balance(await self._http.rest("GET", "/v4/account/balance", rest.Balances))
+
+    async def grant(
+        self, username: str, amount: Decimal | int, *, token: TokenType = "spark"
+    ) -> Balance:
+        """Gives an account more to spend. Only the owner of the grid can, with the local key.
+
+        Returns:
+            What that account can spend now.
+
+        Raises:
+            NotAllowed: We are not the owner.
+            NotFound: Nobody has this name.
+        """
+        wish = rest.Grant(username=username, amount=Decimal(amount), token_type=token)
+        return _balance(await self._http.rest("POST", _GRANTS, rest.Balances, body=wish))
+
+
+def _balance(answer: rest.Balances) -> Balance:
+    return Balance(
+        spark=decimal(answer.spark.net, "a balance"),
+        sogni=decimal(answer.sogni.net, "a balance"),
+    )
 
 
 def _key(info: rest.KeyInfo) -> ApiKey:

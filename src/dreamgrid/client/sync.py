@@ -195,6 +195,7 @@ class Account(_Door):
 
     me = _same(account.Account.me)
     balance = _same(account.Account.balance)
+    grant = _same(account.Account.grant)
 
     @property
     def keys(self) -> Keys:

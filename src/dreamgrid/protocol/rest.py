@@ -3,10 +3,12 @@
 REST host answers are wrapped as `{"status": "success", "data": ...}`; the socket host's are bare.
 """
 
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from dreamgrid.protocol.params import TokenType
 from dreamgrid.protocol.socket import TokenBalance
 
 T = TypeVar("T")
@@ -107,6 +109,14 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
     """Body of `POST /v1/account/keys`."""
 
     name: str = ""
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of `POST /v1/admin/grants`; `amount` in tokens."""
+
+    username: str
+    amount: Decimal
+    token_type: TokenType = "spark"
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────

@@ -2,23 +2,26 @@
 
 import os
 import uuid
+from decimal import Decimal
 from pathlib import Path
 
-from dreamgrid.errors import ConfigError, NotFound
+from dreamgrid.errors import ConfigError, InvalidRequest, NotAllowed, NotFound
 from dreamgrid.protocol import codec
 from dreamgrid.protocol.params import TOKEN_TYPES, TokenType
-from dreamgrid.protocol.rest import KeyInfo
+from dreamgrid.protocol.rest import Grant, KeyInfo
 from dreamgrid.protocol.socket import BalanceUpdate
 from dreamgrid.server import auth, ledger
 from dreamgrid.server.auth import Account
 from dreamgrid.server.bus.base import Bus, account_subject, key_subject
 from dreamgrid.server.clock import Clock, milliseconds
-from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.config import MICROS, ServerConfig
 from dreamgrid.server.store.base import AccountRow, Balance, KeyRow, Store
 
 LOCAL_ACCOUNT = "local"
 """The account that a fresh server makes for the person who started it."""
 
+_LEAST_GRANT = Decimal(1) / MICROS
+_LARGEST_GRANT = 1_000_000_000
 _MAX_CACHED_KEYS = 10_000
 _MAX_CACHED_BALANCES = 100_000
 
@@ -147,6 +150,27 @@ class Accounts:
         await self._add_key(account, "local", secret)
         _write_private(path, secret.key)
         return account, secret.key
+
+    async def grant(self, granter: Account, wish: Grant) -> BalanceUpdate:
+        """Gives an account more to spend; its balances afterwards.
+
+        Raises:
+            NotAllowed: The granter is not the person who started this server.
+            InvalidRequest: The amount is not one that can be given.
+            NotFound: Nobody has this name.
+        """
+        if granter.username != LOCAL_ACCOUNT:
+            raise NotAllowed("only the owner of this grid can grant, with the key in local-key")
+        if not wish.amount.is_finite() or not _LEAST_GRANT <= wish.amount <= _LARGEST_GRANT:
+            raise InvalidRequest(f"an amount is a number from {_LEAST_GRANT:f} to {_LARGEST_GRANT}")
+        row = await self._store.account_by_username(wish.username)
+        if row is None:
+            raise NotFound(f"nobody on this grid has the name {wish.username[:40]}")
+        now_ms = milliseconds(self._clock)
+        amount_micros = int(wish.amount * MICROS)
+        balance = await self._store.grant(row.id, wish.token_type, amount_micros, now_ms)
+        self.note_balance(row.id, wish.token_type, balance)
+        return await self.balance(row.id)
 
     async def balance(self, account_id: str) -> BalanceUpdate:
         """The account's balances as apps see them, fresh from the store."""

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from dreamgrid.errors import InvalidRequest
-from dreamgrid.protocol.rest import KeyList, Me, NewKey
+from dreamgrid.protocol.rest import Grant, KeyList, Me, NewKey
 from dreamgrid.server.http import answer, body, require_account
 from dreamgrid.server.services import Services
 
@@ -11,7 +11,7 @@ MAX_KEY_NAME_CHARS = 100
 
 
 def routes(services: Services) -> list[web.RouteDef]:
-    """The endpoints under `/v1/account`, balances of all versions, and the subscription probe."""
+    """The endpoints under `/v1/account`, grants, balances, and the subscription probe."""
     accounts = services.accounts
 
     async def me(request: web.Request) -> web.Response:
@@ -41,6 +41,10 @@ def routes(services: Services) -> list[web.RouteDef]:
         await accounts.revoke_key(require_account(request), request.match_info["key_id"])
         return answer({})
 
+    async def grant(request: web.Request) -> web.Response:
+        account = require_account(request)
+        return answer(await accounts.grant(account, await body(request, Grant)), status=201)
+
     async def subscription_status(request: web.Request) -> web.Response:
         require_account(request)
         return answer({"subscription": {"active": False, "status": "none"}})
@@ -51,5 +55,6 @@ def routes(services: Services) -> list[web.RouteDef]:
         web.get("/v1/account/keys", list_keys),
         web.post("/v1/account/keys", create_key),
         web.delete("/v1/account/keys/{key_id}", revoke_key),
+        web.post("/v1/admin/grants", grant),
         web.get("/v1/subscriptions/status", subscription_status),
     ]

@@ -75,7 +75,7 @@ def _transaction(account: Account, row: HistoryRow) -> Transaction:
         end_time=row.at_ms,
         amount=row.amount_micros / MICROS,
         token_type=row.currency,
-        description="Project" if paid else "Starting grant",
+        description="Project" if paid else "Grant",
         source="project" if paid else "grant",
         source_sid=name,
         type="debit" if paid else "credit",

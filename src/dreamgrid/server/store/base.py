@@ -260,6 +260,11 @@ class Store(Protocol):
         A currency that it never had is absent.
         """
 
+    def grant(
+        self, account_id: str, currency: TokenType, amount_micros: int, at_ms: int
+    ) -> asyncio.Future[Balance]:
+        """Gives new money to an account that is there; its balance of that currency afterwards."""
+
     # sessions and history
 
     def add_session(self, session: SessionRow, at_ms: int) -> asyncio.Future[None]:

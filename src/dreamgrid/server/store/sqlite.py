@@ -205,6 +205,21 @@ class SqliteStore:
 
         return self._writer.write(operation)
 
+    def grant(
+        self, account_id: str, currency: TokenType, amount_micros: int, at_ms: int
+    ) -> asyncio.Future[Balance]:
+        def operation(connection: sqlite3.Connection) -> Balance:
+            entry = ledger.grant(currency, account_id, amount_micros, at_ms)
+            sqlite_projects.transfer(connection, entry)
+            row = connection.execute(
+                "SELECT posted_micros, held_micros FROM balance"
+                " WHERE account_id = ? AND currency = ?",
+                (account_id, currency),
+            ).fetchone()
+            return Balance(posted_micros=row[0], held_micros=row[1])
+
+        return self._writer.write(operation)
+
     # sessions and history: what each operation does is told in `sqlite_accounts`
 
     def add_session(self, session: SessionRow, at_ms: int) -> asyncio.Future[None]:
