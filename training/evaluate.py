@@ -186,6 +186,8 @@ def measure_things(judge: Judge, hits: Hits, paint: Paint, chosen: Sequence[int]
         ranked = judge.rank_things(paint(with_article(thing.label), seed))
         right = right_things(judge.things, thing.label) | {index}
         hits.note("popular things" if thing.is_popular else "other things", ranked, right)
+        if thing.in_focus:
+            hits.note("things in focus", ranked, right)
         if thing.is_popular:
             hits.note(f"popular: {GROUP_NAMES[thing.group]}", ranked, right)
 

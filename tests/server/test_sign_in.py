@@ -400,7 +400,7 @@ async def test_a_server_without_the_libraries_still_works_with_keys(
     signature = alice.sign(wallet.authentication(alice.address, nonce, testnet=False))
     monkeypatch.setattr(builtins, "__import__", without)
     status, body = await alice.post("login", walletAddress=alice.address, signature=signature)
-    assert (status, body["errorCode"]) == (503, 1001)
+    assert (status, body["errorCode"]) == (503, 5006)
     assert says in body["message"]
     assert (await grid.get(ME))[0] == 200
     assert (await me(grid, tokens["token"]))[0] == (401 if missing == "jwt" else 200)
