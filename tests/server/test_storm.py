@@ -213,6 +213,8 @@ class Storm:
     async def restart(self) -> None:
         if self.chance.random() < 0.25:
             self.held_up = 0
+            self.grid.store.release()
+            self.grid.store.recover()
             await self.grid.restart()
             for hand in self.hands:
                 hand.take_messages()
