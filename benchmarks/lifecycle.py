@@ -10,7 +10,6 @@ import sqlite3
 import statistics
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -38,6 +37,7 @@ SHAPES = {
     "paced": Shape(apps=APPS, workers=128, rate=100, gap_s=0.02),
 }
 CREATES = 40
+PAUSE_S = 0.03
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +56,8 @@ class Lifecycle(msgspec.Struct, frozen=True, kw_only=True):
         rounds: How often everything was measured.
         shapes: By kind of load.
         create: On an idle grid, from the SDK's `create()` to the worker's having the job.
-        create_added_ms: Its median, less the floor's from the request's write.
+        create_added_ms: How much more that is than from a bare request to the floor's worker:
+            median of the differences of neighbours.
         checked: Projects of the real server's database: each completed, each charged once.
         load_average: Of the machine, before and after.
     """
@@ -80,7 +81,7 @@ def run(rounds: int, data: Path | None, say: Callable[[str], None]) -> Lifecycle
     """
     machine.pin(machine.LOAD_CORE)
     taken: dict[tuple[str, str], list[Figures]] = {}
-    creates: list[float] = []
+    starts: list[tuple[float, float]] = []
     load_before = machine.describe().load_average[0]
     with _servers(data) as (servers, folder):
         for number in range(1, rounds + 1):
@@ -89,20 +90,19 @@ def run(rounds: int, data: Path | None, say: Callable[[str], None]) -> Lifecycle
                     figures = uvloop.run(measure(server, shape))
                     taken.setdefault((shape_name, server_name), []).append(figures)
                     say(f"{number}/{rounds} {shape_name:5} {server_name:5} {_told(figures)}")
-            creates += uvloop.run(_time_creates(servers[REAL]))
+            starts += uvloop.run(_time_starts(servers))
         checked = _check_books(folder / REAL / "dreamgrid.sqlite")
     expected = sum(f.completed for (_, name), all_ in taken.items() if name == REAL for f in all_)
-    if checked != expected + len(creates):
+    if checked != expected + len(starts):
         raise LoadFailed(f"{expected} projects ended, but {checked} are stored as completed")
     shapes = {name: _compare(taken[name, FLOOR], taken[name, REAL]) for name in SHAPES}
-    create, floor = Latency.of(creates), shapes["idle"].floor.assigned
+    create = Latency.of([with_sdk for _, with_sdk in starts])
     assert create is not None
-    assert floor is not None
     return Lifecycle(
         rounds=rounds,
         shapes=shapes,
         create=create,
-        create_added_ms=round(create.p50_ms - floor.p50_ms, 3),
+        create_added_ms=_middle([(with_sdk - floor) * 1000 for floor, with_sdk in starts]),
         checked=checked,
         load_average=(load_before, machine.describe().load_average[0]),
     )
@@ -121,32 +121,49 @@ def _servers(data: Path | None) -> Iterator[tuple[dict[str, Running], Path]]:
         yield servers, folder
 
 
-async def _time_creates(server: Running) -> list[float]:
-    """Seconds from the SDK's `create()` to the worker's having the job, one project at a time."""
-    arrived: dict[str, float] = {}
-    run_ = Run(results=server.address.results)
+async def _time_starts(servers: dict[str, Running]) -> list[tuple[float, float]]:
+    """Seconds until the worker has the job: from a bare request to the floor, from `create()`.
 
-    def assigned(project_id: str) -> None:
-        arrived[project_id] = time.perf_counter()
-
-    run_.assigned = assigned
-    await connect(run_, server.address, apps=0, workers=1)
-    seconds = []
-    async with dreamgrid.AsyncClient(server.address.url, server.address.keys[0]) as client:
+    One project at a time, the servers taking turns.
+    """
+    arrivals = {name: _Arrivals(server) for name, server in servers.items()}
+    (app,) = await connect(arrivals[FLOOR].run, servers[FLOOR].address, apps=1, workers=1)
+    await connect(arrivals[REAL].run, servers[REAL].address, apps=0, workers=1)
+    address = servers[REAL].address
+    pairs = []
+    async with dreamgrid.AsyncClient(address.url, address.keys[0]) as client:
         await client.projects.wait_for_models()
         for _ in range(CREATES):
-            project_id = str(uuid.uuid4()).upper()
             began = time.perf_counter()
-            project = await client.projects.create(
-                model=MODEL, prompt="a red apple", steps=STEPS, project_id=project_id
-            )
+            on_floor = await arrivals[FLOOR].of(app.submit()) - began
+            await asyncio.sleep(PAUSE_S)
+            began = time.perf_counter()
+            project = await client.projects.create(model=MODEL, prompt="a red apple", steps=STEPS)
+            pairs.append((on_floor, await arrivals[REAL].of(project.id) - began))
             await project.wait(timeout_s=10)
-            seconds.append(arrived[project_id] - began)
-            await asyncio.sleep(0.02)
-    run_.stopping = True
-    for peer in run_.peers:
-        peer.close()
-    return seconds
+            await asyncio.sleep(PAUSE_S)
+    for arrival in arrivals.values():
+        arrival.run.close()
+    return pairs
+
+
+class _Arrivals:
+    """When each project reached its worker."""
+
+    def __init__(self, server: Running) -> None:
+        self.run = Run(results=server.address.results)
+        self.run.assigned = self._note
+        self._at: dict[str, asyncio.Future[float]] = {}
+
+    def _at_of(self, project_id: str) -> asyncio.Future[float]:
+        return self._at.setdefault(project_id, asyncio.get_running_loop().create_future())
+
+    def _note(self, project_id: str) -> None:
+        self._at_of(project_id).set_result(time.perf_counter())
+
+    async def of(self, project_id: str) -> float:
+        async with asyncio.timeout(10):
+            return await self._at_of(project_id)
 
 
 def _check_books(path: Path) -> int:
@@ -224,7 +241,7 @@ def tell(found: Lifecycle, say: Callable[[str], None]) -> None:
         )
     say(
         f"  create() to the worker, idle grid: {found.create.p50_ms:.2f} / "
-        f"{found.create.p99_ms:.2f} ms, {found.create_added_ms:.2f} ms more than the floor's socket"
+        f"{found.create.p99_ms:.2f} ms, {found.create_added_ms:.2f} ms more than a bare request to the floor"
     )
     say(f"  {found.checked} projects in the books, each completed and charged once")
     before, after = found.load_average

@@ -78,6 +78,12 @@ class Run:
         self.progress = 0
         self.reset()
 
+    def close(self) -> None:
+        """Ends all connections."""
+        self.stopping = True
+        for peer in self.peers:
+            peer.close()
+
     def reset(self) -> None:
         """Forgets the samples of the warm-up."""
         self.accepted_s: list[float] = []

@@ -106,8 +106,7 @@ async def measure(server: Running, shape: Shape) -> Figures:
     run.stopping = True
     await feeding
     await _drain(run)
-    for peer in run.peers:
-        peer.close()
+    run.close()
     return msgspec.structs.replace(figures, completed=run.completed)
 
 
