@@ -241,7 +241,8 @@ def tell(found: Lifecycle, say: Callable[[str], None]) -> None:
         )
     say(
         f"  create() to the worker, idle grid: {found.create.p50_ms:.2f} / "
-        f"{found.create.p99_ms:.2f} ms, {found.create_added_ms:.2f} ms more than a bare request to the floor"
+        f"{found.create.p99_ms:.2f} ms, {found.create_added_ms:.2f} ms more than a bare request "
+        "to the floor"
     )
     say(f"  {found.checked} projects in the books, each completed and charged once")
     before, after = found.load_average
