@@ -27,6 +27,7 @@
      │   ├─ RenderCanceled        the job was told to stop
      │   └─ EngineCrashed         the engine's process died
      └─ ConfigError               a setting is wrong; nothing was started
+         └─ FolderInUse           another server works in this data folder
 
 The message of each error says what happened and what to do next. Numbers and names on the wire
 belong to `dreamgrid.protocol.failures`.
@@ -159,3 +160,7 @@ class EngineCrashed(EngineError):
 
 class ConfigError(DreamgridError):
     """A setting is wrong; nothing was started."""
+
+
+class FolderInUse(ConfigError):
+    """Another process serves from this data folder."""

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from dreamgrid.server.folder_lock import FolderInUse
+from dreamgrid.errors import FolderInUse
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
 

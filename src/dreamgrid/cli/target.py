@@ -19,7 +19,7 @@ import dreamgrid
 from dreamgrid.cli import exits
 from dreamgrid.cli.folder import find_running
 from dreamgrid.client.endpoint import KEY_VARIABLE, URL_VARIABLE
-from dreamgrid.errors import ConfigError
+from dreamgrid.errors import ConfigError, FolderInUse
 
 _PATIENCE_S = 60.0
 _LOOK_AGAIN_S = 0.2
@@ -87,7 +87,6 @@ async def _embedded(data: Path, *, worker: bool) -> AsyncIterator[Target]:
     # Here, because it loads the whole server.
     from dreamgrid.cli.grid import GridOptions, embedded  # noqa: PLC0415
     from dreamgrid.server.config import ServerConfig  # noqa: PLC0415
-    from dreamgrid.server.folder_lock import FolderInUse  # noqa: PLC0415
 
     server = ServerConfig(data_dir=data, port=0)
     waited_s = 0.0

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dreamgrid.errors import ConfigError
+from dreamgrid.errors import ConfigError, FolderInUse
 
 try:
     import fcntl
@@ -13,10 +13,6 @@ except ImportError:  # not on Windows; there nobody is kept out
     fcntl = None  # type: ignore[assignment]
 
 LOCK_FILE = "in-use.lock"
-
-
-class FolderInUse(ConfigError):
-    """Another process serves from this data folder."""
 
 
 @contextmanager
