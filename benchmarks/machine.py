@@ -5,7 +5,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -62,8 +62,9 @@ def describe() -> Machine:
 
 def pin(core: int) -> None:
     """Keeps this process, and the threads it will start, on one core where that is possible."""
-    if hasattr(os, "sched_setaffinity") and core in os.sched_getaffinity(0):
-        os.sched_setaffinity(0, {core})
+    if hasattr(os, "sched_setaffinity"):
+        with suppress(OSError):  # there is no such core
+            os.sched_setaffinity(0, {core})
 
 
 @contextmanager
