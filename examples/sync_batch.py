@@ -1,6 +1,6 @@
 """Many prompts, a few at a time, from threads and without asyncio; stops at a price.
 
-python sync_batch.py "a red apple" "a blue fish" "a green tree"
+python sync_batch.py "a red apple" "a castle" "a green tree"
 """
 
 import sys
@@ -14,7 +14,7 @@ MOST_SPARK = Decimal("10")
 
 
 def main() -> None:
-    prompts = sys.argv[1:] or ["a red apple", "a blue fish", "a green tree"]
+    prompts = sys.argv[1:] or ["a red apple", "a castle", "a green tree"]
     with dreamgrid.Client() as client:
         model = client.projects.wait_for_models()[0].id
         price = client.projects.estimate_cost(model=model, count=len(prompts))

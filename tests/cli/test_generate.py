@@ -15,7 +15,7 @@ import pytest
 import dreamgrid
 from dreamgrid.engines.base import EngineSpec
 from dreamgrid.engines.registry import FoundEngine, Registry
-from dreamgrid.protocol.rest import ActiveProjects
+from dreamgrid.protocol.rest import ActiveProjects, ProjectAnswer
 from tests.cli.conftest import Call
 from tests.cli.processes import COMMAND, Grid, Ran, clean, run, start
 
@@ -140,6 +140,17 @@ async def unfinished(grid: Grid) -> list[str]:
         return [project["id"] for project in active.projects]
 
 
+async def some_finished(grid: Grid) -> bool:
+    """Whether an unfinished project of the account has a finished picture."""
+    async with dreamgrid.AsyncClient(grid.ready["url"], grid.ready["api_key"]) as client:
+        for project_id in await unfinished(grid):
+            path = f"/v2/projects/{project_id}"
+            answer = await client._http.rest("GET", path, ProjectAnswer)
+            if answer.project.completed_jobs:
+                return True
+    return False
+
+
 def test_ctrl_c_cancels_the_project_and_says_so(idle_grid: Grid, tmp_path: Path) -> None:
     process = start("generate", "x", *PATTERN, environment=idle_grid.environment, cwd=tmp_path)
     deadline = time.monotonic() + 30
@@ -150,6 +161,21 @@ def test_ctrl_c_cancels_the_project_and_says_so(idle_grid: Grid, tmp_path: Path)
     assert process.returncode == 130
     assert errors == "canceled; nothing is charged for what was not finished\n"
     assert asyncio.run(unfinished(idle_grid)) == []
+
+
+def test_pictures_that_were_finished_before_ctrl_c_are_saved(grid: Grid, tmp_path: Path) -> None:
+    asked = ("generate", "a cat", *PATTERN, "--count", "16", "--size", "1024x1024", "--steps", "50")
+    process = start(*asked, "--out", "kept", "--json", environment=grid.environment, cwd=tmp_path)
+    deadline = time.monotonic() + 30
+    while not asyncio.run(some_finished(grid)):
+        assert time.monotonic() < deadline
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    last = json.loads(output.splitlines()[-1])
+    assert process.returncode == 130
+    assert (last["event"], last["canceled"]) == ("interrupted", True)
+    assert 1 <= len(last["files"]) < 16
+    assert all((tmp_path / file).stat().st_size > 0 for file in last["files"])
 
 
 def test_without_a_grid_one_is_started_for_the_moment(tmp_path: Path) -> None:

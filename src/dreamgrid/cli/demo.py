@@ -10,13 +10,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.panel import Panel
 from rich.text import Text
 
 from dreamgrid.cli import exits, loop, options
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.generate import OUT, tell
-from dreamgrid.cli.making import Made, Settings, make
+from dreamgrid.cli.making import Interrupted, Made, Settings, make
 from dreamgrid.cli.screen import LiveScreen, Screen
 from dreamgrid.cli.target import connected
 
@@ -64,21 +63,25 @@ async def _demo(prompt: str, out: Path, screen: Screen, data: Path) -> Made:
                 screen.say("loading the model")
                 settings = Settings(prompt=prompt)
                 return await make(client, settings, out=out, screen=screen, timeout_s=300)
+    except Interrupted as interrupted:
+        exits.note(str(interrupted))
+        raise
     except asyncio.CancelledError:
-        exits.note("canceled; nothing is charged for what was not finished")
+        exits.note("interrupted before anything was asked for")
         raise
 
 
-def _next(made: Made) -> Panel:
+def _next(made: Made) -> Text:
     command = _command()
-    text = Text()
+    text = Text("\ntry next\n", style="")
+    text.stylize("bold cyan")
     text.append("four of a kind, and a place for them\n", "dim")
-    text.append(f'  {command} generate "a blue fish" --count 4 --out fish\n')
+    text.append(f'  {command} generate "a castle" --count 4 --out castles\n')
     text.append("begin with this picture and change it\n", "dim")
-    text.append(f'  {command} generate "a green apple" --image {made.files[0]} --strength 0.6\n')
+    text.append(f'  {command} generate "a green heart" --strength 0.9 --image {made.files[0]}\n')
     text.append("keep a grid running, for other commands and for the Python SDK\n", "dim")
     text.append(f"  {command} up")
-    return Panel.fit(text, title="try next", border_style="cyan", padding=(0, 1))
+    return text
 
 
 def _command() -> str:

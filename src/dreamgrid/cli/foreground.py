@@ -4,8 +4,7 @@ import asyncio
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-from rich.panel import Panel
+from rich.console import Console, Group
 from rich.text import Text
 
 from dreamgrid.cli import exits, loop
@@ -60,7 +59,7 @@ def serve_grid(
         console.print("\nStopped. What was not finished goes on at the next start.", style="dim")
 
 
-def _welcome(ready: GridReady, grid: GridOptions) -> Panel:
+def _welcome(ready: GridReady, grid: GridOptions) -> Group:
     key_file = grid.server.data_dir / "local-key"
     text = Text()
     text.append("address   ", "dim")
@@ -77,7 +76,11 @@ def _welcome(ready: GridReady, grid: GridOptions) -> Panel:
     else:
         text.append(f'  dreamgrid work --server {ready.url} --key "$(cat {key_file})"\n')
     text.append("  dreamgrid models\n")
-    text.append("  dreamgrid keys create phone\n\n")
+    text.append("  dreamgrid keys create phone\n")
+    text.append("\nFor your own programs:\n", "dim")
+    text.append(f"  export DREAMGRID_URL={ready.url}\n")
+    text.append(f'  export DREAMGRID_API_KEY="$(cat {key_file})"\n\n')
     text.append("Ctrl-C ends it.", "dim")
     title = "dreamgrid is up" if grid.worker else "the dreamgrid server is up"
-    return Panel(text, title=title, border_style="green", padding=(1, 2), expand=False)
+    # No frame: a line that somebody copies must not be broken, or carry borders.
+    return Group(Text(title, "bold green"), text)

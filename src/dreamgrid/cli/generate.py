@@ -11,7 +11,7 @@ from rich.text import Text
 
 from dreamgrid.cli import exits, loop, options
 from dreamgrid.cli.folder import data_dir
-from dreamgrid.cli.making import Made, Settings, make
+from dreamgrid.cli.making import Interrupted, Made, Settings, make
 from dreamgrid.cli.screen import LiveScreen, Screen
 from dreamgrid.cli.target import connected
 
@@ -40,7 +40,9 @@ def generate(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="More is slower and finer.")] = None,
     guidance: Annotated[float | None, typer.Option(help="How closely to follow the words.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Makes the same picture again.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Makes the first picture again; the others get random seeds.")
+    ] = None,
     negative: Annotated[str, typer.Option(help="What to avoid.", show_default=False)] = "",
     style: Annotated[str, typer.Option(help="Added to the prompt.", show_default=False)] = "",
     image: Annotated[
@@ -78,8 +80,8 @@ def generate(
     For example:
 
     - `dreamgrid generate "a red apple"`
-    - `dreamgrid generate "a blue fish" --count 4 --size 512x512 --seed 7 --out fish`
-    - `dreamgrid generate "a green apple" --image apple.png --strength 0.6`
+    - `dreamgrid generate "a castle" --count 4 --size 512x512 --seed 7 --out castles`
+    - `dreamgrid generate "a green apple" --image apple.png --strength 0.9`
     - `dreamgrid generate "a house" --json | jq -r .files[]`
     """
     exits.speaks_json.set(as_json)
@@ -125,8 +127,20 @@ async def _generate(
             screen.say("looking for a grid")
             async with connected(server, key, data_dir(data)) as (client, _):
                 return await make(client, settings, out=out, screen=screen, timeout_s=timeout_s)
+    except Interrupted as interrupted:
+        exits.note(str(interrupted))
+        if exits.speaks_json.get():
+            exits.say_json(
+                {
+                    "event": "interrupted",
+                    "project": interrupted.project_id,
+                    "canceled": interrupted.canceled,
+                    "files": [str(path) for path in interrupted.files],
+                }
+            )
+        raise
     except asyncio.CancelledError:
-        exits.note("canceled; nothing is charged for what was not finished")
+        exits.note("interrupted before anything was asked for")
         raise
 
 

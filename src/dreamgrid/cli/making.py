@@ -66,6 +66,32 @@ class Made:
     seconds: float
 
 
+class Interrupted(asyncio.CancelledError):
+    """Ctrl-C, after the project was canceled as well as that was possible.
+
+    Attributes:
+        project_id: The project.
+        canceled: The server has confirmed it. False: it did not answer, and the project goes on.
+        files: The pictures that were finished before, on disk.
+    """
+
+    def __init__(self, project_id: str, *, canceled: bool, files: tuple[Path, ...]) -> None:
+        super().__init__()
+        self.project_id = project_id
+        self.canceled = canceled
+        self.files = files
+
+    def __str__(self) -> str:
+        kept = "".join(f"\n  {path}" for path in self.files)
+        saved = f"; finished before, and saved:{kept}" if kept else ""
+        if self.canceled:
+            return f"canceled; nothing is charged for what was not finished{saved}"
+        return (
+            f"the server did not confirm the cancel: project {self.project_id} goes on there, and "
+            f"its pictures are charged{saved}"
+        )
+
+
 async def default_model(client: dreamgrid.AsyncClient) -> str:
     """The first model of the catalogue that makes pictures and has a worker.
 
@@ -122,12 +148,16 @@ async def make(
             files, seeds = await _follow(project, out, screen)
     except asyncio.CancelledError:
         screen.say("canceling")
-        await _cancel(project)
-        raise
+        canceled = await _cancel(project)
+        kept = await _save_finished(project, out)
+        raise Interrupted(project.id, canceled=canceled, files=kept) from None
     except TimeoutError:
-        await _cancel(project)
+        canceled = await _cancel(project)
+        await _save_finished(project, out)
+        outcome = "so it was canceled" if canceled else "and the server did not confirm a cancel"
         raise WaitTimeout(
-            f"not finished after {timeout_s:g} s, so it was canceled; --timeout allows more",
+            f"not finished after {timeout_s:g} s, {outcome}; what was finished is in {out}; "
+            "--timeout allows more",
             project_id=project.id,
         ) from None
     if not files:
@@ -155,19 +185,39 @@ async def _follow(
     files: list[Path] = []
     seeds: list[int | None] = []
     for image in await project.wait(timeout_s=None):
-        name = f"{_slug(project.params.prompt)}-{project.id[:8].lower()}-{image.index + 1}"
-        path = await image.save(out / name)
+        path = await _save(project, image, out)
         screen.show_result(image.index, await asyncio.to_thread(path.read_bytes))
         files.append(path)
         seeds.append(image.seed)
     return files, seeds
 
 
-async def _cancel(project: dreamgrid.Project) -> None:
-    """Cancels, but does not wait long for it: somebody is waiting to get the terminal back."""
-    with contextlib.suppress(DreamgridError, TimeoutError):
+async def _save(project: dreamgrid.Project, image: dreamgrid.Image, out: Path) -> Path:
+    name = f"{_slug(project.params.prompt)}-{project.id[:8].lower()}-{image.index + 1}"
+    return await image.save(out / name)
+
+
+async def _save_finished(project: dreamgrid.Project, out: Path) -> tuple[Path, ...]:
+    """Saves what was delivered, and so charged, before the end came early."""
+    files: list[Path] = []
+    with contextlib.suppress(DreamgridError, OSError, TimeoutError):
+        async with asyncio.timeout(_CANCEL_S):
+            for image in project.images:
+                files.append(await _save(project, image, out))  # noqa: PERF401 (keeps what it has)
+    return tuple(files)
+
+
+async def _cancel(project: dreamgrid.Project) -> bool:
+    """Cancels; whether the server confirmed it.
+
+    Does not wait long for it: somebody is waiting to get the terminal back.
+    """
+    try:
         async with asyncio.timeout(_CANCEL_S):
             await project.cancel()
+    except (DreamgridError, TimeoutError):
+        return False
+    return True
 
 
 def _size(size: str | None) -> tuple[int | None, int | None, str | None]:
