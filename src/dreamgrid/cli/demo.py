@@ -23,9 +23,9 @@ _PROMPTS = (
     "a red apple",
     "a strawberry",
     "a sunflower",
-    "a penguin in the snow",
-    "a sailboat on the sea",
-    "a rocket in space",
+    "a penguin",
+    "a sailboat",
+    "a castle",
 )
 
 
@@ -40,7 +40,7 @@ def demo(
 
     For example:
 
-    - `dreamgrid demo "a yellow banana"`
+    - `dreamgrid demo "a butterfly"`
     """
     words = prompt or random.choice(_PROMPTS)  # noqa: S311 (a picture, not a secret)
     console = Console(highlight=False)
@@ -52,7 +52,7 @@ def demo(
     screen = LiveScreen(console) if console.is_terminal else Screen()
     made = loop.run(_demo(words, out, screen, data_dir(data)))
     tell(console, made)
-    console.print(_next(made))
+    console.print(_next(made), soft_wrap=True)  # a wrapped command cannot be copied
 
 
 async def _demo(prompt: str, out: Path, screen: Screen, data: Path) -> Made:

@@ -45,7 +45,7 @@ def serve_grid(
             del said["advice"]
             exits.say_json(said)
             return
-        console.print(_welcome(ready, grid))
+        console.print(_welcome(ready, grid), soft_wrap=True)
         for line in ready.advice:
             exits.note(line)
 
