@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SAVES = {
     "quickstart": ["apple.png"],
-    "sync_batch": ["batch/a-red-apple.png", "batch/a-blue-fish.png", "batch/a-green-tree.png"],
+    "sync_batch": ["batch/a-red-apple.png", "batch/a-castle.png", "batch/a-green-tree.png"],
     "image_to_image": ["changed-30.png", "changed-60.png", "changed-90.png"],
     "watch_events": ["picture-0.png", "picture-1.png"],
 }
