@@ -40,9 +40,7 @@ def generate(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="More is slower and finer.")] = None,
     guidance: Annotated[float | None, typer.Option(help="How closely to follow the words.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Makes the first picture again; the others get random seeds.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Makes the first picture again.")] = None,
     negative: Annotated[str, typer.Option(help="What to avoid.", show_default=False)] = "",
     style: Annotated[str, typer.Option(help="Added to the prompt.", show_default=False)] = "",
     image: Annotated[
