@@ -26,7 +26,7 @@ from aiohttp import WSMsgType, web
 from benchmarks import machine
 from dreamgrid.protocol import codec, socket
 from dreamgrid.protocol.job_request import JobRequest
-from dreamgrid.protocol.params import ImageRender
+from dreamgrid.protocol.renders import ImageRender
 from dreamgrid.protocol.worker import (
     WORKER_PATH,
     Assign,

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dreamgrid.engines import registry
 from dreamgrid.engines.registry import GROUP, find_engines
-from dreamgrid.protocol.params import ImageRender
+from dreamgrid.protocol.renders import ImageRender
 from dreamgrid.worker.frames import Setup, Stepped
 from dreamgrid.worker.host import EngineHost
 from dreamgrid.worker.tasks import task_group

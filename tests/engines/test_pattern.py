@@ -12,7 +12,8 @@ from PIL import Image, ImageChops
 from dreamgrid.engines.base import Artifact, Step
 from dreamgrid.engines.pattern import ENGINE, MODEL, PREVIEW_SIDE
 from dreamgrid.errors import EngineError, ModelNotAvailable, RenderCanceled, UnreadableMedia
-from dreamgrid.protocol.params import IMAGE_CONTENT_TYPES, STARTING_IMAGE, ImageFormat, ImageRender
+from dreamgrid.protocol.params import CONTENT_TYPES, STARTING_IMAGE, ImageFormat
+from dreamgrid.protocol.renders import ImageRender
 
 
 def render(**changes: object) -> ImageRender:
@@ -97,7 +98,7 @@ def test_other_file_types_are_written_where_pillow_is_installed(
     output_format: ImageFormat,
 ) -> None:
     artifact = paint(render(output_format=output_format))
-    assert artifact.content_type == IMAGE_CONTENT_TYPES[output_format]
+    assert artifact.content_type == CONTENT_TYPES[output_format]
     assert Image.MIME[opened(artifact).format or ""] == artifact.content_type
 
 
@@ -140,7 +141,7 @@ import sys
 sys.modules["PIL"] = None
 from dreamgrid.engines.pattern import ENGINE
 from dreamgrid.errors import ModelNotAvailable
-from dreamgrid.protocol.params import ImageRender
+from dreamgrid.protocol.renders import ImageRender
 
 def paint(inputs, **kwargs):
     steps = []

@@ -12,7 +12,8 @@ from PIL import ExifTags, Image
 from dreamgrid.engines import starting_image
 from dreamgrid.engines.starting_image import decode, start_of
 from dreamgrid.errors import EngineError, UnreadableMedia
-from dreamgrid.protocol.params import STARTING_IMAGE, ImageRender
+from dreamgrid.protocol.params import STARTING_IMAGE
+from dreamgrid.protocol.renders import ImageRender
 
 
 def encode_picture(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

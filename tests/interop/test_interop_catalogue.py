@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from dreamgrid.server.live import extent_of
 from tests.interop.sdks import App, Driver, Sdk
 from tests.interop.worker import ScriptedWorker, png
 
@@ -42,7 +43,7 @@ async def test_the_estimate_is_what_is_charged(
     )
     for picture in (png(1), png(2)):
         job = await worker.job()
-        assert (job.assign.render.width, job.assign.render.height) == (768, 512)
+        assert extent_of(job.assign.render) == (768, 512)
         await job.render(picture)
     await driver.send("wait", project=project)
     await app.until_spark(before - Decimal(estimate["token"]))
@@ -56,7 +57,7 @@ async def test_a_preset_gives_its_size_to_estimate_and_picture(
     assert Decimal(large["token"]) == 4 * Decimal(small["token"])
     project = await app.create(sizePreset="portrait_3_4")
     job = await worker.job()
-    assert (job.assign.render.width, job.assign.render.height) == (768, 1024)
+    assert extent_of(job.assign.render) == (768, 1024)
     finished = driver.send("wait", project=project)
     await job.render(png(1))
     assert len(await finished) == 1

@@ -4,6 +4,7 @@ import base64
 
 import aiohttp
 
+from dreamgrid.protocol.renders import ImageRender
 from tests.interop.sdks import App, Driver
 from tests.interop.worker import JPEG, ScriptedWorker, png
 
@@ -54,6 +55,7 @@ async def test_a_picture_made_from_an_uploaded_one(
     finished = driver.send("wait", project=project)
     job = await worker.job()
     assert await job.input("startingImage") == png(99)
+    assert isinstance(job.assign.render, ImageRender)
     assert job.assign.render.strength == 0.75
     await job.render(png(1))
     assert len(await finished) == 1

@@ -48,6 +48,7 @@ AUDIO = {
     "benchmark": {"sec": 8, "secCN": 0},
     "steps": {"min": 1, "max": 1, "default": 1},
     "duration": {"min": 1, "max": 600, "default": 30},
+    "bpm": {"min": 40, "max": 200, "default": 120},
     "timesignature": {"allowed": ["2", "3", "4"], "default": "4"},
     "composerMode": {"default": True},
     "instruct": {"maxLength": 500, "required": False},
@@ -125,6 +126,17 @@ def test_a_tier_goes_out_exactly_as_it_stands_in_the_file(write: Write, tier: An
     served = Catalog.load([write({"tiers": {"new": tier}})]).tiers()["new"]
     assert served == tier
     assert json.dumps(served, sort_keys=True) == json.dumps(tier, sort_keys=True)  # 1 is not 1.0
+
+
+def test_what_old_clients_read_unguarded_is_always_served(write: Write) -> None:
+    """They would crash on a video tier without steps and on an audio tier without a tempo."""
+    tiers: dict[str, dict[str, Any]] = {"v": VIDEO | {}, "a": AUDIO | {}, "i": COMFY | {}}
+    for tier, setting in (("v", "steps"), ("v", "guidance"), ("a", "bpm"), ("i", "guidance")):
+        del tiers[tier][setting]
+    served = Catalog.load([write({"tiers": tiers})]).tiers()
+    for tier, setting in (("v", "steps"), ("v", "guidance"), ("a", "bpm"), ("i", "guidance")):
+        only = served[tier][setting]
+        assert only["min"] == only["max"] == only["default"]
 
 
 def test_an_operators_file_adds_models(write: Write) -> None:

@@ -13,14 +13,18 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from dreamgrid.errors import InvalidRequest, UnknownModel
-from dreamgrid.protocol.params import MAX_SEED, STARTING_IMAGE, ImageParams, ImageRender
+from dreamgrid.protocol.params import MAX_SEED, STARTING_IMAGE, ImageParams
+from dreamgrid.protocol.renders import AnyRender, ImageRender
 from dreamgrid.server.catalog import Catalog
+from dreamgrid.server.resolve.image import ImageRules
 from dreamgrid.server.samplers import SAMPLER_ALIASES, SCHEDULER_ALIASES
 
 
 @dataclass(frozen=True)
 class Limits:
     max_count: int = 16
+    max_video_count: int = 4
+    max_audio_count: int = 4
     max_prompt_chars: int = 4000
 
 
@@ -31,7 +35,14 @@ HUGE = 10**6000
 def resolve(catalog: Catalog = CATALOG, **changes: Any) -> tuple[ImageRender, ...]:
     params = ImageParams(**{"model": "dreamlet-v1", "prompt": "a red apple", **changes})
     seeds = itertools.count(100)
-    return catalog.resolve(params, Limits(), lambda: next(seeds))
+    return pictures(catalog.resolve(params, Limits(), lambda: next(seeds)))
+
+
+def pictures(renders: tuple[AnyRender, ...]) -> tuple[ImageRender, ...]:
+    """The renders of a model that makes pictures."""
+    found = tuple(render for render in renders if isinstance(render, ImageRender))
+    assert len(found) == len(renders)
+    return found
 
 
 def only(**changes: Any) -> ImageRender:
@@ -263,7 +274,7 @@ def test_a_video_model_makes_no_pictures(tmp_path: Path) -> None:
     side = {"min": 480, "max": 1280, "default": 640}
     tier = {"type": "video", "width": side, "height": side}
     catalog = catalog_with(tmp_path, tier, media="video", size=None)
-    with pytest.raises(InvalidRequest, match="other-v1 makes video, not pictures"):
+    with pytest.raises(InvalidRequest, match="other-v1 makes video, nothing else"):
         resolve(catalog, model="other-v1")
 
 
@@ -323,7 +334,7 @@ def requests(draw: st.DrawFn) -> ImageParams:
 def attempt(params: ImageParams) -> tuple[tuple[ImageRender, ...], str | None]:
     """The renders, or why there are none."""
     try:
-        return CATALOG.resolve(params, Limits(), lambda: 5), None
+        return pictures(CATALOG.resolve(params, Limits(), lambda: 5)), None
     except InvalidRequest as error:
         return (), str(error)
 
@@ -339,7 +350,7 @@ def test_a_render_is_always_within_the_models_limits(params: ImageParams) -> Non
     assert len(renders) == params.count <= 16
     model = CATALOG.model(params.model)
     assert model.spec.size is not None
-    assert model.rules is not None
+    assert isinstance(model.rules, ImageRules)
     size, steps = model.spec.size, model.rules.steps
     for render in renders:
         assert msgspec.json.decode(msgspec.json.encode(render), type=ImageRender) == render

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from dreamgrid.protocol.renders import ImageRender
 from dreamgrid.protocol.worker import Assign, Failed, Settled, Started
 from dreamgrid.server import upkeep
 from tests.server.conftest import MakeGrid
@@ -99,6 +100,7 @@ async def test_each_frame_of_a_render_says_what_the_contract_wants(grid: Grid) -
         "userCanceled": False,
         "triggeredNSFWFilter": False,
         "nsfwDetected": False,
+        "nsfwSources": [],
         "resultUrl": result["resultUrl"],
         "outputFormat": "png",
         "sha256": finished("", 1, PNG).sha256,
@@ -220,6 +222,7 @@ async def test_the_worker_gets_everything_that_it_needs(grid: Grid) -> None:
     assert (job.project_id, job.attempt) == (project, 1)
     assert job.render.prompt == "a cat, in oil"
     assert job.render.negative_prompt == "dogs"
+    assert isinstance(job.render, ImageRender)
     assert (job.render.width, job.render.height, job.render.steps) == (128, 96, 4)
     assert job.output.content_type == "image/jpeg"
     assert job.preview is not None
@@ -235,6 +238,7 @@ async def test_an_input_picture_reaches_the_worker(grid: Grid) -> None:
         assert answer.status == 200
     await app.request(project, hasStartingImage=True, strength=0.3)
     job = await worker.assigned()
+    assert isinstance(job.render, ImageRender)
     assert job.render.strength == 0.3
     (given,) = job.inputs
     assert given.role == "startingImage"

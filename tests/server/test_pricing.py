@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamgrid.protocol.params import STARTING_IMAGE, ImageParams, ImageRender, TokenType
+from dreamgrid.protocol.params import STARTING_IMAGE, ImageParams, TokenType
+from dreamgrid.protocol.renders import ImageRender
 from dreamgrid.server import pricing
 from dreamgrid.server.catalog import Catalog, Model
 from dreamgrid.server.pricing import Quote, Rates
@@ -234,4 +235,6 @@ def test_a_charge_equals_the_estimate_that_a_client_asks_for(
 
 class Limits:
     max_count = 16
+    max_video_count = 4
+    max_audio_count = 4
     max_prompt_chars = 4000

@@ -1,19 +1,25 @@
 """The embedded store on bad disks and old files, and the thread that commits for many."""
 
 import asyncio
+import json
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from dreamgrid.errors import ConfigError, ServerUnavailable
+from dreamgrid.protocol.renders import AnyRender, ImageRender
+from dreamgrid.server import store as store_package
 from dreamgrid.server.store.base import SubmitResult
 from dreamgrid.server.store.group_commit import GroupCommitWriter
 from dreamgrid.server.store.sqlite import SqliteStore
 from tests.support.stores import ADA, account, acquisition, end, project
+
+MIGRATIONS = Path(store_package.__file__).parent / "migrations"
 
 
 class LimitedStore(SqliteStore):
@@ -121,6 +127,37 @@ async def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> 
 async def test_a_folder_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere"):
         await SqliteStore(tmp_path / "nowhere" / "grid.sqlite").open()
+
+
+async def test_renders_of_the_first_version_are_read_as_pictures(tmp_path: Path) -> None:
+    """They named neither their media nor their inputs, which followed from the strength."""
+    path = tmp_path / "grid.sqlite"
+    connection = sqlite3.connect(path)
+    for name in ("0001_initial.sql", "0002_wallets.sql"):
+        connection.executescript((MIGRATIONS / name).read_text())
+    connection.execute("PRAGMA user_version = 2")
+    connection.execute("INSERT INTO account VALUES ('ADA', 'ada', '', 1, '')")
+    fields = "'APP', 'm', 'fast', 'spark', 'o', '{}', 'queued', NULL, 8, 8, 2, 0, 'png', 5, 0, 0"
+    connection.execute(f"INSERT INTO project VALUES ('P', 'ADA', {fields}, 1, 1, NULL)")
+    render = {"model": "m", "prompt": "a cat", "width": 8, "height": 8, "steps": 2, "seed": 1}
+    for index, strength in enumerate((None, 0.25)):
+        blob = json.dumps(render | {"guidance": 1.0, "strength": strength}).encode()
+        connection.execute(
+            "INSERT INTO job (project_id, job_index, id, state, render, price_micros, created_ms)"
+            " VALUES ('P', ?, ?, 'queued', ?, 0, 1)",
+            (index, f"J{index}", blob),
+        )
+    connection.commit()
+    connection.close()
+    store = SqliteStore(path)
+    await store.open()
+    (project,) = await store.open_projects()
+    plain, started = (msgspec.json.decode(job.render, type=AnyRender) for job in project.jobs)
+    assert isinstance(plain, ImageRender)
+    assert isinstance(started, ImageRender)
+    assert (plain.strength, plain.assets) == (None, ())
+    assert (started.strength, started.assets) == (0.25, ("startingImage",))
+    await store.close()
 
 
 async def test_opening_again_migrates_nothing_twice(tmp_path: Path) -> None:

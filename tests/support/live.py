@@ -2,7 +2,8 @@
 
 from itertools import count
 
-from dreamgrid.protocol.params import ImageRender, Network
+from dreamgrid.protocol.params import Network
+from dreamgrid.protocol.renders import ImageRender
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.workers import WorkerSession
 from tests.support.stores import new_id
@@ -34,6 +35,7 @@ def live_project(
         steps=4,
         previews=0,
         output_format="png",
+        disable_safety=False,
         hold_micros=0,
         created_ms=number if created_ms is None else created_ms,
         stored=True,

@@ -72,6 +72,7 @@ _MAKERS: dict[type[types.Type], Callable[[Any], st.SearchStrategy[Any]]] = {
     types.LiteralType: lambda info: st.sampled_from(info.values),
     types.UnionType: lambda info: st.one_of([_values(one) for one in info.types]),
     types.ListType: _lists,
+    types.TupleType: lambda info: st.tuples(*map(_values, info.item_types)),
     types.VarTupleType: lambda info: _lists(info).map(tuple),
     types.DictType: _dicts,
     types.StructType: lambda info: structs(info.cls),

@@ -184,7 +184,15 @@ async def drop(ws: aiohttp.ClientWebSocketResponse) -> None:
 
 def job_request(project_id: str, **fields: Any) -> dict[str, Any]:
     """A job request with a small, cheap picture; fields go where they belong."""
-    top = {"numberOfImages", "previews", "tokenType", "outputFormat", "network", "jobID"}
+    top = {
+        "numberOfImages",
+        "previews",
+        "tokenType",
+        "outputFormat",
+        "network",
+        "jobID",
+        "disableSafety",
+    }
     frame = {
         "modelID": "pattern-v1",
         "positivePrompt": "a cat",

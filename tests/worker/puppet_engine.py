@@ -21,7 +21,7 @@ from dreamgrid.errors import (
     RenderCanceled,
     UnreadableMedia,
 )
-from dreamgrid.protocol.params import ImageRender
+from dreamgrid.protocol.renders import AnyRender
 
 MODELS = ("puppet-v1", "puppet-v2", "unloadable-v1")
 ERRORS: tuple[type[DreamgridError], ...] = (
@@ -39,9 +39,7 @@ class PuppetEngine:
         if model == "unloadable-v1":
             raise ModelNotAvailable("the weights are missing")
 
-    def generate(
-        self, render: ImageRender, inputs: Mapping[str, bytes], on_step: OnStep
-    ) -> Artifact:
+    def generate(self, render: AnyRender, inputs: Mapping[str, bytes], on_step: OnStep) -> Artifact:
         command, _, argument = render.prompt.partition(" ")
         self._step(render, 1, on_step)
         if command in COMMANDS:
@@ -56,7 +54,7 @@ class PuppetEngine:
             data = bytes(int(argument))
         return Artifact(data=data, content_type="image/png", steps=render.steps)
 
-    def _step(self, render: ImageRender, step: int, on_step: OnStep) -> None:
+    def _step(self, render: AnyRender, step: int, on_step: OnStep) -> None:
         def preview() -> bytes:
             if render.prompt == "blind":
                 raise ValueError("no preview today")

@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer, unused_port
 
 from dreamgrid.engines.registry import FoundEngine, Registry
 from dreamgrid.protocol import codec
-from dreamgrid.protocol.params import ImageRender
+from dreamgrid.protocol.renders import ImageRender
 from dreamgrid.protocol.worker import (
     WORKER_PATH,
     AnyWorkerMessage,

@@ -22,7 +22,7 @@ from dreamgrid.errors import (
     ModelNotAvailable,
     OutOfMemory,
 )
-from dreamgrid.protocol.params import ImageRender
+from dreamgrid.protocol.renders import ImageRender
 from dreamgrid.worker import frames
 from dreamgrid.worker.host import EngineHost, EnginePool, Patience, restart_delay_s
 from dreamgrid.worker.process import _sentence

@@ -15,15 +15,16 @@ from dreamgrid.client.inputs import ImageSource, InputFile, read_image
 from dreamgrid.client.job import Job
 from dreamgrid.client.project import Project
 from dreamgrid.client.tracker import Tracker
-from dreamgrid.protocol.job_request import request_from_params, valid_id
+from dreamgrid.protocol.job_request import valid_id
 from dreamgrid.protocol.params import (
-    IMAGE_CONTENT_TYPES,
+    CONTENT_TYPES,
     STARTING_IMAGE,
     ImageFormat,
     ImageParams,
     Network,
     TokenType,
 )
+from dreamgrid.protocol.request_params import request_from_params
 from dreamgrid.protocol.rest import DownloadUrl, ModelEntry, SizePreset, UploadUrl
 
 _ACKNOWLEDGE_S = 10.0
@@ -324,7 +325,7 @@ class Projects:
         return project
 
     def _image(self, project_id: str, params: ImageParams, job: Job[Image], found: Found) -> Image:
-        content_type = IMAGE_CONTENT_TYPES[params.output_format]
+        content_type = CONTENT_TYPES[params.output_format or "png"]
 
         async def find_url() -> str:
             return await self.download_url(

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dreamgrid.protocol.params import ImageRender
+from dreamgrid.protocol.renders import AnyRender
+from dreamgrid.protocol.worker import Objection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +38,14 @@ class Artifact:
         data: The encoded file.
         content_type: Its media type, such as `image/png`.
         steps: Steps performed.
+        sensitive: What a content filter objects to: `image`, `prompt`. Empty: nothing, or the
+            engine has no filter.
     """
 
     data: bytes
     content_type: str
     steps: int
+    sensitive: tuple[Objection, ...] = ()
 
 
 OnStep = Callable[[Step], None]
@@ -64,9 +68,7 @@ class Engine(Protocol):
             OutOfMemory: It does not fit.
         """
 
-    def generate(
-        self, render: ImageRender, inputs: Mapping[str, bytes], on_step: OnStep
-    ) -> Artifact:
+    def generate(self, render: AnyRender, inputs: Mapping[str, bytes], on_step: OnStep) -> Artifact:
         """Renders one job with a loaded model.
 
         Args:

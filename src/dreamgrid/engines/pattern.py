@@ -16,7 +16,8 @@ from itertools import islice
 
 from dreamgrid.engines.base import Artifact, EngineSpec, OnStep, Step
 from dreamgrid.errors import EngineError, ModelNotAvailable
-from dreamgrid.protocol.params import IMAGE_CONTENT_TYPES, STARTING_IMAGE, ImageRender
+from dreamgrid.protocol.params import CONTENT_TYPES, STARTING_IMAGE
+from dreamgrid.protocol.renders import AnyRender, ImageRender
 
 try:
     from PIL import Image
@@ -50,9 +51,7 @@ class PatternEngine:
         if model != MODEL:
             raise ModelNotAvailable(f"the pattern engine serves {MODEL}, not {model}")
 
-    def generate(
-        self, render: ImageRender, inputs: Mapping[str, bytes], on_step: OnStep
-    ) -> Artifact:
+    def generate(self, render: AnyRender, inputs: Mapping[str, bytes], on_step: OnStep) -> Artifact:
         """Paints one picture.
 
         With a starting image, `strength` is how much of the pattern covers it: 0 shows the image,
@@ -60,11 +59,13 @@ class PatternEngine:
 
         Raises:
             RenderCanceled: Raised by `on_step` and passed on.
-            EngineError: The size is not positive or has more than `MAX_PIXELS` pixels, or there is
-                a starting image without strength.
+            EngineError: It is no picture, the size is not positive or has more than `MAX_PIXELS`
+                pixels, or there is a starting image without strength.
             ModelNotAvailable: The job needs pillow, and it is not installed.
             UnreadableMedia: The starting image cannot be read or is too large.
         """
+        if not isinstance(render, ImageRender):
+            raise EngineError(f"{MODEL} makes pictures only")
         width, height, steps = render.width, render.height, max(1, render.steps)
         if width < 1 or height < 1 or width * height > MAX_PIXELS:
             raise EngineError(f"{width}x{height} is no size between 1 and {MAX_PIXELS} pixels")
@@ -82,7 +83,7 @@ class PatternEngine:
             on_step(Step(step=step, step_count=steps, preview=preview))
         return Artifact(
             data=_file(rows, render, start),
-            content_type=IMAGE_CONTENT_TYPES[render.output_format],
+            content_type=CONTENT_TYPES[render.output_format],
             steps=steps,
         )
 

@@ -17,8 +17,8 @@ from dreamgrid.protocol.params import (
     MAX_INPUT_BYTES,
     MAX_INPUT_PIXELS,
     STARTING_IMAGE,
-    ImageRender,
 )
+from dreamgrid.protocol.renders import ImageRender
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 

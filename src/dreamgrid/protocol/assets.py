@@ -12,20 +12,52 @@ CONTROL_NET_IMAGE = "cnImage"
 CONTEXT_IMAGE = "contextImage"
 """Begins the roles of context images; the slot number, from 1, follows."""
 
+KEYFRAME_IMAGE = "keyframeImage"
+"""Begins the roles of a video's key frames; the slot number, from 1, follows."""
+
+REFERENCE_IMAGE = "referenceImage"
+"""The first frame of a video, or what it shows."""
+
+REFERENCE_IMAGE_END = "referenceImageEnd"
+"""The last frame of a video."""
+
+REFERENCE_MASK = "referenceMask"
+"""Which part of the reference to change."""
+
+REFERENCE_AUDIO = "referenceAudio"
+"""A sound to follow, or a voice to copy. With a slot number, from 1: one of several."""
+
+REFERENCE_VIDEO = "referenceVideo"
+"""A video to follow or to change. With a slot number, from 1: one of several."""
+
 MAX_CONTEXT_IMAGES = 16
+MAX_KEYFRAME_IMAGES = 8
+MAX_REFERENCES = 3
 
 IMAGE_ROLES = frozenset(
-    {STARTING_IMAGE, CONTROL_NET_IMAGE, "referenceImage", "referenceImageEnd", "referenceMask"}
+    {
+        STARTING_IMAGE,
+        CONTROL_NET_IMAGE,
+        REFERENCE_IMAGE,
+        REFERENCE_IMAGE_END,
+        REFERENCE_MASK,
+    }
     | {f"{CONTEXT_IMAGE}{slot}" for slot in range(1, MAX_CONTEXT_IMAGES + 1)}
-    | {f"keyframeImage{slot}" for slot in range(1, 9)}
+    | {f"{KEYFRAME_IMAGE}{slot}" for slot in range(1, MAX_KEYFRAME_IMAGES + 1)}
 )
 """Inputs that are pictures."""
 
-MEDIA_ROLES = frozenset(
-    {"referenceAudio", "referenceVideo"}
-    | {f"referenceAudio{slot}" for slot in range(1, 4)}
-    | {f"referenceVideo{slot}" for slot in range(1, 4)}
+AUDIO_ROLES = frozenset(
+    {REFERENCE_AUDIO} | {f"{REFERENCE_AUDIO}{slot}" for slot in range(1, MAX_REFERENCES + 1)}
 )
+"""Inputs that are sound."""
+
+VIDEO_ROLES = frozenset(
+    {REFERENCE_VIDEO} | {f"{REFERENCE_VIDEO}{slot}" for slot in range(1, MAX_REFERENCES + 1)}
+)
+"""Inputs that are videos."""
+
+MEDIA_ROLES = AUDIO_ROLES | VIDEO_ROLES
 """Inputs that are sound or video."""
 
 COMPLETE = "complete"

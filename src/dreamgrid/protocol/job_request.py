@@ -1,64 +1,74 @@
-"""The `jobRequest` payload: an app's project as the published SDKs write it, and back.
+"""The `jobRequest` payload: an app's project as the published SDKs write it.
 
 The template comes from a native app and is mostly constant noise, which is ignored here and not
-sent by our own SDK. Source: `job-request.md` of the wire contract.
+sent by our own SDK. What the fields mean to dreamgrid is told in `request_params`. Source:
+`job-request.md` of the wire contract.
 """
 
 import re
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
 
 from dreamgrid.errors import InvalidRequest
+from dreamgrid.protocol.assets import (
+    CONTEXT_IMAGE,
+    CONTROL_NET_IMAGE,
+    KEYFRAME_IMAGE,
+    MAX_CONTEXT_IMAGES,
+    MAX_KEYFRAME_IMAGES,
+    MAX_REFERENCES,
+    REFERENCE_AUDIO,
+    REFERENCE_IMAGE,
+    REFERENCE_IMAGE_END,
+    REFERENCE_MASK,
+    REFERENCE_VIDEO,
+)
 from dreamgrid.protocol.codec import Envelope, Message, decode_payload
-from dreamgrid.protocol.params import STARTING_IMAGE, ImageFormat, ImageParams, Network, TokenType
+from dreamgrid.protocol.params import STARTING_IMAGE, Network, TokenType
 
-CONTEXT_IMAGES = 16
 _UUID = re.compile(r"[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}\Z")
-
-
-class ControlNet(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A ControlNet that an app wants to steer by."""
-
-    name: str
-    has_image: bool = False
-
 
 Whole = int | float | None
 """A whole number, which some programs write as 512.0."""
 
 
-class KeyFrame(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """The one element of `keyFrames`: everything about the picture itself.
+class ControlNetJob(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The one element of `currentControlNetsJob`. `control_mode`: 0 balanced, 1 prompt, 2 image."""
 
-    The sampler of older models travels in `scheduler` and their schedule in `timeStepSpacing`;
-    newer ones use the `comfy...` fields. Which of the two pairs is filled says nothing here.
-    """
+    name: str
+    has_image: bool = False
+    control_strength: float | None = None
+    control_mode: int | None = None
+    control_guidance_start: float | None = None
+    control_guidance_end: float | None = None
+    preprocess: bool | None = None
 
-    model_id: str = msgspec.field(name="modelID")
-    positive_prompt: str | None = None
-    negative_prompt: str | None = None
-    style_prompt: str | None = None
-    steps: Whole = None
-    guidance_scale: float | None = None
-    seed: Whole = None
-    scheduler: str | None = None
-    time_step_spacing: str | None = None
-    comfy_sampler: str | None = None
-    comfy_scheduler: str | None = None
-    size_preset: str | None = None
-    width: Whole = None
-    height: Whole = None
+
+class _InputFlags(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Which inputs were uploaded for the project, one flag for each slot."""
+
     has_starting_image: bool | None = None
-    strength: float | None = None
-    loras: list[str] | None = None
-    current_control_nets_job: list[ControlNet] | None = None
     has_reference_image: bool | None = None
     has_reference_image_end: bool | None = None
     has_reference_audio: bool | None = None
+    has_reference_audio1: bool | None = None
+    has_reference_audio2: bool | None = None
+    has_reference_audio3: bool | None = None
     has_reference_audio_identity: bool | None = None
     has_reference_video: bool | None = None
+    has_reference_video1: bool | None = None
+    has_reference_video2: bool | None = None
+    has_reference_video3: bool | None = None
     has_reference_mask: bool | None = None
+    has_keyframe_image1: bool | None = None
+    has_keyframe_image2: bool | None = None
+    has_keyframe_image3: bool | None = None
+    has_keyframe_image4: bool | None = None
+    has_keyframe_image5: bool | None = None
+    has_keyframe_image6: bool | None = None
+    has_keyframe_image7: bool | None = None
+    has_keyframe_image8: bool | None = None
     has_context_image1: bool | None = None
     has_context_image2: bool | None = None
     has_context_image3: bool | None = None
@@ -76,22 +86,95 @@ class KeyFrame(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     has_context_image15: bool | None = None
     has_context_image16: bool | None = None
 
+
+class KeyFrame(_InputFlags, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The one element of `keyFrames`: everything about the result itself.
+
+    The sampler of older models travels in `scheduler` and their schedule in `timeStepSpacing`;
+    newer ones use the `comfy...` fields. Which of the two pairs is filled says nothing here.
+    """
+
+    model_id: str = msgspec.field(name="modelID")
+    positive_prompt: str | None = None
+    negative_prompt: str | None = None
+    style_prompt: str | None = None
+    steps: Whole = None
+    guidance_scale: float | None = None
+    seed: Whole = None
+    scheduler: str | None = None
+    time_step_spacing: str | None = None
+    comfy_sampler: str | None = None
+    comfy_scheduler: str | None = None
+    vae: str | None = None
+    loras: list[str] | None = None
+    lora_strengths: list[float] | None = None
+    current_control_nets_job: list[ControlNetJob] | None = None
+
+    size_preset: str | None = None
+    width: Whole = None
+    height: Whole = None
+    strength: float | None = None
+
+    frames: Whole = None
+    fps: float | None = None
+    shift: float | None = None
+    teacache_threshold: float | None = None
+    identity_guidance: float | None = msgspec.field(default=None, name="identityGuidanceScale")
+    detailer_strength: float | None = None
+    outpaint_position: str | None = None
+    first_frame_strength: float | None = None
+    last_frame_strength: float | None = None
+    audio_start_s: float | None = msgspec.field(default=None, name="audioStart")
+    audio_duration_s: float | None = msgspec.field(default=None, name="audioDuration")
+    video_start_s: float | None = msgspec.field(default=None, name="videoStart")
+    points: str | None = msgspec.field(default=None, name="sam2Coordinates")
+    keyframes: list[int] | None = msgspec.field(default=None, name="keyframeFrameIndices")
+    trim_end_frame: bool | None = None
+    generate_audio: bool | None = None
+
+    duration_s: float | None = msgspec.field(default=None, name="duration")
+    bpm: float | None = None
+    time_signature: str | int | None = msgspec.field(default=None, name="timesignature")
+    language: str | None = None
+    lyrics: str | None = None
+    key_scale: str | None = msgspec.field(default=None, name="keyscale")
+    composer_mode: bool | None = None
+    prompt_strength: float | None = None
+    creativity: float | None = None
+    speaker: str | None = None
+    instruct: str | None = None
+    reference_text: str | None = None
+
     def assets(self) -> tuple[str, ...]:
         """Roles of the inputs that this request says were uploaded."""
-        roles = [role for role, field in _FLAG_OF_ROLE.items() if getattr(self, field)]
+        roles = [role for role, field in FLAG_OF_ROLE.items() if getattr(self, field)]
+        if self.has_reference_audio_identity and REFERENCE_AUDIO not in roles:
+            roles.append(REFERENCE_AUDIO)  # both lie in the same slot
         if any(net.has_image for net in self.current_control_nets_job or ()):
-            roles.append("cnImage")
+            roles.append(CONTROL_NET_IMAGE)
         return tuple(roles)
 
 
-_FLAG_OF_ROLE = {
+def _slots(role: str, field: str, count: int) -> dict[str, str]:
+    return {f"{role}{slot}": f"{field}{slot}" for slot in range(1, count + 1)}
+
+
+FLAG_OF_ROLE = {
     STARTING_IMAGE: "has_starting_image",
-    "referenceImage": "has_reference_image",
-    "referenceImageEnd": "has_reference_image_end",
-    "referenceAudio": "has_reference_audio",
-    "referenceVideo": "has_reference_video",
-    "referenceMask": "has_reference_mask",
-} | {f"contextImage{slot}": f"has_context_image{slot}" for slot in range(1, CONTEXT_IMAGES + 1)}
+    REFERENCE_IMAGE: "has_reference_image",
+    REFERENCE_IMAGE_END: "has_reference_image_end",
+    REFERENCE_AUDIO: "has_reference_audio",
+    **_slots(REFERENCE_AUDIO, "has_reference_audio", MAX_REFERENCES),
+    REFERENCE_VIDEO: "has_reference_video",
+    **_slots(REFERENCE_VIDEO, "has_reference_video", MAX_REFERENCES),
+    REFERENCE_MASK: "has_reference_mask",
+    **_slots(KEYFRAME_IMAGE, "has_keyframe_image", MAX_KEYFRAME_IMAGES),
+    **_slots(CONTEXT_IMAGE, "has_context_image", MAX_CONTEXT_IMAGES),
+}
+"""The field of a key frame that says that an input of that role was uploaded.
+
+The ControlNet's image has none: its flag stands beside the ControlNet.
+"""
 
 
 class JobRequest(Message, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -137,85 +220,3 @@ def valid_id(value: str) -> str:
     if not _UUID.match(upper):
         raise InvalidRequest(f"'{value[:64]}' is no id: ids are UUIDs, such as str(uuid.uuid4())")
     return upper
-
-
-def request_from_params(project_id: str, params: ImageParams) -> JobRequest:
-    """What our SDK sends for `params`; leaves out what the app left to the model's defaults."""
-    flags: dict[str, Any] = {_FLAG_OF_ROLE[role]: True for role in params.assets}
-    frame = KeyFrame(
-        model_id=params.model,
-        positive_prompt=params.prompt,
-        negative_prompt=params.negative_prompt or None,
-        style_prompt=params.style_prompt or None,
-        steps=params.steps,
-        guidance_scale=params.guidance,
-        seed=params.seed,
-        scheduler=params.sampler,
-        time_step_spacing=params.scheduler,
-        size_preset="custom" if params.width is not None else params.size_preset,
-        width=params.width,
-        height=params.height,
-        strength=params.strength,
-        **flags,
-    )
-    return JobRequest(
-        project_id=project_id,
-        key_frames=[frame],
-        number_of_images=params.count,
-        previews=params.previews,
-        disable_safety=params.disable_safety,
-        token_type=params.token_type,
-        output_format=params.output_format,
-        network=params.network,
-    )
-
-
-def params_from_request(request: JobRequest) -> ImageParams:
-    """What a request asks for, with null, absent and default told apart no longer.
-
-    Raises:
-        InvalidRequest: A field that no catalogue can allow, such as an unknown file type.
-    """
-    frame = request.key_frames[0]
-    roles = frame.assets()
-    try:
-        output_format = msgspec.convert(request.output_format or "png", ImageFormat)
-    except msgspec.ValidationError:
-        raise InvalidRequest(
-            f"output format {str(request.output_format)[:64]!r} is unknown: use png, jpg or webp"
-        ) from None
-    custom = frame.size_preset in (None, "", "custom")
-    count = _whole("numberOfImages", request.number_of_images)
-    return ImageParams(
-        model=frame.model_id,
-        prompt=frame.positive_prompt or "",
-        negative_prompt=frame.negative_prompt or "",
-        style_prompt=frame.style_prompt or "",
-        count=1 if count is None else count,
-        steps=_whole("steps", frame.steps),
-        guidance=frame.guidance_scale,
-        seed=_whole("seed", frame.seed),
-        width=_whole("width", frame.width) if custom else None,
-        height=_whole("height", frame.height) if custom else None,
-        size_preset=None if custom else frame.size_preset,
-        assets=roles,
-        # The template carries a strength even without a starting image; only the flag counts.
-        strength=frame.strength if STARTING_IMAGE in roles else None,
-        sampler=frame.comfy_sampler or frame.scheduler or None,
-        scheduler=frame.comfy_scheduler or frame.time_step_spacing or None,
-        loras=tuple(frame.loras or ()),
-        control_nets=tuple(net.name for net in frame.current_control_nets_job or ()),
-        previews=_whole("previews", request.previews) or 0,
-        output_format=output_format,
-        disable_safety=bool(request.disable_safety),
-        network=request.network,
-        token_type=request.token_type,
-    )
-
-
-def _whole(field: str, value: Whole) -> int | None:
-    if not isinstance(value, float):
-        return value
-    if not value.is_integer():
-        raise InvalidRequest(f"{field} {value} is no whole number")
-    return int(value)

@@ -197,6 +197,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     seed_used: int = -1
     triggered_nsfw_filter: bool = msgspec.field(default=False, name="triggeredNSFWFilter")
     nsfw_detected: bool = False
+    nsfw_sources: tuple[str, ...] = ()
     create_time: int = 0
     start_time: int = 0
     update_time: int = 0

@@ -199,7 +199,12 @@ class JobProgress(Message, frozen=True, kw_only=True, rename="camel", omit_defau
 
 
 class JobResult(Message, frozen=True, kw_only=True, rename="camel"):
-    """One render is finished; its file can be fetched. Exactly one per delivered render."""
+    """One render is finished. Exactly one per render that did not fail.
+
+    Its file can be fetched, unless `triggered_nsfw_filter`: then it is withheld. `nsfw_detected`
+    labels one that is delivered although the content filter objects, and `nsfw_sources` says to
+    what it objects.
+    """
 
     message_type: ClassVar[str] = "jobResult"
 
@@ -210,6 +215,7 @@ class JobResult(Message, frozen=True, kw_only=True, rename="camel"):
     user_canceled: bool = False
     triggered_nsfw_filter: bool = msgspec.field(default=False, name="triggeredNSFWFilter")
     nsfw_detected: bool = False
+    nsfw_sources: tuple[str, ...] = ()
     result_url: str | None = None
     output_format: str | None = None
     sha256: str | None = None

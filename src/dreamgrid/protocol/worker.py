@@ -5,11 +5,12 @@ port; files travel through presigned URLs, so a worker never holds a credential 
 Every message about a job carries its `attempt`: the server refuses what an older attempt says.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
-from dreamgrid.protocol.params import MAX_SEED, ImageRender, Network
+from dreamgrid.protocol.params import MAX_SEED, Network
+from dreamgrid.protocol.renders import AnyRender
 
 WORKER_PROTOCOL = 1
 """Version of this protocol. The server closes a worker that speaks another one, saying so."""
@@ -23,6 +24,9 @@ Seed = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEED)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Objection = Literal["image", "prompt"]
+"""What a content filter objects to."""
+
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -106,6 +110,8 @@ class Finished(WorkerMessage, tag="finished", frozen=True, kw_only=True):
         sha256: Hash of the uploaded bytes, 64 hex characters.
         size_bytes: Length of the uploaded file.
         render_s: Seconds of rendering, uploads not included.
+        sensitive: What the worker's content filter objects to: `image`, `prompt`. Empty: nothing,
+            or there is no filter.
     """
 
     job_id: str
@@ -115,6 +121,7 @@ class Finished(WorkerMessage, tag="finished", frozen=True, kw_only=True):
     sha256: Sha256
     size_bytes: Size
     render_s: Seconds
+    sensitive: Annotated[tuple[Objection, ...], msgspec.Meta(max_length=2)] = ()
 
 
 class Failed(WorkerMessage, tag="failed", frozen=True, kw_only=True):
@@ -183,12 +190,22 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assign(ServerMessage, tag="assign", frozen=True, kw_only=True):
-    """Render this job. Not acknowledged: the lease covers a lost assignment."""
+    """Render this job. Not acknowledged: the lease covers a lost assignment.
+
+    Attributes:
+        render: What to make.
+        deliver_sensitive: Upload the result even if the content filter objects to it. Otherwise
+            only `finished` says that there was one.
+        inputs: Files to fetch first.
+        output: Where the result goes.
+        preview: Where previews go, if the app wants any.
+    """
 
     job_id: str
     project_id: str
     attempt: int
-    render: ImageRender
+    render: AnyRender
+    deliver_sensitive: bool = False
     inputs: tuple[Download, ...] = ()
     output: Upload
     preview: Upload | None = None

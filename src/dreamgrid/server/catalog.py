@@ -15,17 +15,22 @@ from typing import Any
 import msgspec
 
 from dreamgrid.errors import ConfigError, InvalidRequest, UnknownModel
-from dreamgrid.protocol.params import NETWORKS, STARTING_IMAGE, ImageParams, ImageRender, Network
+from dreamgrid.protocol.params import NETWORKS, AnyParams, Media, Network
+from dreamgrid.protocol.renders import AnyRender
 from dreamgrid.protocol.rest import ModelEntry, SizePreset
 from dreamgrid.server import catalog_check
-from dreamgrid.server.catalog_entries import AudioTier, CatalogFile, ModelSpec, Tier, decode_tier
-from dreamgrid.server.resolve import (
-    NO_GUIDANCE,
-    ImageRules,
-    RequestLimits,
-    image_rules,
-    resolve_image,
+from dreamgrid.server.catalog_entries import (
+    AudioTier,
+    CatalogFile,
+    LoraSpec,
+    ModelSpec,
+    Tier,
+    VideoTier,
+    decode_tier,
 )
+from dreamgrid.server.resolve import rules as resolving
+from dreamgrid.server.resolve.request import NO_GUIDANCE, RequestLimits, check_inputs
+from dreamgrid.server.resolve.rules import Rules, rules_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,23 +42,30 @@ class Model:
         tier: The limits of its settings.
         entry: How `models/list` shows it.
         presets: Its named sizes, as clients see them.
-        rules: What its pictures may look like. None: it makes no pictures.
+        rules: What its results may be like. None: it makes what this server cannot handle.
     """
 
     spec: ModelSpec
     tier: Tier
     entry: ModelEntry
     presets: tuple[SizePreset, ...]
-    rules: ImageRules | None
+    rules: Rules | None
 
     @property
     def id(self) -> str:
         """What requests name it by."""
         return self.spec.id
 
-    def roles_of(self, render: ImageRender) -> tuple[str, ...]:
-        """Roles of the inputs that a worker needs for `render`."""
-        return () if render.strength is None else (STARTING_IMAGE,)
+    @property
+    def media(self) -> Media:
+        """What it makes.
+
+        Raises:
+            InvalidRequest: Something that this server cannot handle.
+        """
+        if self.spec.media == "model":
+            raise InvalidRequest(f"{self.id} makes 3D models, which this grid cannot do yet")
+        return self.spec.media
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +79,14 @@ class _Source:
 class Catalog:
     """All models and tiers. Made by `load`; never changes afterwards."""
 
-    def __init__(self, models: Mapping[str, Model], tiers: Mapping[str, Tier]) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        tiers: Mapping[str, Tier],
+        loras: Sequence[LoraSpec] = (),
+    ) -> None:
         self._models = dict(models)
+        self._loras = tuple(loras)
         self._entries = tuple(model.entry for model in models.values())
         self._tiers = {tier_id: _as_served(tier) for tier_id, tier in tiers.items()}
 
@@ -81,14 +99,22 @@ class Catalog:
         """
         models: dict[str, _Source] = {}
         tiers: dict[str, _Source] = {}
+        loras: dict[str, _Source] = {}
         for name, content in (*_built_in_files(), *map(_operator_file, files)):
-            _add_file(name, content, models, tiers)
+            _add_file(name, content, models, tiers, loras)
         for tier_id, source in tiers.items():
             catalog_check.check_tier(source.file, tier_id, source.value)
         catalog_check.check_unique_sids([(row.file, row.value) for row in models.values()])
+        for row in loras.values():
+            catalog_check.check_lora(row.file, row.value, models)
+        specs = [row.value for row in loras.values()]
         return cls(
-            {model_id: _model(row.file, row.value, tiers) for model_id, row in models.items()},
+            {
+                model_id: _model(row.file, row.value, tiers, specs)
+                for model_id, row in models.items()
+            },
             {tier_id: row.value for tier_id, row in tiers.items()},
+            specs,
         )
 
     def models(self) -> tuple[ModelEntry, ...]:
@@ -117,6 +143,10 @@ class Catalog:
         """Tier id to tier, as `models/tiers` answers. Not to be changed by the caller."""
         return self._tiers
 
+    def loras(self, model_id: str | None = None) -> tuple[LoraSpec, ...]:
+        """The LoRAs of this grid, or those that one model takes."""
+        return tuple(one for one in self._loras if model_id is None or model_id in one.models)
+
     def size_presets(self, network: str, model_id: str) -> tuple[SizePreset, ...]:
         """The named sizes of a model; none on a network that does not serve it.
 
@@ -128,9 +158,12 @@ class Catalog:
         return model.presets if check_network(network) in model.spec.networks else ()
 
     def resolve(
-        self, params: ImageParams, limits: RequestLimits, random_seed: Callable[[], int]
-    ) -> tuple[ImageRender, ...]:
+        self, params: AnyParams, limits: RequestLimits, random_seed: Callable[[], int]
+    ) -> tuple[AnyRender, ...]:
         """Decides everything that `params` leaves open; one render per job.
+
+        Inputs that a model cannot do without are another question (`check_inputs`): an estimate
+        is made before they are there.
 
         Args:
             params: What the app asks for.
@@ -143,8 +176,17 @@ class Catalog:
         """
         model = self.model(params.model)
         if model.rules is None:
-            raise InvalidRequest(f"{model.id} makes {model.spec.media}, not pictures")
-        return resolve_image(model.rules, params, limits, random_seed)
+            raise InvalidRequest(f"{model.id} makes {model.media}, which this grid cannot do yet")
+        return resolving.resolve(model.rules, params, limits, random_seed)
+
+    def check_inputs(self, params: AnyParams) -> None:
+        """The inputs that the model cannot do without are among those of the request.
+
+        Raises:
+            UnknownModel: There is no such model.
+            MissingAsset: One is not; says which.
+        """
+        check_inputs(self.model(params.model).spec, params)
 
     def _unknown(self, model_id: str) -> str:
         asked = model_id[:100]  # comparing costs the product of both lengths
@@ -158,14 +200,24 @@ class Catalog:
 def _as_served(tier: Tier) -> dict[str, Any]:
     """A tier as clients read it.
 
-    The published JavaScript SDK up to 5.1 reads the guidance of every tier without looking whether
-    there is one, so a model that has no such setting offers the one neutral value.
+    The published JavaScript SDKs up to 5.1 read the guidance of every tier, the steps of every
+    video tier and the tempo of every audio tier without looking whether there is one. A model that
+    has no such setting offers the one neutral value.
     """
     served: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(tier))
-    if not isinstance(tier, AudioTier):
-        neutral = {"min": NO_GUIDANCE, "max": NO_GUIDANCE, "default": NO_GUIDANCE}
-        served.setdefault("guidance", neutral)
+    match tier:
+        case AudioTier():
+            served.setdefault("bpm", _only(120))
+        case VideoTier():
+            served.setdefault("steps", _only(1))
+            served.setdefault("guidance", _only(NO_GUIDANCE))
+        case _:
+            served.setdefault("guidance", _only(NO_GUIDANCE))
     return served
+
+
+def _only(value: float) -> dict[str, float]:
+    return {"min": value, "max": value, "default": value}
 
 
 def check_network(name: str) -> Network:
@@ -194,7 +246,11 @@ def _operator_file(path: Path) -> tuple[str, bytes]:
 
 
 def _add_file(
-    name: str, content: bytes, models: dict[str, _Source], tiers: dict[str, _Source]
+    name: str,
+    content: bytes,
+    models: dict[str, _Source],
+    tiers: dict[str, _Source],
+    loras: dict[str, _Source],
 ) -> None:
     try:
         file = msgspec.json.decode(content, type=CatalogFile)
@@ -206,6 +262,8 @@ def _add_file(
             raise ConfigError(f"catalogue file {name}: model {spec.id} is listed twice")
         listed.add(spec.id)
         models[spec.id] = _Source(file=name, value=spec)
+    for lora in file.loras:
+        loras[lora.id] = _Source(file=name, value=lora)
     for tier_id, raw in file.tiers.items():
         try:
             tiers[tier_id] = _Source(file=name, value=decode_tier(raw))
@@ -213,7 +271,9 @@ def _add_file(
             raise ConfigError(f"catalogue file {name}: tier {tier_id}: {error}") from None
 
 
-def _model(file: str, spec: ModelSpec, tiers: Mapping[str, _Source]) -> Model:
+def _model(
+    file: str, spec: ModelSpec, tiers: Mapping[str, _Source], loras: Sequence[LoraSpec]
+) -> Model:
     if spec.tier not in tiers:
         raise ConfigError(
             f"catalogue file {file}: model {spec.id}: tier {spec.tier!r} does not exist; "
@@ -228,5 +288,5 @@ def _model(file: str, spec: ModelSpec, tiers: Mapping[str, _Source]) -> Model:
             id=spec.id, name=spec.name, sid=spec.sid, tier=spec.tier, media=spec.media
         ),
         presets=tuple(SizePreset(**msgspec.structs.asdict(preset)) for preset in spec.size_presets),
-        rules=image_rules(spec, tier),
+        rules=rules_of(spec, tier, {one.id: one for one in loras if spec.id in one.models}),
     )

@@ -4,16 +4,19 @@ Shapes and types are checked by decoding (`catalog_entries`); here are the rules
 Every message names file, entry and field.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.assets import IMAGE_ROLES, MEDIA_ROLES
+from dreamgrid.protocol.params import OUTPUT_FORMATS
 from dreamgrid.server.catalog_entries import (
     AudioTier,
     ComfyImageTier,
     LegacyImageTier,
+    LoraSpec,
     ModelSpec,
     NumberChoice,
     NumberRange,
@@ -83,12 +86,52 @@ def check_model(file: str, spec: ModelSpec, tier: Tier) -> None:
     where = f"catalogue file {file}: model {spec.id}"
     if spec.media not in _MEDIA_OF_TIER[type(tier)]:
         raise ConfigError(f"{where}: tier {spec.tier} is not for media {spec.media!r}")
-    for role in spec.inputs:
-        if role not in IMAGE_ROLES | MEDIA_ROLES:
-            raise ConfigError(f"{where}: inputs: {role!r} is no asset role")
+    _check_inputs(where, spec)
+    for name in spec.output_formats:
+        if spec.media != "model" and name not in OUTPUT_FORMATS[spec.media]:
+            raise ConfigError(f"{where}: outputFormats: {name!r} is no {spec.media} file")
     if spec.media == "image" and spec.size is None:
         raise ConfigError(f"{where}: size is missing; every image model states its sizes")
     _check_sizes(where, spec)
+    if isinstance(tier, VideoTier):
+        _check_video_presets(where, spec, tier)
+
+
+def _check_inputs(where: str, spec: ModelSpec) -> None:
+    for role in spec.inputs:
+        if role not in IMAGE_ROLES | MEDIA_ROLES:
+            raise ConfigError(f"{where}: inputs: {role!r} is no asset role")
+    for field in ("required_inputs", "any_inputs"):
+        for role in getattr(spec, field):
+            if role not in spec.inputs:
+                raise ConfigError(f"{where}: {field}: {role!r} is not among its inputs")
+
+
+def check_lora(file: str, lora: LoraSpec, models: Collection[str]) -> None:
+    """A LoRA's models exist, and its default strength is possible.
+
+    Raises:
+        ConfigError: Something does not fit.
+    """
+    where = f"catalogue file {file}: LoRA {lora.id}"
+    for model in lora.models:
+        if model not in models:
+            raise ConfigError(f"{where}: modelIds: there is no model {model!r}")
+    if not lora.ui.min <= lora.ui.default <= lora.ui.max:
+        raise ConfigError(
+            f"{where}: ui: the default {lora.ui.default} is not in {lora.ui.min}..{lora.ui.max}"
+        )
+
+
+def _check_video_presets(where: str, spec: ModelSpec, tier: VideoTier) -> None:
+    for preset in spec.size_presets:
+        sides = ((preset.width, tier.width), (preset.height, tier.height))
+        fits = all(limit.min <= side <= limit.max for side, limit in sides)
+        if not fits or preset.width * preset.height > (tier.max_pixels or math.inf):
+            raise ConfigError(
+                f"{where}: sizePresets: {preset.id}: {preset.width}x{preset.height} breaks the "
+                f"limits of tier {spec.tier}"
+            )
 
 
 def _check_sizes(where: str, spec: ModelSpec) -> None:

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, field
 
-from dreamgrid.protocol.params import NETWORKS, ImageFormat, Network
+from dreamgrid.protocol.params import NETWORKS, OUTPUT_FORMATS, Network, OutputFormat
 
 Number = int | float
-Media = Literal["image", "video", "audio", "model"]
+ModelMedia = Literal["image", "video", "audio", "model"]
 
 ModelId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 """Model ids are parts of URL paths that the clients do not percent-encode."""
@@ -133,7 +133,11 @@ class ComfyImageTier(_ComfyTier, frozen=True, kw_only=True, tag="image"):
 
 
 class VideoTier(_ComfyTier, frozen=True, kw_only=True, tag="video"):
-    """A video tier; sizes in pixels, times in seconds."""
+    """A video tier; sizes in pixels, times in seconds.
+
+    `frames` may be `min`, `min + step`, and so on. They count `motion_fps` frames of a second
+    where that differs from `fps`: the frames between are made up after rendering.
+    """
 
     width: NumberRange
     height: NumberRange
@@ -141,10 +145,19 @@ class VideoTier(_ComfyTier, frozen=True, kw_only=True, tag="video"):
     shift: NumberRange | None = None
     max_pixels: int | None = None
     fps: NumberChoice | None = None
+    motion_fps: Number | None = None
     frames: NumberRange | None = None
-    audio_start: NumberFrom | None = None
-    audio_duration: NumberFrom | None = None
-    video_start: NumberFrom | None = None
+    teacache_threshold: NumberRange | None = None
+    identity_guidance: NumberRange | None = field(default=None, name="identityGuidanceScale")
+    detailer_strength: NumberRange | None = None
+    outpaint_position: StringChoice | None = None
+    first_frame_strength: NumberRange | None = None
+    last_frame_strength: NumberRange | None = None
+    audio_start_s: NumberFrom | None = field(default=None, name="audioStart")
+    audio_duration_s: NumberFrom | None = field(default=None, name="audioDuration")
+    video_start_s: NumberFrom | None = field(default=None, name="videoStart")
+    trim_end_frame: Switch | None = None
+    generate_audio: Switch | None = None
     task: str | None = None
     output_resolutions: tuple[Any, ...] | None = None
     preserves_source_timing: bool | None = None
@@ -155,12 +168,12 @@ class AudioTier(_ComfyTier, frozen=True, kw_only=True, tag="audio"):
     """A music or speech tier; `duration` in seconds. Old clients crash without steps, duration."""
 
     steps: NumberRange
-    duration: NumberRange
+    duration_s: NumberRange = field(name="duration")
     shift: NumberRange | None = None
     bpm: NumberRange | None = None
-    timesignature: StringChoice | None = None
+    time_signature: StringChoice | None = field(default=None, name="timesignature")
     language: StringChoice | None = None
-    keyscale: StringChoice | None = None
+    key_scale: StringChoice | None = field(default=None, name="keyscale")
     composer_mode: Switch | None = None
     prompt_strength: NumberRange | None = None
     creativity: NumberRange | None = None
@@ -229,11 +242,15 @@ class ModelSpec(_Entry, frozen=True, kw_only=True):
         media: What it makes.
         networks: Pools whose workers may serve it.
         inputs: Asset roles that it takes.
+        required_inputs: Those of them that must be there.
+        any_inputs: Those of them of which at least one must be there.
+        control_nets: Names of the ControlNets that it can be steered by.
         prompt_required: A blank prompt is refused.
         negative_prompt: It looks at the negative prompt; else that is dropped.
         strength: It looks at the strength of a starting image; else the image is always fully used.
         max_previews: Most previews it can give in one render.
-        output_formats: File types of its results.
+        output_formats: File types of its results, the default one first. Empty: all that its
+            media has.
         size: Sizes that it makes; every image model has them.
         size_presets: Sizes offered by name.
     """
@@ -242,16 +259,71 @@ class ModelSpec(_Entry, frozen=True, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=100)]
     sid: Annotated[int, Meta(ge=1, le=2**31)] = field(name="SID")
     tier: str
-    media: Media
+    media: ModelMedia
     networks: Annotated[tuple[Network, ...], Meta(min_length=1)] = NETWORKS
     inputs: tuple[str, ...] = ()
+    required_inputs: tuple[str, ...] = ()
+    any_inputs: tuple[str, ...] = ()
+    control_nets: tuple[str, ...] = ()
     prompt_required: bool = True
     negative_prompt: bool = True
     strength: bool = True
     max_previews: Annotated[int, Meta(ge=0, le=100)] = 0
-    output_formats: Annotated[tuple[ImageFormat, ...], Meta(min_length=1)] = ("png", "jpg", "webp")
+    output_formats: tuple[OutputFormat, ...] = ()
     size: SizeLimits | None = None
     size_presets: tuple[Preset, ...] = ()
+
+    @property
+    def formats(self) -> tuple[OutputFormat, ...]:
+        """File types of its results, the default one first."""
+        if self.output_formats or self.media == "model":
+            return self.output_formats
+        return OUTPUT_FORMATS[self.media]
+
+
+# ── LoRAs ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class LoraRange(_Entry, frozen=True, kw_only=True):
+    """Strengths of a LoRA, and how to show them."""
+
+    min: Number = -100
+    max: Number = 100
+    default: Number = 1
+    step: Number = 0.1
+    recommended_min: Number | None = None
+    recommended_max: Number | None = None
+    range_labels: dict[str, str] | None = None
+    category: str = "style"
+    nsfw: bool = False
+    sexual: bool = False
+    creator: str | None = None
+    source_url: str | None = None
+
+
+class LoraSpec(_Entry, frozen=True, kw_only=True):
+    """A LoRA that some models can be bent with.
+
+    Attributes:
+        id: What requests name it by.
+        slug: A short name for addresses.
+        name: What people read.
+        description: What it does.
+        related: Ids of LoRAs that go well with it.
+        models: Ids of the models that take it.
+        ui: Its strengths.
+    """
+
+    id: ModelId = field(name="loraId")
+    slug: str = ""
+    name: str
+    description: str = ""
+    related: tuple[str, ...] = field(default=(), name="relatedLoraIds")
+    models: Annotated[tuple[str, ...], Meta(min_length=1)] = field(name="modelIds")
+    ui: LoraRange = LoraRange()
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────
 
 
 class CatalogFile(_Entry, frozen=True, kw_only=True):
@@ -259,3 +331,4 @@ class CatalogFile(_Entry, frozen=True, kw_only=True):
 
     models: tuple[ModelSpec, ...] = ()
     tiers: dict[str, msgspec.Raw] = {}
+    loras: tuple[LoraSpec, ...] = ()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from dreamgrid.errors import ConfigError
-from dreamgrid.protocol.params import MAX_INPUT_BYTES, TokenType
+from dreamgrid.protocol.params import MAX_INPUT_BYTES, MAX_MEDIA_INPUT_BYTES, TokenType
 
 MICROS = 1_000_000
 """Micro-units in one token."""
@@ -31,9 +31,12 @@ class ServerConfig:
         heartbeat_s: How often workers report; several fit into one lease.
         max_attempts: How many workers may fail at one job before it fails.
         max_count: Most pictures in one project.
+        max_video_count: Most videos in one project.
+        max_audio_count: Most pieces of music or speech in one project.
         max_prompt_chars: Longest prompt, style and negative prompt counted separately.
         max_queued_projects: Most unfinished projects of one account.
         max_image_bytes: Largest input image.
+        max_media_bytes: Largest input sound or video.
         max_result_bytes: Largest result.
         upload_url_s: How long an upload URL is valid.
         render_url_s: How long a worker may take from an assignment to its last upload.
@@ -60,10 +63,13 @@ class ServerConfig:
     heartbeat_s: float = 5.0
     max_attempts: int = 3
     max_count: int = 16
+    max_video_count: int = 4
+    max_audio_count: int = 4
     max_prompt_chars: int = 4_000
     max_queued_projects: int = 500
     max_image_bytes: int = MAX_INPUT_BYTES
-    max_result_bytes: int = 100 * 1024 * 1024
+    max_media_bytes: int = MAX_MEDIA_INPUT_BYTES
+    max_result_bytes: int = 256 * 1024 * 1024
     upload_url_s: int = 15 * 60
     render_url_s: int = 24 * 60 * 60
     download_url_s: int = 60 * 60

@@ -7,8 +7,8 @@ from dreamgrid.protocol.codec import encode
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.states import JobState, ProjectState
 
-ResultUrl = Callable[[LiveJob], str]
-"""Makes the download URL of a completed job."""
+ResultUrl = Callable[[LiveJob], str | None]
+"""Makes the download URL of a completed job; None: it is withheld."""
 
 
 def queued(project: LiveProject, position: int, *, workers: bool) -> bytes:
@@ -59,14 +59,17 @@ def progress(job: LiveJob, *, preview: bool, eta_s: float | None = None) -> byte
     )
 
 
-def result(job: LiveJob, url: str) -> bytes:
-    """The job is completed and its file can be fetched."""
+def result(job: LiveJob, url: str | None) -> bytes:
+    """The job is completed; its file can be fetched unless it is withheld."""
     return encode(
         socket.JobResult(
             project_id=job.project.id,
             job_id=job.id,
             performed_step_count=job.steps,
             last_seed=str(job.seed if job.seed is not None else job.render.seed),
+            triggered_nsfw_filter=job.withheld,
+            nsfw_detected=bool(job.sensitive) and not job.withheld,
+            nsfw_sources=job.sensitive,
             result_url=url,
             output_format=job.project.output_format,
             sha256=job.sha256,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from dreamgrid.protocol.params import ImageRender, Network, TokenType
+from dreamgrid.protocol.params import Network, TokenType
+from dreamgrid.protocol.renders import AnyRender, AudioRender
 from dreamgrid.server.bus.base import app_subject
 from dreamgrid.server.store.base import JobRow, ProjectRow
 from dreamgrid.states import (
@@ -20,7 +21,7 @@ from dreamgrid.states import (
     project_state,
 )
 
-_render = msgspec.json.Decoder(ImageRender)
+_render = msgspec.json.Decoder(AnyRender)
 
 
 @dataclass(slots=True, eq=False)
@@ -34,12 +35,14 @@ class LiveJob:
         settling: A change of it is on the way into the store; nothing else may happen to it.
         ending: The final state that is on the way into the store.
         previewed: A preview can be fetched.
+        sensitive: What the content filter objected to: `image`, `prompt`; empty for nothing.
+        withheld: It was made, but is not delivered because of that.
     """
 
     id: str
     project: "LiveProject"
     index: int
-    render: ImageRender
+    render: AnyRender
     price_micros: int
     created_ms: int
     state: JobState = JobState.QUEUED
@@ -56,6 +59,8 @@ class LiveJob:
     seed: int | None = None
     steps: int = 0
     sha256: str | None = None
+    sensitive: tuple[str, ...] = ()
+    withheld: bool = False
     reason: str | None = None
     started_ms: int | None = None
     ended_ms: int | None = None
@@ -81,6 +86,7 @@ class LiveProject:
 
     Attributes:
         request: The job request as the app sent it.
+        disable_safety: Its app wants results that the content filter objects to.
         origin: Begins the URLs that its app receives.
         stored: Whether the store has confirmed it; before that nobody is told about it.
         canceling: A cancel is on the way into the store; its app is told nothing more.
@@ -101,6 +107,7 @@ class LiveProject:
     steps: int
     previews: int
     output_format: str
+    disable_safety: bool
     hold_micros: int
     created_ms: int
     charged_micros: int = 0
@@ -130,6 +137,11 @@ class LiveProject:
         )
 
 
+def extent_of(render: AnyRender) -> tuple[int, int]:
+    """Width and height in pixels; sound has none."""
+    return (0, 0) if isinstance(render, AudioRender) else (render.width, render.height)
+
+
 def to_row(project: LiveProject) -> ProjectRow:
     """A new project as the store takes it."""
     return ProjectRow(
@@ -147,6 +159,7 @@ def to_row(project: LiveProject) -> ProjectRow:
         steps=project.steps,
         previews=project.previews,
         output_format=project.output_format,
+        disable_safety=project.disable_safety,
         hold_micros=project.hold_micros,
         created_ms=project.created_ms,
         updated_ms=project.created_ms,
@@ -181,6 +194,7 @@ def from_row(row: ProjectRow) -> LiveProject:
         steps=row.steps,
         previews=row.previews,
         output_format=row.output_format,
+        disable_safety=row.disable_safety,
         hold_micros=row.hold_micros,
         created_ms=row.created_ms,
         charged_micros=row.charged_micros,
@@ -205,6 +219,8 @@ def from_row(row: ProjectRow) -> LiveProject:
             seed=job.seed,
             steps=job.steps,
             sha256=job.sha256,
+            sensitive=tuple(job.sensitive.split()),
+            withheld=job.withheld,
             reason=job.reason,
             started_ms=job.started_ms,
             ended_ms=job.ended_ms,

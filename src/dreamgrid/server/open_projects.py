@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from dreamgrid.protocol.params import IMAGE_CONTENT_TYPES
+from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.server import frames
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.keys import result_key
@@ -134,13 +134,15 @@ class OpenProjects:
         """Whether any worker takes jobs of its model."""
         return self._workers.serves(project.network, project.model)
 
-    def result_url(self, job: LiveJob) -> str:
-        """Where the project's app can fetch a completed job."""
+    def result_url(self, job: LiveJob) -> str | None:
+        """Where the project's app can fetch a completed job; None: it is withheld."""
+        if job.withheld:
+            return None
         return self._blobs.get_url(
             key_of_result(job),
             expires_s=self._config.download_url_s,
             origin=job.project.origin,
-            content_type=IMAGE_CONTENT_TYPES[job.render.output_format],
+            content_type=CONTENT_TYPES[job.render.output_format],
         )
 
     def replay(self, project: LiveProject, position: int) -> Iterator[bytes]:

@@ -1,22 +1,26 @@
 """What a project costs. Pure, and whole numbers throughout: money is never a float.
 
 A price is render time x rate. The render time of a job is what the model's benchmark says for its
-steps and pixels, in microseconds; a price is in micro-units (millionths) of a currency. Each is
-rounded up once, per job, so a priced job never becomes free and a project costs exactly the sum of
-its jobs. `quote` serves the estimate endpoints and the hold and charge alike, so both agree.
+work, in microseconds; a price is in micro-units (millionths) of a currency. Each is rounded up
+once, per job, so a priced job never becomes free and a project costs exactly the sum of its jobs.
+What counts as work is the business of the model's rules: steps and pixels of a picture, frames as
+well of a video, seconds of a piece of sound. `quote` serves the estimate endpoints and the hold and
+charge alike, so both agree.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dreamgrid.protocol.assets import CONTEXT_IMAGE, CONTROL_NET_IMAGE
-from dreamgrid.protocol.params import ImageRender, Network, TokenType
+from dreamgrid.protocol.params import Network, TokenType
+from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
 from dreamgrid.protocol.rest import Cost, Estimate
 from dreamgrid.protocol.rest import Quote as WireQuote
 from dreamgrid.server.catalog import Model
 from dreamgrid.server.catalog_entries import Benchmark
 from dreamgrid.server.config import MICROS
 from dreamgrid.server.ledger import decimal
+from dreamgrid.server.resolve.rules import work
 
 __all__ = ["Amounts", "Quote", "Rates", "decimal", "quote", "to_wire", "worth"]
 
@@ -100,7 +104,7 @@ class Quote:
 
 def quote(
     model: Model,
-    renders: Sequence[ImageRender],
+    renders: Sequence[AnyRender],
     *,
     network: Network = "fast",
     assets: Collection[str] = (),
@@ -134,29 +138,32 @@ def quote(
     return Quote(job=job, count=len(renders), project=job.times(len(renders)), network=network)
 
 
-def priced_steps(render: ImageRender) -> int:
+def priced_steps(render: AnyRender) -> int:
     """The steps that are paid for: a starting image leaves only a share of them, at least one.
 
     Strength 0 counts like no starting image, because an estimate's path cannot tell the two apart
     and a charge must equal its estimate.
     """
-    share_micros = micros_of(render.strength or 0)
+    share_micros = micros_of(_strength(render))
     if not share_micros:
         return render.steps
     return divided_up(render.steps * share_micros, MICROS)
 
 
-def _render_us(model: Model, render: ImageRender, steps: int, assets: Collection[str]) -> int:
+def _strength(render: AnyRender) -> float:
+    """How much of a starting image is changed; 0 without one."""
+    return (render.strength or 0) if isinstance(render, ImageRender) else 0
+
+
+def _render_us(model: Model, render: AnyRender, steps: int, assets: Collection[str]) -> int:
     """Render time of one job in whole microseconds, rounded up.
 
-    Steps and pixels count linearly from the benchmark, which is one render with the tier's default
-    steps at the model's default size.
+    Work counts linearly from the benchmark, which is one render with all the defaults.
     """
     rules, benchmark = model.rules, model.tier.benchmark
-    assert rules is not None, "only pictures are priced by steps and pixels"
+    assert rules is not None, "what cannot be made has no price"
     whole_us = divided_up(
-        micros_of(_base_s(benchmark, assets)) * steps * render.width * render.height,
-        int(rules.steps.default) * rules.size.width * rules.size.height,
+        micros_of(_base_s(benchmark, assets)) * work(rules, render, steps), rules.base_work
     )
     if render.previews:
         previews_us = micros_of(benchmark.sec_max_previews or 0) * render.previews
@@ -199,7 +206,7 @@ def divided_up(amount: int, divisor: int) -> int:
 def to_wire(
     model: Model,
     quoted: Quote,
-    render: ImageRender,
+    render: AnyRender,
     *,
     token: TokenType,
     asked_at: str,
@@ -217,8 +224,8 @@ def to_wire(
         control_net: Whether a ControlNet image is part of it.
         rates: What the quote was made with.
     """
-    benchmark, rules = model.tier.benchmark, model.rules
-    assert rules is not None, "only pictures are priced by steps and pixels"
+    benchmark = model.tier.benchmark
+    default_steps = int(model.tier.steps.default) if model.tier.steps else 1
     worth = rates.token_usd_micros[token]
     permille = rates.network_permille[quoted.network]
     return Estimate(
@@ -229,10 +236,9 @@ def to_wire(
             "stepCount": render.steps,
             "previewCount": render.previews,
             "cnEnabled": control_net,
-            "denoiseStrength": str(render.strength or 0),
-            "width": render.width,
-            "height": render.height,
+            "denoiseStrength": str(_strength(render)),
             "time": asked_at,
+            **_extent(render),
         },
         rate={
             "costPerBaseHQRenderInUSD": decimal(
@@ -249,9 +255,7 @@ def to_wire(
         quote=WireQuote(
             model={
                 "weight": "1",
-                "secPerStep": decimal(
-                    divided_up(micros_of(benchmark.sec), int(rules.steps.default))
-                ),
+                "secPerStep": decimal(divided_up(micros_of(benchmark.sec), default_steps)),
                 "secPerPreview": decimal(
                     divided_up(
                         micros_of(benchmark.sec_max_previews or 0), max(1, model.spec.max_previews)
@@ -263,6 +267,22 @@ def to_wire(
             project=_cost(quoted.project, token),
         ),
     )
+
+
+def _extent(render: AnyRender) -> dict[str, int | float]:
+    """How large the result is, in its own units."""
+    match render:
+        case ImageRender():
+            return {"width": render.width, "height": render.height}
+        case VideoRender():
+            return {
+                "width": render.width,
+                "height": render.height,
+                "frames": render.frames,
+                "fps": render.fps,
+            }
+        case AudioRender():
+            return {"duration": render.duration_s}
 
 
 def _cost(amounts: Amounts, token: TokenType) -> Cost:

@@ -20,8 +20,10 @@ from dreamgrid.errors import (
 )
 from dreamgrid.protocol import failures
 from dreamgrid.protocol.codec import MAX_REQUEST_BYTES
-from dreamgrid.protocol.job_request import JobRequest, params_from_request, valid_id
-from dreamgrid.protocol.params import MAX_SEED, ImageParams, ImageRender, Network
+from dreamgrid.protocol.job_request import JobRequest, valid_id
+from dreamgrid.protocol.params import MAX_SEED, AnyParams, Network
+from dreamgrid.protocol.renders import AnyRender
+from dreamgrid.protocol.request_params import params_from_request
 from dreamgrid.protocol.rest import ProjectRecord
 from dreamgrid.server import frames, ledger, pricing, records
 from dreamgrid.server.accounts import Accounts
@@ -33,7 +35,7 @@ from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.job_ids import new_job_id
-from dreamgrid.server.live import LiveJob, LiveProject, from_row, to_row
+from dreamgrid.server.live import LiveJob, LiveProject, extent_of, from_row, to_row
 from dreamgrid.server.open_projects import OpenProjects, key_of_result
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.store.base import Store, SubmitResult, Submitted
@@ -144,9 +146,11 @@ class Projects:
                 "this server queues for one account; wait for some of them to end",
                 retry_after_s=5.0,
             )
-        params = params_from_request(request)
+        model = self._catalog.model(request.key_frames[0].model_id)
+        params = params_from_request(request, model.media)
         params = msgspec.structs.replace(params, network=params.network or app.network)
         renders = self._catalog.resolve(params, self._config, lambda: secrets.randbelow(MAX_SEED))
+        self._catalog.check_inputs(params)
         for role in params.assets:
             if await self._blobs.stat(input_key(app.account.id, project_id, role)) is None:
                 raise MissingAsset(f"the request says that {role} was uploaded, but it was not")
@@ -163,8 +167,8 @@ class Projects:
         self,
         app: App,
         project_id: str,
-        params: ImageParams,
-        renders: tuple[ImageRender, ...],
+        params: AnyParams,
+        renders: tuple[AnyRender, ...],
         raw: bytes,
     ) -> LiveProject:
         token = params.token_type or self._config.default_token_type
@@ -172,6 +176,7 @@ class Projects:
         network = params.network or app.network
         quote = pricing.quote(model, renders, network=network, assets=params.assets)
         first = renders[0]
+        width, height = extent_of(first)
         now_ms = milliseconds(self._clock)
         project = LiveProject(
             id=project_id,
@@ -182,11 +187,12 @@ class Projects:
             token_type=token,
             origin=app.origin,
             request=raw,
-            width=first.width,
-            height=first.height,
+            width=width,
+            height=height,
             steps=first.steps,
             previews=first.previews,
             output_format=first.output_format,
+            disable_safety=params.disable_safety,
             hold_micros=quote.project_micros(token),
             created_ms=now_ms,
         )
@@ -413,6 +419,8 @@ class Projects:
         """
         project = await self.find(account, project_id)
         job = next((job for job in project.jobs if job.id == job_id), None)
+        if job is not None and job.withheld:
+            raise NotFound(f"the content filter withheld {job_id}; nothing was charged for it")
         if job is not None and preview and (job.previewed or job.ended):
             return preview_key(project.id, job.id, job.attempt)
         if job is not None and not preview and job.state is JobState.COMPLETED:

@@ -84,7 +84,8 @@ def _cost(micros: int, project: LiveProject, *jobs: LiveJob) -> ActualCost:
 
 
 def _job_record(job: LiveJob) -> JobRecord:
-    charged = job.price_micros if job.state is JobState.COMPLETED else 0
+    delivered = job.state is JobState.COMPLETED and not job.withheld
+    charged = job.price_micros if delivered else 0
     return JobRecord(
         id=job.project.id,
         job_id=job.id,
@@ -97,6 +98,9 @@ def _job_record(job: LiveJob) -> JobRecord:
         reason=job.reason,
         performed_steps=job.steps or job.step,
         seed_used=job.seed if job.seed is not None else job.render.seed,
+        triggered_nsfw_filter=job.withheld,
+        nsfw_detected=bool(job.sensitive) and not job.withheld,
+        nsfw_sources=job.sensitive,
         create_time=job.created_ms,
         start_time=job.started_ms or 0,
         update_time=job.ended_ms or job.started_ms or job.created_ms,

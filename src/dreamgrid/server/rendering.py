@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable
 
 from dreamgrid.protocol import failures
-from dreamgrid.protocol.params import IMAGE_CONTENT_TYPES
+from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.protocol.worker import (
     Assign,
     Cancel,
@@ -122,9 +122,9 @@ class Rendering:
     def _assignment(self, job: LiveJob, origin: str) -> Assign:
         project = job.project
         expires_s = self._config.render_url_s
-        content_type = IMAGE_CONTENT_TYPES[job.render.output_format]
+        content_type = CONTENT_TYPES[job.render.output_format]
         inputs: tuple[Download, ...] = ()
-        for role in self._catalog.model(project.model).roles_of(job.render):
+        for role in job.render.assets:
             key = input_key(project.account_id, project.id, role)
             url = self._blobs.get_url(key, expires_s=expires_s, origin=origin)
             inputs += (Download(role=role, url=url),)
@@ -147,6 +147,7 @@ class Rendering:
             project_id=project.id,
             attempt=job.attempt,
             render=job.render,
+            deliver_sensitive=project.disable_safety,
             inputs=inputs,
             output=Upload(
                 url=self._blobs.put_url(
@@ -222,7 +223,11 @@ class Rendering:
         )
 
     async def finished(self, worker: WorkerSession, message: Finished) -> None:
-        """A result was uploaded: charges for it and tells the app where it is."""
+        """A result was uploaded: charges for it and tells the app where it is.
+
+        What the content filter objects to is withheld unless the app wants it: the files are
+        removed, the app is told so, and nothing is charged.
+        """
         job = self._held_by(worker, message.job_id, message.attempt)
         if job is None:
             worker.send(Settled(job_id=message.job_id, attempt=message.attempt, accepted=False))
@@ -230,13 +235,25 @@ class Rendering:
         stored = await self._blobs.stat(key_of_result(job))
         if self._held_by(worker, message.job_id, message.attempt) is None:
             return  # canceled or taken away while the file was looked at
-        if stored is None or stored.size_bytes != message.size_bytes:
+        job.sensitive = message.sensitive
+        job.withheld = bool(message.sensitive) and not job.project.disable_safety
+        if job.withheld:
+            await self._remove_files(job)
+            if self._held_by(worker, message.job_id, message.attempt) is None:
+                return
+        elif stored is None or stored.size_bytes != message.size_bytes:
             self._attempt_failed(worker, job, "upload_failed", "the result never arrived whole")
             return
         job.seed = message.seed
         job.steps = message.steps
         job.sha256 = message.sha256
         self._end_job(worker, job, JobState.COMPLETED, "jobCompleted")
+
+    async def _remove_files(self, job: LiveJob) -> None:
+        """Removes what a worker uploaded of a render that is withheld."""
+        preview = preview_key(job.project.id, job.id, job.attempt)
+        for key in (key_of_result(job), preview):
+            await self._blobs.delete(key)
 
     def failed(self, worker: WorkerSession, message: Failed) -> None:
         """An attempt failed: another one follows, or the job fails."""
@@ -358,11 +375,13 @@ class Rendering:
             attempt=job.attempt,
             state=state,
             reason=reason,
-            charge=state is JobState.COMPLETED,
+            charge=state is JobState.COMPLETED and not job.withheld,
             failures=job.failures,
             seed=job.seed,
             steps=job.steps,
             sha256=job.sha256,
+            sensitive=" ".join(job.sensitive),
+            withheld=job.withheld,
             at_ms=milliseconds(self._clock),
             project_state=after,
             project_reason=_reason_of(after, reason),
@@ -391,7 +410,7 @@ class Rendering:
         job.ended_ms = end.at_ms
         job.reason = end.reason
         if completed:
-            project.charged_micros += job.price_micros
+            project.charged_micros += 0 if job.withheld else job.price_micros
             self._open.tell(project, frames.result(job, self._open.result_url(job)))
         else:
             self._open.tell(project, frames.failed(job, message))

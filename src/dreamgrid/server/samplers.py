@@ -83,6 +83,16 @@ class NameChoice:
         return alias
 
 
+def sampler_choice(choice: StringChoice | None) -> NameChoice | None:
+    """The samplers that a tier offers. None: it offers no choice."""
+    return None if choice is None else choice_of("sampler", choice, SAMPLER_ALIASES)
+
+
+def scheduler_choice(choice: StringChoice | None) -> NameChoice | None:
+    """The noise schedules that a tier offers. None: it offers no choice."""
+    return None if choice is None else choice_of("scheduler", choice, SCHEDULER_ALIASES)
+
+
 def choice_of(setting: str, choice: StringChoice, aliases: Mapping[str, str]) -> NameChoice:
     """The choice that a tier describes; a name that has no alias stands for itself."""
     known = {_fold(name): alias for name, alias in aliases.items()}

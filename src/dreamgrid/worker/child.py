@@ -130,6 +130,7 @@ class Child:
             data=artifact.data,
             content_type=artifact.content_type,
             steps=artifact.steps,
+            sensitive=artifact.sensitive,
             render_s=time.perf_counter() - began,
         )
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dreamgrid.protocol.params import ImageRender
+from dreamgrid.protocol.renders import AnyRender
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class JobStarted:
     """The model is loaded and a render begins."""
 
     job_id: str
-    render: ImageRender
+    render: AnyRender
 
 
 @dataclass(frozen=True, kw_only=True)

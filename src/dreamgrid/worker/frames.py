@@ -18,7 +18,8 @@ from dreamgrid.errors import (
     RenderCanceled,
     UnreadableMedia,
 )
-from dreamgrid.protocol.params import ImageRender
+from dreamgrid.protocol.renders import AnyRender
+from dreamgrid.protocol.worker import Objection
 
 HEADER = struct.Struct(">I")
 
@@ -52,10 +53,10 @@ class Setup(ToChild, tag="setup", frozen=True, kw_only=True):
 
 
 class Render(ToChild, tag="render", frozen=True, kw_only=True):
-    """Make this picture; `previews` is how many previews to compute on the way."""
+    """Make this; `previews` is how many previews to compute on the way."""
 
     number: int
-    render: ImageRender
+    render: AnyRender
     inputs: dict[str, bytes]
     previews: int = 0
 
@@ -90,13 +91,14 @@ class Stepped(FromChild, tag="stepped", frozen=True, kw_only=True):
 
 
 class Rendered(FromChild, tag="rendered", frozen=True, kw_only=True):
-    """The file is finished. `render_s` counts from `Loaded`."""
+    """The file is finished. `render_s` counts from `Loaded`; `sensitive` as in `Artifact`."""
 
     number: int
     data: bytes
     content_type: str
     steps: int
     render_s: float
+    sensitive: tuple[Objection, ...] = ()
 
 
 class Failure(FromChild, tag="failure", frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from dreamgrid.errors import EngineCrashed
-from dreamgrid.protocol.params import ImageRender
+from dreamgrid.protocol.renders import AnyRender
 from dreamgrid.worker import frames
 from dreamgrid.worker.frames import Failure, Loaded, Rendered, Stepped
 from dreamgrid.worker.process import EngineProcess
@@ -77,7 +77,7 @@ class EngineHost:
 
     async def render(
         self,
-        render: ImageRender,
+        render: AnyRender,
         inputs: Mapping[str, bytes],
         *,
         previews: int = 0,

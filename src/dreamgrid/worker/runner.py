@@ -101,13 +101,15 @@ class JobRun:
         """Does it all. Canceling it stops the engine before its next step.
 
         Returns:
-            What to tell the server; the result lies at the output URL by then.
+            What to tell the server; the result lies at the output URL by then, unless it is one
+            that the content filter objects to and nobody wants.
 
         Raises:
             JobFailed: It cannot be finished here.
         """
         rendered = await self._render(await self._fetch())
-        await self._upload(rendered)
+        if self.assign.deliver_sensitive or not rendered.sensitive:
+            await self._upload(rendered)
         return Finished(
             job_id=self.assign.job_id,
             attempt=self.assign.attempt,
@@ -116,6 +118,7 @@ class JobRun:
             sha256=await asyncio.to_thread(_sha256, rendered.data),
             size_bytes=len(rendered.data),
             render_s=rendered.render_s,
+            sensitive=rendered.sensitive,
         )
 
     def report_started(self) -> None:

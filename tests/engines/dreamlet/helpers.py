@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 
 from dreamgrid.engines.base import Artifact
 from dreamgrid.engines.dreamlet import MODEL
-from dreamgrid.protocol.params import ImageRender
+from dreamgrid.protocol.renders import ImageRender
 
 Paint = Callable[..., Artifact]
 

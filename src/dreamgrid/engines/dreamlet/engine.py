@@ -28,11 +28,8 @@ from dreamgrid.engines.dreamlet.sampler import (
 from dreamgrid.engines.dreamlet.tokenizer import Tokenizer
 from dreamgrid.engines.starting_image import start_of
 from dreamgrid.errors import EngineError, ModelNotAvailable
-from dreamgrid.protocol.params import (
-    IMAGE_CONTENT_TYPES,
-    MAX_SEED,
-    ImageRender,
-)
+from dreamgrid.protocol.params import CONTENT_TYPES, MAX_SEED
+from dreamgrid.protocol.renders import AnyRender, ImageRender
 
 MODEL = "dreamlet-v1"
 CANVAS_PX = 64
@@ -61,9 +58,7 @@ class DreamletEngine:
             raise ModelNotAvailable(f"the dreamlet engine serves {MODEL}, not {model}")
         self._loaded()
 
-    def generate(
-        self, render: ImageRender, inputs: Mapping[str, bytes], on_step: OnStep
-    ) -> Artifact:
+    def generate(self, render: AnyRender, inputs: Mapping[str, bytes], on_step: OnStep) -> Artifact:
         """Paints one picture.
 
         The same render gives the same picture, bit for bit, whatever the number of threads. With
@@ -74,8 +69,10 @@ class DreamletEngine:
             RenderCanceled: Raised by `on_step` and passed on.
             ModelNotAvailable: The files of the model are missing or broken.
             UnreadableMedia: The starting image cannot be read or is too large.
-            EngineError: A setting is out of all bounds.
+            EngineError: A setting is out of all bounds, or it is no picture.
         """
+        if not isinstance(render, ImageRender):
+            raise EngineError(f"{MODEL} makes pictures only")
         _check(render)
         networks = self._loaded()
         start = start_of(render, inputs)
@@ -117,7 +114,7 @@ class DreamletEngine:
             render.output_format,
             _settings(render, strength),
         )
-        content_type = IMAGE_CONTENT_TYPES[render.output_format]
+        content_type = CONTENT_TYPES[render.output_format]
         return Artifact(data=data, content_type=content_type, steps=steps_done)
 
     def _loaded(self) -> "_Networks":

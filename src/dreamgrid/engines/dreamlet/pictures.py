@@ -7,7 +7,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from dreamgrid.engines.dreamlet.sampler import Floats
-from dreamgrid.protocol.params import ImageFormat
+from dreamgrid.protocol.params import OutputFormat
 
 PREVIEW_SIDE_PX = 128
 MAX_EXTENSION = 4
@@ -68,7 +68,7 @@ def encode_preview(pixels: Floats) -> bytes:
 
 
 def encode(
-    picture: Image.Image, file_format: ImageFormat, settings: dict[str, str | int | float]
+    picture: Image.Image, file_format: OutputFormat, settings: dict[str, str | int | float]
 ) -> bytes:
     """The file, with the settings inside as JSON.
 

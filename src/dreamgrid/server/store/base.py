@@ -95,9 +95,11 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobRow(msgspec.Struct, kw_only=True):
-    """One render. `render` is the JSON of its `ImageRender`.
+    """One render. `render` is the JSON of its `Render`.
 
     Attributes:
+        sensitive: What the content filter objected to, words with spaces between.
+        withheld: It is not delivered because of that.
         attempt: How often it was assigned; the fencing number.
         failures: How many of those attempts count as failed.
     """
@@ -116,6 +118,8 @@ class JobRow(msgspec.Struct, kw_only=True):
     seed: int | None = None
     steps: int = 0
     sha256: str | None = None
+    sensitive: str = ""
+    withheld: bool = False
     created_ms: int
     started_ms: int | None = None
     ended_ms: int | None = None
@@ -146,6 +150,7 @@ class ProjectRow(msgspec.Struct, kw_only=True):
     steps: int
     previews: int
     output_format: str
+    disable_safety: bool = False
     hold_micros: int
     charged_micros: int = 0
     claimed: bool = False
@@ -198,6 +203,8 @@ class JobEnd(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     steps: int = 0
     sha256: str | None = None
+    sensitive: str = ""
+    withheld: bool = False
     at_ms: int
     project_state: ProjectState
     project_reason: str | None = None

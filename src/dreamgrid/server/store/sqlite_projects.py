@@ -125,7 +125,8 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
     """Ends a job, posts or voids its price, moves its project."""
     row = connection.execute(
         "UPDATE job SET state = ?, reason = ?, failures = ?, seed = ?, steps = ?, sha256 = ?,"
-        " ended_ms = ? WHERE id = ? AND attempt = ? AND ended_ms IS NULL RETURNING price_micros",
+        " sensitive = ?, withheld = ?, ended_ms = ?"
+        " WHERE id = ? AND attempt = ? AND ended_ms IS NULL RETURNING price_micros",
         (
             end.state,
             end.reason,
@@ -133,6 +134,8 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
             end.seed,
             end.steps,
             end.sha256,
+            end.sensitive,
+            end.withheld,
             end.at_ms,
             end.job_id,
             end.attempt,
@@ -254,6 +257,7 @@ def select(
         project = ProjectRow(**dict(zip(_PROJECT_FIELDS, row, strict=True)))
         project.state = ProjectState(project.state)
         project.claimed = bool(project.claimed)
+        project.disable_safety = bool(project.disable_safety)
         project.jobs = tuple(
             _job(job)
             for job in connection.execute(
@@ -269,4 +273,5 @@ def select(
 def _job(row: tuple[Any, ...]) -> JobRow:
     job = JobRow(**dict(zip(_JOB_FIELDS, row, strict=True)))
     job.state = JobState(job.state)
+    job.withheld = bool(job.withheld)
     return job
