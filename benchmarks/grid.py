@@ -13,7 +13,7 @@ from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.app import ServerReady, run_server
 from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.clock import system_clock
-from dreamgrid.server.config import MICROS, ServerConfig
+from dreamgrid.server.config import MICROS, NO_LIMIT, ServerConfig
 from dreamgrid.server.store.sqlite import SqliteStore
 
 
@@ -41,6 +41,9 @@ async def _serve(data: Path, accounts: int) -> None:
         starting_grant_micros=1_000_000_000 * MICROS,
         lease_s=3600,
         max_queued_projects=100_000,
+        messages=NO_LIMIT,
+        requests=NO_LIMIT,
+        worker_messages=NO_LIMIT,
     )
     keys = await _keys(config, accounts)
 

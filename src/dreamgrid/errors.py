@@ -35,7 +35,13 @@ belong to `dreamgrid.protocol.failures`.
 
 
 class DreamgridError(Exception):
-    """Base of everything that dreamgrid raises on purpose."""
+    """Base of everything that dreamgrid raises on purpose.
+
+    Attributes:
+        retry_after_s: Seconds after which trying again can work. None: unknown, or it never will.
+    """
+
+    retry_after_s: float | None = None
 
 
 class InvalidRequest(DreamgridError):
@@ -93,6 +99,8 @@ class TooManyRequests(DreamgridError):
 
 class ServerUnavailable(DreamgridError):
     """The server cannot do it now, such as with a full disk; trying again later can work."""
+
+    retry_after_s = 5.0
 
 
 class ServerRestarting(ServerUnavailable):

@@ -154,6 +154,8 @@ def test_a_server_for_others_is_set_up_by_flags_or_environment(tmp_path: Path, w
         "catalog": str(catalog),
         "public-url": "https://grid.example.org/",
         "signup": "closed",
+        "web-origin": "https://app.example.org/",
+        "trusted-proxy": "192.0.2.1",
     }
     arguments: list[str] = []
     environment: dict[str, str] = {}
@@ -192,6 +194,7 @@ def test_a_server_for_others_is_set_up_by_flags_or_environment(tmp_path: Path, w
         (("up", "--port", "0", "--data", "{used}"), "another dreamgrid is using"),
         (("up", "--port", "0", "--catalog", "{file}"), "test_up.py"),
         (("serve", "--port", "0", "--public-url", "grid.example.org"), "must begin with http"),
+        (("up", "--port", "0", "--web-origin", "app.example.org"), "as browsers write it"),
         (("work", "--server", "{url}"), "api_key is missing"),
         (("work",), "no grid to work for"),
         (("work", "--server", "{url}", "--key", "k", "--model", "m"), "no installed engine"),

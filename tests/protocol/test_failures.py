@@ -61,7 +61,7 @@ def test_every_error_has_a_code_a_status_and_a_body(kind: type[DreamgridError]) 
         "status": "error",
         "message": "what happened",
         "errorCode": failures.code_of(error),
-    }
+    } | ({"retryAfter": error.retry_after_s} if error.retry_after_s else {})
 
 
 def test_only_a_wrong_credential_is_401() -> None:
@@ -113,3 +113,8 @@ def test_the_tree_drawn_in_errors_names_every_class_once() -> None:
     drawn = re.findall(r"(?:─ |^ {4})([A-Z]\w+)", errors.__doc__ or "", flags=re.MULTILINE)
     defined = {kind for kind in whole_tree(DreamgridError) if kind.__module__ == errors.__name__}
     assert sorted(drawn) == sorted(kind.__name__ for kind in defined)
+
+
+@pytest.mark.parametrize("kind", [errors.ServerUnavailable, errors.ServerRestarting])
+def test_what_is_unavailable_now_says_how_long_to_wait(kind: type[DreamgridError]) -> None:
+    assert failures.body_of(kind("full")).retry_after == 5.0

@@ -8,12 +8,13 @@ from aiohttp import WSMsgType, web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dreamgrid.protocol.socket import CLOSE_TRY_AGAIN
 from dreamgrid.server import outbox as outbox_module
 from dreamgrid.server.outbox import (
-    CLOSE_TOO_SLOW,
     COALESCE_FROM,
     MAX_UNREAD_BYTES,
     MAX_WAITING,
+    MAX_WAITING_BYTES,
     Outbox,
 )
 
@@ -179,7 +180,28 @@ async def test_an_app_that_never_reads_is_given_up(line: Line) -> None:
     line.outbox.close(1001, "too late: the first close decides")
     assert len(await line.read()) == MAX_WAITING
     assert line.socket.closed_with is not None
-    assert line.socket.closed_with[0] == CLOSE_TOO_SLOW
+    assert line.socket.closed_with[0] == CLOSE_TRY_AGAIN
+
+
+async def test_long_frames_fill_the_outbox_sooner(line: Line) -> None:
+    frame = b"x" * (MAX_WAITING_BYTES // 4)
+    for _ in range(10):
+        line.outbox.put(frame)
+    assert len(await line.read()) == 4
+    assert line.socket.closed_with is not None
+    assert line.socket.closed_with[0] == CLOSE_TRY_AGAIN
+
+
+async def test_bytes_that_were_superseded_or_sent_no_longer_count(line: Line) -> None:
+    frame = b"x" * (MAX_WAITING_BYTES // 100)
+    for _ in range(COALESCE_FROM):
+        line.outbox.put(b"filler")
+    for _ in range(300):
+        line.outbox.put(frame, key="job")
+    line.outbox._send_all()
+    for _ in range(99):
+        line.outbox.put(frame)
+    assert line.outbox._close is None
 
 
 async def test_progress_alone_never_fills_the_outbox(line: Line) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol import codec
-from dreamgrid.protocol.worker import Cancel, Heartbeat, RunningJob, Settled
+from dreamgrid.protocol.worker import Cancel, Draining, Heartbeat, RunningJob, Settled
 from dreamgrid.server.app import CLOSE_WITHIN_S
 from tests.server.conftest import MakeGrid
 from tests.support.grid import LEASE_S, Grid
@@ -138,6 +138,7 @@ async def test_attempts_are_counted_through_restarts(grid: Grid) -> None:
         worker = await grid.worker()
         job = await worker.assigned()
         assert job.attempt == attempt
+        await worker.send(Draining())  # else it may be given the next attempt before the restart
         await worker.fail(job)
         await grid.restart()
     back = await grid.app()

@@ -7,7 +7,7 @@ import pytest
 
 from dreamgrid.errors import ConfigError, ServerUnavailable
 from dreamgrid.server import upkeep
-from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.config import Rate, ServerConfig
 from dreamgrid.server.projects import Projects
 from dreamgrid.server.rendering import Rendering
 from tests.server.conftest import MakeGrid
@@ -22,6 +22,12 @@ from tests.support.grid import Grid
         ({"lease_s": 9.0, "heartbeat_s": 5.0}, "heartbeat_s"),
         ({"public_url": "grid.example.org"}, "grid.example.org"),
         ({"public_url": "ftp://grid.example.org"}, "ftp"),
+        ({"web_origins": ("app.example.org",)}, "app.example.org"),
+        ({"web_origins": ("https://app.example.org/",)}, "as browsers write it"),
+        ({"unclaimed_kept_s": 60}, "unclaimed_kept_s"),
+        ({"max_unclaimed_bytes": 1000}, "max_unclaimed_bytes"),
+        ({"requests": Rate(0, burst=5)}, "NO_LIMIT"),
+        ({"messages": Rate(5, burst=0.5)}, "NO_LIMIT"),
     ],
 )
 def test_settings_are_checked_against_each_other(

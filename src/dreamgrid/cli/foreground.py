@@ -21,6 +21,8 @@ def serve_grid(
     data: Path | None,
     catalog: list[Path] | None,
     public_url: str | None,
+    web_origins: list[str] | None,
+    trusted_proxies: list[str] | None,
     signup: SignupChoice,
     worker: bool,
     as_json: bool,
@@ -35,6 +37,8 @@ def serve_grid(
         port=port,
         catalog_files=tuple(catalog or ()),
         public_url=public_url,
+        web_origins=tuple(origin.rstrip("/") for origin in web_origins or ()),
+        trusted_proxies=tuple(trusted_proxies or ()),
         signup=None if signup == "local" else signup,
     )
     grid = GridOptions(server=server, threads=threads, worker=worker, announce=True)

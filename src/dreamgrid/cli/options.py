@@ -65,6 +65,26 @@ PublicUrl = Annotated[
         "Default: as each of them addressed it.",
     ),
 ]
+WebOrigins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--web-origin",
+        metavar="ORIGIN",
+        envvar="DREAMGRID_WEB_ORIGIN",
+        help="Web app on another host that may use the cookie of a sign-in here, such as "
+        "https://app.example.org; may be given several times.",
+    ),
+]
+TrustedProxies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trusted-proxy",
+        metavar="ADDRESS",
+        envvar="DREAMGRID_TRUSTED_PROXY",
+        help="Reverse proxy whose X-Forwarded-For is believed, so that limits for strangers count "
+        "each of them; may be given several times.",
+    ),
+]
 SignupChoice = Literal["open", "closed", "local"]
 Signup = Annotated[
     SignupChoice,

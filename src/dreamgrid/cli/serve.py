@@ -10,6 +10,8 @@ def serve(
     data: options.Data = None,
     catalog: options.Catalog = None,
     public_url: options.PublicUrl = None,
+    web_origins: options.WebOrigins = None,
+    trusted_proxies: options.TrustedProxies = None,
     signup: options.Signup = "local",
     as_json: options.Json = False,
 ) -> None:
@@ -29,6 +31,8 @@ def serve(
         data=data,
         catalog=catalog,
         public_url=public_url,
+        web_origins=web_origins,
+        trusted_proxies=trusted_proxies,
         signup=signup,
         worker=False,
         as_json=as_json,

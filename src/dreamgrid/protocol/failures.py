@@ -68,7 +68,7 @@ def http_status_of(error: errors.DreamgridError) -> int:
 
 def body_of(error: errors.DreamgridError) -> ErrorBody:
     """The HTTP body of an error."""
-    wait_s = error.retry_after_s if isinstance(error, errors.TooManyRequests) else None
+    wait_s = error.retry_after_s
     return ErrorBody(
         message=str(error),
         error_code=code_of(error),

@@ -3,10 +3,11 @@
 `jobID` on the wire is a project and `imgID` is one render of it, a job.
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from dreamgrid.errors import ProtocolError
 from dreamgrid.protocol.codec import Message
 from dreamgrid.protocol.params import Network
 
@@ -18,6 +19,9 @@ CLOSE_AUTHENTICATION = 4021
 
 CLOSE_PROTOCOL = 4400
 """The worker speaks another protocol version. It must be updated."""
+
+CLOSE_TRY_AGAIN = 1013
+"""Too much for now. Clients and workers take it for a lost network and connect again."""
 
 CLOSE_RESTART = 1001
 """The server is going away; clients and workers reconnect."""
@@ -43,24 +47,38 @@ CHANGE_NETWORK = "changeNetwork"
 SET_SUBSCRIPTIONS = "setSocketEventSubscriptions"
 
 
+MAX_SWITCHES = 100
+"""Most events that one app may switch; there are about twenty."""
+
+EventName = Annotated[str, msgspec.Meta(max_length=64)]
+EventNames = EventName | Annotated[list[EventName], msgspec.Meta(max_length=MAX_SWITCHES)]
+Switches = Annotated[dict[EventName, bool], msgspec.Meta(max_length=MAX_SWITCHES)]
+
+
 class SubscriptionChange(msgspec.Struct, frozen=True, kw_only=True):
     """Payload of `SET_SUBSCRIPTIONS`: any subset of ways to switch events on and off."""
 
     reset: bool = False
-    subscriptions: dict[str, bool] = {}
-    subscribe: str | list[str] = ""
-    unsubscribe: str | list[str] = ""
-    event: str = ""
+    subscriptions: Switches = {}
+    subscribe: EventNames = ""
+    unsubscribe: EventNames = ""
+    event: EventName = ""
     enabled: bool = True
 
     def applied_to(self, switches: dict[str, bool]) -> dict[str, bool]:
-        """The switches afterwards; applied in the order of the fields."""
+        """The switches afterwards; applied in the order of the fields.
+
+        Raises:
+            ProtocolError: They are more than `MAX_SWITCHES`.
+        """
         changed = {} if self.reset else dict(switches)
         changed.update(self.subscriptions)
         changed.update(dict.fromkeys(_names(self.subscribe), True))
         changed.update(dict.fromkeys(_names(self.unsubscribe), False))
         if self.event:
             changed[self.event] = self.enabled
+        if len(changed) > MAX_SWITCHES:
+            raise ProtocolError(f"at most {MAX_SWITCHES} events can be switched; begin with reset")
         return changed
 
 
@@ -144,13 +162,19 @@ class SubscriptionsUpdated(Message, frozen=True, kw_only=True):
 
 
 class Toast(Message, frozen=True, kw_only=True, rename="camel"):
-    """A short notice for the app's user; changes no state."""
+    """A short notice for the app's user; changes no state.
+
+    Attributes:
+        auto_close: Milliseconds for which it is shown.
+        retry_after: Seconds to wait before sending more, where that is what it is about.
+    """
 
     message_type: ClassVar[str] = "toastMessage"
 
     type: str
     message: str
     auto_close: int = 10_000
+    retry_after: float | msgspec.UnsetType = msgspec.UNSET
 
 
 # ── server to client: projects ───────────────────────────────────────────────────────────────────

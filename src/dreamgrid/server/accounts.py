@@ -86,11 +86,23 @@ class Accounts:
         return row.email if row is not None else ""
 
     async def create_key(self, account: Account, name: str) -> KeyInfo:
-        """A new key; the only answer that ever holds the secret."""
-        secret = auth.new_key()
-        return await self._add_key(account, name, secret)
+        """A new key; the only answer that ever holds the secret.
 
-    async def _add_key(self, account: Account, name: str, secret: auth.NewSecret) -> KeyInfo:
+        Raises:
+            NotAllowed: The account has as many as it may have.
+        """
+        most = self._config.max_keys
+        made = await self._add_key(account, name, auth.new_key(), most=most)
+        if made is None:
+            raise NotAllowed(
+                f"you have {most} keys, the most that this server keeps for one account; revoke "
+                "one first: `dreamgrid keys list` shows them"
+            )
+        return made
+
+    async def _add_key(
+        self, account: Account, name: str, secret: auth.NewSecret, *, most: int | None = None
+    ) -> KeyInfo | None:
         row = KeyRow(
             id=str(uuid.uuid4()).upper(),
             account_id=account.id,
@@ -99,7 +111,8 @@ class Accounts:
             hash=secret.hash,
             created_ms=milliseconds(self._clock),
         )
-        await self._store.add_key(row)
+        if not await self._store.add_key(row, most=most):
+            return None
         return KeyInfo(
             id=row.id,
             name=name,

@@ -16,6 +16,7 @@ from dreamgrid.server import cookies, upkeep
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.app_sockets import AppSockets
 from dreamgrid.server.blobs.folder import load_secret
+from dreamgrid.server.blobs.links import PATH as BLOBS_PATH
 from dreamgrid.server.blobs.local import LocalBlobs
 from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.catalog import Catalog
@@ -24,12 +25,14 @@ from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.folder_lock import held
 from dreamgrid.server.http import (
     ACCOUNT,
+    COOKIE_COUNTS,
     Handler,
     cors_middleware,
     credential_of,
     errors_middleware,
     is_websocket,
 )
+from dreamgrid.server.limits import Limits
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.projects import Projects
 from dreamgrid.server.rendering import Rendering
@@ -48,6 +51,7 @@ from dreamgrid.server.sessions import Sessions
 from dreamgrid.server.sign_in import SignIn
 from dreamgrid.server.store.sqlite import SqliteStore
 from dreamgrid.server.tokens import TokenSigner
+from dreamgrid.server.uploads import Uploads
 from dreamgrid.server.worker_sockets import WorkerSockets
 from dreamgrid.server.workers import Workers
 
@@ -58,6 +62,9 @@ LOCAL_KEY_FILE = "local-key"
 TOKEN_SECRET_FILE = "token-secret"
 CLOSE_WITHIN_S = 2.0
 """How long connections may take to close when the server stops."""
+
+SILENT_S = 75.0
+"""How long a connection may stay open with no request on it, or none that is whole."""
 
 _log = logging.getLogger("dreamgrid.server")
 
@@ -113,6 +120,7 @@ async def _serve(
             access_log=None,
             handle_signals=False,
             shutdown_timeout=CLOSE_WITHIN_S / 2,  # aiohttp waits for it twice
+            keepalive_timeout=SILENT_S,
         )
         await runner.setup()
         try:
@@ -173,6 +181,7 @@ async def _services(
             rendering=rendering,
             clock=clock,
         )
+        uploads = blobs.arrivals = Uploads(config, blobs, open_projects, clock)
         services = Services(
             config=config,
             catalog=catalog_,
@@ -185,6 +194,8 @@ async def _services(
             workers=workers,
             sessions=sessions,
             sign_in=SignIn(config, accounts, sessions, clock),
+            limits=Limits(config, clock),
+            uploads=uploads,
             clock=clock,
         )
         apps = AppSockets(services)
@@ -225,12 +236,15 @@ def _account_middleware(
 ) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[COOKIE_COUNTS] = services.may_use_cookie(request)
+        if is_websocket(request):
+            return await handler(request)  # which answers with close codes
         credential = credential_of(request)
-        if credential is None or is_websocket(request):
-            return await handler(request)
-        found = await services.authenticate(credential)
+        found = await services.authenticate(credential) if credential is not None else None
         if found is not None:
             request[ACCOUNT] = found
+        if not request.path.startswith(BLOBS_PATH):  # a signed link was counted when it was given
+            services.limits.request(found, services.address(request))
         response = await handler(request)
         if found is not None and credential == cookies.of(request):
             await cookies.renew(services, request, response)

@@ -17,8 +17,7 @@ from dreamgrid.protocol.params import NETWORKS, Network
 from dreamgrid.server import conversation, frames
 from dreamgrid.server.auth import Account
 from dreamgrid.server.bus.base import account_subject, app_subject, network_subject
-from dreamgrid.server.http import credential_of, refusal_of
-from dreamgrid.server.outbox import Outbox, close_reason
+from dreamgrid.server.outbox import Outbox
 from dreamgrid.server.projects import App
 from dreamgrid.server.services import Services
 
@@ -29,19 +28,28 @@ SWARM_EVERY_S = 0.5
 MAX_BAD_FRAMES = 100
 CLOSE_POLICY = 1008
 
+WARN_EVERY_S = 10.0
+"""Least time between two notices to an app that it sends too fast."""
+
 _MODEL_EVENTS = "modelAvailability"  # a group: swarmModels and its relative for language models
 _log = logging.getLogger("dreamgrid.sockets")
 
 
 @dataclass(eq=False)
 class AppSession:
-    """One connected app."""
+    """One connected app.
+
+    Attributes:
+        bad_frames: How many of its messages could not be read.
+        warned_at_s: Clock time at which it was last told that it sends too fast.
+    """
 
     app: App
     outbox: Outbox
     subscriptions: dict[str, bool]
     unsubscribe: list[Callable[[], None]] = field(default_factory=list)
     bad_frames: int = 0
+    warned_at_s: float = 0.0
 
     def receive(self, frame: bytes, key: str | None = None) -> None:
         """Takes a frame from the bus, unless this app asked not to get its kind."""
@@ -83,18 +91,16 @@ class AppSockets:
         return await conversation.hold(ws, self._converse(request, ws))
 
     async def _converse(self, request: web.Request, ws: web.WebSocketResponse) -> None:
-        credential = credential_of(request)
-        account = await self._services.authenticate(credential) if credential else None
-        if credential is None or account is None:
-            # A completed upgrade, then the code: a refused upgrade looks like a lost network.
-            reason = refusal_of(credential)
-            await ws.close(code=socket.CLOSE_AUTHENTICATION, message=close_reason(reason))
-            return
+        credential, account = await conversation.authenticated(self._services, request)
         if request.transport is None:
             return  # it went away while its key was looked up
         outbox = Outbox(ws, request.transport, WSMsgType.BINARY)
         session = AppSession(self._app(request, account), outbox, _subscriptions_of(request))
-        with conversation.closed_on_revocation(self._services.bus, credential, outbox):
+        known = (account.id, session.app.app_id) in self._sessions
+        with (
+            self._services.limits.connection("apps", account, replaces=known),
+            conversation.closed_on_revocation(self._services.bus, credential, outbox),
+        ):
             await self._serve(session, ws)
 
     async def _serve(self, session: AppSession, ws: web.WebSocketResponse) -> None:
@@ -103,6 +109,7 @@ class AppSockets:
             await self._enter(session)
             async for message in ws:
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    await self._pace(session, len(message.data))
                     await self._on_frame(session, message.data)
         finally:
             self._leave(session, orderly=ws.close_code == WSCloseCode.OK)
@@ -208,6 +215,27 @@ class AppSockets:
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────
 
+    async def _pace(self, session: AppSession, size_bytes: int) -> None:
+        """Waits while the account sends faster than it may: all of it is read, only later."""
+        wait_s = self._services.limits.message(session.app.account, size_bytes)
+        if wait_s <= 0:
+            return
+        now_s = self._services.clock()
+        if now_s - session.warned_at_s >= WARN_EVERY_S:
+            session.warned_at_s = now_s
+            rate = self._services.config.messages
+            session.outbox.put(
+                codec.encode(
+                    socket.Toast(
+                        type="warning",
+                        message=f"your account sends more than {rate.per_s:g} messages a second; "
+                        "they are read at that rate, and none is lost",
+                        retry_after=wait_s,
+                    )
+                )
+            )
+        await asyncio.sleep(wait_s)
+
     async def _on_frame(self, session: AppSession, data: bytes | str) -> None:
         try:
             envelope = codec.open_envelope(data)
@@ -268,7 +296,7 @@ def _subscriptions_of(request: web.Request) -> dict[str, bool]:
     """The event switches of the connect query; anything else than a map of booleans is ignored."""
     try:
         return msgspec.json.decode(
-            request.query.get("socketEventSubscriptions", "{}").encode(), type=dict[str, bool]
+            request.query.get("socketEventSubscriptions", "{}").encode(), type=socket.Switches
         )
     except codec.UNREADABLE:
         return {}

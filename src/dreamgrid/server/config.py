@@ -1,5 +1,6 @@
 """Every setting of the server: meaning, unit, default. Read once in `cli`, passed down, frozen."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,8 +11,31 @@ from dreamgrid.protocol.params import MAX_INPUT_BYTES, MAX_MEDIA_INPUT_BYTES, To
 MICROS = 1_000_000
 """Micro-units in one token."""
 
+_ORIGIN = re.compile(r"https?://[^/?#@\s]+")
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """Hosts that only this machine can reach."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast something may be done.
+
+    Attributes:
+        per_s: In the long run; times a second.
+        burst: At once, after a while of rest. 0: no limit at all.
+    """
+
+    per_s: float
+    burst: float
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether there is no limit."""
+        return self.burst <= 0
+
+
+NO_LIMIT = Rate(0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +72,19 @@ class ServerConfig:
         refresh_token_s: How long a sign-in lasts after its last use.
         guesses_per_minute: Failed sign-ins from one address before it has to wait. 0: no limit.
         signups_per_hour: New accounts from one address. 0: no limit.
+        max_apps: Most connected apps of one account. 0: no limit.
+        max_workers: Most connected workers of one account. 0: no limit.
+        requests: HTTP requests of one account, and openings of its sockets.
+        stranger_requests: The same without a credential, from one address.
+        messages: Messages of one account's apps. Faster ones wait; none is lost.
+        worker_messages: Messages of one worker. Faster ones wait; none is lost.
+        max_keys: Most API keys of one account.
+        max_unclaimed_uploads: Most inputs of one account that no project has claimed yet.
+        max_unclaimed_bytes: Their size together.
+        unclaimed_kept_s: How long an input waits for its project after its link was given.
+        web_origins: Origins of web apps on other hosts that may use the cookie of this server's
+            sign-in, such as https://app.example.org. Pages on the server's own host always may.
+        trusted_proxies: Addresses of reverse proxies, whose X-Forwarded-For is believed.
         history_kept_s: How long records of ended projects are kept; the ledger keeps its entries.
         queue_notice_s: How often a waiting project is told its position, changed or not.
     """
@@ -79,6 +116,18 @@ class ServerConfig:
     refresh_token_s: int = 30 * 24 * 60 * 60
     guesses_per_minute: int = 20
     signups_per_hour: int = 100
+    max_apps: int = 200
+    max_workers: int = 2_000
+    requests: Rate = Rate(200, burst=2_000)
+    stranger_requests: Rate = Rate(50, burst=1_000)
+    messages: Rate = Rate(500, burst=5_000)
+    worker_messages: Rate = Rate(1_000, burst=10_000)
+    max_keys: int = 100
+    max_unclaimed_uploads: int = 1_000
+    max_unclaimed_bytes: int = 2 * 1024 * 1024 * 1024
+    unclaimed_kept_s: int = 60 * 60
+    web_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     history_kept_s: int = 7 * 24 * 60 * 60
     queue_notice_s: float = 20.0
 
@@ -102,5 +151,23 @@ class ServerConfig:
                 f"heartbeat_s ({self.heartbeat_s}) must fit at least twice into "
                 f"lease_s ({self.lease_s})"
             )
+        if self.unclaimed_kept_s < self.upload_url_s:
+            raise ConfigError(
+                f"unclaimed_kept_s ({self.unclaimed_kept_s}) must be at least "
+                f"upload_url_s ({self.upload_url_s})"
+            )
+        if self.max_unclaimed_bytes < self.max_image_bytes:
+            raise ConfigError(
+                f"max_unclaimed_bytes ({self.max_unclaimed_bytes}) must have room for one picture "
+                f"of max_image_bytes ({self.max_image_bytes})"
+            )
+        for rate in (self.requests, self.stranger_requests, self.messages, self.worker_messages):
+            if not rate.unlimited and (rate.burst < 1 or rate.per_s <= 0):
+                raise ConfigError(f"{rate} lets nothing through; NO_LIMIT means no limit")
+        for origin in self.web_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ConfigError(
+                    f"web origin '{origin}' must be as browsers write it: https://app.example.org"
+                )
         if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):
             raise ConfigError(f"public_url '{self.public_url}' must begin with http:// or https://")

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from dreamgrid.errors import DreamgridError
-from dreamgrid.protocol.socket import CLOSE_AUTHENTICATION
-from dreamgrid.server.auth import hash_key
+from dreamgrid.errors import AuthenticationFailed, DreamgridError, TooManyRequests
+from dreamgrid.protocol.socket import CLOSE_AUTHENTICATION, CLOSE_TRY_AGAIN
+from dreamgrid.server.auth import Account, hash_key
 from dreamgrid.server.bus.base import Bus, key_subject
-from dreamgrid.server.http import refusal_of
+from dreamgrid.server.http import credential_of, refusal_of
 from dreamgrid.server.outbox import Outbox, close_reason
+from dreamgrid.server.services import Services
 
 CLOSE_SURPRISE = 1011
 """Something failed here. Clients and workers take it for a lost network and connect again."""
@@ -27,6 +28,10 @@ async def hold(ws: web.WebSocketResponse, conversation: Awaitable[None]) -> web.
     """
     try:
         await conversation
+    except AuthenticationFailed as error:
+        await ws.close(code=CLOSE_AUTHENTICATION, message=close_reason(str(error)))
+    except TooManyRequests as error:
+        await ws.close(code=CLOSE_TRY_AGAIN, message=close_reason(str(error)))
     except DreamgridError as error:  # such as a database that cannot be read just now
         _log.warning("a connection ended: %s", error)
         await ws.close(code=CLOSE_SURPRISE, message=close_reason(str(error)))
@@ -34,6 +39,23 @@ async def hold(ws: web.WebSocketResponse, conversation: Awaitable[None]) -> web.
         _log.exception("a connection failed")
         await ws.close(code=CLOSE_SURPRISE, message=b"the server made a mistake; see its log")
     return ws
+
+
+async def authenticated(services: Services, request: web.Request) -> tuple[str, Account]:
+    """Who opens a socket: the credential, and the account behind it.
+
+    A refused upgrade would look like a lost network, so all of this comes after it.
+
+    Raises:
+        AuthenticationFailed: There is no valid credential.
+        TooManyRequests: They open sockets too fast.
+    """
+    credential = credential_of(request)
+    account = await services.authenticate(credential) if credential else None
+    services.limits.request(account, services.address(request))
+    if credential is None or account is None:
+        raise AuthenticationFailed(refusal_of(credential))
+    return credential, account
 
 
 @contextmanager

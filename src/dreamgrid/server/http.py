@@ -17,6 +17,8 @@ T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ACCOUNT = web.RequestKey("account", Account)
+COOKIE_COUNTS = web.RequestKey("cookie_counts", bool)
+"""Whether the page that a request comes from may use the cookie; set before anything reads it."""
 
 _json = msgspec.json.Encoder()
 _log = logging.getLogger("dreamgrid.server")
@@ -48,12 +50,8 @@ def credential_of(request: web.Request) -> str | None:
 
     Browsers that hold no token themselves send a cookie.
     """
-    given = (
-        request.headers.get("api-key")
-        or request.headers.get("Authorization")
-        or request.cookies.get(SESSION_COOKIE)
-        or ""
-    )
+    cookie = request.cookies.get(SESSION_COOKIE) if request.get(COOKIE_COUNTS, False) else None
+    given = request.headers.get("api-key") or request.headers.get("Authorization") or cookie or ""
     scheme, _, rest = given.partition(" ")
     if scheme.lower() == "bearer":
         given = rest

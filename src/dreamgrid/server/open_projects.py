@@ -29,7 +29,11 @@ _log = logging.getLogger("dreamgrid.projects")
 
 
 class OpenProjects:
-    """Looks open projects and jobs up by id, and speaks to their apps."""
+    """Looks open projects and jobs up by id, and speaks to their apps.
+
+    Attributes:
+        removed: Called with each project that has ended, or was refused.
+    """
 
     def __init__(
         self, config: ServerConfig, blobs: Blobs, bus: Bus, workers: Workers, clock: Clock
@@ -45,6 +49,7 @@ class OpenProjects:
         self._per_account: Counter[str] = Counter()
         self._told_ends: dict[str, dict[str, float]] = {}  # subject, project id: clock time
         self._stopped = False
+        self.removed: Callable[[LiveProject], None] = lambda project: None
 
     def add(self, project: LiveProject) -> None:
         """Takes a project up."""
@@ -61,6 +66,7 @@ class OpenProjects:
             del self._per_account[project.account_id]
         for job in project.jobs:
             del self._jobs[job.id]
+        self.removed(project)
 
     def project(self, project_id: str) -> LiveProject | None:
         """An open project."""

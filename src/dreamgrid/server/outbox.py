@@ -12,6 +12,8 @@ import struct
 
 from aiohttp import WSMsgType, web
 
+from dreamgrid.protocol.socket import CLOSE_TRY_AGAIN
+
 COALESCE_FROM = 64
 """Frames that may wait before progress frames begin to supersede each other."""
 
@@ -21,7 +23,8 @@ MAX_WAITING = 10_000
 MAX_UNREAD_BYTES = 64 * 1024
 """Bytes on their way to the peer beyond which frames wait here, where they can be superseded."""
 
-CLOSE_TOO_SLOW = 1013
+MAX_WAITING_BYTES = 8 * 1024 * 1024
+"""The same in bytes; one frame alone may be larger."""
 
 MAX_REASON_BYTES = 120
 """Longest reason for closing; a close frame has room for 123 bytes."""
@@ -47,6 +50,7 @@ class Outbox:
         self._first_byte = 0x80 | opcode
         self._loop = asyncio.get_running_loop()
         self._frames: dict[int | str, bytes] = {}  # by coalescing key, else by a number of its own
+        self._waiting_bytes = 0
         self._count = 0
         self._flushing: asyncio.Handle | None = None
         self._close: tuple[int, str] | None = None
@@ -59,10 +63,12 @@ class Outbox:
         frames = self._frames
         behind = len(frames) >= COALESCE_FROM
         if behind and key is not None:
-            frames.pop(key, None)  # the newer one goes to the end: nothing overtakes
-        if len(frames) >= MAX_WAITING:
-            self.close(CLOSE_TOO_SLOW, "you read too slowly; connect again to catch up")
+            # The newer one goes to the end: nothing overtakes.
+            self._waiting_bytes -= len(frames.pop(key, b""))
+        if len(frames) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
+            self.close(CLOSE_TRY_AGAIN, "you read too slowly; connect again to catch up")
             return
+        self._waiting_bytes += len(frame)
         if behind and key is not None:
             frames[key] = frame
         else:
@@ -86,6 +92,7 @@ class Outbox:
             parts.append(self._head(len(frame)))
             parts.append(frame)
         self._frames.clear()
+        self._waiting_bytes = 0
         self._transport.write(b"".join(parts))
 
     def _head(self, size: int) -> bytes:

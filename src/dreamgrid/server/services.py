@@ -1,6 +1,7 @@
 """The parts of one running server, handed to every route and socket. Built only by `app`."""
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -11,11 +12,13 @@ from dreamgrid.server.bus.base import Bus
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.limits import Limits
 from dreamgrid.server.projects import Projects
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.sessions import Sessions
 from dreamgrid.server.sign_in import SignIn
 from dreamgrid.server.store.base import Store
+from dreamgrid.server.uploads import Uploads
 from dreamgrid.server.workers import Workers
 
 
@@ -34,6 +37,8 @@ class Services:
     workers: Workers
     sessions: Sessions
     sign_in: SignIn
+    limits: Limits
+    uploads: Uploads
     clock: Clock
 
     async def authenticate(self, credential: str) -> Account | None:
@@ -45,3 +50,28 @@ class Services:
     def origin(self, request: web.Request) -> str:
         """Scheme, host and port under which the peer of `request` reaches this server."""
         return (self.config.public_url or f"{request.scheme}://{request.host}").rstrip("/")
+
+    def address(self, request: web.Request) -> str:
+        """Where a request comes from, for limits. Behind a proxy that is trusted: what it says."""
+        peer = request.remote or ""
+        if peer in self.config.trusted_proxies:
+            told = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+            return told or peer
+        return peer
+
+    def may_use_cookie(self, request: web.Request) -> bool:
+        """Whether a request comes from a page that may act for whoever is signed in.
+
+        Browsers name a page's origin with all that could change something and with every socket.
+        Requests without one are from no page, or from a page of this server.
+        """
+        origin = request.headers.get("Origin")
+        if origin is None or origin in self.config.web_origins:
+            return True
+        try:
+            page, here = urlsplit(origin), urlsplit(self.origin(request))
+        except ValueError:  # such as half of an IPv6 address
+            return False
+        # A page that came without TLS could be anybody's.
+        safe = page.scheme == "https" or here.scheme != "https"
+        return safe and page.hostname is not None and page.hostname == here.hostname

@@ -39,6 +39,9 @@ def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) 
         )
         if removed:
             _log.info("removed %d files older than %d s", removed, services.config.media_kept_s)
+        removed = await services.uploads.remove_unused()
+        if removed:
+            _log.info("removed %d uploads that no project used", removed)
 
     group.create_task(_every(LEASES_EVERY_S, leases), name="upkeep-leases")
     group.create_task(_every(POSITIONS_EVERY_S, positions), name="upkeep-positions")

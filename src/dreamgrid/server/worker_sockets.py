@@ -22,7 +22,6 @@ from dreamgrid.protocol.worker import (
 )
 from dreamgrid.server import conversation
 from dreamgrid.server.auth import Account
-from dreamgrid.server.http import credential_of
 from dreamgrid.server.outbox import Outbox, close_reason
 from dreamgrid.server.services import Services
 from dreamgrid.server.workers import WorkerSession
@@ -48,12 +47,7 @@ class WorkerSockets:
         return await conversation.hold(ws, self._converse(request, ws))
 
     async def _converse(self, request: web.Request, ws: web.WebSocketResponse) -> None:
-        credential = credential_of(request)
-        account = await self._services.authenticate(credential) if credential else None
-        if credential is None or account is None:
-            reason = b"this key is not valid here; make one with: dreamgrid keys create"
-            await ws.close(code=socket.CLOSE_AUTHENTICATION, message=reason)
-            return
+        credential, account = await conversation.authenticated(self._services, request)
         if request.transport is None:
             return  # it went away while its key was looked up
         outbox = Outbox(ws, request.transport, WSMsgType.TEXT)
@@ -70,8 +64,15 @@ class WorkerSockets:
             return
         if request.transport is None:
             return  # it went away right after its hello
-        sender = asyncio.create_task(outbox.run(), name="worker-sender")
         session = self._session(request, account, hello, outbox)
+        known = self._services.workers.get(session.id) is not None
+        with self._services.limits.connection("workers", account, replaces=known):
+            await self._work(ws, session, hello, outbox)
+
+    async def _work(
+        self, ws: web.WebSocketResponse, session: WorkerSession, hello: Hello, outbox: Outbox
+    ) -> None:
+        sender = asyncio.create_task(outbox.run(), name="worker-sender")
         try:
             self._join(session, hello)
             await self._listen(ws, session)
@@ -123,6 +124,9 @@ class WorkerSockets:
             if frame.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 continue
             session.seen_at_s = self._clock()
+            wait_s = self._services.limits.worker_message(session.id, len(frame.data))
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
             try:
                 message = codec.decode_from_worker(frame.data)
             except ProtocolError as error:

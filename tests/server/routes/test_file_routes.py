@@ -14,10 +14,15 @@ from dreamgrid.errors import NotFound
 from dreamgrid.server.auth import Account
 from dreamgrid.server.blobs.keys import preview_key, result_key
 from dreamgrid.server.blobs.local import LocalBlobs
+from dreamgrid.server.bus.memory import MemoryBus
+from dreamgrid.server.clock import system_clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.http import ACCOUNT, Handler, cors_middleware, errors_middleware
+from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.routes import files
 from dreamgrid.server.services import Services
+from dreamgrid.server.uploads import Uploads
+from dreamgrid.server.workers import Workers
 
 Client = TestClient[web.Request, web.Application]
 
@@ -52,9 +57,11 @@ async def by_name(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
     config = ServerConfig(data_dir=tmp_path, max_image_bytes=1000)
     blobs = LocalBlobs(tmp_path)
+    open_projects = OpenProjects(config, blobs, MemoryBus(), Workers(), system_clock)
     services = SimpleNamespace(
         config=config,
         blobs=blobs,
+        uploads=Uploads(config, blobs, open_projects, system_clock),
         projects=Projects(),
         origin=lambda request: f"http://{request.host}",
     )

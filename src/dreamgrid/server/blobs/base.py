@@ -40,6 +40,22 @@ class Usage:
     free_bytes: int | None = None
 
 
+class Arrivals(Protocol):
+    """Is asked before an upload and told after it, by stores whose uploads this server receives."""
+
+    def begin(self, key: str, size_bytes: int) -> None:
+        """A file of at most this size is about to arrive.
+
+        Raises:
+            DreamgridError: It may not come, or not now.
+        """
+        ...
+
+    def end(self, key: str, size_bytes: int, stored_bytes: int | None) -> None:
+        """What had begun with `size_bytes` was stored, or given up (None)."""
+        ...
+
+
 class Blobs(Protocol):
     """A media store. Keys are checked by `keys.check_key`; a bad one raises ValueError."""
 

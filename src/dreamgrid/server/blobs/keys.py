@@ -10,6 +10,8 @@ import re
 MAX_KEY_CHARS = 400
 MAX_SEGMENT_CHARS = 128
 
+INPUTS = "inputs"
+
 _SEGMENT = rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{MAX_SEGMENT_CHARS - 1}}}"
 _KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
 
@@ -36,7 +38,7 @@ def input_key(account_id: str, project_id: str, role: str) -> str:
     Inputs are uploaded before their project exists, when its id alone proves nothing. So the
     account is part of the key: nobody reaches somebody else's input by naming their project.
     """
-    return f"inputs/{account_id}/{project_id}/{role}"
+    return f"{INPUTS}/{account_id}/{project_id}/{role}"
 
 
 def result_key(project_id: str, job_id: str, attempt: int, extension: str) -> str:

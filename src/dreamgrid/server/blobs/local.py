@@ -10,7 +10,7 @@ from aiohttp import web
 
 from dreamgrid.errors import NotAllowed, NotFound
 from dreamgrid.protocol.failures import ErrorBody
-from dreamgrid.server.blobs.base import BlobInfo, Usage
+from dreamgrid.server.blobs.base import Arrivals, BlobInfo, Usage
 from dreamgrid.server.blobs.folder import Folder, load_secret
 from dreamgrid.server.blobs.links import PATH, Grant, Links
 from dreamgrid.server.blobs.media_types import HEAD_BYTES, by_extension, sniff
@@ -39,6 +39,9 @@ class LocalBlobs:
         clock: Time by which links expire.
         upload_limit_s: Longest time that one upload may take.
 
+    Attributes:
+        arrivals: Is asked before each upload and told after it. At first all are welcome.
+
     Raises:
         ConfigError: The folder cannot be written, or the secret is damaged.
     """
@@ -50,6 +53,7 @@ class LocalBlobs:
         self._links = Links(load_secret(data_dir / "blob-secret"), clock)
         self._clock = clock
         self._upload_limit_s = upload_limit_s
+        self.arrivals: Arrivals = _Welcome()
 
     def put_url(
         self,
@@ -142,6 +146,9 @@ class LocalBlobs:
         Returns:
             Its length in bytes, or None when it was longer than allowed and nothing was kept.
         """
+        length = request.content_length
+        expected_bytes = grant.max_bytes if length is None else length
+        self.arrivals.begin(key, expected_bytes)
         incoming = self._folder.begin()
         collected = bytearray()
         size_bytes = 0
@@ -159,9 +166,18 @@ class LocalBlobs:
             await _in_thread(incoming.commit, bytes(collected), path, grant.durable)
             kept = True
         finally:
+            self.arrivals.end(key, expected_bytes, size_bytes if kept else None)
             if not kept:  # shielded: when this request is cancelled, its leftovers still go
                 await asyncio.shield(_in_thread(incoming.abort))
         return size_bytes
+
+
+class _Welcome:
+    def begin(self, key: str, size_bytes: int) -> None:
+        del key, size_bytes
+
+    def end(self, key: str, size_bytes: int, stored_bytes: int | None) -> None:
+        del key, size_bytes, stored_bytes
 
 
 async def _in_thread(function: Callable[[*Args], T], *args: *Args) -> T:

@@ -22,6 +22,7 @@ _UNSET = ("", "undefined")
 def routes(services: Services) -> list[web.RouteDef]:
     """The file endpoints for pictures."""
     config, blobs, projects = services.config, services.blobs, services.projects
+    uploads = services.uploads
 
     async def upload_url(request: web.Request) -> web.Response:
         account = require_account(request)
@@ -32,7 +33,7 @@ def routes(services: Services) -> list[web.RouteDef]:
         if owner not in (None, account.id):
             raise DuplicateProject(f"project id {project_id} is taken; use a fresh UUID")
         url = blobs.put_url(
-            input_key(account.id, project_id, role),
+            uploads.expect(account.id, project_id, role),
             content_type=content_type,
             max_bytes=config.max_image_bytes,
             expires_s=config.upload_url_s,

@@ -36,18 +36,18 @@ def routes(services: Services) -> list[web.RouteDef]:
 
     async def nonce(request: web.Request) -> web.Response:
         wish = await body(request, NonceRequest)
-        return answer(Nonce(nonce=sign_in.nonce(_caller(request), wish.wallet_address)))
+        return answer(Nonce(nonce=sign_in.nonce(services.address(request), wish.wallet_address)))
 
     async def create(request: web.Request) -> web.Response:
         wish = await body(request, SignupRequest)
         account, tokens = await sign_in.sign_up(
-            _caller(request), wish, from_here=_from_here(request)
+            services.address(request), wish, from_here=_from_here(request)
         )
         return signed_in(request, account, tokens, remember=bool(wish.remember_me))
 
     async def login(request: web.Request) -> web.Response:
         wish = await body(request, LoginRequest)
-        account, tokens = await sign_in.log_in(_caller(request), wish)
+        account, tokens = await sign_in.log_in(services.address(request), wish)
         return signed_in(request, account, tokens, remember=bool(wish.remember_me))
 
     async def refresh(request: web.Request) -> web.Response:
@@ -91,7 +91,3 @@ def _from_here(request: web.Request) -> bool:
         return all(urlsplit(url).hostname in LOOPBACK for url in urls)
     except ValueError:  # such as half of an IPv6 address
         return False
-
-
-def _caller(request: web.Request) -> str:
-    return request.remote or ""

@@ -252,8 +252,8 @@ class Store(Protocol):
     async def account_by_key(self, key_hash: bytes) -> AccountRow | None:
         """The account of a key that is not revoked."""
 
-    def add_key(self, key: KeyRow) -> asyncio.Future[None]:
-        """Adds a key."""
+    def add_key(self, key: KeyRow, *, most: int | None = None) -> asyncio.Future[bool]:
+        """Adds a key, unless its account has `most` keys or more; whether it was added."""
 
     async def keys(self, account_id: str) -> list[KeyRow]:
         """The account's keys that are not revoked, oldest first."""

@@ -156,12 +156,19 @@ class SqliteStore:
             )
         return None
 
-    def add_key(self, key: KeyRow) -> asyncio.Future[None]:
-        def operation(connection: sqlite3.Connection) -> None:
+    def add_key(self, key: KeyRow, *, most: int | None = None) -> asyncio.Future[bool]:
+        def operation(connection: sqlite3.Connection) -> bool:
+            ((count,),) = connection.execute(
+                "SELECT count(*) FROM api_key WHERE account_id = ? AND revoked_ms IS NULL",
+                (key.account_id,),
+            )
+            if most is not None and count >= most:
+                return False
             connection.execute(
                 f"INSERT INTO api_key ({_KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
                 (key.id, key.account_id, key.name, key.prefix, key.hash, key.created_ms),
             )
+            return True
 
         return self._writer.write(operation)
 
