@@ -12,6 +12,7 @@ from tests.support.grid import Grid
 from tests.support.wire import PNG, new_id
 
 KIB = 1024
+SMALL = {"max_image_bytes": 2 * KIB, "max_media_bytes": 2 * KIB}
 
 
 async def link(grid: Grid, project: str, role: str = "startingImage", **options: Any) -> Any:
@@ -57,7 +58,7 @@ async def test_an_account_has_room_for_only_so_many_unused_inputs(make_grid: Mak
 
 
 async def test_an_account_has_room_for_only_so_many_unused_bytes(make_grid: MakeGrid) -> None:
-    async with make_grid(max_unclaimed_bytes=3 * KIB, max_image_bytes=2 * KIB) as grid:
+    async with make_grid(max_unclaimed_bytes=3 * KIB, **SMALL) as grid:
         await upload(grid, new_id(), b"x" * (2 * KIB))
         status, body = await link(grid, new_id())
         assert status == 200
@@ -71,14 +72,14 @@ async def test_a_file_of_unknown_length_needs_room_for_the_longest(make_grid: Ma
     async def chunks() -> AsyncIterator[bytes]:
         yield PNG
 
-    async with make_grid(max_unclaimed_bytes=3 * KIB, max_image_bytes=2 * KIB) as grid:
+    async with make_grid(max_unclaimed_bytes=3 * KIB, **SMALL) as grid:
         await upload(grid, new_id(), b"x" * (2 * KIB))
         _, body = await link(grid, new_id())
         assert await put(grid, body["data"]["uploadUrl"], chunks()) == 429
 
 
 async def test_replacing_an_input_needs_no_more_room(make_grid: MakeGrid) -> None:
-    async with make_grid(max_unclaimed_bytes=2 * KIB, max_image_bytes=2 * KIB) as grid:
+    async with make_grid(max_unclaimed_bytes=2 * KIB, **SMALL) as grid:
         url = await upload(grid, new_id(), b"x" * (KIB + 1))
         for _ in range(3):
             assert await put(grid, url, b"y" * KIB) == 200
@@ -89,7 +90,7 @@ async def test_an_upload_that_breaks_off_gives_its_room_back(make_grid: MakeGrid
         yield b"x" * KIB
         raise RuntimeError("the app crashed")
 
-    async with make_grid(max_unclaimed_bytes=2 * KIB, max_image_bytes=2 * KIB) as grid:
+    async with make_grid(max_unclaimed_bytes=2 * KIB, **SMALL) as grid:
         _, body = await link(grid, new_id())
         url = body["data"]["uploadUrl"]
         for _ in range(3):

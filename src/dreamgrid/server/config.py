@@ -156,10 +156,11 @@ class ServerConfig:
                 f"unclaimed_kept_s ({self.unclaimed_kept_s}) must be at least "
                 f"upload_url_s ({self.upload_url_s})"
             )
-        if self.max_unclaimed_bytes < self.max_image_bytes:
+        largest_bytes = max(self.max_image_bytes, self.max_media_bytes)
+        if self.max_unclaimed_bytes < largest_bytes:
             raise ConfigError(
-                f"max_unclaimed_bytes ({self.max_unclaimed_bytes}) must have room for one picture "
-                f"of max_image_bytes ({self.max_image_bytes})"
+                f"max_unclaimed_bytes ({self.max_unclaimed_bytes}) must have room for one input "
+                f"of {largest_bytes} bytes, the most that one may have"
             )
         for rate in (self.requests, self.stranger_requests, self.messages, self.worker_messages):
             if not rate.unlimited and (rate.burst < 1 or rate.per_s <= 0):
