@@ -228,12 +228,12 @@ async def test_an_offer_of_another_upgrade_is_an_ordinary_request(grid: Grid) ->
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/v1/loras/personal", 404),
         ("GET", "/nowhere", 404),
         ("POST", "/nowhere", 404),
-        ("PATCH", "/v1/account/me", 404),
-        ("PUT", "/v1/account/keys", 404),
-        ("DELETE", "/", 404),
+        ("PATCH", "/v1/account/me", 405),
+        ("PUT", "/v1/account/keys", 405),
+        ("DELETE", "/", 405),
         ("GET", "/v1/chat/completions", 404),
         ("GET", "/v1/projects/", 404),
         ("GET", "/v1/projects/nonsense", 400),
@@ -246,7 +246,7 @@ async def test_an_offer_of_another_upgrade_is_an_ordinary_request(grid: Grid) ->
         ("GET", "/blobs/nothing", 403),
         ("PUT", "/blobs/nothing", 403),
         ("GET", "/blobs/../../etc/passwd", 404),
-        ("POST", "/v1/worker", 404),
+        ("POST", "/v1/worker", 405),
         ("GET", "/v1/worker", 400),
     ],
 )

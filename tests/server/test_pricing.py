@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from dreamgrid.protocol.params import STARTING_IMAGE, ImageParams, TokenType
 from dreamgrid.protocol.renders import ImageRender
+from dreamgrid.protocol.rest_estimates import ImageEstimatePath
 from dreamgrid.server import pricing
 from dreamgrid.server.catalog import Catalog, Model
+from dreamgrid.server.http import parameters
 from dreamgrid.server.pricing import Quote, Rates
 from dreamgrid.server.routes.estimates import params_of
 
@@ -215,6 +217,7 @@ def test_a_charge_equals_the_estimate_that_a_client_asks_for(
         strength=None if kept is None else 1 - kept,
     )
     asked = {
+        "tokenType": "spark",
         "network": "fast",
         "model": "dreamlet-v1",
         "imageCount": str(count),
@@ -230,7 +233,10 @@ def test_a_charge_equals_the_estimate_that_a_client_asks_for(
         renders = catalog.resolve(params, Limits(), lambda: 1)
         return pricing.quote(DREAMLET, renders, network="fast", assets=params.assets)
 
-    assert price(params_of(asked)).project == price(request).project
+    assert (
+        price(params_of(parameters("path", asked, ImageEstimatePath))).project
+        == price(request).project
+    )
 
 
 class Limits:

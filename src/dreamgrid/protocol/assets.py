@@ -68,3 +68,21 @@ PREVIEW = "preview"
 
 IMAGE_UPLOAD_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif")
 """Content types that a picture may be uploaded with."""
+
+MEDIA_UPLOAD_TYPES = (
+    "audio/mpeg",
+    "audio/mp4",
+    "audio/wav",
+    "audio/x-wav",
+    "audio/flac",
+    "audio/x-flac",
+    "audio/ogg",
+    "audio/webm",
+    "audio/aac",
+    "audio/x-m4a",
+    "video/mp4",
+    "video/quicktime",
+    "video/webm",
+    "video/ogg",
+)
+"""Content types that a sound or video may be uploaded with; some clients guess older spellings."""

@@ -123,13 +123,13 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UploadUrl(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """`GET /v1/image/uploadUrl`."""
+    """Where the file goes: by PUT, as raw bytes, without a credential."""
 
     upload_url: str
 
 
 class DownloadUrl(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """`GET /v1/image/downloadUrl`."""
+    """Where the file is: by GET or HEAD, ranges too, without a credential."""
 
     download_url: str
 

@@ -4,7 +4,7 @@ Paths and meanings as in `rest.md` 1 of the wire contract. Field lengths bound w
 send before anybody knows who it is.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -75,6 +75,28 @@ class UsernameRequest(_Body, frozen=True, kw_only=True):
     username: _Short
 
 
+class KeyPath(_Body, frozen=True, kw_only=True):
+    """A key, by its id; the secret itself is never part of an address."""
+
+    key_id: str
+
+
+class Nothing(_Body, frozen=True, kw_only=True):
+    """An answer that says only that it was done."""
+
+
+class TransactionQuery(_Body, frozen=True, kw_only=True):
+    """Which part of the history; newest first.
+
+    Attributes:
+        limit: Most lines of the answer; no page is longer than 100.
+        offset: How many of the newest to leave out.
+    """
+
+    limit: Annotated[int, Meta(ge=0, le=1_000_000)] = 20
+    offset: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
+
+
 class Transaction(_Body, frozen=True, kw_only=True):
     """One line of an account's history; times in milliseconds, `amount` always positive.
 
@@ -118,3 +140,28 @@ class WalletBalance(_Body, frozen=True, kw_only=True):
     sogni: str = "0"
     spark: str = "0"
     ether: str = "0"
+
+
+class Rewards(_Body, frozen=True, kw_only=True):
+    """`GET /v4/account/rewards`: a grid of one's own gives none."""
+
+    rewards: tuple[dict[str, Any], ...] = ()
+
+
+class Announcements(_Body, frozen=True, kw_only=True):
+    """`GET /v1/announcements/active`: a grid of one's own makes none."""
+
+    announcements: tuple[dict[str, Any], ...] = ()
+
+
+class Subscription(_Body, frozen=True, kw_only=True):
+    """There are none on a grid of one's own."""
+
+    active: bool = False
+    status: str = "none"
+
+
+class SubscriptionStatus(_Body, frozen=True, kw_only=True):
+    """`GET /v1/subscriptions/status`."""
+
+    subscription: Subscription = Subscription()

@@ -22,6 +22,7 @@ from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, system_clock
 from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.folder_lock import held
 from dreamgrid.server.http import (
     ACCOUNT,
@@ -35,14 +36,17 @@ from dreamgrid.server.http import (
 from dreamgrid.server.limits import Limits
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.projects import Projects
+from dreamgrid.server.refusals import Runner
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.routes import (
     account,
     catalog,
+    documentation,
     estimates,
-    files,
     health,
     history,
+    images,
+    media,
     projects,
     sign_in,
 )
@@ -115,7 +119,7 @@ async def _serve(
     clock: Clock,
 ) -> None:
     async with _services(config, clock) as (services, apps, workers):
-        runner = web.AppRunner(
+        runner = Runner(
             _application(services, apps, workers),
             access_log=None,
             handle_signals=False,
@@ -213,22 +217,38 @@ async def _services(
 def _application(services: Services, apps: AppSockets, workers: WorkerSockets) -> web.Application:
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
-        middlewares=[cors_middleware, errors_middleware, _account_middleware(services)],
+        middlewares=[
+            cors_middleware,
+            errors_middleware,
+            _account_middleware(services),
+            _socket_middleware(apps),
+        ],
     )
+    for subject in endpoints(services, workers):
+        app.add_routes(subject)
+    return app
+
+
+def endpoints(services: Services, workers: WorkerSockets) -> list[Endpoints]:
+    """Every HTTP endpoint of a server, by subject."""
     blobs = services.blobs
     assert isinstance(blobs, LocalBlobs), "other backends serve their files themselves"
-    for module in (account, catalog, estimates, files, health, history, projects, sign_in):
-        app.add_routes(module.routes(services))
-    app.add_routes(blobs.routes())
-    app.router.add_get(WORKER_PATH, workers.handle)
+    rooms = (catalog, estimates, projects, images, media, account, sign_in, history, health)
+    subjects = [room.routes(services) for room in rooms]
+    subjects += [blobs.routes(), workers.routes()]
+    return [*subjects, documentation.routes(subjects)]
 
-    async def anywhere(request: web.Request) -> web.StreamResponse:
-        if is_websocket(request):
-            return await apps.handle(request)  # clients upgrade at the path of their endpoint
-        raise web.HTTPNotFound
 
-    app.router.add_route("*", "/{path:.*}", anywhere)
-    return app
+def _socket_middleware(apps: AppSockets) -> Middleware:
+    """Apps upgrade at the path of their endpoint, whatever it is; workers have one of their own."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if is_websocket(request) and request.path != WORKER_PATH:
+            return await apps.handle(request)
+        return await handler(request)
+
+    return middleware
 
 
 def _account_middleware(

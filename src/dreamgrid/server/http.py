@@ -1,8 +1,9 @@
 """What all HTTP handlers share: answers, errors in one shape, CORS, and who is asking."""
 
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from aiohttp import web
@@ -20,6 +21,10 @@ ACCOUNT = web.RequestKey("account", Account)
 COOKIE_COUNTS = web.RequestKey("cookie_counts", bool)
 """Whether the page that a request comes from may use the cookie; set before anything reads it."""
 
+_UNSET = ("", "undefined")
+"""What clients write for a parameter that they leave out; the second is the oldest client's."""
+
+_MISSING = re.compile(r"missing required field `(\w+)`")
 _json = msgspec.json.Encoder()
 _log = logging.getLogger("dreamgrid.server")
 
@@ -32,8 +37,13 @@ def answer(data: Any, *, status: int = 200) -> web.Response:
 def bare_answer(data: Any, *, status: int = 200) -> web.Response:
     """A socket host answer: the value itself."""
     return web.Response(
-        body=_json.encode(data), status=status, content_type="application/json", charset="utf-8"
+        body=encoded(data), status=status, content_type="application/json", charset="utf-8"
     )
+
+
+def encoded(data: Any) -> bytes:
+    """A value as JSON."""
+    return _json.encode(data)
 
 
 def error_answer(error: DreamgridError) -> web.Response:
@@ -43,6 +53,24 @@ def error_answer(error: DreamgridError) -> web.Response:
     if body.retry_after is not msgspec.UNSET:
         response.headers["Retry-After"] = str(max(1, round(body.retry_after)))
     return response
+
+
+class Refused(Exception):
+    """A refusal that only HTTP knows, such as a body that is too long.
+
+    Args:
+        status: HTTP status, and the error code as well.
+        message: What happened and what to do.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def refusal(status: int, message: str) -> web.Response:
+    """An error that has no class in `dreamgrid.errors`; its code is the HTTP status."""
+    return bare_answer(failures.ErrorBody(message=message, error_code=status), status=status)
 
 
 def credential_of(request: web.Request) -> str | None:
@@ -84,16 +112,42 @@ def require_account(request: web.Request) -> Account:
     raise AuthenticationFailed(refusal_of(credential_of(request)))
 
 
-def query(request: web.Request, name: str) -> str:
-    """A query parameter that must be there.
+def parameters(place: str, given: Mapping[str, str], kind: type[T]) -> T:
+    """The parameters of a request as `kind`; each is text, so "7" and "true" mean 7 and True.
+
+    Args:
+        place: `path` or `query`, for messages.
+        given: What the request carries. Names that `kind` lacks are ignored.
+        kind: A struct.
 
     Raises:
-        InvalidRequest: It is not.
+        InvalidRequest: One is missing or wrong; names it, and says what it may be.
     """
-    value = request.query.get(name)
-    if not value:
-        raise InvalidRequest(f"the query parameter '{name}' is missing")
-    return value
+    known = {name: text for name, text in given.items() if text not in _UNSET}
+    try:
+        return msgspec.convert(known, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(_explained(place, str(error), kind)) from None
+
+
+def _explained(place: str, problem: str, kind: Any) -> str:
+    """What is wrong with which parameter."""
+    missing = _MISSING.search(problem)
+    if missing:
+        return f"the {place} parameter '{missing[1]}' is missing"
+    what, _, where = problem.partition(" - at `$.")
+    name = where.rstrip("`")
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    choices = [one for one in _choices(fields[name].type) if one] if name in fields else []
+    hint = f"; use {' or '.join(choices)}" if choices else ""
+    return f"{place} parameter '{name}': {what}{hint}"
+
+
+def _choices(kind: Any) -> list[str]:
+    """The words that a type allows, if it is a choice of words."""
+    if get_origin(kind) is Literal:
+        return [str(one) for one in get_args(kind)]
+    return [word for part in get_args(kind) for word in _choices(part)]
 
 
 async def body(request: web.Request, kind: type[T]) -> T:
@@ -115,22 +169,30 @@ async def errors_middleware(request: web.Request, handler: Handler) -> web.Strea
         return await handler(request)
     except DreamgridError as error:
         return error_answer(error)
-    except web.HTTPNotFound:
-        return error_answer(NotFound(f"there is nothing at {request.method} {request.path}"))
-    except web.HTTPRequestEntityTooLarge:
-        return bare_answer(
-            failures.ErrorBody(message="the request body is too large", error_code=413), status=413
-        )
+    except Refused as error:
+        return refusal(error.status, str(error))
     except web.HTTPException as error:
-        return bare_answer(
-            failures.ErrorBody(message=error.reason, error_code=error.status), status=error.status
-        )
+        return _told(request, error)
     except Exception:
         _log.exception("request failed: %s %s", request.method, request.path)
-        return bare_answer(
-            failures.ErrorBody(message="the server made a mistake; see its log", error_code=500),
-            status=500,
-        )
+        return refusal(500, "the server made a mistake; its log says which")
+
+
+def _told(request: web.Request, error: web.HTTPException) -> web.Response:
+    """What aiohttp refuses by itself, and what to do about it."""
+    match error:
+        case web.HTTPNotFound():
+            where = f"there is nothing at {request.path[:200]}"
+            return error_answer(NotFound(f"{where}; /docs/api lists what there is"))
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            response = refusal(405, f"{request.path[:200]} takes no {error.method}: use {allowed}")
+            response.headers["Allow"] = allowed
+            return response
+        case web.HTTPRequestEntityTooLarge():
+            return refusal(413, f"the body is too large: at most {request.client_max_size} bytes")
+        case _:
+            return refusal(error.status, error.text or error.reason)
 
 
 _CORS_HEADERS = {

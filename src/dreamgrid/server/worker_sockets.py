@@ -8,6 +8,7 @@ from aiohttp import WSMsgType, web
 from dreamgrid.errors import ProtocolError
 from dreamgrid.protocol import codec, socket
 from dreamgrid.protocol.worker import (
+    WORKER_PATH,
     WORKER_PROTOCOL,
     AnyWorkerMessage,
     Draining,
@@ -22,6 +23,7 @@ from dreamgrid.protocol.worker import (
 )
 from dreamgrid.server import conversation
 from dreamgrid.server.auth import Account
+from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.outbox import Outbox, close_reason
 from dreamgrid.server.services import Services
 from dreamgrid.server.workers import WorkerSession
@@ -37,6 +39,22 @@ class WorkerSockets:
         self._services = services
         self._clock = services.clock
         self._known_models = frozenset(entry.id for entry in services.catalog.models())
+
+    def routes(self) -> Endpoints:
+        """Where workers connect."""
+        api = Endpoints("Workers", "Where workers dial in; docs/worker-protocol.md tells the rest.")
+
+        @api.get(
+            WORKER_PATH,
+            status=101,
+            content_types=(),
+            also={400: "This is no WebSocket upgrade."},
+        )
+        async def worker_socket(request: web.Request) -> web.StreamResponse:
+            """The WebSocket of a worker. A wrong credential is told by close code 4021."""
+            return await self.handle(request)
+
+        return api
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Runs one connection from the upgrade to its end."""

@@ -19,7 +19,7 @@ from dreamgrid.server.clock import system_clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.http import ACCOUNT, Handler, cors_middleware, errors_middleware
 from dreamgrid.server.open_projects import OpenProjects
-from dreamgrid.server.routes import files
+from dreamgrid.server.routes import images, media
 from dreamgrid.server.services import Services
 from dreamgrid.server.uploads import Uploads
 from dreamgrid.server.workers import Workers
@@ -66,7 +66,9 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         origin=lambda request: f"http://{request.host}",
     )
     app = web.Application(middlewares=[cors_middleware, errors_middleware, by_name])
-    app.add_routes([*files.routes(cast(Services, services)), *blobs.routes()])
+    for subject in (images.routes, media.routes):
+        app.add_routes(subject(cast(Services, services)))
+    app.add_routes(blobs.routes())
     async with TestClient(TestServer(app)) as opened:
         yield opened
 

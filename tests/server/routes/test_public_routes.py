@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 
 from dreamgrid.errors import InvalidRequest
 from dreamgrid.protocol.params import ImageParams
+from dreamgrid.protocol.rest_estimates import ImageEstimatePath
 from dreamgrid.server import pricing
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.config import ServerConfig
-from dreamgrid.server.http import cors_middleware, errors_middleware
+from dreamgrid.server.http import cors_middleware, errors_middleware, parameters
 from dreamgrid.server.routes import catalog as catalog_routes
 from dreamgrid.server.routes import estimates
 from dreamgrid.server.services import Services
@@ -116,7 +118,7 @@ async def test_worker_counts_are_by_short_number_as_text(client: Client) -> None
 
 async def test_there_are_no_loras_yet(client: Client) -> None:
     answer = await get(client, "/v1/loras/comfy?modelId=undefined")
-    assert answer == {"status": "success", "data": {"loras": []}}
+    assert answer["data"]["loras"] == []
 
 
 # ── estimates ────────────────────────────────────────────────────────────────────────────────────
@@ -172,28 +174,32 @@ async def test_floats_of_clients_make_no_difference(client: Client, denoise: str
     ("path", "status", "message"),
     [
         ("spark/fast/no-such-model-1/1/4/0/0/0/512/512", 404, "no model 'no-such-model-1'"),
-        ("gold/fast/dreamlet-v1/1/4/0/0/0/512/512", 400, "tokenType 'gold'"),
-        ("spark/slow/dreamlet-v1/1/4/0/0/0/512/512", 400, "network 'slow'"),
-        ("spark/fast/dreamlet-v1/1/4/0/0/0/512", 400, "path segments, not 9"),
-        ("spark/fast/dreamlet-v1/1", 400, "path segments, not 4"),
-        ("spark/fast/dreamlet-v1/x/4/0/0/0/512/512", 400, "imageCount 'x' is no whole number"),
-        ("spark/fast/dreamlet-v1/1.5/4/0/0/0/512/512", 400, "imageCount '1.5'"),
-        ("spark/fast/dreamlet-v1/1_0/4/0/0/0/512/512", 400, "imageCount '1_0'"),
+        ("gold/fast/dreamlet-v1/1/4/0/0/0/512/512", 400, "'gold'; use spark or sogni"),
+        ("spark/slow/dreamlet-v1/1/4/0/0/0/512/512", 400, "'slow'; use fast or relaxed"),
+        ("spark/fast/dreamlet-v1/1/4/0/0/0/512", 404, "/docs/api"),
+        ("spark/fast/dreamlet-v1/1", 404, "/docs/api"),
+        ("spark/fast/dreamlet-v1/x/4/0/0/0/512/512", 400, "'imageCount': Expected `int`"),
+        ("spark/fast/dreamlet-v1/1.5/4/0/0/0/512/512", 400, "'imageCount'"),
+        ("spark/fast/dreamlet-v1/1_0/4/0/0/0/512/512", 400, "'imageCount'"),
         ("spark/fast/dreamlet-v1/0/4/0/0/0/512/512", 400, "count 0 is not allowed"),
-        (f"spark/fast/dreamlet-v1/{'9' * 3000}/4/0/0/0/512/512", 400, "imageCount '999"),
-        ("spark/fast/dreamlet-v1/1/-4/0/0/0/512/512", 400, "steps -4"),
-        ("spark/fast/dreamlet-v1/1/4/0/2/0/512/512", 400, "cnEnabled '2'"),
+        (f"spark/fast/dreamlet-v1/{'9' * 3000}/4/0/0/0/512/512", 400, "'imageCount'"),
+        ("spark/fast/dreamlet-v1/1/-4/0/0/0/512/512", 400, "'stepCount': Expected `int` >= 0"),
+        ("spark/fast/dreamlet-v1/1/4/0/2/0/512/512", 400, "'cnEnabled': Expected `bool`"),
         ("spark/fast/dreamlet-v1/1/4/0/1/0/512/512", 400, "does not take the input 'cnImage'"),
-        ("spark/fast/dreamlet-v1/1/4/0/0/nan/512/512", 400, "denoise 'nan'"),
-        ("spark/fast/dreamlet-v1/1/4/0/0/inf/512/512", 400, "denoise 'inf'"),
-        ("spark/fast/dreamlet-v1/1/4/0/0/1e999/512/512", 400, "denoise"),
-        ("spark/fast/dreamlet-v1/1/4/0/0/2/512/512", 400, "strength 2.0"),
+        ("spark/fast/dreamlet-v1/1/4/0/0/nan/512/512", 400, "'denoise'"),
+        ("spark/fast/dreamlet-v1/1/4/0/0/inf/512/512", 400, "'denoise'"),
+        ("spark/fast/dreamlet-v1/1/4/0/0/1e999/512/512", 400, "'denoise'"),
+        ("spark/fast/dreamlet-v1/1/4/0/0/2/512/512", 400, "'denoise': Expected `float` <= 1"),
         ("spark/fast/dreamlet-v1/1/4/0/0/0/512/0", 400, "together"),
         ("spark/fast/dreamlet-v1/1/4/0/0/0/4096/4096", 400, "width 4096"),
         ("spark/fast/dreamlet-v1/1/4/0/0/0/0/0/0/heun/0", 400, "sampler 'heun'"),
         ("spark/fast/dreamlet-v1/1/4/0/0/0/0/0/0/_/1", 400, "contextImage1"),
-        ("spark/fast/dreamlet-v1/1/4/0/0/0/0/0/0/_/99", 400, "contextImages 99"),
-        ("spark/fast/dreamlet-v1/1/4/0/0/0/0/0/nan/_/0", 400, "guidance 'nan'"),
+        (
+            "spark/fast/dreamlet-v1/1/4/0/0/0/0/0/0/_/99",
+            400,
+            "'contextImages': Expected `int` <= 16",
+        ),
+        ("spark/fast/dreamlet-v1/1/4/0/0/0/0/0/nan/_/0", 400, "'guidance'"),
     ],
 )
 async def test_garbage_is_refused_by_name(
@@ -208,10 +214,13 @@ junk = st.one_of(
 )
 
 
-@given(st.dictionaries(st.sampled_from(estimates.FIELDS), junk, max_size=4))
+NAMES = [field.encode_name for field in msgspec.structs.fields(ImageEstimatePath)]
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), junk, max_size=4))
 def test_no_segment_makes_a_mistake_of_the_server(changes: dict[str, str]) -> None:
     sound = ["spark", "fast", "dreamlet-v1", "1", "4", "0", "0", "0", "0", "0", "0", "_", "0"]
-    asked = dict(zip(estimates.FIELDS, sound, strict=True)) | changes
+    asked = dict(zip(NAMES, sound, strict=True)) | changes
     params, refused = attempt(asked)
     assert (params is None) == bool(refused)
     if params is not None:
@@ -225,7 +234,7 @@ def test_no_segment_makes_a_mistake_of_the_server(changes: dict[str, str]) -> No
 
 def attempt(asked: dict[str, str]) -> tuple[ImageParams | None, str]:
     try:
-        return estimates.params_of(asked), ""
+        return estimates.params_of(parameters("path", asked, ImageEstimatePath)), ""
     except InvalidRequest as error:
         return None, str(error)
 

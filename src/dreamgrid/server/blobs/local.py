@@ -9,14 +9,15 @@ from typing import TypeVar, TypeVarTuple
 from aiohttp import web
 
 from dreamgrid.errors import NotAllowed, NotFound
-from dreamgrid.protocol.failures import ErrorBody
+from dreamgrid.protocol.rest_files import Link, LinkQuery, Stored
 from dreamgrid.server.blobs.base import Arrivals, BlobInfo, Usage
 from dreamgrid.server.blobs.folder import Folder, load_secret
 from dreamgrid.server.blobs.links import PATH, Grant, Links
 from dreamgrid.server.blobs.media_types import HEAD_BYTES, by_extension, sniff
 from dreamgrid.server.blobs.serving import file_response
 from dreamgrid.server.clock import Clock, system_clock
-from dreamgrid.server.http import answer, bare_answer
+from dreamgrid.server.endpoint import Endpoints
+from dreamgrid.server.http import Refused
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -28,6 +29,17 @@ that one visit to a thread stores them."""
 UPLOAD_LIMIT_S = 15 * 60.0
 """A slower upload is given up."""
 
+_ANY = ("*/*",)
+_GIVEN = {
+    206: "The part that was asked for.",
+    304: "Unchanged since the `ETag` that was sent.",
+    416: "The range lies outside the file; the message says how long it is.",
+}
+_REFUSED = {
+    408: "The upload took too long.",
+    413: "The file is larger than the link allows.",
+    507: "The server's disk is full.",
+}
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -106,39 +118,61 @@ class LocalBlobs:
     async def usage(self) -> Usage:
         return await _in_thread(self._folder.usage)
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> Endpoints:
         """Where the links lead."""
+        api = Endpoints("Stored files", "Where signed links lead. No credential, but a signature.")
         path = f"{PATH}{{key:.+}}"
-        return [web.get(path, self._give), web.put(path, self._take)]
 
-    async def _give(self, request: web.Request) -> web.StreamResponse:
-        key = request.match_info["key"]
+        @api.get(path, errors=(NotAllowed, NotFound), content_types=_ANY, also=_GIVEN)
+        async def fetch_file(
+            path: Link, query: LinkQuery, request: web.Request
+        ) -> web.StreamResponse:
+            """The bytes of a file, or with `Range` a part of them.
+
+            Its type is the one that the file has, never one that its uploader claimed.
+            """
+            del query  # signed as it stands in the address
+            return await self._give(request, path.key)
+
+        @api.put(path, errors=(NotAllowed,), receives=_ANY, also=_REFUSED)
+        async def store_file(path: Link, query: LinkQuery, request: web.Request) -> Stored:
+            """Takes a file, whole or not at all; the same link again replaces it."""
+            del query
+            return Stored(size_bytes=await self._take(request, path.key))
+
+        return api
+
+    async def _give(self, request: web.Request, key: str) -> web.StreamResponse:
         grant = self._links.check(request.method, key, request.query)
         opened = await _in_thread(self._folder.open, key)
         if opened is None:
             raise NotFound("there is no such file (any more)")
         return await _in_thread(file_response, request, opened, key, grant.content_type)
 
-    async def _take(self, request: web.Request) -> web.StreamResponse:
-        key = request.match_info["key"]
+    async def _take(self, request: web.Request, key: str) -> int:
+        """Stores an upload; its length in bytes."""
         grant = self._links.check(request.method, key, request.query)
         _check_headers(request, grant)
         if request.content_length is not None and request.content_length > grant.max_bytes:
-            return _too_long(grant.max_bytes)
+            raise _too_long(grant.max_bytes)
         try:
             async with asyncio.timeout(self._upload_limit_s):
                 size_bytes = await self._receive(request, key, grant)
         except TimeoutError:
-            return _refusal(408, f"the upload took longer than {self._upload_limit_s:g} seconds")
+            raise Refused(
+                408, f"the upload took longer than {self._upload_limit_s:g} seconds"
+            ) from None
         except (ConnectionError, web.RequestPayloadError):
-            return _refusal(400, "the upload broke off; nothing was kept")
+            raise Refused(400, "the upload broke off; nothing was kept: send it again") from None
         except OSError as error:
             if error.errno not in _FULL:
                 raise
-            return _refusal(507, "the server has no room left for this file; try again later")
+            raise Refused(
+                507, "the server has no room left for this file; try again later"
+            ) from None
         if size_bytes is None:
-            return _too_long(grant.max_bytes)
-        return answer({"sizeBytes": size_bytes})
+            raise _too_long(grant.max_bytes)
+        return size_bytes
 
     async def _receive(self, request: web.Request, key: str, grant: Grant) -> int | None:
         """Stores the body of a request.
@@ -195,9 +229,5 @@ def _check_headers(request: web.Request, grant: Grant) -> None:
         raise NotAllowed("uploads are stored as they are: send no Content-Encoding")
 
 
-def _too_long(max_bytes: int) -> web.Response:
-    return _refusal(413, f"the file is too large: this link takes at most {max_bytes} bytes")
-
-
-def _refusal(status: int, message: str) -> web.Response:
-    return bare_answer(ErrorBody(message=message, error_code=status), status=status)
+def _too_long(max_bytes: int) -> Refused:
+    return Refused(413, f"the file is too large: this link takes at most {max_bytes} bytes")

@@ -61,3 +61,8 @@ def sniff(head: bytes) -> str:
     if head.startswith(_MPEG_AUDIO_SYNCS):
         return "audio/mpeg"
     return next((kind for magic, kind in _MAGIC if head.startswith(magic)), OCTETS)
+
+
+def is_image(key: str) -> bool:
+    """Whether the extension of a key is that of a picture."""
+    return (by_extension(key) or "").startswith("image/")

@@ -1,60 +1,65 @@
 """Accounts: who am I, what do I own, which keys have I."""
 
-from aiohttp import web
-
-from dreamgrid.errors import InvalidRequest
-from dreamgrid.protocol.rest import Grant, KeyList, Me, NewKey
-from dreamgrid.server.http import answer, body, require_account
+from dreamgrid.errors import InvalidRequest, NotAllowed, NotFound
+from dreamgrid.protocol.rest import Grant, KeyInfo, KeyList, Me, NewKey
+from dreamgrid.protocol.rest_account import KeyPath, Nothing, SubscriptionStatus
+from dreamgrid.protocol.socket import BalanceUpdate
+from dreamgrid.server.auth import Account
+from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.services import Services
 
 MAX_KEY_NAME_CHARS = 100
 
 
-def routes(services: Services) -> list[web.RouteDef]:
+def routes(services: Services) -> Endpoints:
     """The endpoints under `/v1/account`, grants, balances, and the subscription probe."""
     accounts = services.accounts
+    api = Endpoints("Account", "Who you are, what you own, and your API keys.")
 
-    async def me(request: web.Request) -> web.Response:
-        account = require_account(request)
-        return answer(
-            Me(
-                username=account.username,
-                wallet_address=account.address,
-                current_email=await accounts.email(account),
-            )
+    @api.get("/v1/account/me")
+    async def me(account: Account) -> Me:
+        """Who the credential belongs to."""
+        return Me(
+            username=account.username,
+            wallet_address=account.address,
+            current_email=await accounts.email(account),
         )
 
-    async def balance(request: web.Request) -> web.Response:
-        return answer(await accounts.balance(require_account(request).id))
+    @api.get(*(f"/v{version}/account/balance" for version in (4, 3, 2, 1)))
+    async def balance(account: Account) -> BalanceUpdate:
+        """What can be spent, in both currencies, as decimal strings.
 
-    async def list_keys(request: web.Request) -> web.Response:
-        return answer(KeyList(keys=await accounts.keys(require_account(request))))
+        All versions answer the same. `net` is what is free: settled less what open projects hold.
+        """
+        return await accounts.balance(account.id)
 
-    async def create_key(request: web.Request) -> web.Response:
-        account = require_account(request)
-        wish = await body(request, NewKey)
-        if len(wish.name) > MAX_KEY_NAME_CHARS:
+    @api.get("/v1/account/keys")
+    async def list_keys(account: Account) -> KeyList:
+        """Your API keys, oldest first, without their secrets."""
+        return KeyList(keys=await accounts.keys(account))
+
+    @api.post("/v1/account/keys", status=201)
+    async def create_key(account: Account, body: NewKey) -> KeyInfo:
+        """Makes an API key. Its secret is in this answer and is never shown again."""
+        if len(body.name) > MAX_KEY_NAME_CHARS:
             raise InvalidRequest(f"a key's name has at most {MAX_KEY_NAME_CHARS} characters")
-        return answer(await accounts.create_key(account, wish.name), status=201)
+        return await accounts.create_key(account, body.name)
 
-    async def revoke_key(request: web.Request) -> web.Response:
-        await accounts.revoke_key(require_account(request), request.match_info["key_id"])
-        return answer({})
+    @api.delete("/v1/account/keys/{keyId}", errors=(NotFound,))
+    async def revoke_key(account: Account, path: KeyPath) -> Nothing:
+        """Revokes an API key; what is connected with it is disconnected at once."""
+        await accounts.revoke_key(account, path.key_id)
+        return Nothing()
 
-    async def grant(request: web.Request) -> web.Response:
-        account = require_account(request)
-        return answer(await accounts.grant(account, await body(request, Grant)), status=201)
+    @api.post("/v1/admin/grants", status=201, errors=(NotAllowed, NotFound))
+    async def grant(account: Account, body: Grant) -> BalanceUpdate:
+        """Gives an account more to spend; only for whoever started the server."""
+        return await accounts.grant(account, body)
 
-    async def subscription_status(request: web.Request) -> web.Response:
-        require_account(request)
-        return answer({"subscription": {"active": False, "status": "none"}})
+    @api.get("/v1/subscriptions/status")
+    async def subscription_status(account: Account) -> SubscriptionStatus:
+        """Whether there is a subscription. There is none on this server."""
+        del account
+        return SubscriptionStatus()
 
-    return [
-        web.get("/v1/account/me", me),
-        *(web.get(f"/v{version}/account/balance", balance) for version in (1, 2, 3, 4)),
-        web.get("/v1/account/keys", list_keys),
-        web.post("/v1/account/keys", create_key),
-        web.delete("/v1/account/keys/{key_id}", revoke_key),
-        web.post("/v1/admin/grants", grant),
-        web.get("/v1/subscriptions/status", subscription_status),
-    ]
+    return api

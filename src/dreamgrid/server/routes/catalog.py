@@ -1,41 +1,49 @@
 """What this grid offers: models, tiers, sizes, and how many workers serve each. All public."""
 
-from aiohttp import web
+from typing import Any
 
-from dreamgrid.server.catalog import check_network
-from dreamgrid.server.http import answer, bare_answer
+from dreamgrid.errors import UnknownModel
+from dreamgrid.protocol.rest import ModelEntry, SizePreset
+from dreamgrid.protocol.rest_catalog import LoraList, LoraQuery, NetworkPath, PresetsPath
+from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.services import Services
 
 
-def routes(services: Services) -> list[web.RouteDef]:
+def routes(services: Services) -> Endpoints:
     """The catalogue endpoints of both hosts."""
     catalog = services.catalog
+    api = Endpoints("Catalogue", "Which models there are, and what each of them can do.")
 
-    async def models(_: web.Request) -> web.Response:
-        return bare_answer(catalog.models())
+    @api.get("/api/v1/models/list", bare=True)
+    async def models() -> tuple[ModelEntry, ...]:
+        """Every model of this grid."""
+        return catalog.models()
 
-    async def tiers(_: web.Request) -> web.Response:
-        return bare_answer(catalog.tiers())
+    @api.get("/api/v2/models/tiers", bare=True)
+    async def tiers() -> dict[str, dict[str, Any]]:
+        """The limits of the models' settings, by the `tier` that the list of models names.
 
-    async def size_presets(request: web.Request) -> web.Response:
-        network, model = request.match_info["network"], request.match_info["model"]
-        return bare_answer(catalog.size_presets(network, model))
+        Each setting is a range (`min`, `max`, `default`) or a choice (`allowed`, `default`).
+        """
+        return catalog.tiers()
 
-    async def status(request: web.Request) -> web.Response:
-        network = check_network(request.match_info["network"])
-        counts = services.workers.counts(network)
-        # Clients know models by their short number here, written as text.
-        return bare_answer(
-            {str(catalog.entry(model).sid): count for model, count in counts.items()}
-        )
+    @api.get(
+        "/api/v1/size-presets/network/{network}/model/{model}", bare=True, errors=(UnknownModel,)
+    )
+    async def size_presets(path: PresetsPath) -> tuple[SizePreset, ...]:
+        """The named sizes of a model; none on a network that does not serve it."""
+        return catalog.size_presets(path.network, path.model)
 
-    async def loras(_: web.Request) -> web.Response:
-        return answer({"loras": []})
+    @api.get("/api/v1/status/network/{network}/models", bare=True)
+    async def worker_counts(path: NetworkPath) -> dict[str, int]:
+        """How many workers serve each model now, by the model's `SID` written as text."""
+        counts = services.workers.counts(path.network)
+        return {str(catalog.entry(model).sid): count for model, count in counts.items()}
 
-    return [
-        web.get("/api/v1/models/list", models),
-        web.get("/api/v2/models/tiers", tiers),
-        web.get("/api/v1/size-presets/network/{network}/model/{model}", size_presets),
-        web.get("/api/v1/status/network/{network}/models", status),
-        web.get("/v1/loras/comfy", loras),
-    ]
+    @api.get("/v1/loras/comfy")
+    async def loras(query: LoraQuery) -> LoraList:
+        """What can bend which models, and how far."""
+        del query
+        return LoraList()
+
+    return api

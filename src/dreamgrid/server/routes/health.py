@@ -2,18 +2,19 @@
 
 from importlib.metadata import version
 
-from aiohttp import web
-
-from dreamgrid.server.http import bare_answer
+from dreamgrid.protocol.rest_about import Health
+from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.services import Services
 
 
-def routes(services: Services) -> list[web.RouteDef]:
-    """`/healthz` for machines and `/` for people."""
-    about = {"name": "dreamgrid", "version": version("dreamgrid")}
+def routes(services: Services) -> Endpoints:
+    """`/healthz`, for machines."""
+    api = Endpoints("Server", "Is it there, and what is it.")
+    about = version("dreamgrid")
 
-    async def healthz(request: web.Request) -> web.Response:
-        del request
-        return bare_answer({"status": "ok", **about, "workers": len(services.workers.all())})
+    @api.get("/healthz", bare=True)
+    async def healthz() -> Health:
+        """Whether the server answers, which version it is, and how many workers it has."""
+        return Health(version=about, workers=len(services.workers.all()))
 
-    return [web.get("/healthz", healthz)]
+    return api

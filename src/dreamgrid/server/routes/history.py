@@ -5,60 +5,74 @@ the same, and take an empty answer well.
 """
 
 import zlib
+from typing import Any
 
-from aiohttp import web
-
-from dreamgrid.errors import InvalidRequest
-from dreamgrid.protocol.rest_account import Transaction, TransactionList, WalletBalance
+from dreamgrid.protocol.rest_account import (
+    Announcements,
+    Nothing,
+    Rewards,
+    Transaction,
+    TransactionList,
+    TransactionQuery,
+    WalletBalance,
+)
 from dreamgrid.server.auth import Account
 from dreamgrid.server.config import MICROS
-from dreamgrid.server.http import answer, require_account
+from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.services import Services
 from dreamgrid.server.store.base import HistoryRow
 
 MAX_PAGE = 100
-DEFAULT_PAGE = 20
 
 
-def routes(services: Services) -> list[web.RouteDef]:
+def routes(services: Services) -> Endpoints:
     """Transactions, rewards, wallet balance, leaderboard, announcements and device ids."""
+    api = Endpoints("History", "What you received and paid; and what clients of other grids ask.")
 
-    async def transactions(request: web.Request) -> web.Response:
-        account = require_account(request)
-        limit = min(_whole(request, "limit", DEFAULT_PAGE), MAX_PAGE)
-        offset = _whole(request, "offset", 0)
-        rows = await services.store.history(account.id, limit, offset)
+    @api.get("/v1/transactions/list")
+    async def transactions(account: Account, query: TransactionQuery) -> TransactionList:
+        """What your account received and paid, newest first."""
+        limit = min(query.limit, MAX_PAGE)
+        rows = await services.store.history(account.id, limit, query.offset)
         found = tuple(_transaction(account, row) for row in rows)
-        return answer(TransactionList(next=offset + len(found), transactions=found))
+        return TransactionList(next=query.offset + len(found), transactions=found)
 
-    async def rewards(request: web.Request) -> web.Response:
-        require_account(request)
-        return answer({"rewards": []})
+    @api.get("/v4/account/rewards")
+    async def rewards(account: Account) -> Rewards:
+        """Rewards to claim: none here."""
+        del account
+        return Rewards()
 
-    async def wallet_balance(request: web.Request) -> web.Response:
-        require_account(request)
-        return answer(WalletBalance())
+    @api.post("/v3/account/reward/claim")
+    async def claim_reward(account: Account) -> Nothing:
+        """Claims rewards, of which there are none: changes nothing."""
+        del account
+        return Nothing()
 
-    async def leaderboard(_: web.Request) -> web.Response:
-        return answer([])
+    @api.get("/v2/wallet/balance")
+    async def wallet_balance(account: Account) -> WalletBalance:
+        """What lies on a blockchain: nothing here."""
+        del account
+        return WalletBalance()
 
-    async def announcements(request: web.Request) -> web.Response:
-        require_account(request)
-        return answer({"announcements": []})
+    @api.get("/v1/leaderboard/")
+    async def leaderboard() -> tuple[dict[str, Any], ...]:
+        """Who rendered most: not told here."""
+        return ()
 
-    async def nothing(request: web.Request) -> web.Response:
-        require_account(request)
-        return answer({})
+    @api.get("/v1/announcements/active")
+    async def announcements(account: Account) -> Announcements:
+        """News of the operator: none here."""
+        del account
+        return Announcements()
 
-    return [
-        web.get("/v1/transactions/list", transactions),
-        web.get("/v4/account/rewards", rewards),
-        web.post("/v3/account/reward/claim", nothing),
-        web.get("/v2/wallet/balance", wallet_balance),
-        web.get("/v1/leaderboard/", leaderboard),
-        web.get("/v1/announcements/active", announcements),
-        web.post("/v1/account/device-id", nothing),
-    ]
+    @api.post("/v1/account/device-id")
+    async def device_id(account: Account) -> Nothing:
+        """Takes the id of a device, and forgets it."""
+        del account
+        return Nothing()
+
+    return api
 
 
 def _transaction(account: Account, row: HistoryRow) -> Transaction:
@@ -81,13 +95,3 @@ def _transaction(account: Account, row: HistoryRow) -> Transaction:
         type="debit" if paid else "credit",
         payment_model=spark if row.currency == "spark" else "sogni",
     )
-
-
-def _whole(request: web.Request, name: str, default: int) -> int:
-    """A query parameter that is a number of 0 or more."""
-    text = request.query.get(name, "")
-    if text in ("", "undefined"):  # what the oldest client writes for a value that it leaves out
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise InvalidRequest(f"{name} {text[:40]!r} is no whole number")
-    return int(text)

@@ -1,51 +1,58 @@
 """Projects: records of finished ones, live look-ups, and what an app needs to recover."""
 
-from aiohttp import web
-
 from dreamgrid.errors import NotFound
 from dreamgrid.protocol.job_request import valid_id
 from dreamgrid.protocol.rest import ActiveProjects, ProjectAnswer, ProjectSync
+from dreamgrid.protocol.rest_projects import ProjectPath, SyncQuery
+from dreamgrid.server.auth import Account
 from dreamgrid.server.clock import milliseconds
-from dreamgrid.server.http import answer, bare_answer, require_account
+from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.services import Services
 
 
-def routes(services: Services) -> list[web.RouteDef]:
+def routes(services: Services) -> Endpoints:
     """The project endpoints of both hosts."""
     projects = services.projects
+    api = Endpoints(
+        "Projects",
+        "What became of your projects. They are made, watched and canceled over the socket.",
+    )
 
-    async def finished(request: web.Request) -> web.Response:
-        account = require_account(request)
-        project = await projects.find(account, valid_id(request.match_info["project_id"]))
+    @api.get("/v1/projects/{projectId}", errors=(NotFound,))
+    async def finished_project(account: Account, path: ProjectPath) -> ProjectAnswer:
+        """The record of a project that has ended; 404 until then.
+
+        `status` is `completed`, `errored` or `cancelled`. Records are kept for a week.
+        """
+        project = await projects.find(account, valid_id(path.project_id))
         if project.ended_ms is None:
             # An unfinished record would un-finish the project in the published SDKs.
             raise NotFound(f"project {project.id} has not ended yet; /v2/projects shows it")
-        return answer(ProjectAnswer(project=projects.record(project, raw=True)))
+        return ProjectAnswer(project=projects.record(project, raw=True))
 
-    async def live(request: web.Request) -> web.Response:
-        account = require_account(request)
-        project = await projects.find(account, valid_id(request.match_info["project_id"]))
-        return answer(ProjectAnswer(project=projects.record(project, raw=False)))
+    @api.get("/v2/projects/{projectId}", errors=(NotFound,))
+    async def project(account: Account, path: ProjectPath) -> ProjectAnswer:
+        """A project in any state.
 
-    async def active(request: web.Request) -> web.Response:
-        found = projects.active(require_account(request))
-        return bare_answer(ActiveProjects(projects=tuple({"id": one.id} for one in found)))
+        `status` is `queued`, `processing`, `completed`, `failed` or `canceled`.
+        """
+        found = await projects.find(account, valid_id(path.project_id))
+        return ProjectAnswer(project=projects.record(found, raw=False))
 
-    async def sync(request: web.Request) -> web.Response:
-        account = require_account(request)
-        app_id = request.query.get("appId") or None
-        unclaimed = await projects.unclaimed(account, app_id)
-        return bare_answer(
-            ProjectSync(
-                active_projects=projects.recovery_records(projects.active(account, app_id)),
-                unclaimed_completed_projects=projects.recovery_records(unclaimed),
-                server_time=milliseconds(services.clock),
-            )
+    @api.get("/api/v1/artist/projects/active", bare=True)
+    async def active_projects(account: Account) -> ActiveProjects:
+        """Ids of the projects that have not ended, of all your apps."""
+        found = projects.active(account)
+        return ActiveProjects(projects=tuple({"id": one.id} for one in found))
+
+    @api.get("/api/v1/artist/projects/sync", bare=True)
+    async def sync_projects(account: Account, query: SyncQuery) -> ProjectSync:
+        """What an app missed: open projects, and those that ended while it was away."""
+        unclaimed = await projects.unclaimed(account, query.app_id)
+        return ProjectSync(
+            active_projects=projects.recovery_records(projects.active(account, query.app_id)),
+            unclaimed_completed_projects=projects.recovery_records(unclaimed),
+            server_time=milliseconds(services.clock),
         )
 
-    return [
-        web.get("/v1/projects/{project_id}", finished),
-        web.get("/v2/projects/{project_id}", live),
-        web.get("/api/v1/artist/projects/active", active),
-        web.get("/api/v1/artist/projects/sync", sync),
-    ]
+    return api

@@ -4,10 +4,16 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from dreamgrid.errors import (
+    AuthenticationFailed,
+    NotAllowed,
+    UsernameTaken,
+)
 from dreamgrid.protocol.rest_account import (
     LoginRequest,
     Nonce,
     NonceRequest,
+    Nothing,
     RefreshRequest,
     SignupRequest,
     Tokens,
@@ -16,66 +22,69 @@ from dreamgrid.protocol.rest_account import (
 from dreamgrid.server import cookies
 from dreamgrid.server.auth import Account
 from dreamgrid.server.config import LOOPBACK
-from dreamgrid.server.http import answer, body, credential_of, require_account
+from dreamgrid.server.endpoint import Endpoints
+from dreamgrid.server.http import credential_of
 from dreamgrid.server.services import Services
 
 _OF_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
-def routes(services: Services) -> list[web.RouteDef]:
+def routes(services: Services) -> Endpoints:
     """The endpoints under `/v1/account` that need no credential, and logout."""
     sign_in, sessions = services.sign_in, services.sessions
+    api = Endpoints(
+        "Sign-in",
+        "With name and password, which never leave the app: they make a key that signs a nonce.",
+    )
 
-    def signed_in(
-        request: web.Request, account: Account, tokens: Tokens, *, remember: bool
-    ) -> web.Response:
-        response = answer(tokens)
-        cookie = sessions.cookie(account, tokens.token, remember=remember)
+    def keep_cookie(
+        request: web.Request, response: web.Response, account: Account, token: str, remember: bool
+    ) -> None:
+        cookie = sessions.cookie(account, token, remember=remember)
         cookies.keep(services, request, response, *cookie)
-        return response
 
-    async def nonce(request: web.Request) -> web.Response:
-        wish = await body(request, NonceRequest)
-        return answer(Nonce(nonce=sign_in.nonce(services.address(request), wish.wallet_address)))
+    @api.post("/v1/account/nonce")
+    async def nonce(body: NonceRequest, request: web.Request) -> Nonce:
+        """A text to sign, good for one use within five minutes."""
+        return Nonce(nonce=sign_in.nonce(services.address(request), body.wallet_address))
 
-    async def create(request: web.Request) -> web.Response:
-        wish = await body(request, SignupRequest)
+    @api.post("/v1/account/create", errors=(UsernameTaken, NotAllowed))
+    async def sign_up(body: SignupRequest, request: web.Request, response: web.Response) -> Tokens:
+        """Makes an account and signs in."""
         account, tokens = await sign_in.sign_up(
-            services.address(request), wish, from_here=_from_here(request)
+            services.address(request), body, from_here=_from_here(request)
         )
-        return signed_in(request, account, tokens, remember=bool(wish.remember_me))
+        keep_cookie(request, response, account, tokens.token, bool(body.remember_me))
+        return tokens
 
-    async def login(request: web.Request) -> web.Response:
-        wish = await body(request, LoginRequest)
-        account, tokens = await sign_in.log_in(services.address(request), wish)
-        return signed_in(request, account, tokens, remember=bool(wish.remember_me))
+    @api.post("/v1/account/login", errors=(NotAllowed,))
+    async def log_in(body: LoginRequest, request: web.Request, response: web.Response) -> Tokens:
+        """Signs in. Browsers also get a cookie, which scripts cannot read."""
+        account, tokens = await sign_in.log_in(services.address(request), body)
+        keep_cookie(request, response, account, tokens.token, bool(body.remember_me))
+        return tokens
 
-    async def refresh(request: web.Request) -> web.Response:
-        wish = await body(request, RefreshRequest)
-        return answer(await sessions.refresh(wish.refresh_token))
+    @api.post("/v1/account/refresh-token", errors=(AuthenticationFailed,))
+    async def refresh_tokens(body: RefreshRequest) -> Tokens:
+        """Exchanges a refresh token for fresh ones; the old one stays good for two minutes."""
+        return await sessions.refresh(body.refresh_token)
 
-    async def logout(request: web.Request) -> web.Response:
-        require_account(request)
+    @api.post("/v1/account/logout")
+    async def log_out(account: Account, request: web.Request, response: web.Response) -> Nothing:
+        """Ends the session of the token that is sent. API keys stay good."""
+        del account
         credential = credential_of(request)
         assert credential is not None, "it was just checked"
         await sessions.end(credential)  # a key has no session, and stays good
-        response = answer({})
         cookies.forget(response)
-        return response
+        return Nothing()
 
-    async def validate(request: web.Request) -> web.Response:
-        wish = await body(request, UsernameRequest)
-        await sign_in.check_username(wish.username)
-        return answer(None)
+    @api.post("/v1/account/username/validate", errors=(UsernameTaken,))
+    async def check_username(body: UsernameRequest) -> None:
+        """Whether a name is free: `data` is null. Taken: 400 with the error code 108."""
+        await sign_in.check_username(body.username)
 
-    return [
-        web.post("/v1/account/nonce", nonce),
-        web.post("/v1/account/create", create),
-        web.post("/v1/account/login", login),
-        web.post("/v1/account/refresh-token", refresh),
-        web.post("/v1/account/logout", logout),
-        web.post("/v1/account/username/validate", validate),
-    ]
+    return api
 
 
 def _from_here(request: web.Request) -> bool:

@@ -1,0 +1,108 @@
+"""Signed links for apps: where inputs go up, and where results and inputs come down.
+
+Inputs are uploaded before their project exists, so they belong to (account, project id, role).
+"""
+
+from aiohttp import web
+
+from dreamgrid.errors import DuplicateProject, InvalidRequest, NotFound
+from dreamgrid.protocol.job_request import valid_id
+from dreamgrid.protocol.rest import DownloadUrl, UploadUrl
+from dreamgrid.server.auth import Account
+from dreamgrid.server.blobs.keys import input_key
+from dreamgrid.server.services import Services
+
+
+class FileLinks:
+    """Makes the links of one server."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def upload(
+        self,
+        account: Account,
+        request: web.Request,
+        *,
+        project_id: str,
+        role: str,
+        content_type: str | None,
+        max_bytes: int,
+    ) -> UploadUrl:
+        """A link that takes an input.
+
+        Raises:
+            InvalidRequest: The project id is no UUID.
+            DuplicateProject: The project belongs to another account, or has begun.
+            TooManyRequests: The account has too many inputs that no project uses.
+        """
+        project_id = valid_id(project_id)
+        owner = await self._services.projects.owner(project_id)
+        if owner not in (None, account.id):
+            raise DuplicateProject(f"project id {project_id} is taken; use a fresh UUID")
+        url = self._services.blobs.put_url(
+            self._services.uploads.expect(account.id, project_id, role),
+            content_type=content_type,
+            max_bytes=max_bytes,
+            expires_s=self._services.config.upload_url_s,
+            origin=self._services.origin(request),
+        )
+        return UploadUrl(upload_url=url)
+
+    def download(self, request: web.Request, key: str) -> DownloadUrl:
+        """A link that gives a file."""
+        url = self._services.blobs.get_url(
+            key,
+            expires_s=self._services.config.download_url_s,
+            origin=self._services.origin(request),
+        )
+        return DownloadUrl(download_url=url)
+
+    async def input_key(self, account: Account, project_id: str, role: str) -> str:
+        """Where an input lies that was uploaded.
+
+        Raises:
+            NotFound: It was not.
+        """
+        key = input_key(account.id, valid_id(project_id), role)
+        if await self._services.blobs.stat(key) is None:
+            raise NotFound(f"you have uploaded no {role} for project {project_id}")
+        return key
+
+
+def known_role(role: str, known: frozenset[str], what: str) -> str:
+    """`role`, which must be one of `known`.
+
+    Raises:
+        InvalidRequest: It is not; the message lists them.
+    """
+    if role not in known:
+        raise InvalidRequest(
+            f"type {role[:64]!r} is no role of an input {what}: use {', '.join(sorted(known))}"
+        )
+    return role
+
+
+def known_type(given: str | None, known: tuple[str, ...]) -> str | None:
+    """The type that an upload will carry, if the app says; parameters such as codecs left out.
+
+    Raises:
+        InvalidRequest: It is not one that the endpoint takes.
+    """
+    if given is None:
+        return None
+    kind = given.partition(";")[0].strip().lower()
+    if kind not in known:
+        raise InvalidRequest(f"contentType {given[:64]!r} is not accepted: use {', '.join(known)}")
+    return kind
+
+
+def job_of(name: str, value: str | None) -> str:
+    """The job that a query parameter names.
+
+    Raises:
+        InvalidRequest: It is missing, or no UUID.
+    """
+    if value is None:
+        raise InvalidRequest(f"the query parameter '{name}' is missing: the id of the job")
+    return valid_id(value)
