@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamgrid.protocol.params import NETWORKS
-from dreamgrid.server.live import LiveJob, LiveProject
-from dreamgrid.server.scheduler import Match, WaitingJobs, choose
+from dreamgrid.server.live import AccountLoad, LiveJob, LiveProject
+from dreamgrid.server.scheduler import PREFERRED_AHEAD_MS, Match, choose
+from dreamgrid.server.waiting import WaitingJobs
+from dreamgrid.server.worker_flags import ANYBODY, Targeting
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobEvent
 from tests.support.live import live_project, worker
@@ -24,9 +26,21 @@ def line_up(*projects: LiveProject) -> WaitingJobs:
     return waiting
 
 
-def chosen(waiting: WaitingJobs, *workers: WorkerSession) -> list[LiveJob]:
+def give(
+    waiting: WaitingJobs,
+    workers: Sequence[WorkerSession],
+    now_ms: int = 1_000_000,
+    max_running: int = 1_000,
+) -> list[Match]:
+    """One run of `choose`."""
+    return choose(waiting, workers, now_ms=now_ms, max_running=max_running)
+
+
+def chosen(
+    waiting: WaitingJobs, *workers: WorkerSession, now_ms: int = 1_000_000, max_running: int = 1_000
+) -> list[LiveJob]:
     """The jobs that are given away, in the order in which they are chosen."""
-    return [match.job for match in choose(waiting, workers)]
+    return [match.job for match in give(waiting, workers, now_ms, max_running)]
 
 
 def jobs_of(matches: Sequence[Match], session: WorkerSession) -> list[LiveJob]:
@@ -39,7 +53,7 @@ def jobs_of(matches: Sequence[Match], session: WorkerSession) -> list[LiveJob]:
 def test_a_job_goes_to_a_worker_that_serves_its_model() -> None:
     project = live_project(model="m1")
     right = worker("m0", "m1")
-    matches = choose(line_up(project), [worker("m2"), right])
+    matches = give(line_up(project), [worker("m2"), right])
     assert matches == [Match(project.jobs[0], right)]
 
 
@@ -58,7 +72,7 @@ def test_a_job_goes_to_a_worker_that_serves_its_model() -> None:
 )
 def test_a_worker_that_cannot_take_a_job_gets_none(unfit: WorkerSession) -> None:
     waiting = line_up(live_project(model="m1"))
-    assert choose(waiting, [unfit]) == []
+    assert give(waiting, [unfit]) == []
     assert chosen(waiting, worker("m1")) != []
 
 
@@ -69,8 +83,8 @@ def test_a_worker_gets_no_more_than_it_has_room_for() -> None:
 
 
 def test_nothing_is_given_away_when_nothing_waits() -> None:
-    assert choose(WaitingJobs(), [worker("m1")]) == []
-    assert choose(line_up(live_project()), []) == []
+    assert give(WaitingJobs(), [worker("m1")]) == []
+    assert give(line_up(live_project()), []) == []
 
 
 # ── whose turn it is ─────────────────────────────────────────────────────────────────────────────
@@ -82,13 +96,29 @@ def test_accounts_take_turns() -> None:
     assert [job.project.account_id for job in order] == ["ADA", "BOB", "ADA", "BOB", "ADA", "ADA"]
 
 
-def test_an_account_that_comes_late_waits_one_turn_not_a_whole_line() -> None:
+def test_an_account_that_comes_late_gets_the_next_free_worker() -> None:
     waiting = line_up(live_project("ADA", jobs=50))
     one = worker("m1")
     chosen(waiting, one)
-    late = live_project("BOB")
-    waiting.add(late.jobs[0])
-    assert late.jobs[0] in [*chosen(waiting, one), *chosen(waiting, one)]
+    late = live_project("BOB", jobs=2)
+    for job in late.jobs:
+        waiting.add(job)
+    order = [chosen(waiting, one)[0] for _ in range(4)]
+    assert [job.project.account_id for job in order] == ["BOB", "ADA", "BOB", "ADA"]
+
+
+def test_coming_back_again_and_again_gives_an_account_no_more_than_its_turn() -> None:
+    waiting = line_up(live_project("ADA", jobs=50))
+    one, order = worker("m1"), []
+    for _ in range(6):
+        if not any(job.project.account_id == "BOB" for job in waiting_jobs(waiting)):
+            waiting.add(live_project("BOB").jobs[0])
+        order += [job.project.account_id for job in chosen(waiting, one)]
+    assert order == ["ADA", "BOB"] * 3
+
+
+def waiting_jobs(waiting: WaitingJobs) -> list[LiveJob]:
+    return [job for room in waiting.rooms() for job in room]
 
 
 def test_many_projects_give_an_account_no_more_turns() -> None:
@@ -130,14 +160,24 @@ def test_an_interrupted_job_is_ahead_of_its_accounts_others() -> None:
 
 def test_jobs_spread_over_workers_with_equal_room() -> None:
     one, two = worker("m1", slots=4), worker("m1", slots=4)
-    matches = choose(line_up(live_project(jobs=4)), [one, two])
+    matches = give(line_up(live_project(jobs=4)), [one, two])
     assert len(jobs_of(matches, one)) == len(jobs_of(matches, two)) == 2
 
 
-def test_the_worker_with_the_most_room_is_filled_until_it_has_no_more_than_others() -> None:
-    small, big = worker("m1", slots=1), worker("m1", slots=3)
-    matches = choose(line_up(live_project(jobs=2)), [small, big])
-    assert len(jobs_of(matches, big)) == 2
+def test_the_worker_that_is_least_busy_for_its_size_takes_the_next_job() -> None:
+    small, big = worker("m1", slots=2), worker("m1", slots=5, holds=1)
+    matches = give(line_up(live_project(jobs=4)), [big, small])
+    assert [match.worker for match in matches] == [small, big, big, small]
+
+
+def test_an_idle_worker_comes_before_one_with_room_beside_its_work() -> None:
+    idle, busy = worker("m1", slots=1), worker("m1", slots=8, holds=1)
+    assert give(line_up(live_project()), [busy, idle])[0].worker is idle
+
+
+def test_of_two_idle_workers_the_faster_one_takes_the_job() -> None:
+    slow, fast = worker("m1", pace=2.0), worker("m1", pace=0.5)
+    assert give(line_up(live_project()), [slow, fast])[0].worker is fast
 
 
 # ── jobs that no longer wait ─────────────────────────────────────────────────────────────────────
@@ -171,9 +211,9 @@ def test_lines_of_canceled_jobs_disappear() -> None:
     waiting = line_up(project)
     for job in project.jobs:
         cancel(job)
-    assert choose(waiting, [worker("m1")]) == []
+    assert give(waiting, [worker("m1")]) == []
     assert not waiting
-    assert waiting.length("fast", "m1") == 0
+    assert waiting.length("fast", "m1", ANYBODY) == 0
 
 
 def test_a_job_that_was_put_back_can_be_chosen_again() -> None:
@@ -194,16 +234,16 @@ def test_positions_count_projects_from_one_in_the_order_of_their_turns() -> None
 
 def test_the_length_of_a_line_counts_projects() -> None:
     waiting = line_up(live_project("ADA", jobs=3), live_project("ADA"), live_project("BOB"))
-    assert waiting.length("fast", "m1") == 3
+    assert waiting.length("fast", "m1", ANYBODY) == 3
     one = worker("m1")
     chosen(waiting, one)
-    assert waiting.length("fast", "m1") == 3
+    assert waiting.length("fast", "m1", ANYBODY) == 3
     chosen(waiting, one)
-    assert waiting.length("fast", "m1") == 2
+    assert waiting.length("fast", "m1", ANYBODY) == 2
     (again,) = chosen(waiting, one)
     waiting.add(again, first=True)
-    assert waiting.length("fast", "m1") == 2
-    assert waiting.length("fast", "m2") == waiting.length("relaxed", "m1") == 0
+    assert waiting.length("fast", "m1", ANYBODY) == 2
+    assert waiting.length("fast", "m2", ANYBODY) == waiting.length("relaxed", "m1", ANYBODY) == 0
 
 
 def test_each_model_and_network_has_its_own_line() -> None:
@@ -220,6 +260,82 @@ def test_positions_move_up_when_a_job_is_taken() -> None:
     assert waiting.positions() == {second.id: 1}
 
 
+# ── which workers a project wants ────────────────────────────────────────────────────────────────
+
+ONLY_FOX = Targeting(required=frozenset({"fox"}))
+NOT_FOX = Targeting(skipped=frozenset({"fox"}))
+FOX_FIRST = Targeting(preferred=frozenset({"fox"}))
+
+
+def test_a_required_worker_is_waited_for() -> None:
+    project = live_project(targeting=ONLY_FOX)
+    waiting = line_up(project)
+    assert chosen(waiting, worker("m1", name="owl")) == []
+    fox = worker("m1", name="Fox")
+    assert give(waiting, [worker("m1", name="owl"), fox]) == [Match(project.jobs[0], fox)]
+
+
+def test_a_skipped_worker_gets_the_job_not_even_when_nobody_else_is_there() -> None:
+    waiting = line_up(live_project(targeting=NOT_FOX))
+    assert chosen(waiting, worker("m1", name="fox")) == []
+    assert len(chosen(waiting, worker("m1", name="owl"))) == 1
+
+
+def test_a_preferred_worker_has_a_head_start() -> None:
+    project = live_project(targeting=FOX_FIRST, created_ms=0)
+    waiting = line_up(project)
+    owl, busy_fox = worker("m1", name="owl"), worker("m1", name="fox", holds=1)
+    assert chosen(waiting, owl, busy_fox, now_ms=PREFERRED_AHEAD_MS - 1) == []
+    matches = give(waiting, [owl, busy_fox], PREFERRED_AHEAD_MS)
+    assert matches == [Match(project.jobs[0], owl)]
+
+
+def test_nobody_waits_for_a_preferred_worker_that_cannot_come() -> None:
+    for fox in (
+        worker("m2", name="fox"),
+        worker("m1", name="fox", draining=True),
+        worker("m1", name="fox", network="relaxed"),
+    ):
+        project = live_project(targeting=FOX_FIRST)
+        assert chosen(line_up(project), worker("m1", name="owl"), fox, now_ms=0) == project.jobs
+
+
+def test_a_job_that_waits_for_its_worker_holds_up_no_other() -> None:
+    picky, easy = live_project(targeting=ONLY_FOX), live_project()
+    assert chosen(line_up(picky, easy), worker("m1", name="owl")) == easy.jobs
+
+
+# ── how much one account may hold ────────────────────────────────────────────────────────────────
+
+
+def test_workers_hold_no_more_of_an_account_than_it_may_run() -> None:
+    waiting = line_up(live_project("ADA", jobs=5), live_project("BOB", jobs=1))
+    order = chosen(waiting, worker("m1", slots=9), max_running=2)
+    assert [job.project.account_id for job in order] == ["ADA", "BOB", "ADA"]
+
+
+def test_what_an_account_holds_already_counts() -> None:
+    load = AccountLoad(running=2)
+    waiting = line_up(live_project("ADA", jobs=3, load=load), live_project("BOB"))
+    order = chosen(waiting, worker("m1", slots=9), max_running=3)
+    assert [job.project.account_id for job in order] == ["ADA", "BOB"]
+    assert len(chosen(waiting, worker("m1", slots=9), max_running=4)) == 2
+
+
+def test_what_an_account_holds_follows_its_jobs() -> None:
+    project = live_project(jobs=3)
+    for job in project.jobs:
+        job.move(JobEvent.ASSIGN)
+    assert project.load.running == 3
+    project.jobs[0].move(JobEvent.START)
+    project.jobs[0].move(JobEvent.COMPLETE)
+    project.jobs[1].move(JobEvent.LOSE)
+    assert project.load.running == 1
+    project.jobs[2].move(JobEvent.CANCEL)
+    project.jobs[1].move(JobEvent.CANCEL)
+    assert project.load.running == 0
+
+
 # ── whatever waits and whoever is there ──────────────────────────────────────────────────────────
 
 MODELS = ("m1", "m2", "m3")
@@ -231,12 +347,19 @@ projects = st.lists(
         jobs=st.integers(1, 4),
         created_ms=st.integers(0, 5),
         network=st.sampled_from(NETWORKS),
+        targeting=st.sampled_from([ANYBODY, ONLY_FOX, NOT_FOX]),
     ),
     max_size=8,
 )
 sessions = st.builds(
-    lambda models, slots, holds, network, loaded, draining: worker(
-        *models, slots=slots, holds=holds, network=network, loaded=loaded, draining=draining
+    lambda models, slots, holds, network, loaded, draining, name: worker(
+        *models,
+        slots=slots,
+        holds=holds,
+        network=network,
+        loaded=loaded,
+        draining=draining,
+        name=name,
     ),
     st.sets(st.sampled_from(MODELS)),
     st.integers(1, 4),
@@ -244,28 +367,40 @@ sessions = st.builds(
     st.sampled_from(NETWORKS),
     st.none() | st.sampled_from(MODELS),
     st.booleans(),
+    st.sampled_from(["fox", "owl"]),
 )
 
 
 def can_take(session: WorkerSession, job: LiveJob) -> bool:
-    return job.render.model in session.models and job.project.network == session.network
+    return (
+        job.render.model in session.models
+        and job.project.network == session.network
+        and job.project.targeting.allows(session.known_as)
+    )
 
 
-@given(projects, st.lists(sessions, max_size=4), st.sets(st.integers(0, 30)))
+@given(projects, st.lists(sessions, max_size=4), st.sets(st.integers(0, 30)), st.integers(1, 6))
 def test_every_choice_is_allowed_complete_and_fair(
-    projects: list[LiveProject], workers: list[WorkerSession], canceled: set[int]
+    projects: list[LiveProject],
+    workers: list[WorkerSession],
+    canceled: set[int],
+    max_running: int,
 ) -> None:
     everything = [job for project in projects for job in project.jobs]
     for index, job in enumerate(everything):
         if index in canceled:
             cancel(job)
     waiting = line_up(*projects)
-    matches = choose(waiting, workers)
+    matches = give(waiting, workers, max_running=max_running)
     check_allowed(matches, workers)
     given_away = {match.job for match in matches}
     left = [job for job in everything if not job.ended and job not in given_away]
-    check_complete(left, matches, workers)
-    check_fair(left, matches)
+    held = Counter(job.project.account_id for job in given_away)
+    assert all(count <= max_running for count in held.values())
+    check_complete(
+        [job for job in left if held[job.project.account_id] < max_running], matches, workers
+    )
+    check_fair(left, matches, max_running)
     assert set(waiting.positions()) == {job.project.id for job in left}
 
 
@@ -279,34 +414,40 @@ def check_allowed(matches: list[Match], workers: list[WorkerSession]) -> None:
 
 
 def check_complete(left: list[LiveJob], matches: list[Match], workers: list[WorkerSession]) -> None:
-    """No slot stays free while a job waits for it."""
+    """No slot stays free while a job waits for it that may run."""
     for session in workers:
         if len(jobs_of(matches, session)) < session.free_slots:
             assert not any(can_take(session, job) for job in left)
 
 
-def check_fair(left: list[LiveJob], matches: list[Match]) -> None:
-    """Where two accounts still wait for a model, they were given as much, give or take one."""
-    taken = Counter((room_of(match.job), match.job.project.account_id) for match in matches)
-    wait = {(room_of(job), job.project.account_id) for job in left}
-    for room, account in wait:
-        for other_room, other in wait:
-            if room == other_room:
-                assert abs(taken[room, account] - taken[room, other]) <= 1
+def check_fair(left: list[LiveJob], matches: list[Match], max_running: int) -> None:
+    """Nobody had a second turn in a room in which somebody still waits for the first one."""
+    turns: Counter[str] = Counter()
+    waits = {(room_of(job), job.project.account_id) for job in left}
+    for match in matches:
+        account_id = match.job.project.account_id
+        for room, other in waits:
+            if room == room_of(match.job) and turns[other] < max_running:
+                assert turns[account_id] <= turns[other]
+        turns[account_id] += 1
 
 
-def room_of(job: LiveJob) -> tuple[str, str]:
-    return job.project.network, job.render.model
+def room_of(job: LiveJob) -> tuple[str, str, Targeting]:
+    return job.project.network, job.render.model, job.project.targeting
 
 
 @given(projects)
-def test_positions_foretell_the_order_of_the_choices(projects: list[LiveProject]) -> None:
+def test_positions_foretell_the_order_of_the_choices_in_a_room(
+    projects: list[LiveProject],
+) -> None:
     waiting = line_up(*projects)
-    foretold = waiting.positions()
     for network in NETWORKS:
         for model in MODELS:
-            served: list[str] = []
-            for job in chosen(waiting, worker(model, slots=100, network=network)):
-                if job.project.id not in served:
-                    served.append(job.project.id)
-            assert [foretold[project_id] for project_id in served] == [*range(1, len(served) + 1)]
+            for targeting in waiting.targetings(network, model):
+                foretold = waiting.positions()
+                served: list[str] = []
+                while (turn := waiting.turn(network, model, targeting)) is not None:
+                    waiting.take(turn[1], now_ms=1_000_000)
+                    if turn[1].project.id not in served:
+                        served.append(turn[1].project.id)
+                assert [foretold[project] for project in served] == [*range(1, len(served) + 1)]

@@ -4,7 +4,8 @@ from itertools import count
 
 from dreamgrid.protocol.params import Network
 from dreamgrid.protocol.renders import ImageRender
-from dreamgrid.server.live import LiveJob, LiveProject
+from dreamgrid.server.live import AccountLoad, LiveJob, LiveProject
+from dreamgrid.server.worker_flags import ANYBODY, Targeting
 from dreamgrid.server.workers import WorkerSession
 from tests.support.stores import new_id
 
@@ -18,6 +19,8 @@ def live_project(
     jobs: int = 1,
     created_ms: int | None = None,
     network: Network = "fast",
+    targeting: Targeting = ANYBODY,
+    load: AccountLoad | None = None,
 ) -> LiveProject:
     """A stored project whose jobs wait; each is younger than the one made before it."""
     number = next(_numbers)
@@ -39,6 +42,8 @@ def live_project(
         hold_micros=0,
         created_ms=number if created_ms is None else created_ms,
         stored=True,
+        targeting=targeting,
+        load=load or AccountLoad(),
     )
     render = ImageRender(
         model=model, prompt="a cat", width=64, height=64, steps=4, guidance=1.0, seed=7
@@ -64,12 +69,15 @@ def worker(
     loaded: str | None = None,
     draining: bool = False,
     holds: int = 0,
+    name: str = "one",
+    pace: float = 1.0,
 ) -> WorkerSession:
     """A connected worker that serves some models and already holds some jobs."""
     session = WorkerSession(
         id=f"worker-{next(_numbers)}",
-        name="one",
+        name=name,
         account_id="OWNER",
+        owner="owner",
         models=frozenset(models),
         slots=slots,
         network=network,
@@ -79,6 +87,7 @@ def worker(
         seen_at_s=0.0,
         loaded_model=loaded,
         draining=draining,
+        pace=pace,
     )
     held = live_project(jobs=holds)
     session.jobs = {job.id: job for job in held.jobs}

@@ -59,6 +59,9 @@ class ServerConfig:
         max_audio_count: Most pieces of music or speech in one project.
         max_prompt_chars: Longest prompt, style and negative prompt counted separately.
         max_queued_projects: Most unfinished projects of one account.
+        max_running_jobs: Most jobs of one account that workers hold at once; the others wait.
+        worker_known_s: How long a worker that left is remembered: projects that only it can render
+            wait for it, instead of being refused.
         max_image_bytes: Largest input image.
         max_media_bytes: Largest input sound or video.
         max_result_bytes: Largest result.
@@ -104,6 +107,8 @@ class ServerConfig:
     max_audio_count: int = 4
     max_prompt_chars: int = 4_000
     max_queued_projects: int = 500
+    max_running_jobs: int = 256
+    worker_known_s: int = 7 * 24 * 60 * 60
     max_image_bytes: int = MAX_INPUT_BYTES
     max_media_bytes: int = MAX_MEDIA_INPUT_BYTES
     max_result_bytes: int = 256 * 1024 * 1024
@@ -151,6 +156,21 @@ class ServerConfig:
                 f"heartbeat_s ({self.heartbeat_s}) must fit at least twice into "
                 f"lease_s ({self.lease_s})"
             )
+        self._check_uploads()
+        for rate in (self.requests, self.stranger_requests, self.messages, self.worker_messages):
+            if not rate.unlimited and (rate.burst < 1 or rate.per_s <= 0):
+                raise ConfigError(f"{rate} lets nothing through; NO_LIMIT means no limit")
+        for origin in self.web_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ConfigError(
+                    f"web origin '{origin}' must be as browsers write it: https://app.example.org"
+                )
+        if self.max_running_jobs < 1 or self.worker_known_s < 0:
+            raise ConfigError("max_running_jobs must be at least 1, and worker_known_s at least 0")
+        if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):
+            raise ConfigError(f"public_url '{self.public_url}' must begin with http:// or https://")
+
+    def _check_uploads(self) -> None:
         if self.unclaimed_kept_s < self.upload_url_s:
             raise ConfigError(
                 f"unclaimed_kept_s ({self.unclaimed_kept_s}) must be at least "
@@ -162,13 +182,3 @@ class ServerConfig:
                 f"max_unclaimed_bytes ({self.max_unclaimed_bytes}) must have room for one input "
                 f"of {largest_bytes} bytes, the most that one may have"
             )
-        for rate in (self.requests, self.stranger_requests, self.messages, self.worker_messages):
-            if not rate.unlimited and (rate.burst < 1 or rate.per_s <= 0):
-                raise ConfigError(f"{rate} lets nothing through; NO_LIMIT means no limit")
-        for origin in self.web_origins:
-            if not _ORIGIN.fullmatch(origin):
-                raise ConfigError(
-                    f"web origin '{origin}' must be as browsers write it: https://app.example.org"
-                )
-        if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):
-            raise ConfigError(f"public_url '{self.public_url}' must begin with http:// or https://")

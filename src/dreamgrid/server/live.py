@@ -12,6 +12,7 @@ from dreamgrid.protocol.params import Network, TokenType
 from dreamgrid.protocol.renders import AnyRender, AudioRender
 from dreamgrid.server.bus.base import app_subject
 from dreamgrid.server.store.base import JobRow, ProjectRow
+from dreamgrid.server.worker_flags import ANYBODY, Targeting
 from dreamgrid.states import (
     FINAL_JOB_STATES,
     JobEvent,
@@ -22,6 +23,13 @@ from dreamgrid.states import (
 )
 
 _render = msgspec.json.Decoder(AnyRender)
+
+
+@dataclass(slots=True, eq=False)
+class AccountLoad:
+    """What one account occupies. `running`: how many of its jobs workers hold."""
+
+    running: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -67,7 +75,9 @@ class LiveJob:
 
     def move(self, event: JobEvent) -> None:
         """Follows an arrow of the state table."""
+        before = self.on_worker
         self.state = next_job_state(self.state, event)
+        self.project.load.running += self.on_worker - before
 
     @property
     def ended(self) -> bool:
@@ -88,6 +98,8 @@ class LiveProject:
         request: The job request as the app sent it.
         disable_safety: Its app wants results that the content filter objects to.
         origin: Begins the URLs that its app receives.
+        targeting: Which workers it wants; what the flags in its prompt say.
+        load: What its account occupies, shared by all open projects of the account.
         stored: Whether the store has confirmed it; before that nobody is told about it.
         canceling: A cancel is on the way into the store; its app is told nothing more.
         told_position: The last queue position that was sent.
@@ -111,7 +123,9 @@ class LiveProject:
     hold_micros: int
     created_ms: int
     charged_micros: int = 0
+    targeting: Targeting = ANYBODY
     jobs: list[LiveJob] = field(default_factory=list)
+    load: AccountLoad = field(default_factory=AccountLoad)
     stored: bool = False
     canceling: bool = False
     canceled: bool = False

@@ -13,7 +13,7 @@ from dreamgrid.server.blobs.keys import result_key
 from dreamgrid.server.bus.base import Bus
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
-from dreamgrid.server.live import LiveJob, LiveProject
+from dreamgrid.server.live import AccountLoad, LiveJob, LiveProject
 from dreamgrid.server.workers import Workers
 
 T = TypeVar("T")
@@ -47,6 +47,7 @@ class OpenProjects:
         self._projects: dict[str, LiveProject] = {}
         self._jobs: dict[str, LiveJob] = {}
         self._per_account: Counter[str] = Counter()
+        self._loads: dict[str, AccountLoad] = {}
         self._told_ends: dict[str, dict[str, float]] = {}  # subject, project id: clock time
         self._stopped = False
         self.removed: Callable[[LiveProject], None] = lambda project: None
@@ -55,6 +56,8 @@ class OpenProjects:
         """Takes a project up."""
         self._projects[project.id] = project
         self._per_account[project.account_id] += 1
+        project.load = self._loads.setdefault(project.account_id, AccountLoad())
+        project.load.running += sum(job.on_worker for job in project.jobs)
         for job in project.jobs:
             self._jobs[job.id] = job
 
@@ -64,6 +67,7 @@ class OpenProjects:
         self._per_account[project.account_id] -= 1
         if not self._per_account[project.account_id]:
             del self._per_account[project.account_id]
+            del self._loads[project.account_id]
         for job in project.jobs:
             del self._jobs[job.id]
         self.removed(project)

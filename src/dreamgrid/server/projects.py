@@ -216,8 +216,7 @@ class Projects:
                 f"project id {project.id} is taken by a different request; use a fresh UUID"
             )
         if project.stored and not project.canceling:
-            position = self._rendering.scheduler.waiting.positions().get(project.id, 0)
-            for frame in self._open.replay(project, position):
+            for frame in self._open.replay(project, self._position(project)):
                 self._open.tell(project, frame)
 
     def _submitted(self, app: App, project: LiveProject, future: asyncio.Future[Submitted]) -> None:
@@ -231,9 +230,7 @@ class Projects:
             )
             for job in project.jobs:
                 self._rendering.scheduler.waiting.add(job)
-            # At most this; `notify_positions` soon finds the place among other accounts.
-            last = self._rendering.scheduler.waiting.length(project.network, project.model)
-            self._open.tell_queued(project, last)
+            self._open.tell_queued(project, self._position(project))
             self._rendering.scheduler.hint()
             return
         self._open.remove(project)
@@ -302,7 +299,7 @@ class Projects:
         for job in project.jobs:
             if job.state is JobState.QUEUED:  # it may have been skipped in the meantime
                 waiting.add(job)
-        for frame in self._open.replay(project, waiting.positions().get(project.id, 0)):
+        for frame in self._open.replay(project, self._position(project)):
             self._open.tell(project, frame)  # nothing was told while the cancel was under way
         self._rendering.scheduler.hint()
 
@@ -310,11 +307,10 @@ class Projects:
 
     def replay_active(self, app: App) -> list[bytes]:
         """Frames that tell an app that has just connected where its open projects stand."""
-        positions = self._rendering.scheduler.waiting.positions()
         found: list[bytes] = []
         for project in self.active(app.account, app.app_id):
             project.origin = app.origin
-            found.extend(self._open.replay(project, positions.get(project.id, 0)))
+            found.extend(self._open.replay(project, self._position(project)))
         return found
 
     async def replay_unclaimed(self, app: App) -> list[bytes]:
@@ -344,6 +340,17 @@ class Projects:
                 lambda: self._store.claim(project_ids),
                 lambda _: self._being_claimed.difference_update(project_ids),
             )
+
+    def _position(self, project: LiveProject) -> int:
+        """Where a project waits: as it was told last, else behind all that wait for the same.
+
+        `notify_positions` soon finds the true place; to look for it here would mean to walk the
+        whole queue for every app that connects.
+        """
+        waiting = self._rendering.scheduler.waiting
+        return project.told_position or waiting.length(
+            project.network, project.model, project.targeting
+        )
 
     def active(self, account: Account, app_id: str | None = None) -> list[LiveProject]:
         """The open projects of an account, or of one of its apps."""

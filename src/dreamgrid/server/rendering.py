@@ -77,7 +77,9 @@ class Rendering:
         self._workers = workers
         self._open = open_projects
         self._clock = clock
-        self.scheduler = Scheduler(workers, store, self._assigned, self._not_assigned)
+        self.scheduler = Scheduler(
+            workers, store, clock, config.max_running_jobs, self._assigned, self._not_assigned
+        )
 
     def take_up(self, job: LiveJob) -> None:
         """Takes up a job that the last run of the server left open.
@@ -407,6 +409,8 @@ class Rendering:
             return
         completed = end.state is JobState.COMPLETED
         job.move(JobEvent.COMPLETE if completed else JobEvent.FAIL)
+        if project.load.running == self._config.max_running_jobs - 1:
+            self.scheduler.hint()  # its account had as many as it may: one more can start now
         job.ended_ms = end.at_ms
         job.reason = end.reason
         if completed:

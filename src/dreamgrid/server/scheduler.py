@@ -1,25 +1,29 @@
 """Which waiting job goes to which free slot.
 
-`WaitingJobs` and `choose` are pure: they hold and decide, with no I/O and no clock. `Scheduler`
-runs them when hinted, stores each decision (fenced by attempt number) and only then tells anybody.
+`choose` is pure: it decides, with no I/O and no clock. `Scheduler` runs it when hinted, stores each
+decision (fenced by attempt number) and only then tells anybody.
 """
 
 import asyncio
 import heapq
 import logging
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from dreamgrid.protocol.params import Network
+from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.live import LiveJob
 from dreamgrid.server.store.base import Acquisition, Store
+from dreamgrid.server.waiting import Rank, WaitingJobs
+from dreamgrid.server.worker_flags import Targeting
 from dreamgrid.server.workers import Workers, WorkerSession
-from dreamgrid.states import JobEvent, JobState
+from dreamgrid.states import JobEvent
 
 LOADED_AHEAD_MS = 30_000
 """Head start of jobs for the model that a worker has loaded."""
+
+PREFERRED_AHEAD_MS = 15_000
+"""How long a job waits for a worker that its project prefers before it takes any other."""
 
 _log = logging.getLogger("dreamgrid.scheduler")
 
@@ -31,162 +35,114 @@ class Match(NamedTuple):
     worker: WorkerSession
 
 
-class _Room:
-    """The jobs that wait for one model on one network: a line per account, served in turns."""
-
-    def __init__(self) -> None:
-        self.lines: OrderedDict[str, deque[LiveJob]] = OrderedDict()
-        self.projects: dict[str, int] = {}  # id to how many of its jobs are in the lines
-
-    def add(self, job: LiveJob, *, first: bool) -> None:
-        self.projects[job.project.id] = self.projects.get(job.project.id, 0) + 1
-        line = self.lines.setdefault(job.project.account_id, deque())
-        if first:
-            line.appendleft(job)
-        else:
-            line.append(job)
-
-    def _skip_gone(self) -> None:
-        """Drops what no longer waits at the head of the line whose turn it is.
-
-        Canceled jobs stay in their line until they come up: removing one from the middle would
-        cost time in proportion to the length of the line.
-        """
-        while self.lines:
-            account_id, line = next(iter(self.lines.items()))
-            while line and not _waits(line[0]):
-                self._pop(line)
-            if line:
-                return
-            del self.lines[account_id]
-
-    def head(self) -> LiveJob | None:
-        self._skip_gone()
-        return next(iter(self.lines.values()))[0] if self.lines else None
-
-    def take(self) -> LiveJob:
-        self._skip_gone()
-        account_id, line = self.lines.popitem(last=False)
-        job = self._pop(line)
-        if line:
-            self.lines[account_id] = line  # at the end: the other accounts come first
-        return job
-
-    def _pop(self, line: deque[LiveJob]) -> LiveJob:
-        job = line.popleft()
-        left = self.projects.pop(job.project.id) - 1
-        if left:
-            self.projects[job.project.id] = left
-        return job
-
-    def in_order(self) -> Iterator[LiveJob]:
-        """The jobs in the order in which `take` would give them, as things stand."""
-        lines = [[job for job in line if _waits(job)] for line in self.lines.values()]
-        longest = max(map(len, lines), default=0)
-        rounds = ((line[turn] for line in lines if turn < len(line)) for turn in range(longest))
-        return chain.from_iterable(rounds)
-
-
-def _waits(job: LiveJob) -> bool:
-    return job.state is JobState.QUEUED and not job.settling and not job.project.canceling
-
-
-class WaitingJobs:
-    """All queued jobs. Within a model, accounts take turns; within an account, first come first."""
-
-    def __init__(self) -> None:
-        self._rooms: dict[tuple[Network, str], _Room] = {}
-
-    def add(self, job: LiveJob, *, first: bool = False) -> None:
-        """Adds a queued job; `first`: ahead of its account's others (it was interrupted)."""
-        self._rooms.setdefault(_room_of(job), _Room()).add(job, first=first)
-
-    def head(self, network: Network, model: str) -> LiveJob | None:
-        """The job whose turn it is for a model."""
-        key = (network, model)
-        room = self._rooms.get(key)
-        if room is None:
-            return None
-        job = room.head()
-        if job is None:
-            del self._rooms[key]
-        return job
-
-    def take(self, job: LiveJob) -> None:
-        """Removes a job that `head` gave."""
-        taken = self._rooms[_room_of(job)].take()
-        assert taken is job, "only the head of a line may be taken"
-
-    def __bool__(self) -> bool:
-        return bool(self._rooms)
-
-    def length(self, network: Network, model: str) -> int:
-        """How many projects wait for a model; canceled ones may still be counted for a while."""
-        room = self._rooms.get((network, model))
-        return len(room.projects) if room is not None else 0
-
-    def positions(self) -> dict[str, int]:
-        """Project id to queue position: 1 for the project whose job comes next for its model."""
-        positions: dict[str, int] = {}
-        for room in self._rooms.values():
-            ahead = 0
-            for job in room.in_order():
-                if job.project.id not in positions:
-                    ahead += 1
-                    positions[job.project.id] = ahead
-        return positions
-
-
-def _room_of(job: LiveJob) -> tuple[Network, str]:
-    return job.project.network, job.render.model
-
-
-def choose(waiting: WaitingJobs, workers: Iterable[WorkerSession]) -> list[Match]:
+def choose(
+    waiting: WaitingJobs,
+    workers: Sequence[WorkerSession],
+    *,
+    now_ms: int,
+    max_running: int,
+) -> list[Match]:
     """Fills free slots, taking the chosen jobs out of `waiting`.
 
-    A worker takes the job that has waited longest, but jobs for the model that it has loaded count
-    as having waited `LOADED_AHEAD_MS` longer: that saves changes of model and starves nobody.
-    Whoever has the most room left takes the next job, so that jobs spread.
+    The worker that is least busy for its size takes the next job, a faster one before a slower
+    one. Of the jobs that it may take it gets one of the account that was served longest ago
+    (`waiting` has the details); for the model that it has loaded, served `LOADED_AHEAD_MS` longer
+    ago, which saves changes of model and starves nobody.
+
+    Args:
+        waiting: The jobs that wait.
+        workers: All connected workers.
+        now_ms: The time.
+        max_running: How many jobs of one account workers may hold at once.
     """
-    matches: list[Match] = []
     if not waiting:
+        return []
+    return _Choice(waiting, workers, now_ms, max_running).matches()
+
+
+class _Choice:
+    """One run of `choose`."""
+
+    def __init__(
+        self,
+        waiting: WaitingJobs,
+        workers: Sequence[WorkerSession],
+        now_ms: int,
+        max_running: int,
+    ) -> None:
+        self._waiting = waiting
+        self._workers = workers
+        self._now_ms = now_ms
+        self._max_running = max_running
+        self._given: Counter[str] = Counter()  # account id to jobs in this run
+
+    def matches(self) -> list[Match]:
+        matches: list[Match] = []
+        free = [
+            (len(worker.jobs) / worker.slots, worker.pace, n, worker)
+            for n, worker in enumerate(self._workers)
+            if worker.free_slots > 0
+        ]
+        left = {worker.id: worker.free_slots for _, _, _, worker in free}
+        heapq.heapify(free)
+        while free and self._waiting:
+            busy, pace, n, worker = free[0]
+            job = self._best(worker)
+            if job is None:
+                heapq.heappop(free)
+                continue
+            self._waiting.take(job, self._now_ms)
+            self._given[job.project.account_id] += 1
+            matches.append(Match(job, worker))
+            left[worker.id] -= 1
+            if left[worker.id]:
+                heapq.heapreplace(free, (busy + 1 / worker.slots, pace, n, worker))
+            else:
+                heapq.heappop(free)
         return matches
-    free = [(-worker.free_slots, n, worker) for n, worker in enumerate(workers)]
-    free = [entry for entry in free if entry[0] < 0]
-    heapq.heapify(free)
-    while free and waiting:
-        room, n, worker = free[0]
-        job = _best(waiting, worker)
-        if job is None:
-            heapq.heappop(free)
-            continue
-        waiting.take(job)
-        matches.append(Match(job, worker))
-        if room == -1:
-            heapq.heappop(free)
-        else:
-            heapq.heapreplace(free, (room + 1, n, worker))
-    return matches
+
+    def _best(self, worker: WorkerSession) -> LiveJob | None:
+        best: tuple[tuple[int | str, ...], LiveJob] | None = None
+        for model in worker.models:
+            for targeting in self._waiting.targetings(worker.network, model):
+                if not targeting.allows(worker.known_as):
+                    continue
+                turn = self._waiting.turn(worker.network, model, targeting, self._may_run)
+                if turn is None or self._keeps_for_others(turn[1], targeting, worker):
+                    continue
+                order = _order(*turn, loaded=model == worker.loaded_model)
+                if best is None or order < best[0]:
+                    best = (order, turn[1])
+        return best[1] if best is not None else None
+
+    def _may_run(self, job: LiveJob) -> bool:
+        project = job.project
+        return project.load.running + self._given[project.account_id] < self._max_running
+
+    def _keeps_for_others(self, job: LiveJob, targeting: Targeting, worker: WorkerSession) -> bool:
+        """Whether a job still waits for a worker that its project prefers to this one."""
+        if not targeting.preferred or targeting.prefers(worker.known_as):
+            return False
+        if self._now_ms - job.created_ms >= PREFERRED_AHEAD_MS:
+            return False
+        return any(
+            targeting.prefers(other.known_as)
+            and other.can_take(job.project.network, job.render.model, targeting)
+            for other in self._workers
+        )
 
 
-def _best(waiting: WaitingJobs, worker: WorkerSession) -> LiveJob | None:
-    heads = (waiting.head(worker.network, model) for model in worker.models)
-    return min(
-        (job for job in heads if job is not None),
-        key=lambda job: (_since_ms(job, worker), job.project.id, job.index),
-        default=None,
-    )
-
-
-def _since_ms(job: LiveJob, worker: WorkerSession) -> int:
-    """Since when a job counts as waiting in the eyes of a worker."""
-    return job.created_ms - (LOADED_AHEAD_MS if job.render.model == worker.loaded_model else 0)
+def _order(rank: Rank, job: LiveJob, *, loaded: bool) -> tuple[int | str, ...]:
+    """The lowest goes first."""
+    since_ms = rank.since_ms - (LOADED_AHEAD_MS if loaded else 0)
+    return (since_ms, rank.turn, job.created_ms, job.project.id, job.index)
 
 
 class Scheduler:
     """Runs `choose` whenever something changed; a lost hint costs one tick of upkeep.
 
     Args:
+        max_running: How many jobs of one account workers may hold at once.
         assigned: Called for every match once it is stored.
         refused: Called for every job whose assignment could not be stored.
     """
@@ -195,12 +151,16 @@ class Scheduler:
         self,
         workers: Workers,
         store: Store,
+        clock: Clock,
+        max_running: int,
         assigned: Callable[[Match], None],
         refused: Callable[[LiveJob], None],
     ) -> None:
         self.waiting = WaitingJobs()
         self._workers = workers
         self._store = store
+        self._clock = clock
+        self._max_running = max_running
         self._assigned = assigned
         self._refused = refused
         self._loop = asyncio.get_running_loop()
@@ -214,7 +174,12 @@ class Scheduler:
 
     def _dispatch(self) -> None:
         self._hinted = False
-        matches = choose(self.waiting, self._workers.all())
+        matches = choose(
+            self.waiting,
+            self._workers.all(),
+            now_ms=milliseconds(self._clock),
+            max_running=self._max_running,
+        )
         if not matches:
             return
         acquisitions = []

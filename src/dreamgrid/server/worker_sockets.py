@@ -112,6 +112,7 @@ class WorkerSockets:
             id=f"{account.id}/{hello.worker_id[:64]}",
             name=hello.name[:64],
             account_id=account.id,
+            owner=account.username,
             models=self._known_models & frozenset(hello.models),
             slots=max(1, min(hello.slots, 1024)),
             network=hello.network,

@@ -7,6 +7,16 @@ from dataclasses import dataclass, field
 from dreamgrid.protocol.params import Network
 from dreamgrid.protocol.worker import ServerMessage
 from dreamgrid.server.live import LiveJob
+from dreamgrid.server.worker_flags import ANYBODY, Targeting
+
+
+def names_of(worker_id: str, name: str, owner: str) -> frozenset[str]:
+    """All names by which an app can mean a worker, case-folded.
+
+    The part of its id before the slash is the account of its owner: nobody else's business.
+    """
+    own_id = worker_id.rpartition("/")[2]
+    return frozenset(word.casefold() for word in (own_id, name, owner) if word)
 
 
 @dataclass(slots=True, eq=False)
@@ -15,6 +25,7 @@ class WorkerSession:
 
     Attributes:
         id: The worker's own stable id.
+        owner: Name of the account that it belongs to.
         models: Catalogue ids that it serves and this grid knows.
         origin: Begins the URLs that it receives: how it reached the server.
         send: Queues a message for it.
@@ -23,11 +34,14 @@ class WorkerSession:
         loaded_model: The model of its last job.
         seen_at_s: Clock time of its last message.
         draining: It takes no new jobs.
+        pace: Its seconds for a job over what is usual for that model; above 1 is slower.
+        known_as: The names by which apps can mean it.
     """
 
     id: str
     name: str
     account_id: str
+    owner: str
     models: frozenset[str]
     slots: int
     network: Network
@@ -38,6 +52,20 @@ class WorkerSession:
     jobs: dict[str, LiveJob] = field(default_factory=dict)
     loaded_model: str | None = None
     draining: bool = False
+    pace: float = 1.0
+    known_as: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        self.known_as = names_of(self.id, self.name, self.owner)
+
+    def can_take(self, network: Network, model: str, targeting: Targeting = ANYBODY) -> bool:
+        """Whether it takes jobs of this kind at all, now or when it has room."""
+        return (
+            model in self.models
+            and self.network == network
+            and not self.draining
+            and targeting.allows(self.known_as)
+        )
 
     @property
     def free_slots(self) -> int:
@@ -90,9 +118,8 @@ class Workers:
                 counts.update(session.models)
         return dict(sorted(counts.items()))
 
-    def serves(self, network: Network, model: str) -> bool:
-        """Whether any worker takes jobs for a model."""
+    def serves(self, network: Network, model: str, targeting: Targeting = ANYBODY) -> bool:
+        """Whether any worker takes jobs for a model, and for a project that wants these workers."""
         return any(
-            session.network == network and model in session.models and not session.draining
-            for session in self._sessions.values()
+            session.can_take(network, model, targeting) for session in self._sessions.values()
         )

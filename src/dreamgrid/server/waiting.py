@@ -1,0 +1,262 @@
+"""The jobs that wait, and whose turn it is. Pure: no I/O, no clock.
+
+Jobs wait in rooms: one for each model, network and choice of workers. In a room every account has a
+line, first come first served. The line comes first whose account was served longest ago, in a room
+and between rooms; an account that was not served for `NEWCOMER_MS` counts as served that long
+before it came. So a flood of one account, in however many rooms, delays the first job of another
+until the next worker is free, and no longer.
+
+Service in one room makes an account's lines in other rooms come later by `HANDICAP_MS` at most.
+Together the two limits see to it that no line waits for ever.
+"""
+
+import heapq
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, count, islice
+from typing import NamedTuple
+
+from dreamgrid.protocol.params import Network
+from dreamgrid.server.live import LiveJob
+from dreamgrid.server.worker_flags import Targeting
+from dreamgrid.states import JobState
+
+HANDICAP_MS = 30_000
+"""How much later a line comes at most because its account was served in another room."""
+
+NEWCOMER_MS = 60 * 60 * 1000
+"""How long ago a newcomer counts as served; longer than any one render should take."""
+
+
+class Rank(NamedTuple):
+    """What decides whose turn it is; the lowest comes first.
+
+    Attributes:
+        since_ms: Since when the line counts as not served.
+        turn: The number of its account's last turn, for equal times. 0: none yet.
+    """
+
+    since_ms: int
+    turn: int
+
+
+@dataclass(slots=True, eq=False)
+class _Account:
+    """When an account had its last turn, the number of that turn, and how many lines it has."""
+
+    served_ms: int
+    turn: int = 0
+    lines: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """Jobs of one account in one room. `since_ms`: when it was last served here, or began."""
+
+    account: _Account
+    since_ms: int
+    jobs: deque[LiveJob] = field(default_factory=deque)
+
+    @property
+    def rank(self) -> Rank:
+        """Only ever rises: whoever is served comes later."""
+        since_ms = min(self.account.served_ms, self.since_ms + HANDICAP_MS)
+        return Rank(since_ms, self.account.turn)
+
+
+class _Room:
+    """The jobs that wait for the same kind of worker.
+
+    `_heap` has every line once, by the rank that it had when it was put there: that may be too low
+    by now, but never too high, so the first one whose rank is still true is the first of all.
+    """
+
+    def __init__(self) -> None:
+        self.lines: dict[str, _Line] = {}
+        self.projects: dict[str, int] = {}  # id to how many of its jobs are in the lines
+        self._heap: list[tuple[Rank, int, str, _Line]] = []
+        self._numbers = count()
+
+    def open_line(self, account_id: str, account: _Account, since_ms: int) -> _Line:
+        line = self.lines[account_id] = _Line(account, since_ms)
+        account.lines += 1
+        self._push(account_id, line)
+        return line
+
+    def _close_line(self, account_id: str) -> None:
+        self.lines.pop(account_id).account.lines -= 1
+
+    def close(self) -> None:
+        """Forgets what is left: jobs that no longer wait."""
+        for account_id in list(self.lines):
+            self._close_line(account_id)
+
+    def _push(self, account_id: str, line: _Line) -> None:
+        heapq.heappush(self._heap, (line.rank, next(self._numbers), account_id, line))
+
+    def first(self, may_run: Callable[[LiveJob], bool]) -> _Line | None:
+        """The line whose turn it is, of those whose next job may run now."""
+        passed_over = []
+        found = None
+        while self._heap:
+            rank, _, account_id, line = self._heap[0]
+            while line.jobs and not _waits(line.jobs[0]):
+                self.pop(line)
+            if not line.jobs:
+                heapq.heappop(self._heap)
+                self._close_line(account_id)
+            elif rank != line.rank:
+                heapq.heappop(self._heap)
+                self._push(account_id, line)
+            elif may_run(line.jobs[0]):
+                found = line
+                break
+            else:
+                passed_over.append(heapq.heappop(self._heap))
+        for entry in passed_over:
+            heapq.heappush(self._heap, entry)
+        return found
+
+    def pop(self, line: _Line) -> LiveJob:
+        job = line.jobs.popleft()
+        left = self.projects.pop(job.project.id) - 1
+        if left:
+            self.projects[job.project.id] = left
+        return job
+
+    def in_order(self) -> Iterator[LiveJob]:
+        """The jobs in the order in which they would be taken, as things stand."""
+        lines = sorted(self.lines.values(), key=lambda line: line.rank)
+        waiting = [[job for job in line.jobs if _waits(job)] for line in lines]
+        longest = max(map(len, waiting), default=0)
+        rounds = ((jobs[turn] for jobs in waiting if turn < len(jobs)) for turn in range(longest))
+        return chain.from_iterable(rounds)
+
+
+def _waits(job: LiveJob) -> bool:
+    return job.state is JobState.QUEUED and not job.settling and not job.project.canceling
+
+
+def _anyone(job: LiveJob) -> bool:
+    del job
+    return True
+
+
+class WaitingJobs:
+    """All queued jobs."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[tuple[Network, str], dict[Targeting, _Room]] = {}
+        self._accounts: OrderedDict[str, _Account] = OrderedDict()  # the one served last at the end
+        self._turns = count(1)
+
+    def __bool__(self) -> bool:
+        return bool(self._rooms)
+
+    def add(self, job: LiveJob, *, first: bool = False) -> None:
+        """Adds a queued job; `first`: ahead of its account's others (it was interrupted)."""
+        project = job.project
+        rooms = self._rooms.setdefault((project.network, job.render.model), {})
+        room = rooms.get(project.targeting)
+        if room is None:
+            room = rooms[project.targeting] = _Room()
+        line = room.lines.get(project.account_id)
+        if line is None:
+            account = self._account(project.account_id, job.created_ms)
+            line = room.open_line(project.account_id, account, job.created_ms)
+        elif not line.jobs:
+            line.since_ms = max(line.since_ms, job.created_ms)
+        room.projects[project.id] = room.projects.get(project.id, 0) + 1
+        if first:
+            line.jobs.appendleft(job)
+        else:
+            line.jobs.append(job)
+
+    def _account(self, account_id: str, now_ms: int) -> _Account:
+        """An account; those that were served too long ago to matter are forgotten."""
+        newcomer_ms = now_ms - NEWCOMER_MS
+        for oldest_id, oldest in list(islice(self._accounts.items(), 2)):
+            if oldest.served_ms < newcomer_ms and not oldest.lines:
+                del self._accounts[oldest_id]
+        account = self._accounts.get(account_id)
+        if account is None:
+            account = self._accounts[account_id] = _Account(newcomer_ms)
+            self._accounts.move_to_end(account_id, last=False)
+        return account
+
+    def targetings(self, network: Network, model: str) -> list[Targeting]:
+        """The different choices of workers with which projects wait for a model."""
+        return list(self._rooms.get((network, model), ()))
+
+    def turn(
+        self,
+        network: Network,
+        model: str,
+        targeting: Targeting,
+        may_run: Callable[[LiveJob], bool] = _anyone,
+    ) -> tuple[Rank, LiveJob] | None:
+        """The job whose turn it is in a room, of those that may run now, and its line's rank.
+
+        Canceled jobs stay in their line until they come up: removing one from the middle would
+        cost time in proportion to the length of the line.
+        """
+        room = self._rooms.get((network, model), {}).get(targeting)
+        if room is None:
+            return None
+        line = room.first(may_run)
+        if line is not None:
+            return line.rank, line.jobs[0]
+        if not room.lines:
+            self._remove_room(network, model, targeting)
+        return None
+
+    def take(self, job: LiveJob, now_ms: int) -> None:
+        """Removes a job that `turn` gave: its account has had its turn."""
+        project = job.project
+        room = self._rooms[project.network, job.render.model][project.targeting]
+        line = room.lines[project.account_id]
+        assert line.jobs[0] is job, "only a job whose turn it is may be taken"
+        room.pop(line)
+        account = line.account
+        account.served_ms = line.since_ms = now_ms
+        account.turn = next(self._turns)
+        self._accounts.move_to_end(project.account_id)
+
+    def _remove_room(self, network: Network, model: str, targeting: Targeting) -> None:
+        rooms = self._rooms[network, model]
+        rooms.pop(targeting).close()
+        if not rooms:
+            del self._rooms[network, model]
+
+    # ── where projects stand ─────────────────────────────────────────────────────────────────────
+
+    def length(self, network: Network, model: str, targeting: Targeting) -> int:
+        """How many projects wait in a room; canceled ones may still be counted for a while."""
+        room = self._rooms.get((network, model), {}).get(targeting)
+        return len(room.projects) if room is not None else 0
+
+    def rooms(self) -> Iterator[list[LiveJob]]:
+        """The jobs of each room, in the order of their turns as things stand.
+
+        Forgets rooms in which nobody waits any more: those that no worker serves are not looked
+        at otherwise.
+        """
+        for (network, model), rooms in list(self._rooms.items()):
+            for targeting, room in list(rooms.items()):
+                jobs = list(room.in_order())
+                if jobs:
+                    yield jobs
+                else:
+                    self._remove_room(network, model, targeting)
+
+    def positions(self) -> dict[str, int]:
+        """Project id to queue position: 1 for the project whose job comes next in its room."""
+        positions: dict[str, int] = {}
+        for jobs in self.rooms():
+            ahead = 0
+            for job in jobs:
+                if job.project.id not in positions:
+                    ahead += 1
+                    positions[job.project.id] = ahead
+        return positions
