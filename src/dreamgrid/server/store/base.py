@@ -94,6 +94,25 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
         return self.posted_micros - self.held_micros
 
 
+class WorkerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker that is or was connected.
+
+    Attributes:
+        id: Its own id, scoped by its owner's account.
+        owner: Name of that account.
+        models: Catalogue ids that it offered.
+        seen_ms: When it was last known to be connected.
+    """
+
+    id: str
+    account_id: str
+    owner: str
+    name: str
+    network: Network
+    models: tuple[str, ...]
+    seen_ms: int
+
+
 class JobRow(msgspec.Struct, kw_only=True):
     """One render. `render` is the JSON of its `Render`.
 
@@ -338,3 +357,14 @@ class Store(Protocol):
 
         The newest 500 at most, oldest first.
         """
+
+    # workers
+
+    def note_workers(self, workers: Sequence[WorkerRow]) -> asyncio.Future[None]:
+        """Remembers workers, each as it was seen last."""
+
+    def forget_workers(self, before_ms: int) -> asyncio.Future[None]:
+        """Forgets workers that were not seen since then."""
+
+    async def workers(self, since_ms: int) -> list[WorkerRow]:
+        """The workers that were seen since then, the one seen last at the end."""

@@ -19,7 +19,7 @@ import msgspec
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.params import TOKEN_TYPES, TokenType
 from dreamgrid.server import ledger
-from dreamgrid.server.store import sqlite_accounts, sqlite_projects
+from dreamgrid.server.store import sqlite_accounts, sqlite_projects, sqlite_workers
 from dreamgrid.server.store.base import (
     AccountRow,
     Acquisition,
@@ -32,6 +32,7 @@ from dreamgrid.server.store.base import (
     Rotation,
     SessionRow,
     Submitted,
+    WorkerRow,
 )
 from dreamgrid.server.store.group_commit import GroupCommitWriter
 
@@ -322,6 +323,19 @@ class SqliteStore:
                 f"{condition} AND app_id = ? {newest}", account_id, since_ms, app_id
             )
         return found[::-1]
+
+    # workers: what each operation does is told in `sqlite_workers`
+
+    def note_workers(self, workers: Sequence[WorkerRow]) -> asyncio.Future[None]:
+        return self._writer.write(lambda connection: sqlite_workers.note(connection, workers))
+
+    def forget_workers(self, before_ms: int) -> asyncio.Future[None]:
+        return self._writer.write(lambda connection: sqlite_workers.forget(connection, before_ms))
+
+    async def workers(self, since_ms: int) -> list[WorkerRow]:
+        return await self._in_reader(
+            lambda: sqlite_workers.seen_since(self._read_connection, since_ms)
+        )
 
     async def _projects(self, condition: str, *values: Any) -> list[ProjectRow]:
         return await self._in_reader(
