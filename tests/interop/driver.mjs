@@ -28,10 +28,17 @@ function listen(app, client) {
   forward(client.account.currentAccount, 'updated');
 }
 
-function paramsOf({ count, previews, startingImage, ...rest }) {
-  const params = { negativePrompt: '', stylePrompt: '', ...rest };
+// Files travel to this process as {"$bytes": "<base64>"}, wherever they stand.
+function revived(value) {
+  if (Array.isArray(value)) return value.map(revived);
+  if (value === null || typeof value !== 'object') return value;
+  if ('$bytes' in value) return Buffer.from(value.$bytes, 'base64');
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, revived(one)]));
+}
+
+function paramsOf({ count, previews, ...rest }) {
+  const params = { negativePrompt: '', stylePrompt: '', ...revived(rest) };
   if (previews !== undefined) params.numberOfPreviews = previews;
-  if (startingImage) params.startingImage = Buffer.from(startingImage, 'base64');
   return OLDEST ? { guidance: 1, ...params, numberOfImages: count } : { type: 'image', ...params, numberOfMedia: count };
 }
 
@@ -63,11 +70,17 @@ const commands = {
   },
   wait: async ({ project }) => await projects.get(project).waitForCompletion(),
   cancel: async ({ project }) => await projects.get(project).cancel(),
+  enhance: async ({ project, job, strength }) => await projects.get(project).job(job).enhance(strength),
   snapshot: async ({ project }) => {
     const one = projects.get(project);
-    const jobs = one.jobs.map(({ id, status, seed, resultUrl, previewUrl, error, workerName }) => ({
-      id, status, seed, resultUrl, previewUrl, error, workerName
-    }));
+    const jobs = one.jobs.map((job) => {
+      const { id, status, seed, resultUrl, previewUrl, error, workerName, type, isNSFW, nsfwDetected } = job;
+      const { positivePrompt, negativePrompt } = job;
+      return {
+        id, status, seed, resultUrl, previewUrl, error, workerName, type, isNSFW, nsfwDetected, positivePrompt,
+        negativePrompt
+      };
+    });
     return { id: one.id, status: one.status, progress: one.progress, error: one.error, jobs };
   }
 };

@@ -53,13 +53,22 @@ def _find(root: Any, path: str) -> Any:
 
 
 def _params(asked: dict[str, Any]) -> dict[str, Any]:
-    params = {"type": "image", "negativePrompt": "", "stylePrompt": "", **asked}
+    params = {"type": "image", "negativePrompt": "", "stylePrompt": "", **_revived(asked)}
     params["numberOfMedia"] = params.pop("count")
     if "previews" in params:
         params["numberOfPreviews"] = params.pop("previews")
-    if "startingImage" in params:
-        params["startingImage"] = base64.b64decode(params["startingImage"])
     return params
+
+
+def _revived(value: Any) -> Any:
+    """Files travel to this process as `{"$bytes": "<base64>"}`, wherever they stand."""
+    if isinstance(value, list):
+        return [_revived(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if "$bytes" in value:
+        return base64.b64decode(value["$bytes"])
+    return {name: _revived(one) for name, one in value.items()}
 
 
 async def _open(*, app: str, options: dict[str, Any]) -> None:
@@ -92,6 +101,10 @@ async def _cancel(*, project: str) -> None:
     await projects[project].cancel()
 
 
+async def _enhance(*, project: str, job: str, strength: str) -> Any:
+    return await projects[project].job(job).enhance(strength)
+
+
 async def _snapshot(*, project: str) -> dict[str, Any]:
     one = projects[project]
     jobs = [
@@ -103,6 +116,11 @@ async def _snapshot(*, project: str) -> dict[str, Any]:
             "previewUrl": job.preview_url,
             "error": job.error,
             "workerName": job.worker_name,
+            "type": job.type,
+            "isNSFW": job.is_nsfw,
+            "nsfwDetected": job.nsfw_detected,
+            "positivePrompt": getattr(job, "positive_prompt", None),
+            "negativePrompt": getattr(job, "negative_prompt", None),
         }
         for job in one.jobs
     ]
@@ -122,6 +140,7 @@ COMMANDS = {
     "create": _create,
     "wait": _wait,
     "cancel": _cancel,
+    "enhance": _enhance,
     "snapshot": _snapshot,
 }
 

@@ -1,6 +1,7 @@
 """A published SDK in its own process, spoken to in JSON lines."""
 
 import asyncio
+import base64
 import json
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -212,6 +213,11 @@ class Driver:
             for one in self.events
             if one["event"] == event and all(one["data"].get(k) == v for k, v in data.items())
         ]
+
+
+def file(data: bytes) -> dict[str, str]:
+    """The bytes of a file as drivers take them."""
+    return {"$bytes": base64.b64encode(data).decode()}
 
 
 @dataclass(eq=False)

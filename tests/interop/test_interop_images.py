@@ -1,11 +1,10 @@
 """Pictures through the published SDKs: what works when all goes well."""
 
-import base64
 
 import aiohttp
 
 from dreamgrid.protocol.renders import ImageRender
-from tests.interop.sdks import App, Driver
+from tests.interop.sdks import App, Driver, Sdk, file
 from tests.interop.worker import JPEG, ScriptedWorker, png
 
 
@@ -49,9 +48,7 @@ async def test_two_pictures_with_previews(app: App, driver: Driver, worker: Scri
 async def test_a_picture_made_from_an_uploaded_one(
     app: App, driver: Driver, worker: ScriptedWorker
 ) -> None:
-    project = await app.create(
-        startingImage=base64.b64encode(png(99)).decode(), startingImageStrength=0.25
-    )
+    project = await app.create(startingImage=file(png(99)), startingImageStrength=0.25)
     finished = driver.send("wait", project=project)
     job = await worker.job()
     assert await job.input("startingImage") == png(99)
@@ -59,3 +56,33 @@ async def test_a_picture_made_from_an_uploaded_one(
     assert job.assign.render.strength == 0.75
     await job.render(png(1))
     assert len(await finished) == 1
+
+
+async def test_what_the_content_filter_objects_to_is_withheld_and_free(
+    app: App, driver: Driver, worker: ScriptedWorker, sdk: Sdk
+) -> None:
+    before = await app.spark()
+    project = await app.create()
+    finished = driver.send("wait", project=project)
+    await (await worker.job()).render(png(1), sensitive=("image",))
+    assert await finished == []
+    await app.until_spark(before)
+    (job,) = (await driver.send("snapshot", project=project))["jobs"]
+    assert job["isNSFW"] is True
+    assert job["resultUrl"] is None
+    if not sdk.oldest:
+        assert not job.get("nsfwDetected")
+
+
+async def test_an_app_without_the_filter_gets_the_picture_with_a_label(
+    app: App, driver: Driver, worker: ScriptedWorker, sdk: Sdk
+) -> None:
+    project = await app.create(disableNSFWFilter=True)
+    finished = driver.send("wait", project=project)
+    await (await worker.job()).render(png(1), sensitive=("image", "prompt"))
+    (url,) = await finished
+    assert await fetch(url) == png(1)
+    if sdk.recovers:  # older ones know no label
+        (event,) = driver.seen("job", type="completed")
+        assert event["data"]["nsfwDetected"] is True
+        assert event["data"]["nsfwSources"] == ["image", "prompt"]

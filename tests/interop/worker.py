@@ -22,6 +22,7 @@ from dreamgrid.protocol.worker import (
     Finished,
     Heartbeat,
     Hello,
+    Objection,
     Progress,
     Settled,
     Started,
@@ -77,9 +78,10 @@ class Job:
             )
         )
 
-    async def finish(self, picture: bytes) -> None:
+    async def finish(self, picture: bytes, *, sensitive: tuple[Objection, ...] = ()) -> None:
         output = self.assign.output
-        await self.worker.put(output.url, output.content_type, picture)
+        if self.assign.deliver_sensitive or not sensitive:
+            await self.worker.put(output.url, output.content_type, picture)
         await self._say(
             Finished(
                 job_id=self.assign.job_id,
@@ -89,14 +91,15 @@ class Job:
                 sha256=hashlib.sha256(picture).hexdigest(),
                 size_bytes=len(picture),
                 render_s=0.1,
+                sensitive=sensitive,
             )
         )
 
-    async def render(self, picture: bytes) -> None:
+    async def render(self, picture: bytes, *, sensitive: tuple[Objection, ...] = ()) -> None:
         """The whole life of a job that goes well."""
         await self.start()
         await self.step(self.assign.render.steps)
-        await self.finish(picture)
+        await self.finish(picture, sensitive=sensitive)
 
     async def fail(self, message: str, *, retryable: bool = False) -> None:
         await self._say(
