@@ -33,6 +33,17 @@ async def test_options_of_a_model_name_samplers_by_alias(app: App, sdk: Sdk) -> 
     assert options["sampler"] == {"allowed": ["euler"], "default": "euler"}
 
 
+async def test_the_options_of_every_shipped_model_can_be_read(app: App, sdk: Sdk) -> None:
+    if sdk.oldest:
+        return  # it knows no options
+    models = await app.call("projects.getSupportedModels")
+    assert {model["media"] for model in models} == {"image", "video", "audio"}
+    for model in models:
+        options = await app.call("projects.getModelOptions", model["id"])
+        assert options["type"] == model["media"]
+        assert options["steps"]["min"] <= options["steps"]["default"] <= options["steps"]["max"]
+
+
 async def test_the_estimate_is_what_is_charged(
     app: App, driver: Driver, worker: ScriptedWorker
 ) -> None:

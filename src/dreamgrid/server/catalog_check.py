@@ -50,6 +50,12 @@ def check_tier(file: str, tier_id: str, tier: Tier) -> None:
         raise ConfigError(
             f"catalogue file {file}: tier {tier_id}: steps: min, max and default are whole numbers"
         )
+    frames = tier.frames if isinstance(tier, VideoTier) else None
+    if frames and (frames.default - frames.min) % (frames.step or 1):
+        raise ConfigError(
+            f"catalogue file {file}: tier {tier_id}: frames: the default {frames.default} is not "
+            f"{frames.min} and a multiple of {frames.step}"
+        )
 
 
 def _problem(setting: object) -> str | None:
@@ -126,7 +132,10 @@ def check_lora(file: str, lora: LoraSpec, models: Collection[str]) -> None:
 def _check_video_presets(where: str, spec: ModelSpec, tier: VideoTier) -> None:
     for preset in spec.size_presets:
         sides = ((preset.width, tier.width), (preset.height, tier.height))
-        fits = all(limit.min <= side <= limit.max for side, limit in sides)
+        fits = all(
+            limit.min <= side <= limit.max and side % (limit.step or 1) == 0
+            for side, limit in sides
+        )
         if not fits or preset.width * preset.height > (tier.max_pixels or math.inf):
             raise ConfigError(
                 f"{where}: sizePresets: {preset.id}: {preset.width}x{preset.height} breaks the "

@@ -327,8 +327,16 @@ class LoraSpec(_Entry, frozen=True, kw_only=True):
 
 
 class CatalogFile(_Entry, frozen=True, kw_only=True):
-    """A whole file. Tiers stay undecoded until their kind is known."""
+    """A whole file. Tiers stay undecoded until their kind is known.
+
+    Attributes:
+        models: Models to add or to replace.
+        tiers: Tiers to add or to replace, by id.
+        loras: LoRAs to add or to replace.
+        hidden: Ids or patterns, such as `wan_*`, of models of earlier files to leave out.
+    """
 
     models: tuple[ModelSpec, ...] = ()
     tiers: dict[str, msgspec.Raw] = {}
     loras: tuple[LoraSpec, ...] = ()
+    hidden: tuple[str, ...] = ()

@@ -82,6 +82,8 @@ class AudioRules:
         settled = {}
         for name in AUDIO_SETTINGS:
             value, limit = getattr(params, name), getattr(self.tier, name)
+            if name == "bpm" and limit is None:
+                value = None  # old clients are served a tempo for every sound, and may send it back
             missing(name, value, limit, model=self.spec.id)
             settled[name] = settle(name, value, limit, model=self.spec.id)
         return settled
