@@ -1,6 +1,5 @@
 """Pictures through the published SDKs: what works when all goes well."""
 
-
 import aiohttp
 
 from dreamgrid.protocol.renders import ImageRender
