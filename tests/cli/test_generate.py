@@ -279,12 +279,23 @@ def test_models_and_keys_for_people(grid: Grid, call: Call) -> None:
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "pattern-v1" in shown.stdout
     assert "1 to 50 (8)" in shown.stdout
+    assert "flux1-schnell-fp8" not in shown.stdout  # no worker serves it
+    assert "dreamgrid models --all" in shown.stdout
+    everything = call("models", "--all", environment=grid.environment | {"COLUMNS": "200"}).stdout
+    assert "flux1-schnell-fp8" in everything
+    assert "Flux.1 [schnell]" in everything
 
     made = call("keys", "create", "phone", environment=grid.environment)
     secret = made.stdout.strip()
     assert made.returncode == 0
     assert "not shown again" in made.stderr
     assert call("keys", "list", "--key", secret, environment=grid.environment).returncode == 0
+
+
+def test_a_grid_without_workers_says_so(idle_grid: Grid, call: Call) -> None:
+    shown = call("models", environment=idle_grid.environment)
+    assert shown.returncode == 0
+    assert "models have no worker now; dreamgrid models --all lists them" in shown.stdout
 
 
 def test_the_owner_grants_more_to_spend(grid: Grid, call: Call) -> None:

@@ -1,9 +1,13 @@
 """`dreamgrid models`: what this grid can make."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dreamgrid.cli import exits, loop, options
@@ -27,12 +31,18 @@ def models(
     key: options.Key = None,
     data: options.Data = None,
     as_json: options.Json = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also models that no connected worker serves.")
+    ] = False,
 ) -> None:
-    """List the models of the grid, how many workers serve each, and their limits.
+    """List the models that workers serve now, how many each has, and their limits.
+
+    With --json, all models of the grid.
 
     For example:
 
     - `dreamgrid models`
+    - `dreamgrid models --all`
     - `dreamgrid models --json | jq -r '.[] | select(.workers > 0).id'`
     """
     exits.speaks_json.set(as_json)
@@ -40,13 +50,24 @@ def models(
     if as_json:
         exits.say_json([asdict(row) for row in rows])
         return
+    served = [row for row in rows if row.workers]
+    console = Console(highlight=False)
+    if served or everything:
+        console.print(_table(rows if everything else served))
+    if not everything and len(served) < len(rows):
+        idle = len(rows) - len(served)
+        console.print(f"[dim]{idle} models have no worker now; dreamgrid models --all lists them")
+
+
+def _table(rows: Sequence[_Row]) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False)
     for heading in ("model", "name", "makes", "workers", "steps", "guidance"):
         table.add_column(heading, justify="right" if heading == "workers" else "left")
     for row in rows:
         workers = f"[green]{row.workers}[/]" if row.workers else "[dim]none[/]"
-        table.add_row(f"[bold]{row.id}[/]", row.name, row.media, workers, row.steps, row.guidance)
-    Console(highlight=False).print(table)
+        name = escape(row.name)  # such as Flux.1 [dev]
+        table.add_row(f"[bold]{row.id}[/]", name, row.media, workers, row.steps, row.guidance)
+    return table
 
 
 async def _models(server: str | None, key: str | None, data: Path) -> list[_Row]:
