@@ -1,9 +1,8 @@
 """What every store promises. A new backend joins by adding itself to `tests.support.stores`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from dreamgrid.server.store.base import Acquisition, Balance, ProjectRow, Store,
 from dreamgrid.states import FINAL_PROJECT_STATES, JobState, ProjectState
 from tests.support.stores import (
     ADA,
-    BACKENDS,
     BOB,
     GRANT,
     NOW,
@@ -27,22 +25,6 @@ from tests.support.stores import (
 )
 
 RECENT = NOW - 1_000
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    return BACKENDS[request.param](tmp_path)
-
-
-@pytest.fixture
-async def store(backend: Backend) -> AsyncIterator[Store]:
-    """An open store with two accounts that own 1000 spark each."""
-    store = backend.store()
-    await store.open()
-    for owner in (ADA, BOB):
-        assert await store.create_account(account(owner), {"spark": GRANT})
-    yield store
-    await store.close()
 
 
 async def spark(store: Store, account_id: str = ADA) -> tuple[int, int]:
@@ -61,7 +43,7 @@ async def submitted(store: Store, *prices: int) -> ProjectRow:
 async def running(store: Store, *prices: int) -> ProjectRow:
     """A project whose jobs are all on a worker."""
     row = await submitted(store, *prices)
-    assert all(await store.acquire([acquisition(job) for job in row.jobs]))
+    assert all(await store.acquire([acquisition(job) for job in row.jobs], NOW))
     return row
 
 
@@ -163,7 +145,7 @@ async def test_what_costs_nothing_needs_no_money(store: Store, backend: Backend)
     await store.create_account(account("POOR"), {})
     row = project(0, 0, account_id="POOR")
     assert (await store.submit(row)).result is SubmitResult.CREATED
-    await store.acquire([acquisition(job) for job in row.jobs])
+    await store.acquire([acquisition(job) for job in row.jobs], NOW)
     first, last = row.jobs
     assert (await store.end_job(end(first))).accepted
     assert (await store.end_job(end(last, project_state=ProjectState.COMPLETED))).accepted
@@ -192,8 +174,8 @@ async def test_a_job_id_that_is_taken_fails_the_whole_project(store: Store) -> N
 async def test_of_two_workers_one_gets_the_job(store: Store) -> None:
     (job,) = (await submitted(store, 10)).jobs
     answers = await asyncio.gather(
-        store.acquire([acquisition(job, worker="W1")]),
-        store.acquire([acquisition(job, worker="W2")]),
+        store.acquire([acquisition(job, worker="W1")], NOW),
+        store.acquire([acquisition(job, worker="W2")], NOW),
     )
     assert list(answers) == [[True], [False]]
     row = await store.project(job.project_id)
@@ -210,7 +192,8 @@ async def test_one_acquisition_of_many_may_be_refused(store: Store) -> None:
             acquisition(one, worker="W2"),
             Acquisition(job_id="NOTHING", attempt=1, worker_id="W3", worker_name=""),
             acquisition(two, worker="W4"),
-        ]
+        ],
+        NOW,
     )
     assert answer == [True, False, False, True]
 
@@ -218,29 +201,29 @@ async def test_one_acquisition_of_many_may_be_refused(store: Store) -> None:
 @pytest.mark.parametrize("attempt", [-1, 0, 2, 3])
 async def test_an_attempt_must_follow_the_one_before(store: Store, attempt: int) -> None:
     (job,) = (await submitted(store, 10)).jobs
-    assert await store.acquire([acquisition(job, attempt=attempt)]) == [False]
+    assert await store.acquire([acquisition(job, attempt=attempt)], NOW) == [False]
 
 
 async def test_a_job_that_was_taken_back_is_acquired_with_the_next_attempt(store: Store) -> None:
     row = await running(store, 10)
     (job,) = row.jobs
-    assert await store.requeue(job.id, 1, failures=1)
+    assert await store.requeue(job.id, 1, failures=1, reason="lost", at_ms=NOW)
     (again,) = (await stored(store, row)).jobs
     assert (again.state, again.attempt, again.failures) == (JobState.QUEUED, 1, 1)
     assert again.started_ms is None
-    assert await store.acquire([acquisition(job, attempt=1)]) == [False]
-    assert await store.acquire([acquisition(job, attempt=2)]) == [True]
+    assert await store.acquire([acquisition(job, attempt=1)], NOW) == [False]
+    assert await store.acquire([acquisition(job, attempt=2)], NOW) == [True]
 
 
 async def test_a_job_is_taken_back_only_from_the_attempt_that_holds_it(store: Store) -> None:
     waiting, held, ended = (await submitted(store, 10, 10, 10)).jobs
-    await store.acquire([acquisition(held), acquisition(ended)])
+    await store.acquire([acquisition(held), acquisition(ended)], NOW)
     await store.end_job(end(ended))
-    assert not await store.requeue(waiting.id, 0, failures=0)
-    assert not await store.requeue(held.id, 2, failures=0)
-    assert not await store.requeue(ended.id, 1, failures=0)
-    assert await store.requeue(held.id, 1, failures=0)
-    assert not await store.requeue(held.id, 1, failures=0)
+    assert not await store.requeue(waiting.id, 0, failures=0, reason="lost", at_ms=NOW)
+    assert not await store.requeue(held.id, 2, failures=0, reason="lost", at_ms=NOW)
+    assert not await store.requeue(ended.id, 1, failures=0, reason="lost", at_ms=NOW)
+    assert await store.requeue(held.id, 1, failures=0, reason="lost", at_ms=NOW)
+    assert not await store.requeue(held.id, 1, failures=0, reason="lost", at_ms=NOW)
 
 
 async def test_starting_notes_state_and_time(store: Store) -> None:
@@ -329,9 +312,9 @@ async def test_a_failure_after_the_delivery_gives_nothing_back(store: Store) -> 
 async def test_a_late_result_of_an_old_attempt_is_refused(store: Store) -> None:
     row = await running(store, 30)
     (job,) = row.jobs
-    await store.requeue(job.id, 1, failures=1)
+    await store.requeue(job.id, 1, failures=1, reason="lost", at_ms=NOW)
     late = end(job, attempt=1, project_state=ProjectState.COMPLETED)
-    await store.acquire([acquisition(job, attempt=2, worker="W2")])
+    await store.acquire([acquisition(job, attempt=2, worker="W2")], NOW)
     before = await stored(store, row)
     assert not (await store.end_job(late)).accepted
     assert await stored(store, row) == before
@@ -370,7 +353,7 @@ async def test_a_project_with_open_jobs_cannot_end(store: Store) -> None:
 async def test_a_cancel_gives_back_what_was_not_delivered(store: Store) -> None:
     row = await running(store, 30, 20, 10)
     await store.end_job(end(row.jobs[0]))
-    await store.requeue(row.jobs[2].id, 1, failures=0)
+    await store.requeue(row.jobs[2].id, 1, failures=0, reason="lost", at_ms=NOW)
     answer = await store.cancel(row.id, "artistCanceled", NOW + 7, claimed=True)
     assert answer.accepted
     assert answer.balance == Balance(posted_micros=GRANT - 30, held_micros=0)
@@ -408,11 +391,11 @@ async def test_a_project_that_never_was_cannot_be_canceled(store: Store) -> None
 async def test_nothing_happens_to_a_canceled_job_any_more(store: Store) -> None:
     row = await submitted(store, 30, 20)
     queued, held = row.jobs
-    await store.acquire([acquisition(held)])
+    await store.acquire([acquisition(held)], NOW)
     await store.cancel(row.id, "artistCanceled", NOW, claimed=True)
     before = await stored(store, row)
-    assert await store.acquire([acquisition(queued)]) == [False]
-    assert not await store.requeue(held.id, 1, failures=1)
+    assert await store.acquire([acquisition(queued)], NOW) == [False]
+    assert not await store.requeue(held.id, 1, failures=1, reason="lost", at_ms=NOW)
     assert not (await store.end_job(end(held, project_state=ProjectState.COMPLETED))).accepted
     await store.start(held.id, 1, NOW)
     assert await stored(store, row) == before
@@ -429,7 +412,7 @@ async def test_open_projects_are_found_again_after_a_restart(
     done = project(10)
     for row in (young, old, done):
         await store.submit(row)
-    await store.acquire([acquisition(old.jobs[1]), acquisition(done.jobs[0])])
+    await store.acquire([acquisition(old.jobs[1]), acquisition(done.jobs[0])], NOW)
     await store.end_job(end(done.jobs[0], project_state=ProjectState.COMPLETED))
     await store.cancel(project().id, "artistCanceled", NOW, claimed=True)
     await store.close()
@@ -447,7 +430,7 @@ async def ended(store: Store, *, at_ms: int, app_id: str) -> str:
     """A project that has ended; its id."""
     row = project(1, app_id=app_id)
     await store.submit(row)
-    await store.acquire([acquisition(row.jobs[0])])
+    await store.acquire([acquisition(row.jobs[0])], NOW)
     completed = ProjectState.COMPLETED
     await store.end_job(end(row.jobs[0], project_state=completed, at_ms=at_ms))
     return row.id

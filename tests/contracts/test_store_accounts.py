@@ -130,7 +130,7 @@ async def test_a_history_has_grants_and_ended_projects_newest_first(store: Store
     charged = project(10, 20)
     await store.submit(charged)
     first, second = charged.jobs
-    await store.acquire([acquisition(first), acquisition(second)])
+    await store.acquire([acquisition(first), acquisition(second)], NOW)
     await store.end_job(end(first, at_ms=NOW + 1))
     granted = HistoryRow(at_ms=NOW, currency="spark", amount_micros=GRANT, project_id=None)
     assert await store.history(ADA, 10, 0) == [granted]  # nothing is told before its end

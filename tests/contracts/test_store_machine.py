@@ -121,7 +121,7 @@ class Ledger(RuleBasedStateMachine):
     def acquire(self, row: ProjectRow, data: st.DataObject, attempt: int) -> None:
         job = data.draw(st.sampled_from(row.jobs))
         right = job.state is JobState.QUEUED and attempt == job.attempt + 1
-        assert self.run(self.store.acquire([acquisition(job, attempt=attempt)])) == [right]
+        assert self.run(self.store.acquire([acquisition(job, attempt=attempt)], NOW)) == [right]
         if right:
             job.state, job.attempt = JobState.ASSIGNED, attempt
 
@@ -129,7 +129,10 @@ class Ledger(RuleBasedStateMachine):
     def requeue(self, row: ProjectRow, data: st.DataObject, attempt: int) -> None:
         job = data.draw(st.sampled_from(row.jobs))
         right = job.state is JobState.ASSIGNED and attempt == job.attempt
-        assert self.run(self.store.requeue(job.id, attempt, failures=0)) is right
+        assert (
+            self.run(self.store.requeue(job.id, attempt, failures=0, reason="lost", at_ms=NOW))
+            is right
+        )
         if right:
             job.state = JobState.QUEUED
 

@@ -17,7 +17,7 @@ from dreamgrid.server import store as store_package
 from dreamgrid.server.store.base import SubmitResult
 from dreamgrid.server.store.group_commit import GroupCommitWriter
 from dreamgrid.server.store.sqlite import SqliteStore
-from tests.support.stores import ADA, account, acquisition, end, project
+from tests.support.stores import ADA, NOW, account, acquisition, end, project
 
 MIGRATIONS = Path(store_package.__file__).parent / "migrations"
 
@@ -79,7 +79,7 @@ async def test_on_a_full_disk_small_writes_of_a_batch_still_go_through(tmp_path:
     await store.submit(row)
     outcomes = await asyncio.gather(
         store.submit(project(10, request=b"x" * 500_000)),
-        store.acquire([acquisition(row.jobs[0])]),
+        store.acquire([acquisition(row.jobs[0])], NOW),
         store.submit(project(10, request=b"x" * 500_000)),
         return_exceptions=True,
     )
@@ -190,7 +190,7 @@ async def test_the_database_itself_refuses_impossible_rows(tmp_path: Path, break
     store = await opened(SqliteStore(tmp_path / "grid.sqlite"))
     row = project(30, 20)
     await store.submit(row)
-    await store.acquire([acquisition(job) for job in row.jobs])
+    await store.acquire([acquisition(job) for job in row.jobs], NOW)
     await store.end_job(end(row.jobs[0]))
     await store.close()
     vandal = sqlite3.connect(tmp_path / "grid.sqlite")

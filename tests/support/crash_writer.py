@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dreamgrid.server.store.base import ProjectRow, Store, SubmitResult
 from dreamgrid.states import ProjectState
-from tests.support.stores import ADA, BACKENDS, account, acquisition, end, project
+from tests.support.stores import ADA, BACKENDS, NOW, account, acquisition, end, project
 
 
 def say(what: str, row: ProjectRow) -> None:
@@ -25,7 +25,7 @@ async def write_one(store: Store) -> None:
         return
     say("submitted", row)
     (job,) = row.jobs
-    if await store.acquire([acquisition(job)]) != [True]:
+    if await store.acquire([acquisition(job)], NOW) != [True]:
         return
     say("assigned", row)
     if (await store.end_job(end(job, project_state=ProjectState.COMPLETED))).accepted:

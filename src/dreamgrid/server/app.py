@@ -23,6 +23,7 @@ from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, system_clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.endpoint import Endpoints
+from dreamgrid.server.event_feed import EventFeeds
 from dreamgrid.server.folder_lock import held
 from dreamgrid.server.http import (
     ACCOUNT,
@@ -43,6 +44,7 @@ from dreamgrid.server.routes import (
     catalog,
     documentation,
     estimates,
+    events,
     health,
     history,
     images,
@@ -139,6 +141,7 @@ async def _serve(
                 services.projects.stop_accepting()
                 apps.close_all(CLOSE_RESTART, "the server is stopping; connect again in a moment")
                 workers.close_all(CLOSE_RESTART, "the server is stopping")
+                services.feeds.close_all()
                 loops.cancel()
         finally:
             await runner.cleanup()
@@ -200,6 +203,7 @@ async def _services(
             sign_in=SignIn(config, accounts, sessions, clock),
             limits=Limits(config, clock),
             uploads=uploads,
+            feeds=EventFeeds(store, bus),
             clock=clock,
         )
         apps = AppSockets(services)
@@ -233,7 +237,18 @@ def endpoints(services: Services, workers: WorkerSockets) -> list[Endpoints]:
     """Every HTTP endpoint of a server, by subject."""
     blobs = services.blobs
     assert isinstance(blobs, LocalBlobs), "other backends serve their files themselves"
-    rooms = (catalog, estimates, projects, images, media, account, sign_in, history, health)
+    rooms = (
+        catalog,
+        estimates,
+        projects,
+        events,
+        images,
+        media,
+        account,
+        sign_in,
+        history,
+        health,
+    )
     subjects = [room.routes(services) for room in rooms]
     subjects += [blobs.routes(), workers.routes()]
     return [*subjects, documentation.routes(subjects)]

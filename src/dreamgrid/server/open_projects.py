@@ -10,7 +10,7 @@ from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.server import frames
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.keys import result_key
-from dreamgrid.server.bus.base import Bus
+from dreamgrid.server.bus.base import Bus, project_subject
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.live import AccountLoad, LiveJob, LiveProject
@@ -95,8 +95,13 @@ class OpenProjects:
     # ── telling apps ─────────────────────────────────────────────────────────────────────────────
 
     def tell(self, project: LiveProject, frame: bytes, key: str | None = None) -> None:
-        """Sends a frame to the project's app, if it is connected."""
+        """Sends a frame to the project's app, and to those who watch the project alone."""
         self._bus.publish(project.subject, frame, key)
+        self._bus.publish(project_subject(project.id), frame, key)
+
+    def changed(self, project: LiveProject) -> None:
+        """Tells those who watch the project that its log has grown, where no frame says so."""
+        self._bus.publish(project_subject(project.id), b"")
 
     def tell_end(self, project: LiveProject) -> None:
         """Sends the last frame about a project.

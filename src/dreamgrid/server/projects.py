@@ -290,6 +290,7 @@ class Projects:
             if may(job.state, JobEvent.CANCEL):
                 job.move(JobEvent.CANCEL)
         self._open.remove(project)
+        self._open.changed(project)
         self._accounts.note_balance(account.id, project.token_type, ended.balance)
         self._rendering.scheduler.hint()
 

@@ -206,7 +206,10 @@ class Rendering:
         # Told before it is stored: losing this one to a crash leaves the job assigned, and the
         # rescue of an assigned job and of a running one is the same.
         at_ms, attempt = job.started_ms, job.attempt
-        self._open.persist(lambda: self._store.start(job.id, attempt, at_ms), lambda _: None)
+        self._open.persist(
+            lambda: self._store.start(job.id, attempt, at_ms),
+            lambda _: self._open.changed(job.project),
+        )
         self._open.tell(job.project, frames.started(job))
 
     def progressed(self, worker: WorkerSession, message: Progress) -> None:
@@ -347,7 +350,10 @@ class Rendering:
                 self._open.tell_queued(job.project, 1)
             self.scheduler.hint()
 
-        self._open.persist(lambda: self._store.requeue(job.id, job.attempt, job.failures), requeued)
+        at_ms = milliseconds(self._clock)
+        self._open.persist(
+            lambda: self._store.requeue(job.id, job.attempt, job.failures, error, at_ms), requeued
+        )
 
     # ── ends ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -199,7 +199,7 @@ class Scheduler:
                     worker_name=worker.name,
                 )
             )
-        stored = self._store.acquire(acquisitions)
+        stored = self._store.acquire(acquisitions, milliseconds(self._clock))
         stored.add_done_callback(lambda future: self._acquired(matches, future))
 
     def _acquired(self, matches: list[Match], future: asyncio.Future[list[bool]]) -> None:

@@ -12,6 +12,7 @@ from dreamgrid.server.bus.base import Bus
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.event_feed import EventFeeds
 from dreamgrid.server.limits import Limits
 from dreamgrid.server.projects import Projects
 from dreamgrid.server.rendering import Rendering
@@ -39,6 +40,7 @@ class Services:
     sign_in: SignIn
     limits: Limits
     uploads: Uploads
+    feeds: EventFeeds
     clock: Clock
 
     async def authenticate(self, credential: str) -> Account | None:

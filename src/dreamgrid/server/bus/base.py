@@ -36,6 +36,11 @@ def app_subject(account_id: str, app_id: str) -> str:
     return f"app/{account_id}/{app_id}"
 
 
+def project_subject(project_id: str) -> str:
+    """That something happened to one project, whoever watches it. See `event_feed`."""
+    return f"project/{project_id}"
+
+
 def account_subject(account_id: str) -> str:
     """Frames for every app of an account, such as balances."""
     return f"account/{account_id}"

@@ -12,7 +12,7 @@ id; the store fences by attempt number, moves the money and refuses impossible r
 import asyncio
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -179,6 +179,38 @@ class ProjectRow(msgspec.Struct, kw_only=True):
     jobs: tuple[JobRow, ...] = ()
 
 
+class EventKind(StrEnum):
+    """What happened, in a project's log."""
+
+    QUEUED = "queued"  # the project was accepted
+    ASSIGNED = "assigned"  # a worker took a job
+    STARTED = "started"  # inference of a job began
+    RETRIED = "retried"  # an attempt at a job failed or was lost; the job waits again
+    JOB_COMPLETED = "job_completed"
+    JOB_FAILED = "job_failed"
+    COMPLETED = "completed"  # the project's last events, one of three
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An event in the log of a project.
+
+    Attributes:
+        number: 1, 2, 3, ... within the project.
+        job_id: The job that it happened to. None: the whole project.
+        details: What else is known: `index`, `attempt`, `worker`, `reason`, `seed`, `steps`,
+            `sha256`, `withheld`.
+    """
+
+    project_id: str
+    number: int
+    at_ms: int
+    kind: EventKind
+    job_id: str | None = None
+    details: dict[str, Any] = {}
+
+
 class SubmitResult(StrEnum):
     """What became of a submission."""
 
@@ -321,13 +353,17 @@ class Store(Protocol):
     def submit(self, project: ProjectRow) -> asyncio.Future[Submitted]:
         """Holds the money and inserts project and jobs. The same project twice has one effect."""
 
-    def acquire(self, acquisitions: Sequence[Acquisition]) -> asyncio.Future[list[bool]]:
+    def acquire(
+        self, acquisitions: Sequence[Acquisition], at_ms: int
+    ) -> asyncio.Future[list[bool]]:
         """Gives queued jobs to workers; one answer each, False when somebody was faster."""
 
     def start(self, job_id: str, attempt: int, at_ms: int) -> asyncio.Future[None]:
         """Notes that inference began. A stale attempt changes nothing."""
 
-    def requeue(self, job_id: str, attempt: int, failures: int) -> asyncio.Future[bool]:
+    def requeue(
+        self, job_id: str, attempt: int, failures: int, reason: str, at_ms: int
+    ) -> asyncio.Future[bool]:
         """Takes a job back from the attempt that holds it; False when it does not."""
 
     def end_job(self, end: JobEnd) -> asyncio.Future[Ended]:
@@ -343,6 +379,13 @@ class Store(Protocol):
 
     def prune(self, before_ms: int) -> asyncio.Future[int]:
         """Forgets some hundreds of projects that ended before then; how many. Money stays."""
+
+    async def events(self, project_id: str, after: int, most: int = 1_000) -> list[EventRow]:
+        """The log of a project from the event after number `after` on, in order.
+
+        Every method that changes the state of a project or of its jobs appends what happened, in
+        the transaction of the change.
+        """
 
     async def project(self, project_id: str) -> ProjectRow | None:
         """A project with its jobs."""

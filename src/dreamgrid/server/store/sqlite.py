@@ -19,12 +19,18 @@ import msgspec
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.params import TOKEN_TYPES, TokenType
 from dreamgrid.server import ledger
-from dreamgrid.server.store import sqlite_accounts, sqlite_projects, sqlite_workers
+from dreamgrid.server.store import (
+    sqlite_accounts,
+    sqlite_events,
+    sqlite_projects,
+    sqlite_workers,
+)
 from dreamgrid.server.store.base import (
     AccountRow,
     Acquisition,
     Balance,
     Ended,
+    EventRow,
     HistoryRow,
     JobEnd,
     KeyRow,
@@ -265,9 +271,11 @@ class SqliteStore:
     def submit(self, project: ProjectRow) -> asyncio.Future[Submitted]:
         return self._writer.write(lambda connection: sqlite_projects.submit(connection, project))
 
-    def acquire(self, acquisitions: Sequence[Acquisition]) -> asyncio.Future[list[bool]]:
+    def acquire(
+        self, acquisitions: Sequence[Acquisition], at_ms: int
+    ) -> asyncio.Future[list[bool]]:
         return self._writer.write(
-            lambda connection: sqlite_projects.acquire(connection, acquisitions)
+            lambda connection: sqlite_projects.acquire(connection, acquisitions, at_ms)
         )
 
     def start(self, job_id: str, attempt: int, at_ms: int) -> asyncio.Future[None]:
@@ -276,9 +284,13 @@ class SqliteStore:
             hurry=False,  # nobody waits for it
         )
 
-    def requeue(self, job_id: str, attempt: int, failures: int) -> asyncio.Future[bool]:
+    def requeue(
+        self, job_id: str, attempt: int, failures: int, reason: str, at_ms: int
+    ) -> asyncio.Future[bool]:
         return self._writer.write(
-            lambda connection: sqlite_projects.requeue(connection, job_id, attempt, failures)
+            lambda connection: sqlite_projects.requeue(
+                connection, job_id, attempt, failures, reason, at_ms
+            )
         )
 
     def end_job(self, end: JobEnd) -> asyncio.Future[Ended]:
@@ -303,6 +315,11 @@ class SqliteStore:
 
     def prune(self, before_ms: int) -> asyncio.Future[int]:
         return self._writer.write(lambda connection: sqlite_projects.prune(connection, before_ms))
+
+    async def events(self, project_id: str, after: int, most: int = 1_000) -> list[EventRow]:
+        return await self._in_reader(
+            lambda: sqlite_events.read(self._read_connection, project_id, after, most)
+        )
 
     async def project(self, project_id: str) -> ProjectRow | None:
         rows = await self._projects("id = ?", project_id)

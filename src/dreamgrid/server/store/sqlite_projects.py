@@ -17,12 +17,14 @@ from dreamgrid.server.store.base import (
     Acquisition,
     Balance,
     Ended,
+    EventKind,
     JobEnd,
     JobRow,
     ProjectRow,
     SubmitResult,
     Submitted,
 )
+from dreamgrid.server.store.sqlite_events import append, forget
 from dreamgrid.states import FINAL_PROJECT_STATES, JobState, ProjectState
 
 PRUNED_AT_ONCE = 200
@@ -84,41 +86,97 @@ def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
             ),
         )
     connection.executemany(_INSERT_JOB, [msgspec.structs.astuple(job) for job in project.jobs])
+    append(
+        connection,
+        project.id,
+        EventKind.QUEUED,
+        project.created_ms,
+        model=project.model,
+        jobs=[job.id for job in project.jobs],
+    )
     return Submitted(
         result=SubmitResult.CREATED, balance=Balance(posted_micros=held[0], held_micros=held[1])
     )
 
 
-def acquire(connection: sqlite3.Connection, acquisitions: Sequence[Acquisition]) -> list[bool]:
+def acquire(
+    connection: sqlite3.Connection, acquisitions: Sequence[Acquisition], at_ms: int
+) -> list[bool]:
     """Gives each job to its worker if it is still queued with the attempt before."""
-    return [
-        connection.execute(
-            "UPDATE job SET state = 'assigned', attempt = ?1, worker_id = ?2, worker_name = ?3"
-            " WHERE id = ?4 AND state = 'queued' AND attempt = ?1 - 1",
-            (wish.attempt, wish.worker_id, wish.worker_name, wish.job_id),
-        ).rowcount
-        == 1
-        for wish in acquisitions
-    ]
+    return [_acquire(connection, wish, at_ms) for wish in acquisitions]
+
+
+def _acquire(connection: sqlite3.Connection, wish: Acquisition, at_ms: int) -> bool:
+    job = connection.execute(
+        "UPDATE job SET state = 'assigned', attempt = ?1, worker_id = ?2, worker_name = ?3"
+        " WHERE id = ?4 AND state = 'queued' AND attempt = ?1 - 1 RETURNING project_id, job_index",
+        (wish.attempt, wish.worker_id, wish.worker_name, wish.job_id),
+    ).fetchone()
+    if job is None:
+        return False
+    append(
+        connection,
+        job[0],
+        EventKind.ASSIGNED,
+        at_ms,
+        wish.job_id,
+        index=job[1],
+        attempt=wish.attempt,
+        worker=wish.worker_name,
+    )
+    return True
 
 
 def start(connection: sqlite3.Connection, job_id: str, attempt: int, at_ms: int) -> None:
     """Marks a job as running."""
-    connection.execute(
+    job = connection.execute(
         "UPDATE job SET state = 'running', started_ms = ?"
-        " WHERE id = ? AND attempt = ? AND state = 'assigned'",
+        " WHERE id = ? AND attempt = ? AND state = 'assigned'"
+        " RETURNING project_id, job_index, worker_name",
         (at_ms, job_id, attempt),
-    )
+    ).fetchone()
+    if job is not None:
+        project_id, index, worker = job
+        append(
+            connection,
+            project_id,
+            EventKind.STARTED,
+            at_ms,
+            job_id,
+            index=index,
+            attempt=attempt,
+            worker=worker,
+        )
 
 
-def requeue(connection: sqlite3.Connection, job_id: str, attempt: int, failures: int) -> bool:
+def requeue(
+    connection: sqlite3.Connection,
+    job_id: str,
+    attempt: int,
+    failures: int,
+    reason: str,
+    at_ms: int,
+) -> bool:
     """Takes a job back from the attempt that holds it."""
-    updated = connection.execute(
+    job = connection.execute(
         "UPDATE job SET state = 'queued', failures = ?, started_ms = NULL"
-        " WHERE id = ? AND attempt = ? AND state IN ('assigned', 'running')",
+        " WHERE id = ? AND attempt = ? AND state IN ('assigned', 'running')"
+        " RETURNING project_id, job_index",
         (failures, job_id, attempt),
+    ).fetchone()
+    if job is None:
+        return False
+    append(
+        connection,
+        job[0],
+        EventKind.RETRIED,
+        at_ms,
+        job_id,
+        index=job[1],
+        attempt=attempt,
+        reason=reason,
     )
-    return updated.rowcount == 1
+    return True
 
 
 def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
@@ -126,7 +184,7 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
     row = connection.execute(
         "UPDATE job SET state = ?, reason = ?, failures = ?, seed = ?, steps = ?, sha256 = ?,"
         " sensitive = ?, withheld = ?, ended_ms = ?"
-        " WHERE id = ? AND attempt = ? AND ended_ms IS NULL RETURNING price_micros",
+        " WHERE id = ? AND attempt = ? AND ended_ms IS NULL RETURNING price_micros, job_index",
         (
             end.state,
             end.reason,
@@ -144,6 +202,7 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
     if row is None:
         return Ended(accepted=False)
     price: int = row[0]
+    _tell_end(connection, end, index=row[1])
     final = end.project_state in FINAL_PROJECT_STATES
     project = connection.execute(
         "UPDATE project SET state = ?, reason = ?, charged_micros = charged_micros + ?,"
@@ -169,6 +228,29 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
     return Ended(accepted=True, balance=balance)
 
 
+def _tell_end(connection: sqlite3.Connection, end: JobEnd, index: int) -> None:
+    """Appends that a job has ended, and its project if this was the last."""
+    delivered = end.state is JobState.COMPLETED
+    append(
+        connection,
+        end.project_id,
+        EventKind.JOB_COMPLETED if delivered else EventKind.JOB_FAILED,
+        end.at_ms,
+        end.job_id,
+        index=index,
+        attempt=end.attempt,
+        reason=None if delivered else end.reason,
+        seed=end.seed if delivered else None,
+        steps=end.steps if delivered else None,
+        sha256=end.sha256,
+        sensitive=end.sensitive.split() or None,
+        withheld=end.withheld or None,
+    )
+    if end.project_state in FINAL_PROJECT_STATES:
+        kind = EventKind(str(end.project_state))
+        append(connection, end.project_id, kind, end.at_ms, reason=end.project_reason)
+
+
 def cancel(
     connection: sqlite3.Connection, project_id: str, reason: str, at_ms: int, *, claimed: bool
 ) -> Ended:
@@ -186,6 +268,7 @@ def cancel(
         " WHERE project_id = ? AND ended_ms IS NULL RETURNING id, price_micros",
         (JobState.CANCELED, reason, at_ms, project_id),
     ).fetchall()
+    append(connection, project_id, EventKind.CANCELED, at_ms, reason=reason)
     balance = Balance()
     for job_id, price in jobs:
         voided = ledger.void(currency, payer, price, project_id, job_id, at_ms)
@@ -198,6 +281,7 @@ def prune(connection: sqlite3.Connection, before_ms: int) -> int:
     ended = connection.execute(
         "SELECT id FROM project WHERE ended_ms < ? LIMIT ?", (before_ms, PRUNED_AT_ONCE)
     ).fetchall()
+    forget(connection, ended)
     connection.executemany("DELETE FROM job WHERE project_id = ?", ended)
     connection.executemany("DELETE FROM project WHERE id = ?", ended)
     return len(ended)

@@ -1,0 +1,101 @@
+"""The event stream of a project: what happened so far, and then what happens."""
+
+import msgspec
+from aiohttp import web
+
+from dreamgrid.errors import InvalidRequest, NotFound
+from dreamgrid.protocol.job_request import valid_id
+from dreamgrid.protocol.project_events import EventsQuery, ProgressEvent, ProjectEvent
+from dreamgrid.protocol.rest_projects import ProjectPath
+from dreamgrid.server.auth import Account
+from dreamgrid.server.endpoint import Endpoints
+from dreamgrid.server.file_links import FileLinks
+from dreamgrid.server.live import LiveProject
+from dreamgrid.server.open_projects import key_of_result
+from dreamgrid.server.services import Services
+from dreamgrid.server.store.base import EventKind, EventRow
+
+EVENT_STREAM = "text/event-stream"
+_RECONNECT_MS = 1_000
+_STILL_HERE = b": nothing new\n\n"
+
+_json = msgspec.json.Encoder()
+
+
+def routes(services: Services) -> Endpoints:
+    """The event stream."""
+    api = Endpoints("Events", "Watching a project over HTTP, from any process and at any time.")
+    projects, links = services.projects, FileLinks(services)
+
+    @api.get("/v1/projects/{projectId}/events", content_types=(EVENT_STREAM,), errors=(NotFound,))
+    async def project_events(
+        account: Account, path: ProjectPath, query: EventsQuery, request: web.Request
+    ) -> web.StreamResponse:
+        """A project's events as server-sent events, from the beginning or after a known one.
+
+        Every change of state comes once and in order, with its number as the event's id; a client
+        that reconnects with `Last-Event-ID` misses nothing. Between them come `progress` events,
+        which have no id and are not kept. The stream ends after `completed`, `failed` or
+        `canceled`.
+        """
+        project = await projects.find(account, valid_id(path.project_id))
+        after = _last_event_id(request)
+        response = web.StreamResponse(headers={"Cache-Control": "no-store"})
+        response.content_type = EVENT_STREAM
+        await response.prepare(request)
+        await response.write(f"retry: {_RECONNECT_MS}\n\n".encode())
+        known = query.after if after is None else after
+        async with services.feeds.watch(project.id, after=known) as feed:
+            async for event in feed.events():
+                match event:
+                    case None:
+                        await response.write(_STILL_HERE)
+                    case ProgressEvent():
+                        await response.write(_framed("progress", event))
+                    case EventRow():
+                        told = _told(event, _url(event, project, request))
+                        await response.write(_framed(told.type, told, number=told.number))
+        return response
+
+    def _url(row: EventRow, project: LiveProject, request: web.Request) -> str | None:
+        """Where the result of a job that was just completed can be fetched."""
+        job = next((one for one in project.jobs if one.id == row.job_id), None)
+        if row.kind is not EventKind.JOB_COMPLETED or job is None or "withheld" in row.details:
+            return None
+        return links.download(request, key_of_result(job)).download_url
+
+    return api
+
+
+def _last_event_id(request: web.Request) -> int | None:
+    text = request.headers.get("Last-Event-ID", "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+        raise InvalidRequest("Last-Event-ID is the number of an event that this stream has sent")
+    return int(text)
+
+
+def _told(row: EventRow, url: str | None) -> ProjectEvent:
+    details = {name: value for name, value in row.details.items() if name in _DETAILS}
+    return msgspec.convert(
+        {
+            "number": row.number,
+            "type": row.kind,
+            "time": row.at_ms,
+            "projectId": row.project_id,
+            "jobId": row.job_id,
+            "resultUrl": url,
+            **details,
+        },
+        ProjectEvent,
+    )
+
+
+_DETAILS = frozenset(field.encode_name for field in msgspec.structs.fields(ProjectEvent))
+
+
+def _framed(name: str, data: ProjectEvent | ProgressEvent, *, number: int | None = None) -> bytes:
+    """One server-sent event (WHATWG HTML, 9.2)."""
+    identity = b"" if number is None else f"id: {number}\n".encode()
+    return identity + f"event: {name}\ndata: ".encode() + _json.encode(data) + b"\n\n"
