@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from tests.support.grid import Grid
-from tests.support.wire import PATIENCE_S, PNG
+from tests.support.wire import PATIENCE_S, PNG, App
 
 
 class Stream:
@@ -65,13 +65,20 @@ async def watching(
         yield Stream(answer)
 
 
+async def accepted(app: App) -> str:
+    """A project that the server has stored; its id."""
+    project = await app.request()
+    await app.wait_state("queued", jobID=project)
+    return project
+
+
 def states(events: list[dict[str, Any]]) -> list[str]:
     return [event["event"] for event in events if event["event"] != "progress"]
 
 
 async def test_a_watcher_sees_everything_from_the_queue_to_the_result(grid: Grid) -> None:
     app, worker = await grid.app(), await grid.worker()
-    project = await app.request()
+    project = await accepted(app)
     async with watching(grid, project) as stream:
         queued = await stream.until("queued")
         assert (queued["number"], queued["projectId"]) == (1, project)
@@ -104,7 +111,7 @@ async def test_whoever_comes_late_is_told_all_of_it(grid: Grid) -> None:
 
 async def test_whoever_comes_back_is_told_only_what_is_new(grid: Grid) -> None:
     app, worker = await grid.app(), await grid.worker()
-    project = await app.request()
+    project = await accepted(app)
     async with watching(grid, project) as stream:
         await stream.until("assigned")
         last = stream.last_id
@@ -117,7 +124,7 @@ async def test_whoever_comes_back_is_told_only_what_is_new(grid: Grid) -> None:
 
 async def test_a_restart_of_the_server_loses_no_event_and_repeats_none(grid: Grid) -> None:
     app, worker = await grid.app(), await grid.worker()
-    project = await app.request()
+    project = await accepted(app)
     seen: list[dict[str, Any]] = []
     async with watching(grid, project) as stream:
         seen += [await stream.until("queued"), await stream.until("assigned")]
@@ -140,7 +147,7 @@ async def test_a_restart_of_the_server_loses_no_event_and_repeats_none(grid: Gri
 async def test_a_cancel_ends_the_stream(grid: Grid) -> None:
     app = await grid.app()
     await grid.worker(models=("dreamlet-v1",))
-    project = await app.request()
+    project = await accepted(app)
     async with watching(grid, project) as stream:
         await stream.until("queued")
         await app.cancel(project)
@@ -149,8 +156,7 @@ async def test_a_cancel_ends_the_stream(grid: Grid) -> None:
 
 async def test_nobody_watches_the_project_of_another_account(grid: Grid) -> None:
     app = await grid.app()
-    project = await app.request()
-    await app.wait_state("queued", jobID=project)
+    project = await accepted(app)
     other = await grid.account("bob")
     for key, status in ((other, 404), ("", 401)):
         headers = {"api-key": key} if key else {}
@@ -162,8 +168,7 @@ async def test_nobody_watches_the_project_of_another_account(grid: Grid) -> None
 
 async def test_a_number_that_is_none_is_refused(grid: Grid) -> None:
     app = await grid.app()
-    project = await app.request()
-    await app.wait_state("queued", jobID=project)
+    project = await accepted(app)
     url = f"{grid.url}/v1/projects/{project}/events"
     for headers, query in (({"Last-Event-ID": "yesterday"}, ""), ({}, "?after=-1")):
         async with grid.http.get(url + query, headers={"api-key": grid.key, **headers}) as answer:
