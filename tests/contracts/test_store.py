@@ -596,3 +596,21 @@ async def test_a_closed_store_takes_nothing_more(store: Store) -> None:
     await store.close()
     with pytest.raises(ServerUnavailable):
         await store.submit(project(1))
+
+
+async def test_recent_projects_are_those_that_delivered_newest_first(store: Store) -> None:
+    early = await ended(store, at_ms=NOW + 1, app_id="app-1")
+    late = await ended(store, at_ms=NOW + 2, app_id="app-2")
+    await ended(store, at_ms=RECENT - 1, app_id="app-1")
+    await store.submit(project(1, app_id="app-1"))
+    failed = await running(store, 10)
+    await store.cancel(failed.id, "artistCanceled", NOW + 3, claimed=False)
+
+    async def recent(account_id: str, limit: int, app_source: str | None = None) -> list[str]:
+        found = await store.recent_projects(account_id, RECENT, limit, app_source)
+        return [row.id for row in found]
+
+    assert await recent(ADA, 10) == [late, early]
+    assert await recent(ADA, 1) == [late]
+    assert await recent(BOB, 10) == []
+    assert await recent(ADA, 10, "shop") == []

@@ -85,3 +85,20 @@ async def test_an_app_without_the_filter_gets_the_picture_with_a_label(
         (event,) = driver.seen("job", type="completed")
         assert event["data"]["nsfwDetected"] is True
         assert event["data"]["nsfwSources"] == ["image", "prompt"]
+
+
+async def test_what_was_made_lately_can_be_listed_and_looked_up(
+    app: App, driver: Driver, worker: ScriptedWorker, sdk: Sdk
+) -> None:
+    if sdk.name.startswith("js"):
+        return  # these versions know no such list
+    project = await app.create()
+    finished = driver.send("wait", project=project)
+    await (await worker.job()).render(png(10))
+    urls = await finished
+    (found,) = await app.call("projects.listRecent")
+    assert found["modelId"] == "pattern-v1"
+    assert [one["status"] for one in found["jobs"]] == ["completed"]
+    result = await app.call("projects.getResult", found["id"])
+    assert (result["status"], result["finished"]) == ("completed", True)
+    assert await fetch(result["jobs"][0]["url"]) == await fetch(urls[0])

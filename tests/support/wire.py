@@ -192,6 +192,7 @@ def job_request(project_id: str, **fields: Any) -> dict[str, Any]:
         "network",
         "jobID",
         "disableSafety",
+        "appSource",
     }
     frame = {
         "modelID": "pattern-v1",

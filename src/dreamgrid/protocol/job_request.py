@@ -200,6 +200,31 @@ class _ProjectId(msgspec.Struct):
     project_id: Annotated[str, msgspec.Meta(min_length=1)] = msgspec.field(name="jobID")
 
 
+class _FrameLabels(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    size_preset: str | None = None
+
+
+class Labels(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a request says about itself and nothing is rendered by: shown again in records."""
+
+    app_source: str | None = None
+    billing_mode: str | None = None
+    key_frames: tuple[_FrameLabels, ...] = ()
+
+    @property
+    def size_preset(self) -> str | None:
+        """The named size that was asked for, or `custom`."""
+        return self.key_frames[0].size_preset if self.key_frames else None
+
+
+_labels = msgspec.json.Decoder(Labels)
+
+
+def labels_of(request: bytes) -> Labels:
+    """The labels of a request that was accepted once."""
+    return _labels.decode(request)
+
+
 def project_id_of(envelope: Envelope) -> str:
     """The project that a request names, however wrong the rest of it is.
 

@@ -167,12 +167,26 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 # ── projects ─────────────────────────────────────────────────────────────────────────────────────
 
 
-class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Who rendered a job."""
+class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Who rendered a job: a worker's name, not its owner's account."""
 
     id: str = ""
     name: str = ""
     username: str = ""
+    address: str = ""
+    client_sid: int = msgspec.field(default=0, name="clientSID")
+    address_sid: int = msgspec.field(default=0, name="addressSID")
+
+
+class ArtistInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Who asked for a project."""
+
+    id: str = ""
+    client_sid: int = msgspec.field(default=0, name="clientSID")
+    address: str = ""
+    address_sid: int = msgspec.field(default=0, name="addressSID")
+    username: str = ""
+    name: str = ""
 
 
 class ActualCost(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -184,10 +198,32 @@ class ActualCost(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     calculated_step_count: int = 0
 
 
+class ExpectedCost(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What was reserved; decimal strings."""
+
+    cost_in_usd: str = msgspec.field(default="0", name="costInUSD")
+    cost_in_token: str = "0"
+
+
+class ExpectedCosts(msgspec.Struct, frozen=True, kw_only=True):
+    """What one job and the whole project were expected to cost."""
+
+    job: ExpectedCost = ExpectedCost()
+    project: ExpectedCost = ExpectedCost()
+
+
+class CostEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What was expected when the project was accepted; no job is charged more."""
+
+    rate: dict[str, str] = {}
+    quote: ExpectedCosts = ExpectedCosts()
+
+
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One render in a project record. `id` is the project's; times are milliseconds."""
 
     id: str
+    sid: str = msgspec.field(default="0", name="SID")
     job_id: str = msgspec.field(name="imgID")
     job_index: int
     worker: WorkerInfo
@@ -203,6 +239,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     update_time: int = 0
     end_time: int = 0
     cost_actual: ActualCost = ActualCost()
+    network: str = "fast"
+    tx_id: str = ""
     result_url: str | None = None
     output_format: str | None = None
     sha256: str | None = None
@@ -225,23 +263,32 @@ class ProjectRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
 
     id: str
+    sid: int = msgspec.field(default=0, name="SID")
     app_id: str = ""
+    app_source: str = ""
+    artist: ArtistInfo = ArtistInfo()
     model: ProjectModel
     model_type: str = "image"
     image_count: int
     step_count: int
     preview_count: int = 0
+    has_guide_image: bool = False
+    denoise_strength: str = "0"
     status: str
     finished: bool
     reason: str | None = None
     network: str = "fast"
     token_type: str = "spark"
+    billing_mode: str = "tokens"
+    size_preset: str | None = None
     width: int = 0
     height: int = 0
     create_time: int = 0
     update_time: int = 0
     end_time: int = 0
+    cost_estimate: CostEstimate = CostEstimate()
     cost_actual: ActualCost = ActualCost()
+    tx_id: str = ""
     client_request_data: str | None = None
     worker_jobs: tuple[JobRecord, ...] = ()
     completed_jobs: tuple[JobRecord, ...] = msgspec.field(default=(), name="completedWorkerJobs")

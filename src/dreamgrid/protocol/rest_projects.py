@@ -46,7 +46,7 @@ class JobListQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
 
     state: Literal["completed"] = "completed"
-    since: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    since: Annotated[float, Meta(ge=0, le=2**53)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     role: Literal["artist"] = "artist"
     address: str | None = None

@@ -143,8 +143,8 @@ class AppSockets:
                     id=str(uuid.uuid4()).upper(),
                     username=app.account.username,
                     address=app.account.address,
-                    active_projects=projects.recovery_records(active),
-                    unclaimed_completed_projects=projects.recovery_records(unclaimed),
+                    active_projects=projects.recovery_records(app.account, active),
+                    unclaimed_completed_projects=projects.recovery_records(app.account, unclaimed),
                 )
             )
         )

@@ -25,6 +25,7 @@ from dreamgrid.protocol.params import MAX_SEED, AnyParams, Network
 from dreamgrid.protocol.renders import AnyRender
 from dreamgrid.protocol.request_params import params_from_request
 from dreamgrid.protocol.rest import ProjectRecord
+from dreamgrid.protocol.rest_projects import ListedJob
 from dreamgrid.server import frames, ledger, pricing, records
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.auth import Account
@@ -370,12 +371,31 @@ class Projects:
         rows = await self._store.unclaimed_projects(account.id, app_id, since_ms)
         return [from_row(row) for row in rows if row.id not in self._being_claimed]
 
-    def record(self, project: LiveProject, *, raw: bool) -> ProjectRecord:
-        """A project as the HTTP endpoints show it."""
-        return records.record(project, self._catalog.entry(project.model), raw=raw)
+    async def recent(
+        self, account: Account, *, since_ms: int, limit: int, app_source: str | None
+    ) -> tuple[ListedJob, ...]:
+        """The jobs of an account's ended projects that completed since then, newest first."""
+        rows = await self._store.recent_projects(account.id, since_ms, limit, app_source)
+        jobs = [
+            job
+            for project in map(from_row, rows)
+            for job in project.jobs
+            if job.state is JobState.COMPLETED and (job.ended_ms or 0) >= since_ms
+        ]
+        jobs.sort(key=lambda job: job.ended_ms or 0, reverse=True)
+        return tuple(
+            records.listed(job.project, self._catalog.entry(job.project.model), job)
+            for job in jobs[:limit]
+        )
 
-    def recovery_records(self, projects: list[LiveProject]) -> tuple[ProjectRecord, ...]:
-        """Projects as an app needs them to recover, in the order given.
+    def record(self, project: LiveProject, artist: Account, *, raw: bool) -> ProjectRecord:
+        """A project of an account as the HTTP endpoints show it."""
+        return records.record(project, artist, self._catalog.entry(project.model), raw=raw)
+
+    def recovery_records(
+        self, artist: Account, projects: list[LiveProject]
+    ) -> tuple[ProjectRecord, ...]:
+        """Projects of an account as an app needs them to recover, in the order given.
 
         All original requests together could be more than a client reads in one message, so only
         those of the newest projects are told, up to `MAX_RECOVERY_BYTES`.
@@ -384,7 +404,7 @@ class Projects:
         found = []
         for project in reversed(projects):
             room -= len(project.request)
-            record = self.record(project, raw=True)
+            record = self.record(project, artist, raw=True)
             if room < 0:
                 record = msgspec.structs.replace(record, client_request_data=None)
             found.append(record)

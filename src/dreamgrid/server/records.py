@@ -1,16 +1,28 @@
 """Projects as the HTTP endpoints show them, made from live state. Pure."""
 
 import base64
+import zlib
 
+import msgspec
+
+from dreamgrid.protocol.job_request import labels_of
+from dreamgrid.protocol.params import STARTING_IMAGE
+from dreamgrid.protocol.renders import ImageRender
 from dreamgrid.protocol.rest import (
     ActualCost,
+    ArtistInfo,
+    CostEstimate,
+    ExpectedCost,
+    ExpectedCosts,
     JobRecord,
     ModelEntry,
     ProjectModel,
     ProjectRecord,
     WorkerInfo,
 )
+from dreamgrid.protocol.rest_projects import ListedJob, ParentRequest, RequestModel
 from dreamgrid.server import ledger, pricing
+from dreamgrid.server.auth import Account
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.states import JobState, ProjectState
 
@@ -32,11 +44,12 @@ _JOB_STATUS = {
 }
 
 
-def record(project: LiveProject, model: ModelEntry, *, raw: bool) -> ProjectRecord:
+def record(project: LiveProject, artist: Account, model: ModelEntry, *, raw: bool) -> ProjectRecord:
     """A project with all of its jobs.
 
     Args:
         project: Live, or rebuilt from its row.
+        artist: Whose it is.
         model: Its catalogue entry.
         raw: Raw status words (`errored`, `cancelled`) instead of the SDKs' (`failed`, `canceled`).
     """
@@ -46,28 +59,73 @@ def record(project: LiveProject, model: ModelEntry, *, raw: bool) -> ProjectReco
     now_ms = project.ended_ms or max(
         [project.created_ms, *(job.ended_ms or job.started_ms or 0 for job in project.jobs)]
     )
+    labels = labels_of(project.request)
     return ProjectRecord(
         id=project.id,
+        sid=short_number(project.id),
         app_id=project.app_id,
+        app_source=labels.app_source or "",
+        artist=ArtistInfo(
+            id=artist.id, address=artist.address, username=artist.username, name=artist.username
+        ),
         model=ProjectModel(id=model.id, name=model.name, type=model.media, sid=model.sid),
         model_type=model.media,
         image_count=len(project.jobs),
         step_count=project.steps,
         preview_count=project.previews,
+        has_guide_image=any(STARTING_IMAGE in job.render.assets for job in project.jobs),
+        denoise_strength=_denoise(project),
         status=_RAW_PROJECT_STATUS[state] if raw else str(state),
         finished=project.ended_ms is not None,
         reason=project.reason,
         network=project.network,
         token_type=project.token_type,
+        billing_mode=labels.billing_mode or "tokens",
+        size_preset=labels.size_preset,
         width=project.width,
         height=project.height,
         create_time=project.created_ms,
         update_time=now_ms,
         end_time=project.ended_ms or 0,
+        cost_estimate=CostEstimate(
+            quote=ExpectedCosts(
+                job=_expected(project, max((job.price_micros for job in project.jobs), default=0)),
+                project=_expected(project, project.hold_micros),
+            )
+        ),
         cost_actual=_cost(project.charged_micros, project),
         client_request_data=base64.b64encode(project.request).decode("ascii"),
         worker_jobs=tuple(job for job, is_over in zip(jobs, ended, strict=True) if not is_over),
         completed_jobs=tuple(job for job, is_over in zip(jobs, ended, strict=True) if is_over),
+    )
+
+
+def listed(project: LiveProject, model: ModelEntry, job: LiveJob) -> ListedJob:
+    """A job in a list, with what its project was."""
+    return ListedJob(
+        **msgspec.structs.asdict(_job_record(job)),
+        parent_request=ParentRequest(
+            id=project.id,
+            model=RequestModel(id=model.id, name=model.name, type=model.media),
+            app_source=labels_of(project.request).app_source or "",
+        ),
+    )
+
+
+def short_number(name: str) -> int:
+    """A number for clients that want one beside an id; nothing is looked up by it."""
+    return zlib.crc32(name.encode())
+
+
+def _denoise(project: LiveProject) -> str:
+    first = project.jobs[0].render if project.jobs else None
+    return str(first.strength or 0) if isinstance(first, ImageRender) else "0"
+
+
+def _expected(project: LiveProject, micros: int) -> ExpectedCost:
+    usd_micros, _ = pricing.worth(micros, project.token_type, project.network)
+    return ExpectedCost(
+        cost_in_usd=ledger.decimal(usd_micros), cost_in_token=ledger.decimal(micros)
     )
 
 
@@ -88,6 +146,7 @@ def _job_record(job: LiveJob) -> JobRecord:
     charged = job.price_micros if delivered else 0
     return JobRecord(
         id=job.project.id,
+        sid=str(short_number(job.id)),
         job_id=job.id,
         job_index=job.index,
         # The part before the slash is the account of the worker's owner: nobody else's business.
@@ -106,6 +165,7 @@ def _job_record(job: LiveJob) -> JobRecord:
         update_time=job.ended_ms or job.started_ms or job.created_ms,
         end_time=job.ended_ms or 0,
         cost_actual=_cost(charged, job.project, job),
+        network=job.project.network,
         output_format=job.project.output_format,
         sha256=job.sha256,
     )

@@ -18,6 +18,7 @@ from dreamgrid.protocol.params import ImageParams
 from dreamgrid.protocol.rest_estimates import ImageEstimatePath
 from dreamgrid.server import pricing
 from dreamgrid.server.catalog import Catalog
+from dreamgrid.server.clock import system_clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.http import cors_middleware, errors_middleware, parameters
 from dreamgrid.server.routes import catalog as catalog_routes
@@ -37,7 +38,10 @@ class TwoWorkers:
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
     services = SimpleNamespace(
-        config=ServerConfig(data_dir=tmp_path), catalog=Catalog.load(), workers=TwoWorkers()
+        config=ServerConfig(data_dir=tmp_path),
+        catalog=Catalog.load(),
+        workers=TwoWorkers(),
+        clock=system_clock,
     )
     app = web.Application(middlewares=[cors_middleware, errors_middleware])
     for module in (catalog_routes, estimates):
@@ -108,11 +112,6 @@ async def test_worker_counts_are_by_short_number_as_text(client: Client) -> None
     assert fast == {"1001": 2, "1002": 1}
     assert await get(client, "/api/v1/status/network/relaxed/models") == {}
     await refusal(client, "/api/v1/status/network/slow/models", 400)
-
-
-async def test_there_are_no_loras_yet(client: Client) -> None:
-    answer = await get(client, "/v1/loras/comfy?modelId=undefined")
-    assert answer["data"]["loras"] == []
 
 
 # ── estimates ────────────────────────────────────────────────────────────────────────────────────

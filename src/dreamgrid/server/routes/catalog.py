@@ -2,10 +2,22 @@
 
 from typing import Any
 
+import msgspec
+
 from dreamgrid.errors import UnknownModel
 from dreamgrid.protocol.rest import ModelEntry, SizePreset
-from dreamgrid.protocol.rest_catalog import LoraList, LoraQuery, NetworkPath, PresetsPath
+from dreamgrid.protocol.rest_catalog import (
+    LoraConstraints,
+    LoraEntry,
+    LoraList,
+    LoraQuery,
+    LoraRange,
+    NetworkPath,
+    PresetsPath,
+)
+from dreamgrid.server.catalog_entries import LoraSpec
 from dreamgrid.server.endpoint import Endpoints
+from dreamgrid.server.resolve.request import MAX_LORAS
 from dreamgrid.server.services import Services
 
 
@@ -43,7 +55,23 @@ def routes(services: Services) -> Endpoints:
     @api.get("/v1/loras/comfy")
     async def loras(query: LoraQuery) -> LoraList:
         """What can bend which models, and how far."""
-        del query
-        return LoraList()
+        found = tuple(_lora(spec) for spec in catalog.loras(query.model_id))
+        named = {model for lora in found for model in lora.model_ids}
+        models = tuple(entry.id for entry in catalog.models() if entry.id in named)
+        return LoraList(
+            loras=found, models=models, constraints=LoraConstraints(max_per_request=MAX_LORAS)
+        )
 
     return api
+
+
+def _lora(spec: LoraSpec) -> LoraEntry:
+    return LoraEntry(
+        lora_id=spec.id,
+        slug=spec.slug or spec.id,
+        name=spec.name,
+        description=spec.description,
+        related_lora_ids=spec.related,
+        model_ids=spec.models,
+        ui=LoraRange(**msgspec.structs.asdict(spec.ui)),
+    )

@@ -5,13 +5,32 @@ the newest add guidance, sampler and context images.
 """
 
 from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
 
 from dreamgrid.errors import UnknownModel
 from dreamgrid.protocol.assets import CONTEXT_IMAGE, CONTROL_NET_IMAGE
-from dreamgrid.protocol.params import STARTING_IMAGE, ImageParams
+from dreamgrid.protocol.params import (
+    STARTING_IMAGE,
+    AnyParams,
+    AudioParams,
+    ImageParams,
+    TokenType,
+    VideoParams,
+)
 from dreamgrid.protocol.rest import Estimate
-from dreamgrid.protocol.rest_estimates import EstimateQuery, ImageEstimatePath, template
+from dreamgrid.protocol.rest_estimates import (
+    AudioEstimatePath,
+    AudioEstimateQuery,
+    EstimateQuery,
+    ImageEstimatePath,
+    VideoEstimatePath,
+    VideoEstimateQuery,
+    template,
+)
 from dreamgrid.server import pricing
+from dreamgrid.server.catalog_entries import Text, Tier
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.services import Services
 
@@ -23,28 +42,78 @@ _IMAGE_PATHS = tuple(
 )
 
 
+_VIDEO_PATHS = tuple(
+    f"/api/v1/job-video/estimate/{template(VideoEstimatePath, segments)}" for segments in (6, 8)
+)
+_AUDIO_PATH = f"/api/v1/job-audio/estimate/{template(AudioEstimatePath, 5)}"
+_PROMPT = "an estimate"
+"""A price does not depend on the words, but there must be some."""
+
+
 def routes(services: Services) -> Endpoints:
     """The estimate endpoints."""
     api = Endpoints("Prices", "What a project would cost, before it is sent.")
+
+    def estimate(params: AnyParams, token: TokenType) -> Estimate:
+        renders = services.catalog.resolve(params, services.config, lambda: 0)
+        model = services.catalog.model(params.model)
+        network = params.network or "fast"
+        quote = pricing.quote(model, renders, network=network, assets=params.assets)
+        now = datetime.fromtimestamp(services.clock(), UTC)
+        return pricing.to_wire(
+            model,
+            quote,
+            renders[0],
+            token=token,
+            asked_at=now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            control_net=CONTROL_NET_IMAGE in params.assets,
+        )
 
     @api.get(*_IMAGE_PATHS, bare=True, errors=(UnknownModel,))
     async def estimate_images(path: ImageEstimatePath, query: EstimateQuery) -> Estimate:
         """What pictures would cost. All versions of the path answer the same."""
         del query
-        params = params_of(path)
-        renders = services.catalog.resolve(params, services.config, lambda: 0)
-        model = services.catalog.model(params.model)
-        quote = pricing.quote(model, renders, network=path.network, assets=params.assets)
-        return pricing.to_wire(
-            model,
-            quote,
-            renders[0],
-            token=path.token_type,
-            asked_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-            control_net=CONTROL_NET_IMAGE in params.assets,
+        return estimate(params_of(path), path.token_type)
+
+    @api.get(*_VIDEO_PATHS, bare=True, errors=(UnknownModel,))
+    async def estimate_videos(path: VideoEstimatePath, query: VideoEstimateQuery) -> Estimate:
+        """What videos would cost. What goes into them costs nothing extra here."""
+        params = VideoParams(
+            model=path.model,
+            prompt=_PROMPT,
+            count=path.number_of_media,
+            steps=path.steps or None,
+            width=path.width or None,
+            height=path.height or None,
+            frames=path.frames or None,
+            fps=path.fps or None,
+            network=query.network,
         )
+        return estimate(params, path.token_type)
+
+    @api.get(_AUDIO_PATH, bare=True, errors=(UnknownModel,))
+    async def estimate_audio(path: AudioEstimatePath, query: AudioEstimateQuery) -> Estimate:
+        """What music or speech would cost."""
+        params = AudioParams(
+            model=path.model,
+            prompt=_PROMPT,
+            count=path.number_of_media,
+            steps=path.steps or None,
+            duration_s=path.duration or None,
+            network=query.network,
+            **_needed_texts(services.catalog.model(path.model).tier),
+        )
+        return estimate(params, path.token_type)
 
     return api
+
+
+def _needed_texts(tier: Tier) -> dict[str, Any]:
+    """Something for every text that a model cannot do without; a price does not depend on it."""
+    limits = msgspec.structs.asdict(tier)
+    return {
+        name: "-" for name, limit in limits.items() if isinstance(limit, Text) and limit.required
+    }
 
 
 def params_of(asked: ImageEstimatePath) -> ImageParams:
@@ -58,7 +127,7 @@ def params_of(asked: ImageEstimatePath) -> ImageParams:
     assets += [f"{CONTEXT_IMAGE}{slot + 1}" for slot in range(asked.context_images)]
     return ImageParams(
         model=asked.model,
-        prompt="an estimate",  # a price does not depend on the words, but there must be some
+        prompt=_PROMPT,
         count=asked.image_count,
         steps=asked.step_count or None,
         guidance=asked.guidance or None,

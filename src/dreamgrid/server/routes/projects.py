@@ -1,13 +1,22 @@
 """Projects: records of finished ones, live look-ups, and what an app needs to recover."""
 
-from dreamgrid.errors import NotFound
+from dreamgrid.errors import InvalidRequest, NotAllowed, NotFound
 from dreamgrid.protocol.job_request import valid_id
 from dreamgrid.protocol.rest import ActiveProjects, ProjectAnswer, ProjectSync
-from dreamgrid.protocol.rest_projects import ProjectPath, SyncQuery
+from dreamgrid.protocol.rest_projects import (
+    HISTORY_WINDOW_MS,
+    JobList,
+    JobListQuery,
+    ProjectPath,
+    SyncQuery,
+)
 from dreamgrid.server.auth import Account
 from dreamgrid.server.clock import milliseconds
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.services import Services
+
+_SLACK_MS = 60 * 60 * 1000
+"""Clients count the seven days by clocks of their own, and a request takes a moment."""
 
 
 def routes(services: Services) -> Endpoints:
@@ -28,7 +37,7 @@ def routes(services: Services) -> Endpoints:
         if project.ended_ms is None:
             # An unfinished record would un-finish the project in the published SDKs.
             raise NotFound(f"project {project.id} has not ended yet; /v2/projects shows it")
-        return ProjectAnswer(project=projects.record(project, raw=True))
+        return ProjectAnswer(project=projects.record(project, account, raw=True))
 
     @api.get("/v2/projects/{projectId}", errors=(NotFound,))
     async def project(account: Account, path: ProjectPath) -> ProjectAnswer:
@@ -37,7 +46,7 @@ def routes(services: Services) -> Endpoints:
         `status` is `queued`, `processing`, `completed`, `failed` or `canceled`.
         """
         found = await projects.find(account, valid_id(path.project_id))
-        return ProjectAnswer(project=projects.record(found, raw=False))
+        return ProjectAnswer(project=projects.record(found, account, raw=False))
 
     @api.get("/api/v1/artist/projects/active", bare=True)
     async def active_projects(account: Account) -> ActiveProjects:
@@ -49,10 +58,25 @@ def routes(services: Services) -> Endpoints:
     async def sync_projects(account: Account, query: SyncQuery) -> ProjectSync:
         """What an app missed: open projects, and those that ended while it was away."""
         unclaimed = await projects.unclaimed(account, query.app_id)
+        active = projects.active(account, query.app_id)
         return ProjectSync(
-            active_projects=projects.recovery_records(projects.active(account, query.app_id)),
-            unclaimed_completed_projects=projects.recovery_records(unclaimed),
+            active_projects=projects.recovery_records(account, active),
+            unclaimed_completed_projects=projects.recovery_records(account, unclaimed),
             server_time=milliseconds(services.clock),
         )
+
+    @api.get("/v1/jobs/list", errors=(NotAllowed,))
+    async def recent_jobs(account: Account, query: JobListQuery) -> JobList:
+        """The jobs that completed lately, newest first, of projects that have ended."""
+        if query.address is not None and query.address.lower() != account.address.lower():
+            raise NotAllowed("you can list your own jobs only: leave address out")
+        oldest_ms = milliseconds(services.clock) - HISTORY_WINDOW_MS
+        since_ms = oldest_ms if query.since is None else int(query.since)
+        if since_ms < oldest_ms - _SLACK_MS:
+            raise InvalidRequest("the list goes back seven days: since is in milliseconds")
+        found = await projects.recent(
+            account, since_ms=since_ms, limit=query.limit, app_source=query.app_source
+        )
+        return JobList(jobs=found)
 
     return api

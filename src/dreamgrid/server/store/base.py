@@ -411,3 +411,15 @@ class Store(Protocol):
 
     async def workers(self, since_ms: int) -> list[WorkerRow]:
         """The workers that were seen since then, the one seen last at the end."""
+
+    async def recent_projects(
+        self, account_id: str, since_ms: int, limit: int, app_source: str | None
+    ) -> list[ProjectRow]:
+        """Projects that ended since then with at least one completed job, with jobs, newest first.
+
+        Args:
+            account_id: Whose.
+            since_ms: Milliseconds since 1970.
+            limit: Most projects.
+            app_source: Only those whose request carried this label. None: all.
+        """

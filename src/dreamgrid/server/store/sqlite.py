@@ -354,6 +354,19 @@ class SqliteStore:
             lambda: sqlite_workers.seen_since(self._read_connection, since_ms)
         )
 
+    async def recent_projects(
+        self, account_id: str, since_ms: int, limit: int, app_source: str | None
+    ) -> list[ProjectRow]:
+        condition = (
+            "account_id = ? AND ended_ms >= ? AND EXISTS"
+            " (SELECT 1 FROM job WHERE project_id = project.id AND state = 'completed')"
+        )
+        values: list[Any] = [account_id, since_ms]
+        if app_source is not None:
+            condition += " AND json_extract(CAST(request AS TEXT), '$.appSource') = ?"
+            values.append(app_source)
+        return await self._projects(f"{condition} ORDER BY ended_ms DESC LIMIT ?", *values, limit)
+
     async def _projects(self, condition: str, *values: Any) -> list[ProjectRow]:
         return await self._in_reader(
             lambda: sqlite_projects.select(self._read_connection, condition, values)
