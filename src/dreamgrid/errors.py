@@ -24,6 +24,7 @@
      ├─ EngineError               a render failed on the worker
      │   ├─ ModelNotAvailable     this engine cannot serve the model here
      │   ├─ OutOfMemory           the device has too little memory for this job
+     │   ├─ RenderRefused         no worker could make this; it asks for the impossible
      │   ├─ RenderCanceled        the job was told to stop
      │   └─ EngineCrashed         the engine's process died
      └─ ConfigError               a setting is wrong; nothing was started
@@ -156,6 +157,10 @@ class ModelNotAvailable(EngineError):
 
 class OutOfMemory(EngineError):
     """The device has too little memory for this job."""
+
+
+class RenderRefused(EngineError):
+    """No worker could make this: what was asked for contradicts itself or what the model can do."""
 
 
 class RenderCanceled(EngineError):

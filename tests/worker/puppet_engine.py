@@ -19,6 +19,7 @@ from dreamgrid.errors import (
     ModelNotAvailable,
     OutOfMemory,
     RenderCanceled,
+    RenderRefused,
     UnreadableMedia,
 )
 from dreamgrid.protocol.renders import AnyRender
@@ -28,6 +29,7 @@ ERRORS: tuple[type[DreamgridError], ...] = (
     ModelNotAvailable,
     OutOfMemory,
     RenderCanceled,
+    RenderRefused,
     UnreadableMedia,
     EngineError,
     InvalidRequest,

@@ -208,6 +208,7 @@ async def test_an_input_that_is_missing_fails_the_job_and_one_that_is_late_does_
         ("fail OutOfMemory", "puppet-v1", "out_of_memory", True),
         ("memory", "puppet-v1", "out_of_memory", True),
         ("fail UnreadableMedia", "puppet-v1", "input_unreadable", False),
+        ("fail RenderRefused", "puppet-v1", "generation_failed", False),
         ("fail EngineError", "puppet-v1", "generation_failed", True),
         ("bug", "puppet-v1", "generation_failed", True),
         ("", "unloadable-v1", "model_not_available", True),

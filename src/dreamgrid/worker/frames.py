@@ -16,6 +16,7 @@ from dreamgrid.errors import (
     ModelNotAvailable,
     OutOfMemory,
     RenderCanceled,
+    RenderRefused,
     UnreadableMedia,
 )
 from dreamgrid.protocol.renders import AnyRender
@@ -30,6 +31,7 @@ ERRORS: tuple[type[DreamgridError], ...] = (
     ModelNotAvailable,
     OutOfMemory,
     RenderCanceled,
+    RenderRefused,
     UnreadableMedia,
     EngineError,  # last: the base of most others
 )

@@ -16,6 +16,7 @@ from dreamgrid.errors import (
     ModelNotAvailable,
     NotAllowed,
     OutOfMemory,
+    RenderRefused,
     UnreadableMedia,
 )
 from dreamgrid.protocol.worker import Assign, Failed, Finished, Progress, Started, WorkerMessage
@@ -28,9 +29,10 @@ from dreamgrid.worker.transfers import Files
 MAX_INPUTS = 32
 
 # Most specific first. Whether another worker may succeed: it may have more memory, but it will get
-# the same broken file.
+# the same broken file, and the same impossible wish.
 _FAILURES: tuple[tuple[type[DreamgridError], str, bool], ...] = (
     (UnreadableMedia, "input_unreadable", False),
+    (RenderRefused, "generation_failed", False),
     (OutOfMemory, "out_of_memory", True),
     (ModelNotAvailable, "model_not_available", True),
     (EngineCrashed, "engine_crashed", True),
