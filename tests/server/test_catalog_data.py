@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dreamgrid.errors import MissingAsset
+from dreamgrid.errors import InvalidRequest, MissingAsset
 from dreamgrid.protocol.params import AnyParams, AudioParams, ImageParams, Lora, VideoParams
 from dreamgrid.protocol.renders import AnyRender, VideoRender
 from dreamgrid.server.catalog import Catalog, Model
@@ -419,7 +419,28 @@ def test_speech_says_what_it_needs() -> None:
     assert "serena" in voices.speaker.allowed
 
 
+def test_some_models_take_longer_prompts_than_the_server_allows_others() -> None:
+    longest = {
+        model.id.split("_")[0].split("-")[0]: model.spec.max_prompt_chars
+        for model in MODELS.values()
+        if model.spec.max_prompt_chars
+    }
+    assert longest == {"minimax": 7000, "qwen3": 4096}
+    speech = MODELS["qwen3_tts_1.7b_custom_voice_bf16"]
+    assert len(resolve(speech, prompt="a" * 4096).prompt) == 4096
+    for model, length in ((speech, 4097), (MODELS["flux1-schnell-fp8"], 4001)):
+        with pytest.raises(InvalidRequest, match=f"the prompt has {length} characters"):
+            resolve(model, prompt="a" * length)
+
+
 # ── what the page says ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("example", re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.S))
+def test_the_examples_on_the_page_are_catalogue_files(example: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(example)
+    Catalog.load([file])
 
 
 def families() -> dict[str, list[int]]:

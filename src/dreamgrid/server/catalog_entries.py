@@ -246,6 +246,7 @@ class ModelSpec(_Entry, frozen=True, kw_only=True):
         any_inputs: Those of them of which at least one must be there.
         control_nets: Names of the ControlNets that it can be steered by.
         prompt_required: A blank prompt is refused.
+        max_prompt_chars: Longest prompt that it takes. None: the server's limit counts.
         negative_prompt: It looks at the negative prompt; else that is dropped.
         strength: It looks at the strength of a starting image; else the image is always fully used.
         max_previews: Most previews it can give in one render.
@@ -266,6 +267,7 @@ class ModelSpec(_Entry, frozen=True, kw_only=True):
     any_inputs: tuple[str, ...] = ()
     control_nets: tuple[str, ...] = ()
     prompt_required: bool = True
+    max_prompt_chars: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     negative_prompt: bool = True
     strength: bool = True
     max_previews: Annotated[int, Meta(ge=0, le=100)] = 0

@@ -6,12 +6,12 @@ from dreamgrid.server.catalog_entries import ModelSpec
 
 
 def prompt_of(spec: ModelSpec, params: Params, max_chars: int) -> str:
-    """The prompt with its style.
+    """The prompt with its style; a model may take longer or shorter ones than `max_chars`.
 
     Raises:
         InvalidRequest: It is too long, unreadable, or empty for a model that needs words.
     """
-    check_text("prompt", params.prompt, max_chars)
+    check_text("prompt", params.prompt, spec.max_prompt_chars or max_chars)
     check_text("style prompt", params.style_prompt, max_chars)
     has_prompt, has_style = not _blank(params.prompt), not _blank(params.style_prompt)
     if spec.prompt_required and not has_prompt:
