@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import pytest
 
 from dreamgrid.errors import InvalidRequest, MissingAsset
 from dreamgrid.protocol.params import AnyParams, AudioParams, ImageParams, Lora, VideoParams
-from dreamgrid.protocol.renders import AnyRender, VideoRender
+from dreamgrid.protocol.renders import AnyRender, AudioRender, VideoRender
 from dreamgrid.server.catalog import Catalog, Model
 from dreamgrid.server.catalog_entries import AudioTier, NumberRange, VideoTier
 from dreamgrid.server.pricing import quote
@@ -417,6 +418,29 @@ def test_speech_says_what_it_needs() -> None:
     assert isinstance(voices, AudioTier)
     assert voices.speaker is not None
     assert "serena" in voices.speaker.allowed
+
+
+SPEAKING = [
+    model
+    for model in MODELS.values()
+    if model.id.startswith("qwen3_tts_") or model.id == "dreamlet-voice-v1"
+]
+
+
+@pytest.mark.parametrize("model", SPEAKING, ids=ID)
+def test_speech_may_be_as_long_as_its_text_and_costs_accordingly(model: Model) -> None:
+    assert isinstance(model.tier, AudioTier)
+    assert model.tier.chars_per_second is not None
+    short, long = (resolve(model, prompt="word " * words) for words in (4, 400))
+    assert isinstance(short, AudioRender)
+    assert isinstance(long, AudioRender)
+    assert short.duration_s >= 20 / 14  # a quick reader says 14 characters in a second
+    assert long.duration_s == math.ceil(2000 / model.tier.chars_per_second) > 30
+    prices = [quote(model, [render]).project_micros("spark") for render in (short, long)]
+    assert prices[0] * 10 < prices[1]
+    asked = resolve(model, prompt="word " * 400, duration_s=12)
+    assert isinstance(asked, AudioRender)
+    assert asked.duration_s == 12
 
 
 def test_some_models_take_longer_prompts_than_the_server_allows_others() -> None:

@@ -19,6 +19,7 @@ ModelId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 Pixels = Annotated[int, Meta(ge=1, le=16384)]
 Seconds = Annotated[int, Meta(ge=0, le=86400)] | Annotated[float, Meta(ge=0, le=86400)]
+CharsPerSecond = Annotated[int, Meta(gt=0)] | Annotated[float, Meta(gt=0)]
 Usd = Annotated[int, Meta(ge=0, le=1000)] | Annotated[float, Meta(ge=0, le=1000)]
 
 
@@ -165,10 +166,14 @@ class VideoTier(_ComfyTier, frozen=True, kw_only=True, tag="video"):
 
 
 class AudioTier(_ComfyTier, frozen=True, kw_only=True, tag="audio"):
-    """A music or speech tier; `duration` in seconds. Old clients crash without steps, duration."""
+    """A music or speech tier; `duration` in seconds. Old clients crash without steps, duration.
+
+    With `chars_per_second`, a duration that nobody asks for follows from the text.
+    """
 
     steps: NumberRange
     duration_s: NumberRange = field(name="duration")
+    chars_per_second: CharsPerSecond | None = None
     shift: NumberRange | None = None
     bpm: NumberRange | None = None
     time_signature: StringChoice | None = field(default=None, name="timesignature")

@@ -1,5 +1,6 @@
 """The rules of models that make music and speech. Pure."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,9 +49,10 @@ class AudioRules:
         request.check_routing(spec, params)
         request.check_count(params.count, "audio", limits)
         prompts.check_text("lyrics", params.lyrics or "", limits.max_prompt_chars)
+        prompt = prompts.prompt_of(spec, params, limits.max_prompt_chars)
         first = AudioRender(
             model=spec.id,
-            prompt=prompts.prompt_of(spec, params, limits.max_prompt_chars),
+            prompt=prompt,
             negative_prompt=prompts.negative_prompt_of(spec, params, limits.max_prompt_chars),
             steps=whole_setting("steps", params.steps, self.tier.steps),
             guidance=request.guidance_of(self.tier.guidance, params.guidance),
@@ -62,7 +64,7 @@ class AudioRules:
             assets=params.assets,
             lyrics=params.lyrics or "",
             output_format=request.output_format(spec, params.output_format),
-            **self._settings(params),
+            **self._settings(params, prompt),
         )
         others = (
             msgspec.structs.replace(first, seed=random_seed()) for _ in range(params.count - 1)
@@ -78,7 +80,7 @@ class AudioRules:
         """Steps x milliseconds of sound of a render with that many steps."""
         return steps * round(render.duration_s * 1000)
 
-    def _settings(self, params: AudioParams) -> dict[str, Any]:
+    def _settings(self, params: AudioParams, prompt: str) -> dict[str, Any]:
         settled = {}
         for name in AUDIO_SETTINGS:
             value, limit = getattr(params, name), getattr(self.tier, name)
@@ -86,4 +88,11 @@ class AudioRules:
                 value = None  # old clients are served a tempo for every sound, and may send it back
             missing(name, value, limit, model=self.spec.id)
             settled[name] = settle(name, value, limit, model=self.spec.id)
+        if params.duration_s is None and self.tier.chars_per_second is not None:
+            settled["duration_s"] = self._reading_s(prompt, self.tier.chars_per_second)
         return settled
+
+    def _reading_s(self, text: str, chars_per_second: float) -> float:
+        """How long a slow reader takes for a text: whole seconds that the tier allows."""
+        allowed = self.tier.duration_s
+        return float(min(max(math.ceil(len(text) / chars_per_second), allowed.min), allowed.max))
