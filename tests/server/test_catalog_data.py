@@ -420,6 +420,21 @@ def test_speech_says_what_it_needs() -> None:
     assert "serena" in voices.speaker.allowed
 
 
+@pytest.mark.parametrize(
+    ("model_id", "asked", "rendered"),
+    [
+        ("sd_xl_base_1.0", "Euler a", "euler_ancestral"),
+        ("sd_xl_base_1.0", "DPM Solver Multistep (DPM-Solver++)", "dpmpp_2m"),
+        ("coreml-cyberrealistic_v70_768", "Euler Ancestral", "euler_a"),
+        ("coreml-cyberrealistic_v70_768", "Euler a", "euler_a"),
+        ("coreml-cyberrealistic_v70_768", "DPM++ 2M", "dpmpp_2m"),  # it offers both of the pair
+        ("coreml-cyberrealistic_v70_768", "dpm_pp", "dpm_pp"),
+    ],
+)
+def test_one_sampler_may_have_two_names(model_id: str, asked: str, rendered: str) -> None:
+    assert resolve(MODELS[model_id], sampler=asked).sampler == rendered
+
+
 SPEAKING = [
     model
     for model in MODELS.values()

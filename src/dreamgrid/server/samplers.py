@@ -34,6 +34,9 @@ SAMPLER_ALIASES = {
     "PNDM (Pseudo-linear multi-step)": "pndm_plms",
 }
 
+SAME_SAMPLER = {"euler_a": "euler_ancestral", "dpm_pp": "dpmpp_2m"}
+"""Two names of one algorithm each: a model that offers one of them understands the other."""
+
 SCHEDULER_ALIASES = {
     "Simple": "simple",
     "Normal": "normal",
@@ -101,6 +104,10 @@ def choice_of(setting: str, choice: StringChoice, aliases: Mapping[str, str]) ->
         alias = known.get(_fold(name), name)
         spellings = [display for display, other in aliases.items() if other == alias]
         alias_of.update({_fold(spelling): alias for spelling in (name, alias, *spellings)})
+    for one, other in (*SAME_SAMPLER.items(), *((b, a) for a, b in SAME_SAMPLER.items())):
+        if other in alias_of and one not in alias_of:
+            spellings = [display for display, alias in aliases.items() if alias == one]
+            alias_of.update({_fold(spelling): alias_of[other] for spelling in (one, *spellings)})
     return NameChoice(
         setting=setting,
         allowed=choice.allowed,
