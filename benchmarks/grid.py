@@ -41,6 +41,7 @@ async def _serve(data: Path, accounts: int) -> None:
         starting_grant_micros=1_000_000_000 * MICROS,
         lease_s=3600,
         max_queued_projects=100_000,
+        max_running_jobs=100_000,
         messages=NO_LIMIT,
         requests=NO_LIMIT,
         worker_messages=NO_LIMIT,

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         InsufficientFunds,
         InvalidRequest,
         MissingAsset,
+        ModelNotServed,
         NotAllowed,
         NotFound,
         ProjectCanceled,
@@ -105,6 +106,7 @@ __all__ = [
     "DuplicateProject",
     "UnreadableMedia",
     "UsernameTaken",
+    "ModelNotServed",
     "InsufficientFunds",
     "NotAllowed",
     "NotFound",
@@ -136,9 +138,9 @@ _NAMES = {
     "client.sync": "Client",
     "errors": (
         "DreamgridError InvalidRequest UnknownModel MissingAsset DuplicateProject UnreadableMedia "
-        "UsernameTaken InsufficientFunds NotAllowed NotFound AuthenticationFailed TooManyRequests "
-        "ServerUnavailable ServerRestarting ConnectionFailed ProtocolError ProjectError "
-        "ProjectFailed ProjectCanceled WaitTimeout ConfigError"
+        "UsernameTaken ModelNotServed InsufficientFunds NotAllowed NotFound AuthenticationFailed "
+        "TooManyRequests ServerUnavailable ServerRestarting ConnectionFailed ProtocolError "
+        "ProjectError ProjectFailed ProjectCanceled WaitTimeout ConfigError"
     ),
     "protocol.rest": "SizePreset",
     "states": "JobState ProjectState",

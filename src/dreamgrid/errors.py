@@ -7,6 +7,7 @@
      │   ├─ DuplicateProject      the project id is taken by a different request
      │   ├─ UsernameTaken         another account has this name
      │   └─ UnreadableMedia       an input file is broken, too large or of an unknown kind
+     ├─ ModelNotServed            no worker offers the model, nor did one lately
      ├─ InsufficientFunds         the balance does not cover the quote
      ├─ NotAllowed                the credential is valid but may not do this
      ├─ NotFound                  no such project, job, key or file (or not yours)
@@ -67,6 +68,10 @@ class UsernameTaken(InvalidRequest):
 
 class UnreadableMedia(InvalidRequest):
     """An input file is broken, too large or of an unknown kind."""
+
+
+class ModelNotServed(DreamgridError):
+    """No worker of this grid offers the model now, and none did lately. Nothing was charged."""
 
 
 class InsufficientFunds(DreamgridError):

@@ -1,5 +1,7 @@
+import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from dreamgrid.cli import main
 from tests.cli.processes import Grid, Ran, clean, running
+from tests.support.known import remember_workers
 
 Call = Callable[..., Ran]
 
@@ -21,8 +24,9 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
 
 @pytest.fixture(scope="session")
 def idle_grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
-    """A server without a worker: what is sent there waits."""
+    """A server whose workers are away: what is sent there waits."""
     data = tmp_path_factory.mktemp("idle") / "data"
+    asyncio.run(remember_workers(data, ["pattern-v1"], seen_s=time.time()))
     with running("serve", "--json", "--port", "0", data=data) as one:
         yield one
 

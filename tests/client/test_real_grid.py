@@ -3,6 +3,7 @@
 import asyncio
 import io
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import dreamgrid
 from dreamgrid.client.connection import Backoff
 from tests.cli.processes import Grid, running
+from tests.support.known import remember_workers
 
 PATTERN = "pattern-v1"
 
@@ -104,6 +106,7 @@ async def test_a_project_survives_a_server_that_is_killed(tmp_path: Path) -> Non
     serve = ("serve", "--json", "--port", port)
     work = ("work", "--json", "--model", PATTERN)
     data = tmp_path / "data"
+    await remember_workers(data, [PATTERN], seen_s=time.time())
     with running(*serve, data=data) as first:
         client = client_of(first)
         project = await client.projects.create(model=PATTERN, prompt="a", count=2)
@@ -123,6 +126,7 @@ async def test_a_project_survives_a_server_that_is_killed(tmp_path: Path) -> Non
 
 
 async def test_a_cancel_gives_the_money_back(tmp_path: Path) -> None:
+    await remember_workers(tmp_path / "data", [PATTERN], seen_s=time.time())
     with running("serve", "--json", "--port", "0", data=tmp_path / "data") as grid:
         async with client_of(grid) as client:
             before = await client.account.balance()

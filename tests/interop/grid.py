@@ -12,6 +12,7 @@ import aiohttp
 
 from dreamgrid.server.app import ServerReady, run_server
 from dreamgrid.server.config import ServerConfig
+from tests.support.known import remember_workers
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -150,7 +151,8 @@ class Grid:
 
 @asynccontextmanager
 async def running_grid(data_dir: Path, **settings: Any) -> AsyncIterator[Grid]:
-    """A server for one test."""
+    """A server for one test. It knows workers that are away and served two models."""
+    await remember_workers(data_dir, ["pattern-v1", "dreamlet-v1"], seen_s=time.time())
     cable = Cable()
     await cable.lay()
     grid = Grid(config=ServerConfig(data_dir=data_dir, port=0, **settings), cable=cable)

@@ -18,6 +18,7 @@ from dreamgrid.protocol.worker import Cancel, Draining, Heartbeat, RunningJob, S
 from dreamgrid.server.app import CLOSE_WITHIN_S
 from tests.server.conftest import MakeGrid
 from tests.support.grid import LEASE_S, Grid
+from tests.support.known import remember_workers
 from tests.support.wire import PNG, Worker, finished, new_id
 
 ROOT = Path(__file__).parents[2]
@@ -249,7 +250,7 @@ async def test_a_folder_that_cannot_be_used_is_a_clear_error(
     tmp_path: Path, make_grid: MakeGrid, folder: str
 ) -> None:
     (tmp_path / "a file").write_text("I am in the way")
-    grid = make_grid()
+    grid = make_grid(known_models=())
     grid.config = type(grid.config)(data_dir=tmp_path / folder, port=0)
     with pytest.raises(ConfigError, match="a file"):
         await grid.start()
@@ -281,6 +282,7 @@ async def killable(folder: Path) -> AsyncIterator[dict[str, str]]:
 
 async def test_whatever_a_server_told_its_apps_survives_a_kill(make_grid: MakeGrid) -> None:
     grid = make_grid()
+    await remember_workers(grid.config.data_dir, ["pattern-v1"], seen_s=grid.clock())
     async with killable(grid.config.data_dir) as ready:
         grid.url, grid.key = ready["url"], ready["api_key"]
         grid.config = replace(grid.config, port=int(grid.url.rpartition(":")[2]))

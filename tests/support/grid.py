@@ -23,6 +23,7 @@ from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.store.sqlite import SqliteStore
 from dreamgrid.server.workers import Workers, WorkerSession
 from tests.support.faulty_store import FaultyStore
+from tests.support.known import remember_workers
 from tests.support.wire import PATIENCE_S, App, Worker, hello_of, welcomed
 
 LEASE_S = 30.0
@@ -42,15 +43,22 @@ class ManualClock:
 
 
 class Grid:
-    """A server over a data folder. `async with` starts and stops it; `restart` does both."""
+    """A server over a data folder. `async with` starts and stops it; `restart` does both.
 
-    def __init__(self, data_dir: Path, **settings: Any) -> None:
+    It remembers a worker that was here before and offered `known_models`, so that projects for
+    these may wait.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, known_models: tuple[str, ...] = ("pattern-v1",), **settings: Any
+    ) -> None:
         # The clock stands still, so what is used of a rate never comes back.
         free = {"requests": NO_LIMIT, "stranger_requests": NO_LIMIT, "messages": NO_LIMIT}
         self.config = ServerConfig(
             data_dir=data_dir, port=0, lease_s=LEASE_S, heartbeat_s=5.0, **free | settings
         )
         self.clock = ManualClock()
+        self._known_models = known_models
         self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S))
         self.url = ""
         self.key = ""
@@ -90,6 +98,9 @@ class Grid:
 
     async def start(self) -> None:
         """Starts the server; on the same port as before, if there was one."""
+        if self._known_models:
+            await remember_workers(self.config.data_dir, self._known_models, seen_s=self.clock())
+            self._known_models = ()
         ready: asyncio.Future[ServerReady] = asyncio.get_running_loop().create_future()
         self._stop = asyncio.Event()
         self._server = asyncio.create_task(

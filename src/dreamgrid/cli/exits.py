@@ -46,6 +46,7 @@ _ENDINGS = (
         INSUFFICIENT_FUNDS,
         "fewer steps or pictures cost less; the grid's owner can 'dreamgrid grant' more",
     ),
+    _Ending(errors.ModelNotServed, FAILED, "'dreamgrid models' lists what has a worker now"),
     _Ending(errors.AuthenticationFailed, NO_CONNECTION, ""),
     _Ending(
         errors.ConnectionFailed,

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import re
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import dreamgrid
@@ -14,6 +16,7 @@ from dreamgrid.cli.screen import Screen
 from dreamgrid.errors import (
     DreamgridError,
     InvalidRequest,
+    ModelNotServed,
     ProjectFailed,
     ServerUnavailable,
     WaitTimeout,
@@ -21,6 +24,10 @@ from dreamgrid.errors import (
 from dreamgrid.protocol.params import ImageFormat
 
 _CANCEL_S = 10.0
+_WORKER_S = 20.0
+"""How long to wait for the first worker that offers the model."""
+
+_ASK_AGAIN_S = 0.5
 _PREVIEWS = 12
 _SIZE = re.compile(r"([0-9]{1,6}) *[xX] *([0-9]{1,6})")
 
@@ -116,6 +123,7 @@ async def make(
     """Makes the pictures, shows how, and saves them; canceled, it cancels the project too.
 
     Raises:
+        ModelNotServed: No worker offers the model.
         WaitTimeout: It took longer than `timeout_s`, and was canceled.
         ProjectFailed: No picture could be made.
         OSError: They cannot be written to `out`.
@@ -126,7 +134,8 @@ async def make(
     if settings.model is None:
         screen.say("looking for a model")
     screen.begin(settings.count)
-    project = await client.projects.create(
+    create = partial(
+        client.projects.create,
         model=settings.model or await default_model(client),
         prompt=settings.prompt,
         count=settings.count,
@@ -143,6 +152,7 @@ async def make(
         output_format=settings.output_format,
         previews=_PREVIEWS if screen.wants_previews else 0,
     )
+    project = await _accepted(create, screen, min(_WORKER_S, timeout_s or _WORKER_S))
     try:
         async with asyncio.timeout(timeout_s):
             files, seeds = await _follow(project, out, screen)
@@ -174,6 +184,25 @@ async def make(
         charge=charge,
         seconds=time.monotonic() - began,
     )
+
+
+async def _accepted(
+    create: Callable[[], Awaitable[dreamgrid.Project]], screen: Screen, patience_s: float
+) -> dreamgrid.Project:
+    """Asks until the server takes it: the worker of a grid that was just started may be on its way.
+
+    Raises:
+        ModelNotServed: None came.
+    """
+    deadline_s = time.monotonic() + patience_s
+    while True:
+        try:
+            return await create()
+        except ModelNotServed:
+            if time.monotonic() >= deadline_s:
+                raise
+        screen.say("waiting for a worker")
+        await asyncio.sleep(_ASK_AGAIN_S)
 
 
 async def _follow(

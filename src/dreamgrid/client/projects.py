@@ -99,6 +99,7 @@ class Projects:
             UnknownModel: The grid's catalogue has no such model.
             InvalidRequest: A setting has the wrong type or is out of range.
             UnreadableMedia: The starting image is missing, unreadable, too large or no picture.
+            ModelNotServed: No worker offers the model, nor did one lately.
             InsufficientFunds: The balance does not cover it. Nothing was charged.
             DuplicateProject: `project_id` is taken by a project with other settings.
             TooManyRequests: The account has too many unfinished projects.

@@ -1,6 +1,6 @@
 """How errors are spelled on the wire: numeric codes, HTTP statuses, and back.
 
-The published clients know a few numbers (1001, 5001-5005); 4000-4005 are ours, chosen outside
+The published clients know a few numbers (1001, 4104, 5001-5005); 4000-4005 are ours, chosen outside
 theirs (`socket.md` 4.8 of the wire contract).
 """
 
@@ -40,6 +40,7 @@ _SPELLINGS = (
     _Spelling(errors.UsernameTaken, USERNAME_TAKEN, 400),
     _Spelling(errors.UnreadableMedia, 4006, 400),
     _Spelling(errors.InvalidRequest, 4000, 400),
+    _Spelling(errors.ModelNotServed, 4104, 503),
     _Spelling(errors.InsufficientFunds, 4003, 402),
     _Spelling(errors.NotAllowed, 4004, 403),
     _Spelling(errors.NotFound, 404, 404),

@@ -184,7 +184,8 @@ class JobState(Message, frozen=True, kw_only=True, rename="camel", omit_defaults
     """A project, or one render of it, moved. Which fields are set depends on `type`.
 
     queued: `queue_position` (1 = next), `estimated_start_s`, `queue_status`.
-    initiatingModel, jobStarted: `job_id`, `worker_name`, `job_index`.
+    initiatingModel, jobStarted: `job_id`, `worker_name`, `job_index`; the two prompts when a
+    dynamic prompt gave this render a text of its own.
     jobCompleted: the whole project is done.
     """
 
@@ -198,6 +199,8 @@ class JobState(Message, frozen=True, kw_only=True, rename="camel", omit_defaults
     queue_status: str | None = None
     worker_name: str | None = None
     job_index: int | None = None
+    positive_prompt: str | None = None
+    negative_prompt: str | None = None
 
 
 QUEUED = "queued"

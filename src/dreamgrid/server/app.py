@@ -34,6 +34,7 @@ from dreamgrid.server.http import (
     errors_middleware,
     is_websocket,
 )
+from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.limits import Limits
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.projects import Projects
@@ -167,6 +168,7 @@ async def _services(
         signer = TokenSigner(load_secret(config.data_dir / TOKEN_SECRET_FILE), clock)
         sessions = Sessions(config, store, signer, clock)
         workers = Workers()
+        known_workers = KnownWorkers(config.worker_known_s, store, workers, clock)
         open_projects = OpenProjects(config, blobs, bus, workers, clock)
         rendering = Rendering(
             config=config,
@@ -185,6 +187,7 @@ async def _services(
             blobs=blobs,
             accounts=accounts,
             open_projects=open_projects,
+            known_workers=known_workers,
             rendering=rendering,
             clock=clock,
         )
@@ -199,6 +202,7 @@ async def _services(
             projects=owner,
             rendering=rendering,
             workers=workers,
+            known_workers=known_workers,
             sessions=sessions,
             sign_in=SignIn(config, accounts, sessions, clock),
             limits=Limits(config, clock),
@@ -208,6 +212,7 @@ async def _services(
         )
         apps = AppSockets(services)
         workers.changed = apps.models_changed
+        await known_workers.load()
         await owner.load()
         try:
             yield services, apps, WorkerSockets(services)

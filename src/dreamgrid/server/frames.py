@@ -34,6 +34,7 @@ def started(job: LiveJob) -> bytes:
 
 
 def _job_state(kind: str, job: LiveJob) -> bytes:
+    dynamic = job.project.dynamic
     return encode(
         socket.JobState(
             type=kind,
@@ -41,6 +42,8 @@ def _job_state(kind: str, job: LiveJob) -> bytes:
             job_id=job.id,
             worker_name=job.worker_name,
             job_index=job.index,
+            positive_prompt=job.render.prompt if dynamic else None,
+            negative_prompt=job.render.negative_prompt if dynamic else None,
         )
     )
 

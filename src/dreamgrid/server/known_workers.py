@@ -7,6 +7,7 @@ What is known is kept in the store, so that a restart of the server refuses noth
 
 from collections.abc import Iterable
 
+from dreamgrid.errors import InvalidRequest, ModelNotServed
 from dreamgrid.protocol.params import Network
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.store.base import Store, WorkerRow
@@ -50,28 +51,34 @@ class KnownWorkers:
             self._rows |= {row.id: row for row in rows}
             self._store.note_workers(rows).add_done_callback(lambda future: future.exception())
 
-    def offer(self, network: Network, model: str) -> bool:
-        """Whether any known worker takes, or took, jobs for a model."""
-        return self._workers.serves(network, model) or any(
-            row.network == network and model in row.models for row in self._recent()
-        )
+    def check(self, network: Network, model: str, targeting: Targeting) -> None:
+        """A project for this model can be rendered here, now or when a worker comes back.
 
-    def models(self, network: Network) -> list[str]:
-        """Models that connected workers take jobs for now."""
-        return [model for model, count in self._workers.counts(network).items() if count]
-
-    def strangers(self, network: Network, model: str, targeting: Targeting) -> list[str]:
-        """Workers that a project requires and that never offered its model here; sorted.
-
-        Empty also when it requires none.
+        Raises:
+            ModelNotServed: No known worker offers the model.
+            InvalidRequest: The project requires workers of which none is known to offer it.
         """
-        if not targeting.required:
-            return []
-        known: set[str] = set()
-        for row in self._recent():
-            if row.network == network and model in row.models:
-                known |= names_of(row.id, row.name, row.owner)
-        return sorted(targeting.required - known)
+        if self._workers.serves(network, model, targeting):
+            return
+        able = [row for row in self._recent() if row.network == network and model in row.models]
+        if not able and not self._workers.serves(network, model):
+            raise ModelNotServed(self._nobody(network, model))
+        if targeting.required and not any(
+            targeting.allows(names_of(row.id, row.name, row.owner)) for row in able
+        ):
+            named = ", ".join(sorted(targeting.required))
+            raise InvalidRequest(
+                f"--workers asks for {named[:200]}, but no worker of that name, owner or id offers "
+                f"{model} here; check the spelling, or leave the flag out"
+            )
+
+    def _nobody(self, network: Network, model: str) -> str:
+        offered = list(self._workers.counts(network))
+        instead = f", or use one that has a worker now: {', '.join(offered)}" if offered else ""
+        return (
+            f"no worker has offered {model} on the network {network} lately; start one that does "
+            f"with: dreamgrid work --model {model}{instead}"
+        )
 
     def _recent(self) -> Iterable[WorkerRow]:
         oldest_ms = self._since_ms()

@@ -11,6 +11,7 @@ import msgspec
 from dreamgrid.protocol.params import Network, TokenType
 from dreamgrid.protocol.renders import AnyRender, AudioRender
 from dreamgrid.server.bus.base import app_subject
+from dreamgrid.server.prompt_language import Said, recall
 from dreamgrid.server.store.base import JobRow, ProjectRow
 from dreamgrid.server.worker_flags import ANYBODY, Targeting
 from dreamgrid.states import (
@@ -99,6 +100,7 @@ class LiveProject:
         disable_safety: Its app wants results that the content filter objects to.
         origin: Begins the URLs that its app receives.
         targeting: Which workers it wants; what the flags in its prompt say.
+        dynamic: Its jobs have prompts of their own, which its app is told.
         load: What its account occupies, shared by all open projects of the account.
         stored: Whether the store has confirmed it; before that nobody is told about it.
         canceling: A cancel is on the way into the store; its app is told nothing more.
@@ -124,6 +126,7 @@ class LiveProject:
     created_ms: int
     charged_micros: int = 0
     targeting: Targeting = ANYBODY
+    dynamic: bool = False
     jobs: list[LiveJob] = field(default_factory=list)
     load: AccountLoad = field(default_factory=AccountLoad)
     stored: bool = False
@@ -194,6 +197,7 @@ def to_row(project: LiveProject) -> ProjectRow:
 
 def from_row(row: ProjectRow) -> LiveProject:
     """A project as it was stored."""
+    said = recall(row.request, row.network) if row.ended_ms is None else Said()
     project = LiveProject(
         id=row.id,
         account_id=row.account_id,
@@ -212,6 +216,8 @@ def from_row(row: ProjectRow) -> LiveProject:
         hold_micros=row.hold_micros,
         created_ms=row.created_ms,
         charged_micros=row.charged_micros,
+        targeting=said.targeting,
+        dynamic=said.dynamic,
         stored=True,
         canceled=row.state is ProjectState.CANCELED,
         reason=row.reason,

@@ -146,8 +146,8 @@ class OpenProjects:
         self.tell(project, frames.queued(project, position, workers=self.served(project)))
 
     def served(self, project: LiveProject) -> bool:
-        """Whether any worker takes jobs of its model."""
-        return self._workers.serves(project.network, project.model)
+        """Whether any worker takes jobs of it."""
+        return self._workers.serves(project.network, project.model, project.targeting)
 
     def result_url(self, job: LiveJob) -> str | None:
         """Where the project's app can fetch a completed job; None: it is withheld."""

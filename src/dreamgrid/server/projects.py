@@ -26,7 +26,7 @@ from dreamgrid.protocol.renders import AnyRender
 from dreamgrid.protocol.request_params import params_from_request
 from dreamgrid.protocol.rest import ProjectRecord
 from dreamgrid.protocol.rest_projects import ListedJob
-from dreamgrid.server import frames, ledger, pricing, records
+from dreamgrid.server import frames, ledger, pricing, prompt_language, records
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.auth import Account
 from dreamgrid.server.blobs.base import Blobs
@@ -36,9 +36,11 @@ from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.job_ids import new_job_id
+from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.live import LiveJob, LiveProject, extent_of, from_row, to_row
 from dreamgrid.server.open_projects import OpenProjects, key_of_result
 from dreamgrid.server.rendering import Rendering
+from dreamgrid.server.resolve.prompts import check_text
 from dreamgrid.server.store.base import Store, SubmitResult, Submitted
 from dreamgrid.states import JobEvent, JobState, may
 
@@ -81,6 +83,7 @@ class Projects:
         blobs: Blobs,
         accounts: Accounts,
         open_projects: OpenProjects,
+        known_workers: KnownWorkers,
         rendering: Rendering,
         clock: Clock,
     ) -> None:
@@ -90,6 +93,7 @@ class Projects:
         self._blobs = blobs
         self._accounts = accounts
         self._open = open_projects
+        self._known_workers = known_workers
         self._rendering = rendering
         self._clock = clock
         self._being_claimed: set[str] = set()
@@ -126,6 +130,7 @@ class Projects:
 
         Raises:
             InvalidRequest: A value is outside what the catalogue allows, or an asset is missing.
+            ModelNotServed: No worker offers the model, and none did lately.
             DuplicateProject: The id belongs to another project.
             TooManyRequests: The account has too many unfinished projects.
             ServerRestarting: The server is stopping.
@@ -149,9 +154,13 @@ class Projects:
             )
         model = self._catalog.model(request.key_frames[0].model_id)
         params = params_from_request(request, model.media)
-        params = msgspec.structs.replace(params, network=params.network or app.network)
+        network = params.network or app.network
+        check_text("prompt", params.prompt, self._config.max_prompt_chars)  # with its flags
+        said = prompt_language.read(request, network)
+        params = msgspec.structs.replace(params, network=network, prompt=said.prompt)
         renders = self._catalog.resolve(params, self._config, lambda: secrets.randbelow(MAX_SEED))
         self._catalog.check_inputs(params)
+        self._known_workers.check(network, model.id, said.targeting)
         for role in params.assets:
             if await self._blobs.stat(input_key(app.account.id, project_id, role)) is None:
                 raise MissingAsset(f"the request says that {role} was uploaded, but it was not")
@@ -160,6 +169,7 @@ class Projects:
             self._answer_again(app, known, raw)
             return
         project = self._new_project(app, project_id, params, renders, raw)
+        project.targeting, project.dynamic = said.targeting, said.dynamic
         self._open.add(project)
         stored = self._store.submit(to_row(project))
         stored.add_done_callback(lambda future: self._submitted(app, project, future))

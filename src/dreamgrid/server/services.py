@@ -13,6 +13,7 @@ from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.event_feed import EventFeeds
+from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.limits import Limits
 from dreamgrid.server.projects import Projects
 from dreamgrid.server.rendering import Rendering
@@ -36,6 +37,7 @@ class Services:
     projects: Projects
     rendering: Rendering
     workers: Workers
+    known_workers: KnownWorkers
     sessions: Sessions
     sign_in: SignIn
     limits: Limits

@@ -50,6 +50,7 @@ def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) 
         before_ms = milliseconds(services.clock) - services.config.history_kept_s * 1000
         while await services.store.prune(before_ms):
             pass  # a few hundred projects at a time, so that others can write in between
+        await services.known_workers.keep()
 
     group.create_task(_every(MEDIA_EVERY_S, media), name="upkeep-media")
     group.create_task(_every(HISTORY_EVERY_S, history), name="upkeep-history")

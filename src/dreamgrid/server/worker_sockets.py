@@ -95,6 +95,8 @@ class WorkerSockets:
             self._join(session, hello)
             await self._listen(ws, session)
         finally:
+            if self._services.workers.get(session.id) is session:
+                self._services.known_workers.note([session])  # until now
             self._services.workers.remove(session)
             self._services.rendering.worker_left(session)
             sender.cancel()
@@ -125,6 +127,7 @@ class WorkerSockets:
     def _join(self, session: WorkerSession, hello: Hello) -> None:
         config = self._services.config
         replaced = self._services.workers.add(session)
+        self._services.known_workers.note([session])
         if replaced is not None:
             self._services.rendering.worker_left(replaced)
             replaced.close(socket.CLOSE_REPLACED, "a newer connection of this worker took over")

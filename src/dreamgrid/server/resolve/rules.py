@@ -9,6 +9,7 @@ from dreamgrid.server.catalog_entries import AudioTier, LoraSpec, ModelSpec, Tie
 from dreamgrid.server.resolve.audio import AudioRules
 from dreamgrid.server.resolve.image import ImageRules
 from dreamgrid.server.resolve.request import RandomSeed, RequestLimits
+from dreamgrid.server.resolve.variations import varied
 from dreamgrid.server.resolve.video import VideoRules
 
 Rules = ImageRules | VideoRules | AudioRules
@@ -43,11 +44,18 @@ def work(rules: Rules, render: AnyRender, steps: int) -> int:
 def resolve(
     rules: Rules, params: AnyParams, limits: RequestLimits, random_seed: RandomSeed
 ) -> tuple[AnyRender, ...]:
-    """One render per job.
+    """One render per job, each with its own text where the prompts are dynamic.
 
     Raises:
         InvalidRequest: A value that the model or the server does not allow; says which are.
     """
+    renders = _resolve(rules, params, limits, random_seed)
+    return varied(rules.spec, params, renders, limits.max_prompt_chars)
+
+
+def _resolve(
+    rules: Rules, params: AnyParams, limits: RequestLimits, random_seed: RandomSeed
+) -> tuple[AnyRender, ...]:
     match rules, params:
         case ImageRules(), ImageParams():
             return rules.resolve(params, limits, random_seed)

@@ -1,0 +1,55 @@
+"""What the prompts of a request say beyond what to make. Pure.
+
+The store keeps requests as the apps sent them, and all of this is in there: so it needs no columns,
+and a server that was restarted reads it again.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from dreamgrid.errors import InvalidRequest
+from dreamgrid.protocol.codec import UNREADABLE
+from dreamgrid.protocol.job_request import JobRequest
+from dreamgrid.protocol.params import Network
+from dreamgrid.server.dynamic_prompts import DynamicPrompts, Prompts
+from dreamgrid.server.worker_flags import ANYBODY, Targeting, take_out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What prompts say.
+
+    Attributes:
+        prompt: The prompt without flags.
+        targeting: Which workers the flags want; only the network `fast` listens to them.
+        dynamic: Whether braces give each job its own text, which its app is told.
+    """
+
+    prompt: str = ""
+    targeting: Targeting = ANYBODY
+    dynamic: bool = False
+
+
+def read(request: JobRequest, network: Network) -> Said:
+    """What the prompts of a request say.
+
+    Raises:
+        InvalidRequest: Flags contradict each other, or name too many workers.
+    """
+    frame = request.key_frames[0]
+    prompt, targeting = take_out(frame.positive_prompt or "")
+    texts = Prompts(prompt, frame.style_prompt or "", frame.negative_prompt or "")
+    return Said(
+        prompt=prompt,
+        targeting=targeting if network == "fast" else ANYBODY,
+        dynamic=DynamicPrompts(texts).dynamic,
+    )
+
+
+def recall(raw: bytes, network: Network) -> Said:
+    """What the prompts of a request say that was accepted and stored before."""
+    try:
+        return read(msgspec.json.decode(raw, type=JobRequest), network)
+    except (*UNREADABLE, InvalidRequest):  # an older version wrote it, with other rules
+        return Said()
