@@ -186,6 +186,7 @@ class Ledger(RuleBasedStateMachine):
         check_balances_are_the_sum_of_their_transfers(balances, entries)
         check_each_job_is_settled_at_most_once(entries)
         self.check_projects_are_charged_what_was_delivered(entries)
+        assert self.run(self.store.audit()).findings == ()
 
     async def read_balances(self) -> Balances:
         found = await asyncio.gather(*map(self.store.balances, EVERYBODY))

@@ -45,6 +45,16 @@ class SqliteBackend:
         finally:
             connection.close()
 
+    def tamper(self, *statements: str) -> None:
+        """Changes the database behind the store's back, against all of its rules."""
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=5)
+        try:
+            connection.execute("PRAGMA ignore_check_constraints = on")
+            for statement in statements:
+                connection.execute(statement)
+        finally:
+            connection.close()
+
 
 BACKENDS = {"sqlite": SqliteBackend}
 """A new backend joins every contract test by adding itself here."""

@@ -8,7 +8,7 @@ import typer
 from rich.logging import RichHandler
 
 import dreamgrid
-from dreamgrid.cli import demo, exits, generate, grant, keys, models, serve, up, work
+from dreamgrid.cli import audit, demo, exits, generate, grant, keys, models, serve, up, work
 from dreamgrid.errors import DreamgridError
 
 app = typer.Typer(
@@ -51,6 +51,7 @@ app.command()(serve.serve)
 app.command()(work.work)
 app.command()(models.models)
 app.command()(grant.grant)
+app.command()(audit.audit)
 app.add_typer(keys.app, name="keys")
 
 

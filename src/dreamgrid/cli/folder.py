@@ -19,6 +19,7 @@ from dreamgrid.errors import DreamgridError
 
 DATA_VARIABLE = "DREAMGRID_DATA"
 RUNNING_FILE = "running.json"
+DATABASE = "dreamgrid.sqlite"
 
 _ANSWER_S = 3.0
 

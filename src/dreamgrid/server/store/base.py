@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import msgspec
 
 from dreamgrid.protocol.params import Network, TokenType
+from dreamgrid.server.store.audit import Audit
 from dreamgrid.states import JobState, ProjectState
 
 
@@ -322,6 +323,12 @@ class Store(Protocol):
         self, account_id: str, currency: TokenType, amount_micros: int, at_ms: int
     ) -> asyncio.Future[Balance]:
         """Gives new money to an account that is there; its balance of that currency afterwards."""
+
+    async def audit(self) -> Audit:
+        """Proves the books as of one moment: what does not add up, names the rows.
+
+        Nothing waits for it, and it changes nothing.
+        """
 
     # sessions and history
 

@@ -10,7 +10,6 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -25,6 +24,7 @@ from dreamgrid.server.store import (
     sqlite_projects,
     sqlite_workers,
 )
+from dreamgrid.server.store.audit import Audit
 from dreamgrid.server.store.base import (
     AccountRow,
     Acquisition,
@@ -41,6 +41,8 @@ from dreamgrid.server.store.base import (
     WorkerRow,
 )
 from dreamgrid.server.store.group_commit import GroupCommitWriter
+from dreamgrid.server.store.sqlite_audit import audit_file
+from dreamgrid.server.store.sqlite_schema import migrate
 
 T = TypeVar("T")
 
@@ -106,7 +108,7 @@ class SqliteStore:
         self._path.touch(mode=0o600)  # SQLite gives its side files the same mode
         connection = self._connect()
         try:
-            _migrate(connection)
+            migrate(connection)
         except BaseException:
             connection.close()
             raise
@@ -233,6 +235,9 @@ class SqliteStore:
             return Balance(posted_micros=row[0], held_micros=row[1])
 
         return self._writer.write(operation)
+
+    async def audit(self) -> Audit:
+        return await asyncio.get_running_loop().run_in_executor(None, audit_file, self._path)
 
     # sessions and history: what each operation does is told in `sqlite_accounts`
 
@@ -398,17 +403,3 @@ class _Checkpointer:
                     _log.warning("checkpoint failed: %s", error)
         finally:
             connection.close()
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Applies the numbered scripts that this database has not seen yet, each in a transaction."""
-    done = connection.execute("PRAGMA user_version").fetchone()[0]
-    folder = resources.files("dreamgrid.server.store") / "migrations"
-    scripts = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    if done > len(scripts):
-        raise ConfigError(
-            "the database was written by a newer version of dreamgrid; install that one again"
-        )
-    for number, name in enumerate(scripts[done:], start=done + 1):
-        script = (folder / name).read_text(encoding="utf-8")
-        connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -1,0 +1,42 @@
+"""`dreamgrid audit`: proves the books of a grid on this machine."""
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from dreamgrid.cli import exits, options
+from dreamgrid.cli.folder import DATABASE, data_dir
+
+
+def audit(data: options.Data = None, as_json: options.Json = False) -> None:
+    """Prove that the money of a grid adds up, whether or not it runs. Changes nothing.
+
+    All entries sum to zero, no job is charged twice, nothing is held for what has ended, and every
+    balance is what its entries say. Ends with code 0 when all of that is true, else with 1.
+
+    For example:
+
+    - `dreamgrid audit`
+    - `dreamgrid audit --data ./grid --json`
+    """
+    from dreamgrid.server.store.sqlite_audit import audit_file  # noqa: PLC0415 (loads the store)
+
+    exits.speaks_json.set(as_json)
+    path = data_dir(data) / DATABASE
+    report = audit_file(path)
+    if as_json:
+        told = {"event": "audited", "clean": report.clean, **msgspec.to_builtins(report)}
+        exits.say_json(told)
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        for found in report.findings:
+            console.print(Text(f"{found.check}: ", "bold red") + Text(", ".join(found.rows)))
+            console.print(Text(f"  {found.message}\n  {found.advice}"), style="dim")
+        counted = ", ".join(f"{number:,} {name}s" for name, number in report.counted.items())
+        verdict = Text("the books add up", "bold green")
+        if not report.clean:
+            verdict = Text(f"{len(report.findings)} findings", "bold red")
+        console.print(verdict + Text(f"   {counted} in {path}", "dim"))
+    if not report.clean:
+        raise typer.Exit(exits.FAILED)

@@ -1,0 +1,225 @@
+"""The audit in SQLite: every rule of the books as one query that finds the rows that break it.
+
+It reads a snapshot through a connection of its own that cannot write, so that it may run at any
+time: beside a busy server, or on the database of one that is stopped.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from dreamgrid.errors import ConfigError
+from dreamgrid.server.store.audit import Audit, Finding
+from dreamgrid.server.store.sqlite_schema import newest_version
+
+MOST_PER_CHECK = 100
+"""Rows that one check tells; a systematic fault breaks thousands, and more of them say no more."""
+
+_ENTRIES = (
+    "no entry can be changed by dreamgrid, so something else wrote to the database: restore a "
+    "backup from before, or correct the row by hand with the server stopped"
+)
+_SETTLE = (
+    "stop the server and look at these rows; if the job was not delivered the money belongs back "
+    "to the payer: 'dreamgrid admin grant' gives it, with this finding as the reason"
+)
+_DERIVED = (
+    "the entries are the truth: stop the server, set the row to what they add up to, audit again"
+)
+
+_SETTLED = """
+    WITH settled (project_id, micros) AS (
+        SELECT project_id, sum(amount_micros) FROM transfer
+         WHERE kind IN ('post', 'void') GROUP BY project_id
+    )
+"""
+
+
+class _Check(NamedTuple):
+    """A rule: `sql` finds what breaks it.
+
+    The first column says which rows; the others fill the places in `message`.
+    """
+
+    name: str
+    sql: str
+    message: str
+    advice: str
+
+
+_CHECKS = (
+    _Check(
+        "sum",
+        "SELECT 'balances in ' || currency, sum(posted_micros) FROM balance"
+        " GROUP BY currency HAVING sum(posted_micros) <> 0",
+        "all balances together, the mint's too, are {} micro-units instead of 0",
+        _DERIVED,
+    ),
+    _Check(
+        "balance",
+        """
+        WITH part (account_id, currency, posted, held, told_posted, told_held) AS (
+            SELECT payer, currency, -amount_micros, 0, 0, 0 FROM transfer
+             WHERE kind NOT IN ('hold', 'void')
+            UNION ALL
+            SELECT payee, currency, amount_micros, 0, 0, 0 FROM transfer
+             WHERE kind NOT IN ('hold', 'void')
+            UNION ALL
+            SELECT payer, currency, 0, iif(kind = 'hold', amount_micros, -amount_micros), 0, 0
+              FROM transfer WHERE kind IN ('hold', 'post', 'void')
+            UNION ALL
+            SELECT account_id, currency, 0, 0, posted_micros, held_micros FROM balance
+        )
+        SELECT 'balance ' || account_id || ' ' || currency, sum(told_posted), sum(told_held),
+               sum(posted), sum(held)
+          FROM part GROUP BY account_id, currency
+        HAVING sum(posted) <> sum(told_posted) OR sum(held) <> sum(told_held)
+        """,
+        "says posted {}, held {}; the entries add up to posted {}, held {}",
+        _DERIVED,
+    ),
+    _Check(
+        "overdrawn",
+        "SELECT 'balance ' || account_id || ' ' || currency, posted_micros, held_micros"
+        " FROM balance WHERE held_micros < 0"
+        " OR (posted_micros < held_micros AND account_id NOT IN ('mint', 'house'))",
+        "posted {}, held {}: more is held than there is",
+        _ENTRIES,
+    ),
+    _Check(
+        "charged twice",
+        "SELECT 'job ' || job_id || ', transfers ' || group_concat(id), count(*) FROM transfer"
+        " WHERE kind = 'post' GROUP BY job_id HAVING count(*) > 1",
+        "was charged {} times",
+        _ENTRIES,
+    ),
+    _Check(
+        "charged and given back",
+        "SELECT 'job ' || job_id || ', transfers ' || group_concat(id) FROM transfer"
+        " WHERE kind IN ('post', 'void') GROUP BY job_id"
+        " HAVING count(*) > 1 AND sum(kind = 'void') > 0",
+        "was settled more than once: posted and voided, or voided twice",
+        _ENTRIES,
+    ),
+    _Check(
+        "orphaned hold",
+        _SETTLED
+        + """
+        SELECT 'project ' || hold.project_id || ', transfer ' || hold.id, hold.amount_micros,
+               coalesce(settled.micros, 0)
+          FROM transfer AS hold LEFT JOIN settled USING (project_id)
+          LEFT JOIN project ON project.id = hold.project_id
+         WHERE hold.kind = 'hold' AND (project.id IS NULL OR project.ended_ms IS NOT NULL)
+           AND settled.micros IS NOT hold.amount_micros
+        """,
+        "has ended, but of {} held only {} were posted or voided",
+        _SETTLE,
+    ),
+    _Check(
+        "open hold",
+        _SETTLED
+        + """
+        SELECT 'project ' || project.id, hold_micros, coalesce(hold.amount_micros, 0) AS held,
+               coalesce(settled.micros, 0) AS settled,
+               (SELECT coalesce(sum(price_micros), 0) FROM job
+                 WHERE project_id = project.id AND ended_ms IS NULL) AS waiting
+          FROM project
+          LEFT JOIN transfer AS hold ON hold.project_id = project.id AND hold.kind = 'hold'
+          LEFT JOIN settled ON settled.project_id = project.id
+         WHERE ended_ms IS NULL AND (held <> hold_micros OR held <> settled + waiting)
+        """,
+        "is to hold {}; held {}, settled {}, and its open jobs cost {}",
+        _SETTLE,
+    ),
+    _Check(
+        "settled without a hold",
+        "SELECT 'job ' || job_id || ', transfer ' || id, kind, amount_micros FROM transfer AS t"
+        " WHERE kind IN ('post', 'void') AND NOT EXISTS (SELECT 1 FROM transfer"
+        " WHERE kind = 'hold' AND project_id = t.project_id AND payer = t.payer"
+        " AND currency = t.currency)",
+        "{} of {}, but its payer never held anything for this project in this currency",
+        _ENTRIES,
+    ),
+    _Check(
+        "job and money",
+        """
+        SELECT 'job ' || job.id, job.state, job.price_micros,
+               coalesce(t.kind || ' of ' || t.amount_micros, 'nothing')
+          FROM job LEFT JOIN transfer AS t ON t.job_id = job.id AND t.kind IN ('post', 'void')
+         WHERE job.price_micros > 0 AND NOT CASE
+               WHEN job.ended_ms IS NULL THEN t.id IS NULL
+               WHEN t.id IS NULL OR t.amount_micros <> job.price_micros THEN 0
+               WHEN t.kind = 'post' THEN job.state = 'completed'
+               ELSE job.state <> 'completed' OR job.withheld END
+        """,
+        "is {} and costs {}, but the ledger says: {}",
+        _SETTLE,
+    ),
+    _Check(
+        "charge",
+        "SELECT 'project ' || project.id, charged_micros, coalesce(sum(amount_micros), 0) AS posted"
+        " FROM project LEFT JOIN transfer ON project_id = project.id AND kind = 'post'"
+        " GROUP BY project.id HAVING posted <> charged_micros",
+        "says that {} were charged; its posts add up to {}",
+        _DERIVED,
+    ),
+    _Check(
+        "end",
+        "SELECT 'project ' || project.id, project.state, sum(job.ended_ms IS NULL), count(*)"
+        " FROM project JOIN job ON project_id = project.id GROUP BY project.id"
+        " HAVING (project.ended_ms IS NULL) <> (sum(job.ended_ms IS NULL) > 0)",
+        "is {}, and {} of its {} jobs are open",
+        "stop the server and start it again: it takes up open projects; if the finding stays, "
+        "cancel the project",
+    ),
+)
+
+
+def audit_file(path: Path) -> Audit:
+    """Audits the database in a file, whether or not a server is using it.
+
+    Raises:
+        ConfigError: There is no database, or it is one of another version.
+    """
+    if not path.is_file():
+        raise ConfigError(f"there is no database at {path}; name the data folder with --data")
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            connection.execute("PRAGMA busy_timeout = 5000")
+            return audit(connection)
+    except sqlite3.Error as error:
+        raise ConfigError(f"the database {path} cannot be read: {error}") from error
+
+
+def audit(connection: sqlite3.Connection) -> Audit:
+    """Audits what a connection sees, all of it as of one moment."""
+    connection.execute("BEGIN")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version != newest_version():
+            raise ConfigError(
+                f"the database has version {version} and this dreamgrid knows {newest_version()}: "
+                "audit it with the dreamgrid that serves it"
+            )
+        counted = {
+            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("account", "transfer", "project", "job")
+        }
+        findings = tuple(found for check in _CHECKS for found in _found(connection, check))
+    finally:
+        connection.execute("ROLLBACK")
+    return Audit(counted=counted, findings=findings)
+
+
+def _found(connection: sqlite3.Connection, check: _Check) -> Iterator[Finding]:
+    for rows, *values in connection.execute(check.sql).fetchmany(MOST_PER_CHECK):
+        yield Finding(
+            check=check.name,
+            rows=tuple(str(rows).split(", ")),
+            message=check.message.format(*values),
+            advice=check.advice,
+        )
