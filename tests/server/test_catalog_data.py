@@ -435,6 +435,13 @@ def test_one_sampler_may_have_two_names(model_id: str, asked: str, rendered: str
     assert resolve(MODELS[model_id], sampler=asked).sampler == rendered
 
 
+@pytest.mark.parametrize(("asked", "rendered"), [(1080, 1080), (None, 1440)])
+def test_an_upscaler_is_told_how_large(asked: int | None, rendered: int) -> None:
+    render = resolve(MODELS["flashvsr_v1.1_tiny_long_bf16"], upscale_resolution=asked)
+    assert isinstance(render, VideoRender)
+    assert render.upscale_resolution == rendered
+
+
 SPEAKING = [
     model
     for model in MODELS.values()

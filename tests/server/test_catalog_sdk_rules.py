@@ -140,7 +140,7 @@ def simplest(model: Model) -> dict[str, Any]:
     if model.id.endswith("voice_design_bf16"):
         params["instruct"] = "a calm old voice"
     if workflow(model) == "upscale":
-        params["upscaleResolution"] = 1440
+        params["upscaleResolution"] = 1080
     return params
 
 
@@ -175,3 +175,5 @@ def test_what_the_sdk_sends_is_accepted_and_priced(model: Model, build: Any) -> 
     (render,) = CATALOG.resolve(params, Limits(), lambda: 1)
     assert quote(model, [render], assets=params.assets).project_micros("spark") > 0
     assert render.output_format == model.spec.formats[0]
+    if workflow(model) == "upscale":
+        assert render.upscale_resolution == 1080  # type: ignore[union-attr]

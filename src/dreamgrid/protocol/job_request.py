@@ -122,6 +122,7 @@ class KeyFrame(_InputFlags, frozen=True, kw_only=True, rename="camel", omit_defa
     identity_guidance: float | None = msgspec.field(default=None, name="identityGuidanceScale")
     detailer_strength: float | None = None
     outpaint_position: str | None = None
+    upscale_resolution: float | None = None
     first_frame_strength: float | None = None
     last_frame_strength: float | None = None
     audio_start_s: float | None = msgspec.field(default=None, name="audioStart")

@@ -156,6 +156,7 @@ class VideoParams(Params, frozen=True, kw_only=True):
         identity_guidance: How closely to follow the voice of a reference.
         detailer_strength: How much a detailing ControlNet adds, 0..1.
         outpaint_position: Where the reference lies in the larger picture.
+        upscale_resolution: Of an upscaler: pixels of the result's shorter side.
         first_frame_strength: How closely to follow the first image, 0..1.
         last_frame_strength: How closely to follow the last image, 0..1.
         audio_start_s: Where in the reference sound to begin.
@@ -177,6 +178,7 @@ class VideoParams(Params, frozen=True, kw_only=True):
     identity_guidance: float | None = None
     detailer_strength: float | None = None
     outpaint_position: str | None = None
+    upscale_resolution: float | None = None
     first_frame_strength: float | None = None
     last_frame_strength: float | None = None
     audio_start_s: float | None = None
@@ -230,6 +232,7 @@ VIDEO_SETTINGS = (
     "identity_guidance",
     "detailer_strength",
     "outpaint_position",
+    "upscale_resolution",
     "first_frame_strength",
     "last_frame_strength",
     "audio_start_s",

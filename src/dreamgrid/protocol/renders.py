@@ -81,6 +81,7 @@ class VideoRender(Render, frozen=True, kw_only=True, tag="video"):
     identity_guidance: float | None = None
     detailer_strength: float | None = None
     outpaint_position: str | None = None
+    upscale_resolution: float | None = None
     first_frame_strength: float | None = None
     last_frame_strength: float | None = None
     audio_start_s: float | None = None

@@ -152,6 +152,7 @@ class VideoTier(_ComfyTier, frozen=True, kw_only=True, tag="video"):
     identity_guidance: NumberRange | None = field(default=None, name="identityGuidanceScale")
     detailer_strength: NumberRange | None = None
     outpaint_position: StringChoice | None = None
+    upscale_resolution: NumberChoice | None = None
     first_frame_strength: NumberRange | None = None
     last_frame_strength: NumberRange | None = None
     audio_start_s: NumberFrom | None = field(default=None, name="audioStart")
