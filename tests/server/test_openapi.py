@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
+import jsonschema_rs
 import msgspec
 import pytest
 from aiohttp import web
@@ -280,3 +281,39 @@ async def test_a_wrong_method_is_told_the_right_ones(
     async with grid.http.request(method, grid.url + path) as answer:
         assert (answer.status, answer.headers["Allow"]) == (405, allowed)
         assert (await answer.json())["errorCode"] == 405
+
+
+# ── answers ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def conforms(document: dict[str, Any], path: str, body: Any) -> None:
+    """Fails unless `body` is what the document says that GET answers at `path`."""
+    content = document["paths"][path]["get"]["responses"]["200"]["content"]
+    schema = content["application/json"]["schema"] | {"components": document["components"]}
+    jsonschema_rs.validator_for(schema).validate(body)
+
+
+async def test_answers_about_real_projects_are_as_the_document_says(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    done = await app.request(appSource="shop", numberOfImages=1)
+    await worker.finish(await worker.assigned())
+    await app.wait_state("jobCompleted", jobID=done)
+    open_ = await app.request(numberOfImages=2)
+    await worker.start(await worker.assigned())
+    await app.wait_state("jobStarted", jobID=open_)
+    document = await document_of(grid)
+    for template, path in {
+        "/v1/projects/{projectId}": f"/v1/projects/{done}",
+        "/v2/projects/{projectId}": f"/v2/projects/{open_}",
+        "/v1/jobs/list": "/v1/jobs/list",
+        "/api/v1/artist/projects/active": "/api/v1/artist/projects/active",
+        "/api/v1/artist/projects/sync": "/api/v1/artist/projects/sync",
+        "/v1/transactions/list": "/v1/transactions/list",
+        "/api/v2/models/tiers": "/api/v2/models/tiers",
+        "/v1/loras/comfy": "/v1/loras/comfy",
+    }.items():
+        status, body = await grid.get(path)
+        assert status == 200, body
+        conforms(document, template, body)
+    with pytest.raises(jsonschema_rs.ValidationError):
+        conforms(document, "/v1/jobs/list", {"status": "success", "data": {"jobs": [{}]}})

@@ -12,6 +12,14 @@ from msgspec import Meta
 WalletAddress = Annotated[str, Meta(pattern=r"^0x[0-9a-fA-F]{40}$")]
 Signature = Annotated[str, Meta(pattern=r"^0x[0-9a-fA-F]{130}$")]
 _Short = Annotated[str, Meta(max_length=200)]
+
+USERNAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{1,39}$"
+"""What a name on a grid looks like."""
+
+# The server says in words what is wrong with a name; this one is for documents.
+Username = Annotated[
+    str, Meta(max_length=200, extra_json_schema={"pattern": USERNAME_PATTERN, "maxLength": 40})
+]
 _Email = Annotated[str, Meta(max_length=254)]
 _Token = Annotated[str, Meta(max_length=4_096)]
 
@@ -47,7 +55,7 @@ class SignupRequest(_Body, frozen=True, kw_only=True):
     """Body of `POST /v1/account/create`. `subscribe` is 0 or 1 and means a newsletter."""
 
     app_id: _Short = msgspec.field(name="appid")
-    username: _Short
+    username: Username
     email: _Email
     subscribe: Annotated[int, Meta(ge=0, le=1)] = 0
     wallet_address: WalletAddress
@@ -72,7 +80,7 @@ class RefreshRequest(_Body, frozen=True, kw_only=True):
 class UsernameRequest(_Body, frozen=True, kw_only=True):
     """Body of `POST /v1/account/username/validate`."""
 
-    username: _Short
+    username: Username
 
 
 class KeyPath(_Body, frozen=True, kw_only=True):

@@ -37,7 +37,7 @@ class JobListQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     Attributes:
         state: Only `completed` is kept apart: jobs with a result.
         since: Jobs that ended at or after this time, in milliseconds since 1970; at most seven
-            days back. Absent: all of the seven days.
+            days back. 0: all of the seven days.
         limit: Most jobs of the answer.
         role: Only `artist` is known: jobs that the account asked for.
         address: The account's own wallet address, or nothing.
@@ -46,7 +46,7 @@ class JobListQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
 
     state: Literal["completed"] = "completed"
-    since: Annotated[float, Meta(ge=0, le=2**53)] | None = None
+    since: Annotated[float, Meta(ge=0, le=2**53)] = 0
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     role: Literal["artist"] = "artist"
     address: str | None = None

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -15,6 +16,7 @@ from dreamgrid.protocol.rest_account import SESSION_COOKIE
 from dreamgrid.server.auth import Account, is_key
 
 T = TypeVar("T")
+Parameters = TypeVar("Parameters", bound=msgspec.Struct)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ACCOUNT = web.RequestKey("account", Account)
@@ -112,7 +114,7 @@ def require_account(request: web.Request) -> Account:
     raise AuthenticationFailed(refusal_of(credential_of(request)))
 
 
-def parameters(place: str, given: Mapping[str, str], kind: type[T]) -> T:
+def parameters(place: str, given: Mapping[str, str], kind: type[Parameters]) -> Parameters:
     """The parameters of a request as `kind`; each is text, so "7" and "true" mean 7 and True.
 
     Args:
@@ -121,8 +123,12 @@ def parameters(place: str, given: Mapping[str, str], kind: type[T]) -> T:
         kind: A struct.
 
     Raises:
-        InvalidRequest: One is missing or wrong; names it, and says what it may be.
+        InvalidRequest: One is missing, wrong or there twice; names it, and says what it may be.
     """
+    names = Counter(name for name, _ in given.items())
+    for field in msgspec.structs.fields(kind):
+        if names[field.encode_name] > 1:
+            raise InvalidRequest(f"{place} parameter '{field.encode_name}': send it once only")
     known = {name: text for name, text in given.items() if text not in _UNSET}
     try:
         return msgspec.convert(known, kind, strict=False)

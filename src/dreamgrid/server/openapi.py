@@ -121,7 +121,9 @@ def _operation(endpoint: Endpoint, schema_of: _Lookup) -> Json:
     }
     if "body" in endpoint.takes:
         content = {JSON: {"schema": schema_of(endpoint.takes["body"])}}
-        operation["requestBody"] = {"required": True, "content": content}
+        fields = msgspec.structs.fields(endpoint.takes["body"])
+        needed = any(field.required for field in fields)  # an empty body is an empty object
+        operation["requestBody"] = {"required": needed, "content": content}
     elif endpoint.receives:
         operation["requestBody"] = {
             "required": True,

@@ -3,7 +3,12 @@
 import re
 
 from dreamgrid.errors import InvalidRequest, NotAllowed, UsernameTaken
-from dreamgrid.protocol.rest_account import LoginRequest, SignupRequest, Tokens
+from dreamgrid.protocol.rest_account import (
+    USERNAME_PATTERN,
+    LoginRequest,
+    SignupRequest,
+    Tokens,
+)
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.auth import Account
 from dreamgrid.server.clock import Clock
@@ -15,7 +20,7 @@ from dreamgrid.server.wallet import Wallets
 NONCES_PER_MINUTE = 120
 """From one address; a login needs one."""
 
-_USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,39}")
+_USERNAME = re.compile(USERNAME_PATTERN)
 _USERNAME_RULE = (
     "a username has 2 to 40 letters, digits, dots, dashes and underscores, and begins with a "
     "letter or digit"

@@ -108,3 +108,8 @@ async def test_a_record_has_every_field_that_clients_read(grid: Grid) -> None:
     live = await grid.live(project)
     assert set(live) == set(record)
     assert msgspec.json.encode(live["artist"]) == msgspec.json.encode(record["artist"])
+
+
+async def test_a_parameter_that_is_there_twice_is_refused(grid: Grid) -> None:
+    status, body = await grid.get("/v1/jobs/list?limit=1&limit=2&other=1&other=2")
+    assert (status, "'limit'" in body["message"]) == (400, True)

@@ -71,7 +71,7 @@ def routes(services: Services) -> Endpoints:
         if query.address is not None and query.address.lower() != account.address.lower():
             raise NotAllowed("you can list your own jobs only: leave address out")
         oldest_ms = milliseconds(services.clock) - HISTORY_WINDOW_MS
-        since_ms = oldest_ms if query.since is None else int(query.since)
+        since_ms = int(query.since) or oldest_ms
         if since_ms < oldest_ms - _SLACK_MS:
             raise InvalidRequest("the list goes back seven days: since is in milliseconds")
         found = await projects.recent(
