@@ -28,6 +28,8 @@ async def hold(ws: web.WebSocketResponse, conversation: Awaitable[None]) -> web.
     """
     try:
         await conversation
+    except ConnectionError:  # the peer went away, such as while its ping was answered
+        _log.debug("a peer went away without a word")
     except AuthenticationFailed as error:
         await ws.close(code=CLOSE_AUTHENTICATION, message=close_reason(str(error)))
     except TooManyRequests as error:

@@ -179,6 +179,8 @@ async def errors_middleware(request: web.Request, handler: Handler) -> web.Strea
         return refusal(error.status, str(error))
     except web.HTTPException as error:
         return _told(request, error)
+    except ConnectionError:  # the peer went away, such as during its handshake; nobody reads this
+        return refusal(400, "the connection was lost")
     except Exception:
         _log.exception("request failed: %s %s", request.method, request.path)
         return refusal(500, "the server made a mistake; its log says which")
