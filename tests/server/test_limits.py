@@ -135,6 +135,21 @@ async def test_an_account_has_only_so_many_workers_connected(make_grid: MakeGrid
         await app.wait_state("jobCompleted")
 
 
+async def test_an_account_has_only_so_many_event_streams_open(make_grid: MakeGrid) -> None:
+    async with make_grid(max_streams=1) as grid:
+        app = await grid.app()
+        project = await app.request()
+        await app.wait_state("queued")
+        path = f"/v1/projects/{project}/events"
+        async with grid.http.get(grid.url + path, headers={"api-key": grid.key}) as first:
+            assert first.status == 200
+            status, body = await grid.get(path)
+            assert (status, body["retryAfter"] > 0) == (429, True)
+            await app.cancel(project)
+            assert "canceled" in await first.text()
+        assert (await grid.get("/v1/account/me"))[0] == 200
+
+
 async def test_sockets_are_not_opened_faster_than_requests(make_grid: MakeGrid) -> None:
     async with make_grid(requests=Rate(1, burst=2)) as grid:
         await grid.app("app-1")

@@ -77,6 +77,7 @@ class ServerConfig:
         signups_per_hour: New accounts from one address. 0: no limit.
         max_apps: Most connected apps of one account. 0: no limit.
         max_workers: Most connected workers of one account. 0: no limit.
+        max_streams: Most open event streams of one account. 0: no limit.
         requests: HTTP requests of one account, and openings of its sockets.
         stranger_requests: The same without a credential, from one address.
         messages: Messages of one account's apps. Faster ones wait; none is lost.
@@ -123,6 +124,7 @@ class ServerConfig:
     signups_per_hour: int = 100
     max_apps: int = 200
     max_workers: int = 2_000
+    max_streams: int = 200
     requests: Rate = Rate(200, burst=2_000)
     stranger_requests: Rate = Rate(50, burst=1_000)
     messages: Rate = Rate(500, burst=5_000)

@@ -15,7 +15,7 @@ from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.rates import Buckets
 
-Peers = Literal["apps", "workers"]
+Peers = Literal["apps", "workers", "streams"]
 
 BYTES_PER_TOKEN = 16 * 1024
 """A message counts once, and once more for each of these."""
@@ -30,7 +30,11 @@ class Limits:
     """Counts what callers take up."""
 
     def __init__(self, config: ServerConfig, clock: Clock) -> None:
-        self._most: dict[Peers, int] = {"apps": config.max_apps, "workers": config.max_workers}
+        self._most: dict[Peers, int] = {
+            "apps": config.max_apps,
+            "workers": config.max_workers,
+            "streams": config.max_streams,
+        }
         self._connected: Counter[tuple[Peers, str]] = Counter()
         self._requests = Buckets(config.requests, clock)
         self._strangers = Buckets(config.stranger_requests, clock)
@@ -68,11 +72,13 @@ class Limits:
         return min(MAX_PAUSE_S, self._worker_messages.borrow(worker_id, _tokens_of(size_bytes)))
 
     @contextmanager
-    def connection(self, kind: Peers, account: Account, *, replaces: bool) -> Iterator[None]:
+    def connection(
+        self, kind: Peers, account: Account, *, replaces: bool = False
+    ) -> Iterator[None]:
         """Counts a connection while the block runs.
 
         Args:
-            kind: Apps and workers are counted apart.
+            kind: Each kind is counted apart.
             account: Whose.
             replaces: It takes the place of another one, which is about to close.
 
@@ -82,7 +88,7 @@ class Limits:
         key = (kind, account.id)
         if self._connected[key] - replaces >= self._most[kind] > 0:
             raise TooManyRequests(
-                f"your account has {self._most[kind]} {kind} connected, the most that this server "
+                f"your account has {self._most[kind]} {kind} open, the most that this server "
                 "takes; close some of them",
                 retry_after_s=_RETRY_CONNECTION_S,
             )

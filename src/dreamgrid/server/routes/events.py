@@ -38,6 +38,12 @@ def routes(services: Services) -> Endpoints:
         which have no id and are not kept. The stream ends after `completed`, `failed` or
         `canceled`.
         """
+        with services.limits.connection("streams", account):
+            return await watch(account, path, query, request)
+
+    async def watch(
+        account: Account, path: ProjectPath, query: EventsQuery, request: web.Request
+    ) -> web.StreamResponse:
         project = await projects.find(account, valid_id(path.project_id))
         after = _last_event_id(request)
         response = web.StreamResponse(headers={"Cache-Control": "no-store"})
