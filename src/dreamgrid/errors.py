@@ -25,7 +25,7 @@
      ├─ EngineError               a render failed on the worker
      │   ├─ ModelNotAvailable     this engine cannot serve the model here
      │   ├─ OutOfMemory           the device has too little memory for this job
-     │   ├─ RenderRefused         no worker could make this; it asks for the impossible
+     │   ├─ RenderRefused         no worker makes this: it is impossible, or never allowed
      │   ├─ RenderCanceled        the job was told to stop
      │   └─ EngineCrashed         the engine's process died
      └─ ConfigError               a setting is wrong; nothing was started
@@ -165,7 +165,7 @@ class OutOfMemory(EngineError):
 
 
 class RenderRefused(EngineError):
-    """No worker could make this: what was asked for contradicts itself or what the model can do."""
+    """No worker makes this: it contradicts itself or what the model can do, or nobody may have it."""
 
 
 class RenderCanceled(EngineError):

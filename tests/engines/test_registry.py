@@ -24,6 +24,12 @@ ENGINE = EngineSpec(name="theirs", models=lambda: ("pattern-v1", "theirs-v1"), c
 EMPTY = EngineSpec(name="empty", models=lambda: (), create=create, missing="pip install empty-gpu")
 REFUSES = EngineSpec(name="refuses", models=refuse, create=create)
 NUMBERS = EngineSpec(name="numbers", models=lambda: (1, 2), create=create)
+LIMITED = EngineSpec(
+    name="limited",
+    models=lambda: ("theirs-v1",),
+    create=create,
+    limited=lambda: "no sound: pip install sound",
+)
 NOT_A_SPEC = {"name": "no"}
 """
 BUILT_IN = EntryPoint("pattern", "dreamgrid.engines.pattern:ENGINE", GROUP)
@@ -99,6 +105,12 @@ def test_an_engine_without_models_says_what_to_install(plugin: None) -> None:
     registry = find_engines([theirs("EMPTY", name="empty")])
     assert registry.by_model() == {}
     assert registry.advice() == ("empty: pip install empty-gpu",)
+
+
+def test_what_the_engines_lack_is_told_once(plugin: None) -> None:
+    points = [theirs("LIMITED", name="one"), theirs("LIMITED", name="other"), BUILT_IN]
+    registry = find_engines(points)
+    assert registry.limits() == registry.advice() == ("no sound: pip install sound",)
 
 
 def test_a_reference_leads_back_to_its_spec() -> None:

@@ -96,9 +96,12 @@ class EngineSpec:
         create: Builds the engine; called in the child process. `threads` is how many CPU threads
             it may use.
         missing: Says what to install when `models` is empty; shown to the worker's owner.
+        limited: Says what the models lack on this machine and what to install for it, or "" for
+            nothing; called once by the worker and shown to its owner at the start.
     """
 
     name: str
     models: Callable[[], tuple[str, ...]]
     create: Callable[[int], Engine]
     missing: str = field(default="")
+    limited: Callable[[], str] = field(default=lambda: "")

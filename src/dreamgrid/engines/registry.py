@@ -37,12 +37,14 @@ class FoundEngine:
         reference: `module:attribute` of its `EngineSpec`; how the child process finds it again.
         spec: The spec itself.
         models: Catalogue ids that it can serve on this machine; empty when something is missing.
+        limited: What they lack on this machine; empty for nothing.
     """
 
     name: str
     reference: str
     spec: EngineSpec
     models: tuple[str, ...]
+    limited: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +77,19 @@ class Registry:
         return serving
 
     def advice(self) -> tuple[str, ...]:
-        """One sentence per engine that serves nothing here: what to install or mend."""
+        """One sentence per engine that serves nothing or less here: what to install or mend."""
         missing = tuple(
             f"{engine.name}: {engine.spec.missing or 'serves no model on this machine'}"
             for engine in self.engines
             if not engine.models
         )
-        return missing + tuple(f"{engine.name}: {engine.reason}" for engine in self.broken)
+        broken = tuple(f"{engine.name}: {engine.reason}" for engine in self.broken)
+        return missing + self.limits() + broken
+
+    def limits(self) -> tuple[str, ...]:
+        """What the engines that serve something lack here, each sentence once."""
+        found = (engine.limited for engine in self.engines if engine.models)
+        return tuple(dict.fromkeys(sentence for sentence in found if sentence))
 
 
 def find_engines(points: "Iterable[EntryPoint] | None" = None) -> Registry:
@@ -99,6 +107,7 @@ def find_engines(points: "Iterable[EntryPoint] | None" = None) -> Registry:
         try:
             spec = load_spec(point.value)
             models = _models_of(spec)
+            limited = spec.limited()
         except Exception as error:  # whatever a plug-in does, the other engines stay usable
             reason = f"{type(error).__name__}: {error}"
             fields = {"engine": point.name, "reason": reason}
@@ -106,7 +115,13 @@ def find_engines(points: "Iterable[EntryPoint] | None" = None) -> Registry:
             broken.append(BrokenEngine(name=point.name, reference=point.value, reason=reason))
         else:
             found.append(
-                FoundEngine(name=point.name, reference=point.value, spec=spec, models=models)
+                FoundEngine(
+                    name=point.name,
+                    reference=point.value,
+                    spec=spec,
+                    models=models,
+                    limited=limited,
+                )
             )
     return Registry(engines=tuple(found), broken=tuple(broken))
 

@@ -103,6 +103,8 @@ def _serving(config: WorkerConfig, registry: Registry) -> dict[str, str]:
             else "no engine can serve a model on this machine"
         )
         raise ConfigError("\n".join([problem, *registry.advice()]))
+    for limit in registry.limits():
+        _log.warning("%s", limit)
     return {model: available[model] for model in config.models or available}
 
 

@@ -11,7 +11,13 @@ from PIL import Image
 from dreamgrid.engines.base import Step
 from dreamgrid.engines.dreamlet import ENGINE, MODEL, WEIGHTS
 from dreamgrid.engines.dreamlet.engine import DreamletEngine, canvas_size
-from dreamgrid.errors import EngineError, ModelNotAvailable, RenderCanceled, UnreadableMedia
+from dreamgrid.errors import (
+    EngineError,
+    ModelNotAvailable,
+    RenderCanceled,
+    RenderRefused,
+    UnreadableMedia,
+)
 from dreamgrid.protocol.params import ImageFormat
 from tests.engines.dreamlet.helpers import (
     Paint,
@@ -264,7 +270,7 @@ def test_broken_weights_are_told_apart_from_a_broken_job(tmp_path: Path) -> None
     with pytest.raises(ModelNotAvailable) as refused:
         DreamletEngine(tmp_path).load(MODEL)
     for_the_user, for_the_owner = str(refused.value).split("\n", 1)
-    assert for_the_user == "this worker cannot load the weights of dreamlet-v1"
+    assert for_the_user == "this worker cannot load the weights of dreamlet"
     assert str(tmp_path) in for_the_owner
     assert "reinstall" in for_the_owner
 
@@ -289,3 +295,25 @@ def test_importing_the_plug_in_loads_nothing_heavy() -> None:
 
 def test_the_weights_stay_small() -> None:
     assert sum(file.stat().st_size for file in WEIGHTS.iterdir()) < 20_000_000
+
+
+# The content filter --------------------------------------------------------------------------
+
+
+def test_a_harmless_picture_is_not_objected_to(paint: Paint) -> None:
+    assert paint().sensitive == ()
+
+
+def test_a_prompt_for_nudity_is_objected_to(paint: Paint) -> None:
+    assert "prompt" in paint(prompt="a nude man", steps=2).sensitive
+
+
+def test_avoiding_nudity_is_no_objection(paint: Paint) -> None:
+    assert paint(negative_prompt="nude, nsfw", steps=2).sensitive == ()
+
+
+def test_a_refused_prompt_costs_no_step(paint: Paint) -> None:
+    steps: list[Step] = []
+    with pytest.raises(RenderRefused):
+        paint(prompt="a naked child", on_step=steps.append)
+    assert steps == []

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from dreamgrid.engines.base import Engine, EngineSpec
+from dreamgrid.engines.safety import missing_filter
 
 MODEL = "dreamlet-v1"
 WEIGHTS = Path(__file__).parent / "weights"
@@ -30,4 +31,5 @@ ENGINE = EngineSpec(
     models=_models,
     create=_create,
     missing="dreamlet-v1 needs numpy, onnxruntime and pillow: pip install 'dreamgrid[embedded]'",
+    limited=missing_filter,
 )

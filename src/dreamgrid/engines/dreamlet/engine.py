@@ -13,19 +13,11 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-import onnxruntime
-
 from dreamgrid.engines.base import Artifact, OnStep, Step
 from dreamgrid.engines.dreamlet import pictures
-from dreamgrid.engines.dreamlet.sampler import (
-    EncodedTexts,
-    Floats,
-    draw_noise,
-    sample,
-    step_count,
-)
-from dreamgrid.engines.dreamlet.tokenizer import Tokenizer
+from dreamgrid.engines.dreamlet.networks import Networks, networks_in
+from dreamgrid.engines.dreamlet.sampler import Floats, draw_noise, sample, step_count
+from dreamgrid.engines.safety import ContentFilter
 from dreamgrid.engines.starting_image import start_of
 from dreamgrid.errors import EngineError, ModelNotAvailable
 from dreamgrid.protocol.params import CONTENT_TYPES, MAX_SEED
@@ -46,7 +38,7 @@ class DreamletEngine:
         """Takes the folder of the exported files and the number of CPU threads to use."""
         self._weights = weights
         self._threads = max(1, threads)
-        self._networks: _Networks | None = None
+        self._filter = ContentFilter(threads=self._threads)
 
     def load(self, model: str) -> None:
         """Reads the weights; takes a fifth of a second.
@@ -69,11 +61,13 @@ class DreamletEngine:
             RenderCanceled: Raised by `on_step` and passed on.
             ModelNotAvailable: The files of the model are missing or broken.
             UnreadableMedia: The starting image cannot be read or is too large.
+            RenderRefused: The content filter refuses the prompt.
             EngineError: A setting is out of all bounds, or it is no picture.
         """
         if not isinstance(render, ImageRender):
             raise EngineError(f"{MODEL} makes pictures only")
         _check(render)
+        self._filter.check(render.prompt)
         networks = self._loaded()
         start = start_of(render, inputs)
         strength = None if start is None else start.strength
@@ -109,69 +103,16 @@ class DreamletEngine:
                 on_prediction=on_prediction,
             )
             painted = pictures.from_floats(proportioned(pixels))
-        data = pictures.encode(
-            pictures.fit(painted, render.width, render.height),
-            render.output_format,
-            _settings(render, strength),
+        picture = pictures.fit(painted, render.width, render.height)
+        return Artifact(
+            data=pictures.encode(picture, render.output_format, _settings(render, strength)),
+            content_type=CONTENT_TYPES[render.output_format],
+            steps=steps_done,
+            sensitive=self._filter.objections(render.prompt, [picture]),
         )
-        content_type = CONTENT_TYPES[render.output_format]
-        return Artifact(data=data, content_type=content_type, steps=steps_done)
 
-    def _loaded(self) -> "_Networks":
-        if self._networks is None:
-            self._networks = _Networks(self._weights, self._threads)
-        return self._networks
-
-
-class _Networks:
-    """Tokenizer, text encoder and painter."""
-
-    def __init__(self, weights: Path, threads: int) -> None:
-        try:
-            self._tokenizer = Tokenizer.from_file(weights / "vocabulary.txt")
-            self._text_encoder = _session(weights / "text_encoder.onnx", threads)
-            self._painter = _session(weights / "painter.onnx", threads)
-        # onnxruntime has an exception per kind of broken file and no common base among them.
-        except Exception as error:
-            raise ModelNotAvailable(
-                f"this worker cannot load the weights of {MODEL}\n"
-                f"{weights}: {error}; reinstall dreamgrid"
-            ) from error
-
-    def encode(self, prompt: str, negative_prompt: str) -> EncodedTexts:
-        """Both texts, padded to one length."""
-        rows = [self._tokenizer.encode(text) for text in (prompt, negative_prompt)]
-        ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
-        mask = np.zeros_like(ids)
-        for row, (id_row, mask_row) in zip(rows, zip(ids, mask, strict=True), strict=True):
-            id_row[: len(row)] = row
-            mask_row[: len(row)] = 1
-        tokens, pooled = self._text_encoder.run(None, {"ids": ids, "mask": mask})
-        return EncodedTexts(tokens, mask, pooled)
-
-    def paint(self, noisy: Floats, levels: Floats, texts: EncodedTexts, /) -> Floats:
-        """The sampler's painter."""
-        clean: Floats = self._painter.run(
-            None,
-            {
-                "noisy": noisy,
-                "level": levels,
-                "tokens": texts.tokens,
-                "mask": texts.mask,
-                "pooled": texts.pooled,
-            },
-        )[0]
-        return clean
-
-
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.use_deterministic_compute = True
-    # Idle threads sleep instead of spinning: the worker shares the machine with its owner.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    def _loaded(self) -> Networks:
+        return networks_in(self._weights, self._threads)
 
 
 def canvas_size(width_px: int, height_px: int) -> tuple[int, int]:
