@@ -129,7 +129,13 @@ async def test_lower_case_ids_mean_the_same_project(client: Client) -> None:
 
 
 @pytest.mark.parametrize(("role", "last"), [("complete", f"{JOB}-1.png"), ("preview", "1.jpg")])
-async def test_results_and_previews_have_links(client: Client, role: str, last: str) -> None:
+async def test_results_and_previews_have_links(
+    client: Client, tmp_path: Path, role: str, last: str
+) -> None:
+    assert (await download_url(client, type=role))[0] == 404  # nothing is there yet
+    folder = tmp_path / "blobs" / ("results" if role == "complete" else "previews") / PROJECT
+    folder.mkdir(parents=True)
+    (folder / f"{JOB}-{last.removeprefix(JOB + '-')}").write_bytes(PNG)
     status, link = await download_url(client, type=role, contentType="image/png")
     assert status == 200
     assert link.split("?")[0].endswith(last)

@@ -54,7 +54,7 @@ def routes(services: Services) -> Endpoints:
         )
         if not is_image(key):  # the published Python SDK looks for the other address in the message
             raise NotFound("this result is no picture: ask /v1/media/downloadUrl for it")
-        return links.download(request, key)
+        return links.download(request, await links.kept(key))
 
     @api.get("/v1/assets/capabilities")
     async def capabilities(account: Account) -> Capabilities:

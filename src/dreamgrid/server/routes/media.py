@@ -50,7 +50,7 @@ def routes(services: Services) -> Endpoints:
             raise NotFound(f"{job_id} has no last frame of its own; leave artifact out")
         if is_image(key) and not preview:
             raise NotFound("this result is a picture: ask /v1/image/downloadUrl for it")
-        return links.download(request, key)
+        return links.download(request, await links.kept(key))
 
     return api
 
