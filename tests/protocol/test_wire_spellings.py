@@ -31,6 +31,7 @@ SPARK_WIRE = {
     "fastUnclaimed": "0",
 }
 
+BUSY = socket.WaitingReason(reason=socket.WAITS_QUEUED, message="busy")
 MESSAGES: list[tuple[Message, str, dict[str, Any]]] = [
     (
         socket.Authenticated(id="C1", username="alice", address="0x1"),
@@ -176,6 +177,72 @@ MESSAGES: list[tuple[Message, str, dict[str, Any]]] = [
             "error": 4003,
             "error_message": "Insufficient funds",
         },
+    ),
+    (
+        socket.JobState(
+            type=socket.QUEUED,
+            project_id=P,
+            queue_position=1,
+            waiting_reason=BUSY,
+            job_waiting_reasons=(
+                socket.JobWaitingReason(job_index=0, job_id=A, waiting_reason=BUSY),
+            ),
+        ),
+        "jobState",
+        {
+            "type": "queued",
+            "jobID": P,
+            "queuePosition": 1,
+            "waitingReason": {"reason": "queued", "message": "busy"},
+            "jobWaitingReasons": [
+                {
+                    "jobIndex": 0,
+                    "imgID": A,
+                    "waitingReason": {"reason": "queued", "message": "busy"},
+                }
+            ],
+        },
+    ),
+    (
+        socket.JobState(
+            type=socket.STARTED, project_id=P, positive_prompt="a cat", negative_prompt=""
+        ),
+        "jobState",
+        {"type": "jobStarted", "jobID": P, "positivePrompt": "a cat", "negativePrompt": ""},
+    ),
+    (
+        socket.ProjectQueue(
+            project_id=P,
+            waiting_reason=socket.WaitingReason(
+                reason=socket.WAITS_CONCURRENCY_LIMIT, message="enough"
+            ),
+            job_waiting_reasons=(
+                socket.JobWaitingReason(
+                    job_index=1,
+                    job_id=A,
+                    waiting_reason=socket.WaitingReason(
+                        reason=socket.WAITS_NO_WORKERS, message="nobody"
+                    ),
+                ),
+            ),
+        ),
+        "projectQueue",
+        {
+            "jobID": P,
+            "waitingReason": {"reason": "concurrency_limit", "message": "enough"},
+            "jobWaitingReasons": [
+                {
+                    "jobIndex": 1,
+                    "imgID": A,
+                    "waitingReason": {"reason": "no_workers", "message": "nobody"},
+                }
+            ],
+        },
+    ),
+    (
+        socket.ProjectQueue(project_id=P, waiting_reason=None),
+        "projectQueue",
+        {"jobID": P, "waitingReason": None, "jobWaitingReasons": []},
     ),
     (
         socket.JobRetry(
@@ -324,6 +391,8 @@ RECORD = {
     "status": "completed",
     "finished": True,
     "reason": "allJobsCompleted",
+    "waitingReason": None,
+    "jobWaitingReasons": [],
     "network": "fast",
     "tokenType": "spark",
     "width": 512,

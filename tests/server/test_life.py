@@ -72,6 +72,12 @@ async def test_two_images_with_previews_frame_by_frame(grid: Grid) -> None:
     ]
 
 
+WAITING = {
+    "reason": "queued",
+    "message": "waiting for its turn on a worker that serves pattern-v1",
+}
+
+
 async def test_each_frame_of_a_render_says_what_the_contract_wants(grid: Grid) -> None:
     app, worker = await grid.app(), await grid.worker("the worker")
     project = await app.request(seed=42)
@@ -89,6 +95,8 @@ async def test_each_frame_of_a_render_says_what_the_contract_wants(grid: Grid) -
         "jobID": project,
         "queuePosition": 1,
         "queueStatus": "waiting",
+        "waitingReason": WAITING,
+        "jobWaitingReasons": [{"jobIndex": 0, "imgID": job.job_id, "waitingReason": WAITING}],
     }
     step = named | {"workerName": "the worker", "jobIndex": 0}
     assert initiating.payload == step | {"type": "initiatingModel"}

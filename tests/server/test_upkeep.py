@@ -8,7 +8,7 @@ import pytest
 from dreamgrid.errors import ConfigError, ServerUnavailable
 from dreamgrid.server import upkeep
 from dreamgrid.server.config import Rate, ServerConfig
-from dreamgrid.server.projects import Projects
+from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.rendering import Rendering
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
@@ -78,11 +78,11 @@ async def test_a_loop_survives_what_may_pass(
 async def test_a_loop_that_has_a_bug_stops_the_server_loudly(
     make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(projects: Projects) -> None:
+    def broken(queue: QueueNotices) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(upkeep, "POSITIONS_EVERY_S", 0.01)
-    monkeypatch.setattr(Projects, "notify_positions", broken)
+    monkeypatch.setattr(QueueNotices, "notify", broken)
     grid = make_grid()
     await grid.start()
     with pytest.raises(BaseExceptionGroup) as caught:

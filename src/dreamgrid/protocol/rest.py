@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from dreamgrid.protocol.params import TokenType
-from dreamgrid.protocol.socket import TokenBalance
+from dreamgrid.protocol.socket import JobWaitingReason, TokenBalance, WaitingReason
 
 T = TypeVar("T")
 
@@ -259,7 +259,8 @@ class ProjectRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A project with its jobs; times are milliseconds.
 
     `v1/projects/:id` speaks raw statuses (`errored`, `cancelled`) and knows finished projects only;
-    `v2` speaks the SDKs' words and adds `finished`. Jobs that ended are in `completed_jobs`.
+    `v2` speaks the SDKs' words and adds `finished`. Jobs that ended are in `completed_jobs`; why
+    others wait is told as in `ProjectQueue`.
     """
 
     id: str
@@ -277,6 +278,8 @@ class ProjectRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     status: str
     finished: bool
     reason: str | None = None
+    waiting_reason: WaitingReason | None = None
+    job_waiting_reasons: tuple[JobWaitingReason, ...] = ()
     network: str = "fast"
     token_type: str = "spark"
     billing_mode: str = "tokens"

@@ -44,6 +44,9 @@ class CancelRequest(Message, frozen=True, kw_only=True):
 CHANGE_NETWORK = "changeNetwork"
 """Client to server: the payload is a bare JSON string. Server to client: `ChangeNetwork`."""
 
+OPT_IN_EVENTS = frozenset({"projectQueue", "appAlert", "subscriptionLimitNotice"})
+"""Events that an app gets only when it asks for them; it gets all others unless it objects."""
+
 SET_SUBSCRIPTIONS = "setSocketEventSubscriptions"
 
 
@@ -180,10 +183,44 @@ class Toast(Message, frozen=True, kw_only=True, rename="camel"):
 # ── server to client: projects ───────────────────────────────────────────────────────────────────
 
 
+class WaitingReason(msgspec.Struct, frozen=True, kw_only=True):
+    """Why something waits: one of the words below, and a sentence of 1 to 600 characters."""
+
+    reason: str
+    message: str
+
+
+WAITS_NO_WORKERS = "no_workers"
+WAITS_CONCURRENCY_LIMIT = "concurrency_limit"
+WAITS_QUEUED = "queued"
+
+
+class JobWaitingReason(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Why one render waits."""
+
+    job_index: int
+    job_id: str = msgspec.field(name="imgID")
+    waiting_reason: WaitingReason
+
+
+class ProjectQueue(Message, frozen=True, kw_only=True, rename="camel"):
+    """Why a project waits, for apps that subscribed to this event.
+
+    `waiting_reason` is None and the list is empty when nothing of it waits any more. The list is
+    always complete.
+    """
+
+    message_type: ClassVar[str] = "projectQueue"
+
+    project_id: str = msgspec.field(name="jobID")
+    waiting_reason: WaitingReason | None
+    job_waiting_reasons: tuple[JobWaitingReason, ...] = ()
+
+
 class JobState(Message, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A project, or one render of it, moved. Which fields are set depends on `type`.
 
-    queued: `queue_position` (1 = next), `estimated_start_s`, `queue_status`.
+    queued: `queue_position` (1 = next), `estimated_start_s`, `queue_status`, and why it waits.
     initiatingModel, jobStarted: `job_id`, `worker_name`, `job_index`; the two prompts when a
     dynamic prompt gave this render a text of its own.
     jobCompleted: the whole project is done.
@@ -197,6 +234,8 @@ class JobState(Message, frozen=True, kw_only=True, rename="camel", omit_defaults
     queue_position: int | None = None
     estimated_start_s: float | None = msgspec.field(default=None, name="estimatedStartSeconds")
     queue_status: str | None = None
+    waiting_reason: WaitingReason | None = None
+    job_waiting_reasons: tuple[JobWaitingReason, ...] = ()
     worker_name: str | None = None
     job_index: int | None = None
     positive_prompt: str | None = None

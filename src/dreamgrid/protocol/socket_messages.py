@@ -15,6 +15,10 @@ _PROJECT = "44BABD98-2112-412D-91DA-B5429A1DF233"
 _JOB = "0B7F9C1E-6B1F-4D0C-9A1B-1D5C0E6C7A11"
 _ACCOUNT = "7F3A5C1E-1D2B-4E6F-8A90-5B4C3D2E1F00"
 
+_QUEUED = socket.WaitingReason(
+    reason=socket.WAITS_QUEUED, message="waiting for its turn on a worker that serves dreamlet-v1"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SocketMessage:
@@ -140,6 +144,17 @@ TO_APPS = (
             error="genfailure",
             error_message="the worker ran out of memory",
         ),
+    ),
+    _to_app(
+        socket.ProjectQueue,
+        socket.ProjectQueue(
+            project_id=_PROJECT,
+            waiting_reason=_QUEUED,
+            job_waiting_reasons=(
+                socket.JobWaitingReason(job_index=1, job_id=_JOB, waiting_reason=_QUEUED),
+            ),
+        ),
+        socket.ProjectQueue(project_id=_PROJECT, waiting_reason=None),
     ),
     _to_app(
         socket.JobRetry,

@@ -38,6 +38,7 @@ from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.limits import Limits
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.projects import Projects
+from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.refusals import Runner
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.routes import (
@@ -180,6 +181,7 @@ async def _services(
             open_projects=open_projects,
             clock=clock,
         )
+        queue = QueueNotices(config, rendering, workers, open_projects, clock)
         owner = Projects(
             config=config,
             catalog=catalog_,
@@ -189,6 +191,7 @@ async def _services(
             open_projects=open_projects,
             known_workers=known_workers,
             rendering=rendering,
+            queue=queue,
             clock=clock,
         )
         uploads = blobs.arrivals = Uploads(config, blobs, open_projects, clock)
@@ -201,6 +204,7 @@ async def _services(
             accounts=accounts,
             projects=owner,
             rendering=rendering,
+            queue=queue,
             workers=workers,
             known_workers=known_workers,
             sessions=sessions,

@@ -16,7 +16,12 @@ from dreamgrid.protocol.job_request import JobRequest, project_id_of
 from dreamgrid.protocol.params import NETWORKS, Network
 from dreamgrid.server import conversation, frames
 from dreamgrid.server.auth import Account
-from dreamgrid.server.bus.base import account_subject, app_subject, network_subject
+from dreamgrid.server.bus.base import (
+    account_subject,
+    app_subject,
+    network_subject,
+    queue_subject,
+)
 from dreamgrid.server.outbox import Outbox
 from dreamgrid.server.projects import App
 from dreamgrid.server.services import Services
@@ -58,10 +63,10 @@ class AppSession:
         self.outbox.put(frame, key)
 
     def wants(self, event: str) -> bool:
-        """Whether the app has not switched this event off."""
+        """Whether the app gets this event: all but a few, unless it says otherwise."""
         if event == socket.SWARM_MODELS and not self.subscriptions.get(_MODEL_EVENTS, True):
             return False
-        return self.subscriptions.get(event, True)
+        return self.subscriptions.get(event, event not in socket.OPT_IN_EVENTS)
 
 
 def _type_of(frame: bytes) -> str:
@@ -158,16 +163,16 @@ class AppSockets:
 
     def _subscribe(self, session: AppSession) -> None:
         app, bus = session.app, self._services.bus
+        subjects = [
+            app_subject(app.account.id, app.app_id),
+            account_subject(app.account.id),
+            network_subject(app.network),
+        ]
+        if session.wants(socket.ProjectQueue.message_type):
+            subjects.append(queue_subject(app.account.id, app.app_id))
         for unsubscribe in session.unsubscribe:
             unsubscribe()
-        session.unsubscribe = [
-            bus.subscribe(subject, session.receive)
-            for subject in (
-                app_subject(app.account.id, app.app_id),
-                account_subject(app.account.id),
-                network_subject(app.network),
-            )
-        ]
+        session.unsubscribe = [bus.subscribe(subject, session.receive) for subject in subjects]
 
     def _leave(self, session: AppSession, *, orderly: bool) -> None:
         key = (session.app.account.id, session.app.app_id)
@@ -287,6 +292,7 @@ class AppSockets:
     def _set_subscriptions(self, session: AppSession, envelope: Envelope) -> None:
         change = codec.decode_payload(envelope, socket.SubscriptionChange)
         session.subscriptions = change.applied_to(session.subscriptions)
+        self._subscribe(session)
         session.outbox.put(
             codec.encode(socket.SubscriptionsUpdated(subscriptions=session.subscriptions))
         )

@@ -1,24 +1,58 @@
 """What apps are told about a project, made from its live state. Pure."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from dreamgrid.protocol import failures, socket
 from dreamgrid.protocol.codec import encode
 from dreamgrid.server.live import LiveJob, LiveProject
+from dreamgrid.server.waiting_reasons import of_jobs
 from dreamgrid.states import JobState, ProjectState
 
 ResultUrl = Callable[[LiveJob], str | None]
 """Makes the download URL of a completed job; None: it is withheld."""
 
 
-def queued(project: LiveProject, position: int, *, workers: bool) -> bytes:
-    """The project waits. `position` 1 is next; `workers`: whether any worker serves its model."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Where a waiting project stands.
+
+    Attributes:
+        position: Its place in line; 1 is next, 0 is nowhere.
+        served: Whether a worker that may take its jobs is connected.
+        starts_in_s: Seconds until its first job starts. None: nobody can tell.
+        reason: Why it waits. None: it does not.
+    """
+
+    position: int
+    served: bool
+    starts_in_s: float | None = None
+    reason: socket.WaitingReason | None = None
+
+
+def queued(project: LiveProject, standing: Standing) -> bytes:
+    """The project waits, and no job of it is on a worker."""
+    starts_in_s = standing.starts_in_s
     return encode(
         socket.JobState(
             type=socket.QUEUED,
             project_id=project.id,
-            queue_position=position,
-            queue_status=socket.WAITING if workers else socket.NO_WORKERS,
+            queue_position=standing.position,
+            estimated_start_s=None if starts_in_s is None else round(starts_in_s, 1),
+            queue_status=socket.WAITING if standing.served else socket.NO_WORKERS,
+            waiting_reason=standing.reason,
+            job_waiting_reasons=of_jobs(project, standing.reason),
+        )
+    )
+
+
+def project_queue(project: LiveProject, reason: socket.WaitingReason | None) -> bytes:
+    """Why jobs of the project wait, or that none does any more."""
+    return encode(
+        socket.ProjectQueue(
+            project_id=project.id,
+            waiting_reason=reason,
+            job_waiting_reasons=of_jobs(project, reason),
         )
     )
 
@@ -151,16 +185,14 @@ def cancel_answer(project_id: str, problem: str | None) -> bytes:
     )
 
 
-def replay(
-    project: LiveProject, position: int, *, workers: bool, url: ResultUrl
-) -> Iterator[bytes]:
+def replay(project: LiveProject, standing: Standing, *, url: ResultUrl) -> Iterator[bytes]:
     """Everything that an app must know of a project when it comes back.
 
     Repeats are harmless to all clients; what would un-finish a job or project is never sent
     (`socket.md` 5 of the wire contract).
     """
-    if project.waiting and position:
-        yield queued(project, position, workers=workers)
+    if project.waiting and standing.position:
+        yield queued(project, standing)
     for job in project.jobs:
         match job.state:
             case JobState.ASSIGNED:

@@ -106,6 +106,10 @@ class LiveProject:
         canceling: A cancel is on the way into the store; its app is told nothing more.
         told_position: The last queue position that was sent.
         told_at_s: Clock time of that.
+        told_starts_at_s: When it was told to start. None: it was not told a time.
+        told_reason: Why it waits, as it was told then.
+        noticed_reason: The same, as those were told who follow nothing but the reasons.
+        starts_at_s: Clock time at which its first job should start. None: nobody can tell.
     """
 
     id: str
@@ -136,6 +140,10 @@ class LiveProject:
     ended_ms: int | None = None
     told_position: int = 0
     told_at_s: float = 0.0
+    told_starts_at_s: float | None = None
+    told_reason: str = ""
+    noticed_reason: str = ""
+    starts_at_s: float | None = None
     subject: str = ""
 
     def __post_init__(self) -> None:

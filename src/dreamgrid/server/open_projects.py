@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from dreamgrid.protocol.params import CONTENT_TYPES
+from dreamgrid.protocol.socket import WAITS_NO_WORKERS, WaitingReason
 from dreamgrid.server import frames
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.keys import result_key
-from dreamgrid.server.bus.base import Bus, project_subject
+from dreamgrid.server.bus.base import Bus, project_subject, queue_subject
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.live import AccountLoad, LiveJob, LiveProject
+from dreamgrid.server.waiting_reasons import reason_of
 from dreamgrid.server.workers import Workers
 
 T = TypeVar("T")
@@ -141,13 +143,38 @@ class OpenProjects:
 
     def tell_queued(self, project: LiveProject, position: int) -> None:
         """Tells the project's app where it waits."""
+        standing = self._standing(project, position)
         project.told_position = position
         project.told_at_s = self._clock()
-        self.tell(project, frames.queued(project, position, workers=self.served(project)))
+        project.told_starts_at_s = project.starts_at_s
+        project.told_reason = standing.reason.reason if standing.reason is not None else ""
+        self.tell(project, frames.queued(project, standing))
 
-    def served(self, project: LiveProject) -> bool:
-        """Whether any worker takes jobs of it."""
-        return self._workers.serves(project.network, project.model, project.targeting)
+    def tell_reason(self, project: LiveProject) -> None:
+        """Tells why jobs of the project wait, or that none does, to those who follow that."""
+        reason = self.reason(project)
+        project.noticed_reason = reason.reason if reason is not None else ""
+        subject = queue_subject(project.account_id, project.app_id)
+        if self._bus.listening(subject):
+            self._bus.publish(subject, frames.project_queue(project, reason))
+
+    def reason(self, project: LiveProject) -> WaitingReason | None:
+        """Why jobs of an open project wait; None when none of them does."""
+        return reason_of(
+            project,
+            served=self._workers.serves(project.network, project.model, project.targeting),
+            max_running=self._config.max_running_jobs,
+        )
+
+    def _standing(self, project: LiveProject, position: int) -> frames.Standing:
+        reason = self.reason(project)
+        served = reason is None or reason.reason != WAITS_NO_WORKERS
+        starts_in_s = None
+        if project.starts_at_s is not None and served:
+            starts_in_s = max(0.0, project.starts_at_s - self._clock())
+        return frames.Standing(
+            position=position, served=served, starts_in_s=starts_in_s, reason=reason
+        )
 
     def result_url(self, job: LiveJob) -> str | None:
         """Where the project's app can fetch a completed job; None: it is withheld."""
@@ -162,7 +189,7 @@ class OpenProjects:
 
     def replay(self, project: LiveProject, position: int) -> Iterator[bytes]:
         """Frames that tell an app all it must know of a project."""
-        return frames.replay(project, position, workers=self.served(project), url=self.result_url)
+        return frames.replay(project, self._standing(project, position), url=self.result_url)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────
 

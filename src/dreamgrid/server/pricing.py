@@ -22,7 +22,7 @@ from dreamgrid.server.config import MICROS
 from dreamgrid.server.ledger import decimal
 from dreamgrid.server.resolve.rules import work
 
-__all__ = ["Amounts", "Quote", "Rates", "decimal", "quote", "to_wire", "worth"]
+__all__ = ["Amounts", "Quote", "Rates", "decimal", "quote", "render_s", "to_wire", "worth"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +188,14 @@ def worth(
     usd_micros = micros * rates.token_usd_micros[token] // MICROS
     per_render_s = rates.usd_micros_per_render_s * rates.network_permille[network]
     return usd_micros, usd_micros * MICROS * 1_000 // per_render_s
+
+
+def render_s(
+    micros: int, token: TokenType, network: Network, rates: Rates = DEFAULT_RATES
+) -> float:
+    """About how many seconds of rendering a job of this price is; for estimates, not for money."""
+    per_render_s = rates.usd_micros_per_render_s * rates.network_permille[network] / 1_000
+    return micros * rates.token_usd_micros[token] / MICROS / per_render_s
 
 
 def micros_of(number: float) -> int:

@@ -39,6 +39,7 @@ from dreamgrid.server.job_ids import new_job_id
 from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.live import LiveJob, LiveProject, extent_of, from_row, to_row
 from dreamgrid.server.open_projects import OpenProjects, key_of_result
+from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.resolve.prompts import check_text
 from dreamgrid.server.store.base import Store, SubmitResult, Submitted
@@ -85,6 +86,7 @@ class Projects:
         open_projects: OpenProjects,
         known_workers: KnownWorkers,
         rendering: Rendering,
+        queue: QueueNotices,
         clock: Clock,
     ) -> None:
         self._config = config
@@ -95,6 +97,7 @@ class Projects:
         self._open = open_projects
         self._known_workers = known_workers
         self._rendering = rendering
+        self._queue = queue
         self._clock = clock
         self._being_claimed: set[str] = set()
         self._stopping = False
@@ -227,7 +230,7 @@ class Projects:
                 f"project id {project.id} is taken by a different request; use a fresh UUID"
             )
         if project.stored and not project.canceling:
-            for frame in self._open.replay(project, self._position(project)):
+            for frame in self._open.replay(project, self._queue.position(project)):
                 self._open.tell(project, frame)
 
     def _submitted(self, app: App, project: LiveProject, future: asyncio.Future[Submitted]) -> None:
@@ -241,7 +244,7 @@ class Projects:
             )
             for job in project.jobs:
                 self._rendering.scheduler.waiting.add(job)
-            self._open.tell_queued(project, self._position(project))
+            self._open.tell_queued(project, self._queue.position(project))
             self._rendering.scheduler.hint()
             return
         self._open.remove(project)
@@ -311,7 +314,7 @@ class Projects:
         for job in project.jobs:
             if job.state is JobState.QUEUED:  # it may have been skipped in the meantime
                 waiting.add(job)
-        for frame in self._open.replay(project, self._position(project)):
+        for frame in self._open.replay(project, self._queue.position(project)):
             self._open.tell(project, frame)  # nothing was told while the cancel was under way
         self._rendering.scheduler.hint()
 
@@ -322,7 +325,7 @@ class Projects:
         found: list[bytes] = []
         for project in self.active(app.account, app.app_id):
             project.origin = app.origin
-            found.extend(self._open.replay(project, self._position(project)))
+            found.extend(self._open.replay(project, self._queue.position(project)))
         return found
 
     async def replay_unclaimed(self, app: App) -> list[bytes]:
@@ -352,17 +355,6 @@ class Projects:
                 lambda: self._store.claim(project_ids),
                 lambda _: self._being_claimed.difference_update(project_ids),
             )
-
-    def _position(self, project: LiveProject) -> int:
-        """Where a project waits: as it was told last, else behind all that wait for the same.
-
-        `notify_positions` soon finds the true place; to look for it here would mean to walk the
-        whole queue for every app that connects.
-        """
-        waiting = self._rendering.scheduler.waiting
-        return project.told_position or waiting.length(
-            project.network, project.model, project.targeting
-        )
 
     def active(self, account: Account, app_id: str | None = None) -> list[LiveProject]:
         """The open projects of an account, or of one of its apps."""
@@ -400,7 +392,9 @@ class Projects:
 
     def record(self, project: LiveProject, artist: Account, *, raw: bool) -> ProjectRecord:
         """A project of an account as the HTTP endpoints show it."""
-        return records.record(project, artist, self._catalog.entry(project.model), raw=raw)
+        reason = self._open.reason(project) if project.ended_ms is None else None
+        entry = self._catalog.entry(project.model)
+        return records.record(project, artist, entry, reason, raw=raw)
 
     def recovery_records(
         self, artist: Account, projects: list[LiveProject]
@@ -464,17 +458,6 @@ class Projects:
         if job is not None and not preview and job.state is JobState.COMPLETED:
             return key_of_result(job)
         raise NotFound(f"project {project_id} has no such file (yet) for {job_id}")
-
-    def notify_positions(self) -> None:
-        """Tells waiting projects where they stand, when that changed or after a while anyway."""
-        now_s = self._clock()
-        for project_id, position in self._rendering.scheduler.waiting.positions().items():
-            project = self._open.project(project_id)
-            if project is None or not project.waiting or project.canceling:
-                continue
-            overdue = now_s - project.told_at_s >= self._config.queue_notice_s
-            if overdue or position != project.told_position:
-                self._open.tell_queued(project, position)
 
 
 def _refusal(project: LiveProject, result: SubmitResult) -> DreamgridError:

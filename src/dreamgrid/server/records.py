@@ -21,9 +21,11 @@ from dreamgrid.protocol.rest import (
     WorkerInfo,
 )
 from dreamgrid.protocol.rest_projects import ListedJob, ParentRequest, RequestModel
+from dreamgrid.protocol.socket import WaitingReason
 from dreamgrid.server import ledger, pricing
 from dreamgrid.server.auth import Account
 from dreamgrid.server.live import LiveJob, LiveProject
+from dreamgrid.server.waiting_reasons import of_jobs
 from dreamgrid.states import JobState, ProjectState
 
 # Raw words of `v1/projects/:id` and of recovery; `v2` speaks the SDKs' words.
@@ -44,13 +46,21 @@ _JOB_STATUS = {
 }
 
 
-def record(project: LiveProject, artist: Account, model: ModelEntry, *, raw: bool) -> ProjectRecord:
+def record(
+    project: LiveProject,
+    artist: Account,
+    model: ModelEntry,
+    waiting: WaitingReason | None = None,
+    *,
+    raw: bool,
+) -> ProjectRecord:
     """A project with all of its jobs.
 
     Args:
         project: Live, or rebuilt from its row.
         artist: Whose it is.
         model: Its catalogue entry.
+        waiting: Why jobs of it wait, if any does.
         raw: Raw status words (`errored`, `cancelled`) instead of the SDKs' (`failed`, `canceled`).
     """
     state = project.state
@@ -78,6 +88,8 @@ def record(project: LiveProject, artist: Account, model: ModelEntry, *, raw: boo
         status=_RAW_PROJECT_STATUS[state] if raw else str(state),
         finished=project.ended_ms is not None,
         reason=project.reason,
+        waiting_reason=waiting,
+        job_waiting_reasons=of_jobs(project, waiting),
         network=project.network,
         token_type=project.token_type,
         billing_mode=labels.billing_mode or "tokens",

@@ -32,7 +32,9 @@ from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.live import LiveJob
 from dreamgrid.server.open_projects import OpenProjects, key_of_result
+from dreamgrid.server.pricing import render_s
 from dreamgrid.server.scheduler import Match, Scheduler
+from dreamgrid.server.speeds import Speeds
 from dreamgrid.server.store.base import Ended, JobEnd, Store
 from dreamgrid.server.workers import Workers, WorkerSession
 from dreamgrid.states import (
@@ -76,6 +78,7 @@ class Rendering:
         self._accounts = accounts
         self._workers = workers
         self._open = open_projects
+        self.speeds = Speeds()
         self._clock = clock
         self.scheduler = Scheduler(
             workers, store, clock, config.max_running_jobs, self._assigned, self._not_assigned
@@ -113,6 +116,8 @@ class Rendering:
         job.lease_until_s = self._clock() + self._config.lease_s
         worker.send(self._assignment(job, worker.origin))
         self._open.tell(project, frames.initiating(job))
+        if project.noticed_reason:
+            self._open.tell_reason(project)
 
     def _not_assigned(self, job: LiveJob) -> None:
         if job.ended:  # canceled while the assignment was on its way
@@ -249,10 +254,20 @@ class Rendering:
         elif stored is None or stored.size_bytes != message.size_bytes:
             self._attempt_failed(worker, job, "upload_failed", "the result never arrived whole")
             return
+        self._note_speed(worker, job, message.render_s)
         job.seed = message.seed
         job.steps = message.steps
         job.sha256 = message.sha256
         self._end_job(worker, job, JobState.COMPLETED, "jobCompleted")
+
+    def _note_speed(self, worker: WorkerSession, job: LiveJob, took_s: float) -> None:
+        """Learns how fast the worker is; no more than the time that passed is believed."""
+        if job.started_ms is not None:
+            took_s = min(took_s, (milliseconds(self._clock) - job.started_ms) / 1000)
+        project, model = job.project, job.render.model
+        work_s = render_s(job.price_micros, project.token_type, project.network)
+        self.speeds.observe(worker.id, model, work_s=work_s, took_s=took_s)
+        worker.pace = self.speeds.pace(worker.id, model)
 
     async def _remove_files(self, job: LiveJob) -> None:
         """Removes what a worker uploaded of a render that is withheld."""

@@ -16,6 +16,7 @@ from dreamgrid.server.event_feed import EventFeeds
 from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.limits import Limits
 from dreamgrid.server.projects import Projects
+from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.sessions import Sessions
 from dreamgrid.server.sign_in import SignIn
@@ -36,6 +37,7 @@ class Services:
     accounts: Accounts
     projects: Projects
     rendering: Rendering
+    queue: QueueNotices
     workers: Workers
     known_workers: KnownWorkers
     sessions: Sessions

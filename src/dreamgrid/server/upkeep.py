@@ -30,7 +30,7 @@ def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) 
         services.rendering.scheduler.hint()  # the tick that makes a lost hint harmless
 
     async def positions() -> None:
-        services.projects.notify_positions()
+        services.queue.notify()
         services.projects.claim_heard()
 
     async def media() -> None:

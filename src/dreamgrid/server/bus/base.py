@@ -36,6 +36,11 @@ def app_subject(account_id: str, app_id: str) -> str:
     return f"app/{account_id}/{app_id}"
 
 
+def queue_subject(account_id: str, app_id: str) -> str:
+    """Why projects of one app wait; apart from its other frames, because few apps want it."""
+    return f"queue/{account_id}/{app_id}"
+
+
 def project_subject(project_id: str) -> str:
     """That something happened to one project, whoever watches it. See `event_feed`."""
     return f"project/{project_id}"

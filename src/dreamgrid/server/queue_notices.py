@@ -1,0 +1,72 @@
+"""Tells waiting projects where they stand: their place, when they will start, and why they wait."""
+
+from dreamgrid.server.clock import Clock, milliseconds
+from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.live import LiveProject
+from dreamgrid.server.open_projects import OpenProjects
+from dreamgrid.server.rendering import Rendering
+from dreamgrid.server.start_times import foretell
+from dreamgrid.server.workers import Workers
+
+START_MOVED_S = 5.0
+"""By how much an expected start must move to be worth a frame of its own."""
+
+
+class QueueNotices:
+    """Looks through the queue now and then, and tells apps what has changed."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        rendering: Rendering,
+        workers: Workers,
+        open_projects: OpenProjects,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._waiting = rendering.scheduler.waiting
+        self._speeds = rendering.speeds
+        self._workers = workers
+        self._open = open_projects
+        self._clock = clock
+
+    def position(self, project: LiveProject) -> int:
+        """Where a project waits: as it was told last, else behind all that wait for the same.
+
+        `notify` soon finds the true place; to look for it here would mean to walk the whole queue
+        for every app that connects.
+        """
+        return project.told_position or self._waiting.length(
+            project.network, project.model, project.targeting
+        )
+
+    def notify(self) -> None:
+        """Tells what has changed, and after a while also what has not; a turn of upkeep."""
+        rooms = list(self._waiting.rooms())
+        starts_s = foretell(rooms, self._workers.all(), self._speeds, milliseconds(self._clock))
+        for jobs in rooms:
+            places = {job.project.id: job.project for job in jobs}  # in the order of their turns
+            for place, project in enumerate(places.values(), start=1):
+                if self._open.project(project.id) is project and not project.canceling:
+                    self._look(project, place, starts_s.get(project.id))
+
+    def _look(self, project: LiveProject, place: int, starts_in_s: float | None) -> None:
+        now_s = self._clock()
+        project.starts_at_s = None if starts_in_s is None else now_s + starts_in_s
+        reason = self._open.reason(project)
+        word = reason.reason if reason is not None else ""
+        if project.waiting and (
+            place != project.told_position
+            or word != project.told_reason
+            or _moved(project.told_starts_at_s, project.starts_at_s)
+            or now_s - project.told_at_s >= self._config.queue_notice_s
+        ):
+            self._open.tell_queued(project, place)
+        if word != project.noticed_reason:
+            self._open.tell_reason(project)
+
+
+def _moved(told_s: float | None, now_s: float | None) -> bool:
+    if told_s is None or now_s is None:
+        return told_s is not now_s
+    return abs(told_s - now_s) >= START_MOVED_S

@@ -1,0 +1,100 @@
+"""When waiting projects will start, as far as measured speeds can tell. Pure.
+
+The estimate for a project is when the first worker that may take its job becomes free, and after
+that the work that is ahead of it, shared by all workers that may take it: the jobs ahead in its own
+room, and of every other room that these workers serve as much as fair turns give it meanwhile.
+There is no answer where a speed was never measured, nor for projects that no worker serves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dreamgrid.server.live import LiveJob
+from dreamgrid.server.pricing import render_s
+from dreamgrid.server.speeds import Speeds
+from dreamgrid.server.workers import WorkerSession
+
+MAX_ROOMS = 100
+"""With more rooms than this nothing is foretold: every room is compared with every other one."""
+
+
+@dataclass(slots=True)
+class _Room:
+    """One room: its jobs in order, the seconds of each, and who serves it."""
+
+    jobs: list[LiveJob]
+    seconds: list[float] | None
+    workers: list[WorkerSession] = field(default_factory=list)
+
+    @property
+    def total_s(self) -> float:
+        return sum(self.seconds or ())
+
+
+def foretell(
+    rooms: Sequence[list[LiveJob]], workers: Sequence[WorkerSession], speeds: Speeds, now_ms: int
+) -> dict[str, float]:
+    """Project id to seconds until its first job starts; projects of which nothing is known lack.
+
+    Args:
+        rooms: The waiting jobs of each room in the order of their turns.
+        workers: All connected workers.
+        speeds: What was measured.
+        now_ms: The time.
+    """
+    if len(rooms) > MAX_ROOMS:
+        return {}
+    known = [_room(jobs, workers, speeds) for jobs in rooms]
+    free_s = {worker.id: _free_in_s(worker, speeds, now_ms) for worker in workers}
+    starts: dict[str, float] = {}
+    for room in known:
+        rivals = [other for other in known if other is not room and _meet(room, other)]
+        times = [free_s[worker.id] for worker in room.workers]
+        sure = room.seconds is not None and all(other.seconds is not None for other in rivals)
+        if not times or not sure or any(time is None for time in times):
+            continue
+        first_free_s = min(time for time in times if time is not None)
+        rival_totals_s = [other.total_s for other in rivals]
+        ahead_s = 0.0
+        for job, takes_s in zip(room.jobs, room.seconds or (), strict=True):
+            if job.project.id not in starts:
+                turn_s = ahead_s + takes_s
+                others_s = sum(min(total_s, turn_s) for total_s in rival_totals_s)
+                work_s = (ahead_s + others_s) / len(times)
+                starts[job.project.id] = first_free_s + work_s
+            ahead_s += takes_s
+    return starts
+
+
+def _room(jobs: list[LiveJob], workers: Sequence[WorkerSession], speeds: Speeds) -> _Room:
+    project = jobs[0].project
+    seconds = [takes_s for job in jobs if (takes_s := _takes_s(job, speeds)) is not None]
+    able = [
+        worker
+        for worker in workers
+        if worker.can_take(project.network, jobs[0].render.model, project.targeting)
+    ]
+    return _Room(jobs, seconds if len(seconds) == len(jobs) else None, able)
+
+
+def _meet(room: _Room, other: _Room) -> bool:
+    """Whether a worker serves both."""
+    return any(worker in other.workers for worker in room.workers)
+
+
+def _free_in_s(worker: WorkerSession, speeds: Speeds, now_ms: int) -> float | None:
+    """When a worker has finished what it holds; None: nobody knows."""
+    left_s = 0.0
+    for job in worker.jobs.values():
+        takes_s = _takes_s(job, speeds, worker.id)
+        if takes_s is None:
+            return None
+        done_s = (now_ms - job.started_ms) / 1000 if job.started_ms is not None else 0.0
+        left_s += max(0.0, takes_s - done_s)
+    return left_s
+
+
+def _takes_s(job: LiveJob, speeds: Speeds, worker_id: str = "") -> float | None:
+    project = job.project
+    work_s = render_s(job.price_micros, project.token_type, project.network)
+    return speeds.seconds(job.render.model, work_s, worker_id)

@@ -1,0 +1,50 @@
+"""Why jobs of a project wait, in words for its user. Pure."""
+
+from dreamgrid.protocol import socket
+from dreamgrid.protocol.socket import JobWaitingReason, WaitingReason
+from dreamgrid.server.live import LiveProject
+from dreamgrid.states import JobState
+
+
+def reason_of(project: LiveProject, *, served: bool, max_running: int) -> WaitingReason | None:
+    """Why its waiting jobs wait; None when none of them does.
+
+    Args:
+        project: The project.
+        served: Whether a worker that may take its jobs is connected.
+        max_running: How many jobs of one account workers may hold at once.
+    """
+    if not any(job.state is JobState.QUEUED for job in project.jobs):
+        return None
+    if not served:
+        return WaitingReason(reason=socket.WAITS_NO_WORKERS, message=_nobody(project))
+    if project.load.running >= max_running:
+        return WaitingReason(
+            reason=socket.WAITS_CONCURRENCY_LIMIT,
+            message="workers hold as many renders of your account as one account may have here "
+            f"({project.load.running}); the next one starts when one of them ends",
+        )
+    return WaitingReason(
+        reason=socket.WAITS_QUEUED,
+        message=f"waiting for its turn on a worker that serves {project.model}",
+    )
+
+
+def _nobody(project: LiveProject) -> str:
+    if project.targeting.required:
+        named = ", ".join(sorted(project.targeting.required))[:200]
+        return f"none of the workers that the prompt requires is connected: {named}"
+    if project.targeting.skipped:
+        return f"no worker that serves {project.model} is connected, but for those to be skipped"
+    return f"no worker that serves {project.model} is connected; it starts when one comes"
+
+
+def of_jobs(project: LiveProject, reason: WaitingReason | None) -> tuple[JobWaitingReason, ...]:
+    """The same for each job that waits: all of a project wait for the same thing."""
+    if reason is None:
+        return ()
+    return tuple(
+        JobWaitingReason(job_index=job.index, job_id=job.id, waiting_reason=reason)
+        for job in project.jobs
+        if job.state is JobState.QUEUED
+    )

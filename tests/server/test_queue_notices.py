@@ -1,0 +1,175 @@
+"""Waiting projects are told why they wait, and when they will start."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from dreamgrid.server import upkeep
+from tests.server.conftest import MakeGrid
+from tests.support.grid import Grid
+from tests.support.wire import App, finished
+
+WANTS_REASONS = {"socketEventSubscriptions": '{"projectQueue":true}'}
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "POSITIONS_EVERY_S", 0.01)
+
+
+def reason(frame: Any) -> str | None:
+    told = frame["waitingReason"]
+    if told is None:
+        return None
+    assert 1 <= len(told["message"]) <= 600
+    return str(told["reason"])
+
+
+async def wait_reason(app: App, word: str, **fields: Any) -> Any:
+    """The next `queued` with this reason."""
+    return await app.wait_until(
+        lambda frame: frame.short == "queued" and frame.has(fields) and reason(frame) == word,
+        f"queued for {word}",
+    )
+
+
+async def test_a_project_is_told_that_no_worker_is_there(grid: Grid) -> None:
+    app = await grid.app()
+    project = await app.request(numberOfImages=2)
+    queued = await wait_reason(app, "no_workers", jobID=project)
+    assert queued["queueStatus"] == "no-workers"
+    assert "estimatedStartSeconds" not in queued.payload
+    assert [entry["jobIndex"] for entry in queued["jobWaitingReasons"]] == [0, 1]
+    assert {entry["waitingReason"]["reason"] for entry in queued["jobWaitingReasons"]} == {
+        "no_workers"
+    }
+
+
+async def test_the_reason_changes_when_a_worker_comes_and_is_busy(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    await app.request()
+    await worker.assigned()
+    project = await app.request()
+    await wait_reason(app, "queued", jobID=project)
+    await worker.leave()
+    await wait_reason(app, "no_workers", jobID=project)
+    await grid.worker(models=("pattern-v1",), name="other", slots=1)
+    await app.wait_state("initiatingModel", jobID=project)
+
+
+async def test_an_account_at_its_limit_is_told_so(make_grid: MakeGrid) -> None:
+    async with make_grid(max_running_jobs=1) as grid:
+        app, worker = await grid.app(), await grid.worker(slots=4)
+        first = await app.request()
+        job = await worker.assigned()
+        second = await app.request()
+        queued = await wait_reason(app, "concurrency_limit", jobID=second)
+        assert (
+            "as many renders of your account as one account may have here (1)"
+            in queued["waitingReason"]["message"]
+        )
+        assert queued["queueStatus"] == "waiting"
+        await worker.finish(job)
+        await app.wait_state("jobCompleted", jobID=first)
+        assert (await worker.assigned()).project_id == second
+
+
+async def test_the_limit_of_one_account_is_not_that_of_another(make_grid: MakeGrid) -> None:
+    async with make_grid(max_running_jobs=1) as grid:
+        key = await grid.account("ada")
+        app, other, worker = await grid.app(), await grid.app(key=key), await grid.worker(slots=9)
+        await app.request(numberOfImages=3)
+        await worker.assigned()
+        hers = await other.request(numberOfImages=3)
+        assert (await worker.assigned()).project_id == hers
+        await worker.fence()
+
+
+async def test_records_tell_why_a_project_waits(grid: Grid) -> None:
+    app = await grid.app()
+    project = await app.request()
+    await app.wait_state("queued")
+    record = await grid.live(project)
+    assert record["waitingReason"]["reason"] == "no_workers"
+    assert [entry["jobIndex"] for entry in record["jobWaitingReasons"]] == [0]
+    back = await grid.socket(appId="app-1")
+    (recovered,) = (await back.wait_for("authenticated"))["activeProjects"]
+    assert recovered["waitingReason"]["reason"] == "no_workers"
+    worker = await grid.worker()
+    await worker.finish(await worker.assigned())
+    await back.wait_state("jobCompleted")
+    record = await grid.live(project)
+    assert (record["waitingReason"], record["jobWaitingReasons"]) == (None, [])
+
+
+# ── the event of its own ─────────────────────────────────────────────────────────────────────────
+
+
+async def test_who_asked_for_it_is_told_reasons_while_other_renders_run(grid: Grid) -> None:
+    app, worker = await grid.app(**WANTS_REASONS), await grid.worker()
+    project = await app.request(numberOfImages=2)
+    job = await worker.assigned()
+    told = await app.wait_until(
+        lambda frame: frame.type == "projectQueue" and len(frame["jobWaitingReasons"]) == 1,
+        "projectQueue with one job",
+    )
+    assert (told["jobID"], reason(told)) == (project, "queued")
+    assert told["jobWaitingReasons"][0]["jobIndex"] == 1
+    await worker.finish(job)
+    await worker.assigned()
+    await app.wait_for("projectQueue", jobID=project, waitingReason=None, jobWaitingReasons=[])
+
+
+async def test_who_did_not_ask_is_told_only_in_queued(grid: Grid) -> None:
+    app, curious = await grid.app(), await grid.app("app-2", **WANTS_REASONS)
+    await app.request()
+    await app.wait_state("queued")
+    project = await curious.request()
+    await curious.wait_for("projectQueue", jobID=project)
+    await app.fence()
+    assert not [frame for frame in app.frames if frame.type == "projectQueue"]
+
+
+async def test_reasons_can_be_asked_for_later_and_no_more(grid: Grid) -> None:
+    app = await grid.app()
+    await app.send("setSocketEventSubscriptions", {"subscribe": "projectQueue"})
+    await app.fence()
+    await app.wait_for("projectQueue", jobID=await app.request())
+    await app.send("setSocketEventSubscriptions", {"unsubscribe": "projectQueue"})
+    await app.fence()
+    seen = len(app.frames)
+    worker = await grid.worker()
+    await worker.assigned()
+    await app.fence()
+    assert not [frame for frame in app.frames[seen:] if frame.type == "projectQueue"]
+
+
+# ── when it starts ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_start_is_foretold_from_how_long_renders_took(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    await app.request()
+    job = await worker.assigned()
+    await worker.start(job)
+    await app.wait_state("jobStarted")
+    grid.clock.advance(12)
+    await worker.upload(job)
+    report = finished(job.job_id, job.attempt, b"\x89PNG\r\n\x1a\n" + b"a small picture")
+    await worker.send(msgspec.structs.replace(report, render_s=10.0))
+    await worker.expect_settled(job)
+    await app.request()
+    await worker.start(await worker.assigned())
+    await app.wait_state("jobStarted")
+    waits = await app.request()
+    queued = await app.wait_until(
+        lambda frame: frame.has({"jobID": waits}) and "estimatedStartSeconds" in frame.payload,
+        "estimate",
+    )
+    assert 9.0 <= queued["estimatedStartSeconds"] <= 10.0
+    grid.clock.advance(30)
+    late = await app.wait_until(
+        lambda frame: frame.has({"jobID": waits}) and frame.short == "queued", "queued"
+    )
+    assert late["estimatedStartSeconds"] == 0

@@ -1,0 +1,158 @@
+"""When waiting projects should start, by the speeds that were measured."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dreamgrid.server.live import LiveJob, LiveProject
+from dreamgrid.server.pricing import render_s
+from dreamgrid.server.speeds import Speeds
+from dreamgrid.server.start_times import MAX_ROOMS, foretell
+from dreamgrid.server.workers import WorkerSession
+from dreamgrid.states import JobEvent
+from tests.support.live import live_project, worker
+
+NOW_MS = 1_000_000
+PRICE = 1_000_000  # one spark: 5 seconds of rendering
+WORK_S = render_s(PRICE, "spark", "fast")
+
+
+def project(model: str = "m1", jobs: int = 1, account: str = "ADA") -> LiveProject:
+    made = live_project(account, model, jobs=jobs)
+    for job in made.jobs:
+        job.price_micros = PRICE
+    return made
+
+
+def measured(**seconds: float) -> Speeds:
+    """Speeds of models, in seconds for one job of `PRICE`."""
+    speeds = Speeds()
+    for model, took_s in seconds.items():
+        speeds.observe("somebody", model, work_s=WORK_S, took_s=took_s)
+    return speeds
+
+
+def running(session: WorkerSession, job: LiveJob, since_s: float) -> None:
+    job.move(JobEvent.ASSIGN)
+    job.move(JobEvent.START)
+    job.started_ms = NOW_MS - int(since_s * 1000)
+    session.jobs[job.id] = job
+
+
+def room(*projects: LiveProject) -> list[LiveJob]:
+    return [job for one in projects for job in one.jobs]
+
+
+def test_a_price_of_one_spark_is_five_seconds_of_rendering() -> None:
+    assert pytest.approx(5.0) == WORK_S
+
+
+def test_the_next_project_starts_when_the_running_job_ends() -> None:
+    session, waits = worker("m1"), project()
+    running(session, project().jobs[0], since_s=4)
+    starts = foretell([room(waits)], [session], measured(m1=10), NOW_MS)
+    assert starts == {waits.id: pytest.approx(6.0)}
+
+
+def test_projects_behind_wait_for_the_work_ahead_of_them() -> None:
+    session, first, second = worker("m1"), project(jobs=3), project()
+    running(session, project().jobs[0], since_s=0)
+    starts = foretell([room(first, second)], [session], measured(m1=10), NOW_MS)
+    assert starts == {first.id: pytest.approx(10.0), second.id: pytest.approx(40.0)}
+
+
+def test_several_workers_share_the_work() -> None:
+    workers, first, second = [worker("m1"), worker("m1")], project(jobs=4), project()
+    for session in workers:
+        running(session, project().jobs[0], since_s=0)
+    starts = foretell([room(first, second)], workers, measured(m1=10), NOW_MS)
+    assert starts[second.id] == pytest.approx(30.0)
+
+
+def test_a_render_that_takes_longer_than_expected_ends_any_moment() -> None:
+    session, waits = worker("m1"), project()
+    running(session, project().jobs[0], since_s=99)
+    assert foretell([room(waits)], [session], measured(m1=10), NOW_MS) == {waits.id: 0.0}
+
+
+def test_other_models_on_the_same_worker_take_their_turns() -> None:
+    session, mine, theirs = worker("m1", "m2"), project("m1"), project("m2", jobs=9)
+    starts = foretell([room(mine), room(theirs)], [session], measured(m1=10, m2=4), NOW_MS)
+    assert starts[mine.id] == pytest.approx(10.0)  # 36 s of m2 wait, but turns give it only 10
+    assert starts[theirs.id] == pytest.approx(4.0)
+
+
+def test_models_on_other_workers_do_not_matter() -> None:
+    sessions, mine, theirs = [worker("m1"), worker("m2")], project("m1"), project("m2", jobs=9)
+    starts = foretell([room(mine), room(theirs)], sessions, measured(m1=10, m2=4), NOW_MS)
+    assert starts[mine.id] == 0.0
+
+
+def test_nothing_is_foretold_where_nothing_was_measured() -> None:
+    waits = project()
+    assert foretell([room(waits)], [worker("m1")], Speeds(), NOW_MS) == {}
+    busy = worker("m1", "m2")
+    running(busy, project("m2").jobs[0], since_s=0)
+    assert foretell([room(waits)], [busy], measured(m1=10), NOW_MS) == {}
+    rival = project("m2")
+    both = [worker("m1", "m2")]
+    assert rival.id not in foretell([room(waits), room(rival)], both, measured(m1=10), NOW_MS)
+
+
+def test_nothing_is_foretold_where_no_worker_serves() -> None:
+    assert foretell([room(project())], [worker("m2")], measured(m1=10), NOW_MS) == {}
+    assert foretell([room(project())], [], measured(m1=10), NOW_MS) == {}
+
+
+def test_too_many_rooms_are_not_looked_at() -> None:
+    rooms = [room(project(f"m{number}")) for number in range(MAX_ROOMS + 1)]
+    assert foretell(rooms, [worker("m1")], measured(m1=10), NOW_MS) == {}
+
+
+# ── speeds ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_was_never_measured_is_unknown() -> None:
+    assert Speeds().seconds("m1", 5.0) is None
+    assert Speeds().pace("w1", "m1") == 1.0
+
+
+def test_a_measurement_holds_for_larger_jobs_of_the_model() -> None:
+    speeds = Speeds()
+    speeds.observe("w1", "m1", work_s=2.0, took_s=6.0)
+    assert speeds.seconds("m1", 10.0) == pytest.approx(30.0)
+
+
+def test_a_worker_is_known_by_its_own_renders_and_else_by_those_of_others() -> None:
+    speeds = Speeds()
+    speeds.observe("slow", "m1", work_s=1.0, took_s=4.0)
+    speeds.observe("fast", "m1", work_s=1.0, took_s=1.0)
+    assert speeds.seconds("m1", 1.0, "slow") == pytest.approx(4.0)
+    assert speeds.seconds("m1", 1.0, "fast") == pytest.approx(1.0)
+    usual_s = speeds.seconds("m1", 1.0, "new")
+    assert usual_s is not None
+    assert 1.0 < usual_s < 4.0
+    assert speeds.pace("fast", "m1") < 1.0 < speeds.pace("slow", "m1")
+
+
+def test_what_cannot_be_is_not_measured() -> None:
+    speeds = Speeds()
+    speeds.observe("w1", "m1", work_s=0.0, took_s=1.0)
+    speeds.observe("w1", "m1", work_s=1.0, took_s=0.0)
+    assert speeds.seconds("m1", 1.0) is None
+
+
+@given(st.lists(st.floats(0.1, 100), min_size=1, max_size=20), st.floats(0.1, 100))
+def test_a_measured_speed_lies_among_the_measurements_and_moves_to_the_newest(
+    taken: list[float], last: float
+) -> None:
+    speeds = Speeds()
+    for took_s in taken:
+        speeds.observe("w1", "m1", work_s=1.0, took_s=took_s)
+    before = speeds.seconds("m1", 1.0)
+    assert before is not None
+    assert min(taken) - 1e-9 <= before <= max(taken) + 1e-9
+    speeds.observe("w1", "m1", work_s=1.0, took_s=last)
+    after = speeds.seconds("m1", 1.0)
+    assert after is not None
+    assert abs(after - last) <= abs(before - last)
