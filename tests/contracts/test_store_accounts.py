@@ -132,12 +132,22 @@ async def test_a_history_has_grants_and_ended_projects_newest_first(store: Store
     first, second = charged.jobs
     await store.acquire([acquisition(first), acquisition(second)], NOW)
     await store.end_job(end(first, at_ms=NOW + 1))
-    granted = HistoryRow(at_ms=NOW, currency="spark", amount_micros=GRANT, project_id=None)
-    assert await store.history(ADA, 10, 0) == [granted]  # nothing is told before its end
+    (granted,) = await store.history(ADA, 10, 0)  # nothing is told of a project before its end
+    assert granted == HistoryRow(
+        number=granted.number, kind="grant", at_ms=NOW, currency="spark", amount_micros=GRANT
+    )
     await store.end_job(
         end(second, JobState.FAILED, project_state=ProjectState.COMPLETED, at_ms=NOW + 2)
     )
-    paid = HistoryRow(at_ms=NOW + 2, currency="spark", amount_micros=10, project_id=charged.id)
-    assert await store.history(ADA, 10, 0) == [paid, granted]
+    paid, before = await store.history(ADA, 10, 0)
+    assert before == granted
+    assert paid == HistoryRow(
+        number=paid.number,
+        kind="post",
+        at_ms=NOW + 2,
+        currency="spark",
+        amount_micros=10,
+        project_id=charged.id,
+    )
     assert await store.history(ADA, 1, 1) == [granted]
-    assert await store.history(BOB, 10, 0) == [granted]
+    assert [row.kind for row in await store.history(BOB, 10, 0)] == ["grant"]

@@ -9,13 +9,14 @@ from dreamgrid.server.store.audit import Finding
 from dreamgrid.server.store.base import ProjectRow, Store
 from dreamgrid.server.store.sqlite_audit import audit_file
 from dreamgrid.states import JobState, ProjectState
-from tests.support.stores import ADA, NOW, Backend, acquisition, end, project
+from tests.support.stores import ADA, BOB, NOW, Backend, acquisition, end, project
 
 NO_UNIQUE_SETTLING = "DROP INDEX transfer_once"
 NO_UNIQUE_HOLD = "DROP INDEX transfer_hold_once"
 COPY = (
-    "INSERT INTO transfer (kind, currency, payer, payee, amount_micros, project_id, job_id, at_ms)"
-    " SELECT {kind}, currency, payer, payee, amount_micros, project_id, job_id, at_ms"
+    "INSERT INTO transfer (kind, currency, payer, payee, amount_micros, project_id, job_id, at_ms,"
+    " reverses) SELECT {kind}, currency, payer, payee, amount_micros, project_id, job_id, at_ms,"
+    " reverses"
     " FROM transfer WHERE kind = '{of}'"
 )
 
@@ -26,10 +27,11 @@ async def history(store: Store) -> tuple[ProjectRow, ProjectRow]:
     for row in (ended, half):
         await store.submit(row)
         assert all(await store.acquire([acquisition(job) for job in row.jobs], NOW))
-    await store.end_job(end(ended.jobs[0]))
+    await store.end_job(end(ended.jobs[0], earner=BOB, earned=24))
     last = end(ended.jobs[1], JobState.FAILED, project_state=ProjectState.COMPLETED)
     assert (await store.end_job(last)).accepted
     assert (await store.end_job(end(half.jobs[0]))).accepted
+    assert (await store.refund(ended.id, None, NOW)).amount_micros == 30
     return ended, half
 
 
@@ -42,7 +44,7 @@ async def test_true_books_are_clean(store: Store) -> None:
     await store.submit(project(0, 0))
     report = await store.audit()
     assert report.clean
-    assert report.counted == {"account": 2, "transfer": 7, "project": 3, "job": 6}
+    assert report.counted == {"account": 2, "transfer": 9, "project": 3, "job": 6}
 
 
 async def test_books_stay_clean_when_old_projects_are_forgotten(store: Store) -> None:
@@ -73,6 +75,15 @@ async def test_books_stay_clean_when_old_projects_are_forgotten(store: Store) ->
         ("open hold", ["UPDATE job SET price_micros = 8 WHERE ended_ms IS NULL"]),
         ("settled without a hold", ["DELETE FROM transfer WHERE kind = 'hold'"]),
         ("settled without a hold", ["UPDATE transfer SET payer = 'BOB' WHERE kind = 'void'"]),
+        ("earning", ["UPDATE transfer SET amount_micros = 31 WHERE kind = 'earning'"]),
+        ("earning", ["UPDATE transfer SET job_id = 'another' WHERE kind = 'earning'"]),
+        ("earning", ["UPDATE transfer SET payer = 'mint' WHERE kind = 'earning'"]),
+        ("earning", ["DROP INDEX transfer_earning_once", COPY.format(kind="kind", of="earning")]),
+        ("refund", ["UPDATE transfer SET amount_micros = 29 WHERE kind = 'refund'"]),
+        ("refund", ["UPDATE transfer SET payee = 'BOB' WHERE kind = 'refund'"]),
+        ("refund", ["UPDATE transfer SET reverses = 1 WHERE kind = 'refund'"]),
+        ("refund", ["DROP INDEX transfer_refund_once", COPY.format(kind="kind", of="refund")]),
+        ("job and money", ["UPDATE job SET charged_micros = 0"]),
         ("job and money", ["UPDATE job SET state = 'completed' WHERE state = 'failed'"]),
         ("job and money", ["UPDATE job SET state = 'failed' WHERE state = 'completed'"]),
         ("job and money", ["UPDATE job SET price_micros = 29 WHERE price_micros = 30"]),

@@ -25,7 +25,18 @@ from hypothesis.stateful import (
 )
 
 from dreamgrid.protocol.params import TOKEN_TYPES, TokenType
-from dreamgrid.server.ledger import GRANT, HOLD, HOUSE, MINT, POST, VOID, Transfer
+from dreamgrid.server.ledger import (
+    EARNING,
+    GRANT,
+    HOLD,
+    HOUSE,
+    MINT,
+    POST,
+    REFUND,
+    VOID,
+    Transfer,
+    share,
+)
 from dreamgrid.server.store.base import Balance, JobRow, ProjectRow, SubmitResult
 from dreamgrid.states import (
     FINAL_JOB_STATES,
@@ -40,7 +51,7 @@ T = TypeVar("T")
 
 ACCOUNTS = ("ADA", "BOB")
 EVERYBODY = (*ACCOUNTS, MINT, HOUSE)
-HELD_BY = {GRANT: 0, HOLD: 1, POST: -1, VOID: -1}
+HELD_BY = {GRANT: 0, HOLD: 1, POST: -1, VOID: -1, EARNING: 0, REFUND: 0}
 """What an entry does to what its payer has reserved."""
 
 Balances = dict[tuple[str, TokenType], Balance]
@@ -61,6 +72,7 @@ class Ledger(RuleBasedStateMachine):
         self.store = self.backend.store()
         self.rows: dict[str, ProjectRow] = {}
         self.owned: Counter[tuple[str, TokenType]] = Counter()
+        self.refunded: set[str] = set()
         self.run(self.store.open())
         for owner in ACCOUNTS:
             self.run(self.store.create_account(account(owner), {"spark": 200, "sogni": 50}))
@@ -136,14 +148,33 @@ class Ledger(RuleBasedStateMachine):
         if right:
             job.state = JobState.QUEUED
 
-    @rule(row=projects, data=st.data(), attempt=st.integers(0, 3), delivered=st.booleans())
-    def end_job(self, row: ProjectRow, data: st.DataObject, attempt: int, delivered: bool) -> None:
+    @rule(
+        row=projects,
+        data=st.data(),
+        attempt=st.integers(0, 3),
+        delivered=st.booleans(),
+        earner=st.sampled_from(ACCOUNTS),
+        permille=st.sampled_from((0, 333, 1000)),
+    )
+    def end_job(
+        self,
+        row: ProjectRow,
+        data: st.DataObject,
+        attempt: int,
+        delivered: bool,
+        earner: str,
+        permille: int,
+    ) -> None:
         job = data.draw(st.sampled_from(row.jobs))
         state = JobState.COMPLETED if delivered else JobState.FAILED
+        earned = share(job.price_micros, permille)
         right = job.state not in FINAL_JOB_STATES and attempt == job.attempt
         after = project_state([state if one is job else one.state for one in row.jobs])
-        ended = self.run(self.store.end_job(end(job, state, attempt=attempt, project_state=after)))
+        told = end(job, state, attempt=attempt, project_state=after, earner=earner, earned=earned)
+        ended = self.run(self.store.end_job(told))
         assert ended.accepted is right
+        if right and delivered:
+            self.owned[earner, row.token_type] += earned
         if right:
             self.ended(row, job, state)
             row.state = after
@@ -164,6 +195,18 @@ class Ledger(RuleBasedStateMachine):
                 if job.state not in FINAL_JOB_STATES:
                     self.ended(row, job, JobState.CANCELED)
             row.state = ProjectState.CANCELED
+
+    @rule(row=projects, data=st.data(), whole=st.booleans())
+    def refund(self, row: ProjectRow, data: st.DataObject, whole: bool) -> None:
+        jobs = row.jobs if whole else [data.draw(st.sampled_from(row.jobs))]
+        due = [job for job in jobs if job.state is JobState.COMPLETED and job.price_micros]
+        due = [job for job in due if job.id not in self.refunded]
+        told = None if whole else jobs[0].id
+        refunded = self.run(self.store.refund(row.id, told, NOW))
+        amount = sum(job.price_micros for job in due)
+        assert (refunded.jobs, refunded.amount_micros) == (len(due), amount)
+        self.refunded.update(job.id for job in due)
+        self.owned[row.account_id, row.token_type] += amount
 
     @rule(row=consumes(projects))
     def forget(self, row: ProjectRow) -> None:
@@ -226,7 +269,7 @@ def check_nothing_is_made_up_or_lost(balances: Balances) -> None:
         assert sum(balances[owner, token].posted_micros for owner in EVERYBODY) == 0
     for (owner, _), balance in balances.items():
         assert balance.held_micros >= 0
-        assert balance.held_micros <= balance.posted_micros or owner == MINT
+        assert balance.held_micros <= balance.posted_micros or owner in (MINT, HOUSE)
 
 
 def check_balances_are_the_sum_of_their_transfers(
@@ -235,7 +278,7 @@ def check_balances_are_the_sum_of_their_transfers(
     posted: Counter[tuple[str, TokenType]] = Counter()
     held: Counter[tuple[str, TokenType]] = Counter()
     for entry in entries:
-        if entry.kind in (GRANT, POST):
+        if entry.kind not in (HOLD, VOID):
             posted[entry.payer, entry.currency] -= entry.amount_micros
             posted[entry.payee, entry.currency] += entry.amount_micros
         held[entry.payer, entry.currency] += HELD_BY[entry.kind] * entry.amount_micros

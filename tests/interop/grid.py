@@ -153,6 +153,7 @@ class Grid:
 async def running_grid(data_dir: Path, **settings: Any) -> AsyncIterator[Grid]:
     """A server for one test. It knows workers that are away and served two models."""
     await remember_workers(data_dir, ["pattern-v1", "dreamlet-v1"], seen_s=time.time())
+    settings = {"worker_share_permille": 0} | settings  # else the one account pays itself
     cable = Cable()
     await cable.lay()
     grid = Grid(config=ServerConfig(data_dir=data_dir, port=0, **settings), cable=cable)

@@ -124,6 +124,43 @@ async def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> 
     assert path.read_text().startswith("my shopping list")
 
 
+async def test_books_of_the_time_before_earnings_still_add_up(tmp_path: Path) -> None:
+    path = tmp_path / "grid.sqlite"
+    connection = sqlite3.connect(path)
+    scripts = sorted(MIGRATIONS.glob("*.sql"))[:6]
+    for script in scripts:
+        connection.executescript(script.read_text())
+    connection.executescript(
+        f"""
+        PRAGMA user_version = {len(scripts)};
+        INSERT INTO account (id, username, created_ms) VALUES ('ADA', 'ada', 1);
+        INSERT INTO balance VALUES ('mint', 'spark', -100, 0), ('ADA', 'spark', 70, 0),
+               ('house', 'spark', 30, 0);
+        INSERT INTO project (id, account_id, app_id, model, network, token_type, origin, request,
+               state, width, height, steps, previews, output_format, hold_micros, charged_micros,
+               created_ms, updated_ms, ended_ms)
+        VALUES ('P', 'ADA', 'APP', 'm', 'fast', 'spark', 'o', '{{}}', 'completed', 8, 8, 2, 0,
+                'png', 60, 30, 1, 1, 2);
+        INSERT INTO job (project_id, job_index, id, state, render, price_micros, withheld,
+               created_ms, ended_ms)
+        VALUES ('P', 0, 'J0', 'completed', '{{}}', 30, 0, 1, 2),
+               ('P', 1, 'J1', 'completed', '{{}}', 30, 1, 1, 2);
+        INSERT INTO transfer VALUES
+               (1, 'grant', 'spark', 'mint', 'ADA', 100, NULL, NULL, 1),
+               (2, 'hold', 'spark', 'ADA', 'house', 60, 'P', NULL, 1),
+               (3, 'post', 'spark', 'ADA', 'house', 30, 'P', 'J0', 2),
+               (4, 'void', 'spark', 'ADA', 'house', 30, 'P', 'J1', 2);
+        """
+    )
+    connection.close()
+    store = SqliteStore(path)
+    await store.open()
+    assert (await store.audit()).findings == ()
+    assert [row.amount_micros for row in await store.history("ADA", 10, 0)] == [30, 100]
+    assert (await store.refund("P", None, 3)).amount_micros == 30
+    await store.close()
+
+
 async def test_a_folder_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere"):
         await SqliteStore(tmp_path / "nowhere" / "grid.sqlite").open()
@@ -180,9 +217,11 @@ async def test_opening_again_migrates_nothing_twice(tmp_path: Path) -> None:
         "UPDATE job SET state = 'lost'",
         "UPDATE job SET price_micros = -1",
         "INSERT INTO transfer SELECT NULL, 'void', currency, payer, payee, amount_micros,"
-        " project_id, job_id, at_ms FROM transfer WHERE kind = 'post'",
+        " project_id, job_id, at_ms, NULL FROM transfer WHERE kind = 'post'",
         "INSERT INTO transfer SELECT NULL, kind, currency, payer, payee, amount_micros,"
-        " project_id, job_id, at_ms FROM transfer WHERE kind = 'hold'",
+        " project_id, job_id, at_ms, NULL FROM transfer WHERE kind = 'hold'",
+        "INSERT INTO transfer SELECT NULL, 'refund', currency, payee, payer, amount_micros,"
+        " project_id, job_id, at_ms, NULL FROM transfer WHERE kind = 'post'",
         "UPDATE transfer SET amount_micros = 0",
     ],
 )

@@ -53,7 +53,13 @@ class Grid:
         self, data_dir: Path, *, known_models: tuple[str, ...] = ("pattern-v1",), **settings: Any
     ) -> None:
         # The clock stands still, so what is used of a rate never comes back.
-        free = {"requests": NO_LIMIT, "stranger_requests": NO_LIMIT, "messages": NO_LIMIT}
+        free: dict[str, Any] = {
+            "requests": NO_LIMIT,
+            "stranger_requests": NO_LIMIT,
+            "messages": NO_LIMIT,
+        }
+        # One account is app and worker here, and would get back at once what it pays.
+        free["worker_share_permille"] = 0
         self.config = ServerConfig(
             data_dir=data_dir, port=0, lease_s=LEASE_S, heartbeat_s=5.0, **free | settings
         )

@@ -140,6 +140,8 @@ def end(
     attempt: int = 1,
     project_state: ProjectState = ProjectState.PROCESSING,
     at_ms: int = NOW + 5,
+    earner: str = "",
+    earned: int = 0,
 ) -> JobEnd:
     """A job ends; charged when it was completed."""
     return JobEnd(
@@ -151,6 +153,8 @@ def end(
         charge=state is JobState.COMPLETED,
         seed=42,
         steps=8,
+        earner=earner,
+        earned_micros=earned,
         at_ms=at_ms,
         project_state=project_state,
     )

@@ -108,7 +108,9 @@ class TransactionQuery(_Body, frozen=True, kw_only=True):
 class Transaction(_Body, frozen=True, kw_only=True):
     """One line of an account's history; times in milliseconds, `amount` always positive.
 
-    `type` says whether it was received (`credit`) or paid (`debit`).
+    `type` says whether it was received (`credit`) or paid (`debit`), `source` for what: `project`,
+    `grant`, `refund` or `earning`. `role` is `worker` for what a worker of the account earned,
+    else `artist`.
     """
 
     key: str = msgspec.field(name="_id")

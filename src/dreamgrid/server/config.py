@@ -51,6 +51,11 @@ class ServerConfig:
         catalog_files: JSON files with models, tiers and size presets, added to the built-in ones.
         default_token_type: Currency of projects that name none.
         starting_grant_micros: What a new account receives, in micro-units of each currency.
+        worker_share_permille: Thousandths of a delivered job's price that the owner of its worker
+            earns; the house keeps the rest. All of it unless told otherwise: what apps pay goes to
+            those who render.
+        charge_withheld: Whether media that the content filter withholds are charged, and earned,
+            as if they were delivered.
         lease_s: A job is given to another worker when its worker was silent for this long.
         heartbeat_s: How often workers report; several fit into one lease.
         max_attempts: How many workers may fail at one job before it fails.
@@ -100,6 +105,8 @@ class ServerConfig:
     catalog_files: tuple[Path, ...] = ()
     default_token_type: TokenType = "spark"
     starting_grant_micros: int = 1_000 * MICROS
+    worker_share_permille: int = 1_000
+    charge_withheld: bool = False
     lease_s: float = 30.0
     heartbeat_s: float = 5.0
     max_attempts: int = 3
@@ -158,6 +165,8 @@ class ServerConfig:
                 f"heartbeat_s ({self.heartbeat_s}) must fit at least twice into "
                 f"lease_s ({self.lease_s})"
             )
+        if not 0 <= self.worker_share_permille <= 1_000:
+            raise ConfigError("worker_share_permille is between 0 (nothing) and 1000 (everything)")
         self._check_uploads()
         for rate in (self.requests, self.stranger_requests, self.messages, self.worker_messages):
             if not rate.unlimited and (rate.burst < 1 or rate.per_s <= 0):

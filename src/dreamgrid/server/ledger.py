@@ -3,8 +3,9 @@
 Amounts are integers in micro-units of one currency (`spark` or `sogni`). An account pays for a job
 in two phases: `hold` reserves the price of a whole project when it is submitted, `post` moves the
 price of one job when it is delivered, `void` gives the price of one job back. Funds are checked at
-the hold, so a post can never overdraw. Grants come from the mint, the one account that may owe, so
-that all balances of a currency always add up to zero.
+the hold, so a post can never overdraw. The house passes a share of each post on to the owner of the
+worker that delivered (`earning`), and takes a post back by another entry (`refund`). Grants come
+from the mint, which always owes, so that all balances of a currency add up to zero.
 """
 
 from collections.abc import Mapping
@@ -20,16 +21,22 @@ GRANT = "grant"
 HOLD = "hold"
 POST = "post"
 VOID = "void"
+EARNING = "earning"
+REFUND = "refund"
 
 MINT = "mint"
 """Where granted money comes from."""
 
 HOUSE = "house"
-"""Who is paid for delivered jobs."""
+"""Who is paid for delivered jobs. It owes when it has refunded what it had passed on."""
 
 
 class Transfer(NamedTuple):
-    """One immutable entry. Payer and payee are account ids, or `MINT` or `HOUSE`."""
+    """One immutable entry. Payer and payee are account ids, or `MINT` or `HOUSE`.
+
+    Attributes:
+        reverses: Number of the post that a refund takes back.
+    """
 
     kind: str
     currency: TokenType
@@ -39,6 +46,7 @@ class Transfer(NamedTuple):
     project_id: str | None
     job_id: str | None
     at_ms: int
+    reverses: int | None = None
 
 
 def grant(currency: TokenType, account_id: str, amount_micros: int, at_ms: int) -> Transfer:
@@ -75,6 +83,38 @@ def void(
 ) -> Transfer:
     """Gives back what was held for a job that was not delivered."""
     return Transfer(VOID, currency, account_id, HOUSE, amount_micros, project_id, job_id, at_ms)
+
+
+def earning(
+    currency: TokenType,
+    account_id: str,
+    amount_micros: int,
+    project_id: str,
+    job_id: str,
+    at_ms: int,
+) -> Transfer:
+    """Passes a part of a post on to the owner of the worker that delivered."""
+    return Transfer(EARNING, currency, HOUSE, account_id, amount_micros, project_id, job_id, at_ms)
+
+
+def refund(
+    currency: TokenType,
+    account_id: str,
+    amount_micros: int,
+    project_id: str,
+    job_id: str,
+    at_ms: int,
+    reverses: int,
+) -> Transfer:
+    """Takes a post back."""
+    return Transfer(
+        REFUND, currency, HOUSE, account_id, amount_micros, project_id, job_id, at_ms, reverses
+    )
+
+
+def share(price_micros: int, permille: int) -> int:
+    """What a worker's owner earns of a price; rounded down, so that the house never adds to it."""
+    return price_micros * permille // 1_000
 
 
 def decimal(micros: int) -> str:

@@ -46,6 +46,7 @@ class LiveJob:
         previewed: A preview can be fetched.
         sensitive: What the content filter objected to: `image`, `prompt`; empty for nothing.
         withheld: It was made, but is not delivered because of that.
+        charged_micros: What was posted for it.
     """
 
     id: str
@@ -70,6 +71,7 @@ class LiveJob:
     sha256: str | None = None
     sensitive: tuple[str, ...] = ()
     withheld: bool = False
+    charged_micros: int = 0
     reason: str | None = None
     started_ms: int | None = None
     ended_ms: int | None = None
@@ -249,6 +251,7 @@ def from_row(row: ProjectRow) -> LiveProject:
             sha256=job.sha256,
             sensitive=tuple(job.sensitive.split()),
             withheld=job.withheld,
+            charged_micros=job.charged_micros,
             reason=job.reason,
             started_ms=job.started_ms,
             ended_ms=job.ended_ms,

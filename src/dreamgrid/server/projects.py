@@ -452,7 +452,7 @@ class Projects:
         project = await self.find(account, project_id)
         job = next((job for job in project.jobs if job.id == job_id), None)
         if job is not None and job.withheld:
-            raise NotFound(f"the content filter withheld {job_id}; nothing was charged for it")
+            raise NotFound(f"the content filter withheld {job_id}; it cannot be fetched")
         if job is not None and preview and (job.previewed or job.ended):
             return preview_key(project.id, job.id, job.attempt)
         if job is not None and not preview and job.state is JobState.COMPLETED:

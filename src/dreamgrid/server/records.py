@@ -154,8 +154,6 @@ def _cost(micros: int, project: LiveProject, *jobs: LiveJob) -> ActualCost:
 
 
 def _job_record(job: LiveJob) -> JobRecord:
-    delivered = job.state is JobState.COMPLETED and not job.withheld
-    charged = job.price_micros if delivered else 0
     return JobRecord(
         id=job.project.id,
         sid=str(short_number(job.id)),
@@ -176,7 +174,7 @@ def _job_record(job: LiveJob) -> JobRecord:
         start_time=job.started_ms or 0,
         update_time=job.ended_ms or job.started_ms or job.created_ms,
         end_time=job.ended_ms or 0,
-        cost_actual=_cost(charged, job.project, job),
+        cost_actual=_cost(job.charged_micros, job.project, job),
         network=job.project.network,
         output_format=job.project.output_format,
         sha256=job.sha256,

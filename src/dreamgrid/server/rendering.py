@@ -23,7 +23,7 @@ from dreamgrid.protocol.worker import (
     Started,
     Upload,
 )
-from dreamgrid.server import frames
+from dreamgrid.server import frames, ledger
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.keys import input_key, preview_key
@@ -36,7 +36,7 @@ from dreamgrid.server.pricing import render_s
 from dreamgrid.server.scheduler import Match, Scheduler
 from dreamgrid.server.speeds import Speeds
 from dreamgrid.server.store.base import Ended, JobEnd, Store
-from dreamgrid.server.workers import Workers, WorkerSession
+from dreamgrid.server.workers import Workers, WorkerSession, owner_of
 from dreamgrid.states import (
     FINAL_PROJECT_STATES,
     JobEvent,
@@ -236,7 +236,7 @@ class Rendering:
         """A result was uploaded: charges for it and tells the app where it is.
 
         What the content filter objects to is withheld unless the app wants it: the files are
-        removed, the app is told so, and nothing is charged.
+        removed, and the app is told so. It costs nothing, unless `charge_withheld` says otherwise.
         """
         job = self._held_by(worker, message.job_id, message.attempt)
         if job is None:
@@ -392,19 +392,23 @@ class Rendering:
             [state if other is job else other.ending or other.state for other in project.jobs]
         )
         job.ending = state
+        completed = state is JobState.COMPLETED
+        charge = completed and (not job.withheld or self._config.charge_withheld)
         end = JobEnd(
             project_id=project.id,
             job_id=job.id,
             attempt=job.attempt,
             state=state,
             reason=reason,
-            charge=state is JobState.COMPLETED and not job.withheld,
+            charge=charge,
             failures=job.failures,
             seed=job.seed,
             steps=job.steps,
             sha256=job.sha256,
             sensitive=" ".join(job.sensitive),
             withheld=job.withheld,
+            earner=owner_of(job.worker_id),
+            earned_micros=ledger.share(job.price_micros, self._config.worker_share_permille),
             at_ms=milliseconds(self._clock),
             project_state=after,
             project_reason=_reason_of(after, reason),
@@ -435,7 +439,8 @@ class Rendering:
         job.ended_ms = end.at_ms
         job.reason = end.reason
         if completed:
-            project.charged_micros += 0 if job.withheld else job.price_micros
+            job.charged_micros = job.price_micros if end.charge else 0
+            project.charged_micros += job.charged_micros
             self._open.tell(project, frames.result(job, self._open.result_url(job)))
         else:
             self._open.tell(project, frames.failed(job, message))
@@ -444,6 +449,8 @@ class Rendering:
             project.reason = end.project_reason
             self._open.tell_end(project)
             self._open.remove(project)
+        if end.charge and end.earner and end.earned_micros:
+            self._accounts.note_balance(end.earner, project.token_type, ended.earner_balance)
         self._accounts.note_balance(project.account_id, project.token_type, ended.balance)
 
 

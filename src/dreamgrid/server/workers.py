@@ -19,6 +19,11 @@ def names_of(worker_id: str, name: str, owner: str) -> frozenset[str]:
     return frozenset(word.casefold() for word in (own_id, name, owner) if word)
 
 
+def owner_of(worker_id: str) -> str:
+    """Id of the account that a worker belongs to; empty where there is no worker."""
+    return worker_id.rpartition("/")[0]
+
+
 @dataclass(slots=True, eq=False)
 class WorkerSession:
     """One connected worker.

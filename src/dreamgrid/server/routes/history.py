@@ -5,7 +5,7 @@ the same, and take an empty answer well.
 """
 
 import zlib
-from typing import Any
+from typing import Any, NamedTuple
 
 from dreamgrid.protocol.rest_account import (
     Announcements,
@@ -16,6 +16,7 @@ from dreamgrid.protocol.rest_account import (
     TransactionQuery,
     WalletBalance,
 )
+from dreamgrid.server import ledger
 from dreamgrid.server.auth import Account
 from dreamgrid.server.config import MICROS
 from dreamgrid.server.endpoint import Endpoints
@@ -31,7 +32,11 @@ def routes(services: Services) -> Endpoints:
 
     @api.get("/v1/transactions/list")
     async def transactions(account: Account, query: TransactionQuery) -> TransactionList:
-        """What your account received and paid, newest first."""
+        """Your statement: what your account received and paid, newest first.
+
+        Grants, refunds, what your workers earned, and what each of your projects cost in all, from
+        its end on.
+        """
         limit = min(query.limit, MAX_PAGE)
         rows = await services.store.history(account.id, limit, query.offset)
         found = tuple(_transaction(account, row) for row in rows)
@@ -75,10 +80,29 @@ def routes(services: Services) -> Endpoints:
     return api
 
 
+class _Line(NamedTuple):
+    """How a kind of entry is told."""
+
+    source: str
+    description: str
+    role: str
+    type: str
+    spark: str
+
+
+# Whoever pays or gets something back is an artist; whoever earns is a worker.
+_LINES = {
+    ledger.POST: _Line("project", "Project", "artist", "debit", "paid_spark"),
+    ledger.GRANT: _Line("grant", "Grant", "artist", "credit", "free_spark"),
+    ledger.REFUND: _Line("refund", "Refund", "artist", "credit", "paid_spark"),
+    ledger.EARNING: _Line("earning", "Earning", "worker", "credit", "paid_spark"),
+}
+
+
 def _transaction(account: Account, row: HistoryRow) -> Transaction:
-    paid = row.project_id is not None
-    name = row.project_id or f"grant-{row.currency}-{row.at_ms}"
-    spark = "paid_spark" if paid else "free_spark"
+    line = _LINES[row.kind]
+    about = row.job_id or row.project_id or str(row.number)
+    name = about if row.kind == ledger.POST else f"{line.source}-{about}"
     return Transaction(
         key=name,
         id=name,
@@ -87,11 +111,12 @@ def _transaction(account: Account, row: HistoryRow) -> Transaction:
         create_time=row.at_ms,
         update_time=row.at_ms,
         end_time=row.at_ms,
+        role=line.role,
         amount=row.amount_micros / MICROS,
         token_type=row.currency,
-        description="Project" if paid else "Grant",
-        source="project" if paid else "grant",
-        source_sid=name,
-        type="debit" if paid else "credit",
-        payment_model=spark if row.currency == "spark" else "sogni",
+        description=line.description,
+        source=line.source,
+        source_sid=about,
+        type=line.type,
+        payment_model=line.spark if row.currency == "spark" else "sogni",
     )

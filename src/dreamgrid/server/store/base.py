@@ -70,12 +70,22 @@ class Rotation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that an account received (no project), or what an ended project cost it."""
+    """A line of an account's statement: something that it received, or a project that it paid.
 
+    Attributes:
+        number: Of the ledger's entry; of the last one for a project.
+        kind: `grant`, `earning`, `refund`, or `post` for what an ended project cost in all.
+        project_id: The project that it is about; None for a grant.
+        job_id: The job of an earning or a refund.
+    """
+
+    number: int
     at_ms: int
     currency: TokenType
     amount_micros: int
-    project_id: str | None
+    kind: str
+    project_id: str | None = None
+    job_id: str | None = None
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +103,20 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     def free_micros(self) -> int:
         """What can be spent."""
         return self.posted_micros - self.held_micros
+
+
+class Refunded(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of `refund`: who got how much back for how many jobs. No jobs: there was nothing.
+
+    Attributes:
+        balance: What the account owns of that currency afterwards.
+    """
+
+    account_id: str = ""
+    currency: TokenType = "spark"
+    amount_micros: int = 0
+    jobs: int = 0
+    balance: Balance = Balance()
 
 
 class WorkerRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +144,7 @@ class JobRow(msgspec.Struct, kw_only=True):
     Attributes:
         sensitive: What the content filter objected to, words with spaces between.
         withheld: It is not delivered because of that.
+        charged_micros: What was posted for it.
         attempt: How often it was assigned; the fencing number.
         failures: How many of those attempts count as failed.
     """
@@ -140,6 +165,7 @@ class JobRow(msgspec.Struct, kw_only=True):
     sha256: str | None = None
     sensitive: str = ""
     withheld: bool = False
+    charged_micros: int = 0
     created_ms: int
     started_ms: int | None = None
     ended_ms: int | None = None
@@ -242,6 +268,7 @@ class JobEnd(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         charge: Post the job's price (True) or void it (False).
+        earner: Account of the worker's owner, who receives `earned_micros` of what is posted.
         project_state: State of the project afterwards; a final one ends it.
     """
 
@@ -257,16 +284,24 @@ class JobEnd(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str | None = None
     sensitive: str = ""
     withheld: bool = False
+    earner: str = ""
+    earned_micros: int = 0
     at_ms: int
     project_state: ProjectState
     project_reason: str | None = None
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer of `end_job` and `cancel`; nothing was written when `accepted` is False."""
+    """Answer of `end_job` and `cancel`; nothing was written when `accepted` is False.
+
+    Attributes:
+        balance: The payer's afterwards.
+        earner_balance: The earner's afterwards, where something was earned.
+    """
 
     accepted: bool
     balance: Balance = Balance()
+    earner_balance: Balance = Balance()
 
 
 class Store(Protocol):
@@ -323,6 +358,13 @@ class Store(Protocol):
         self, account_id: str, currency: TokenType, amount_micros: int, at_ms: int
     ) -> asyncio.Future[Balance]:
         """Gives new money to an account that is there; its balance of that currency afterwards."""
+
+    def refund(self, project_id: str, job_id: str | None, at_ms: int) -> asyncio.Future[Refunded]:
+        """Takes back what was charged for a project (None: all its jobs), each job once.
+
+        Every refund is an entry that names the post that it reverses. What a worker's owner
+        earned stays earned: the house pays.
+        """
 
     async def audit(self) -> Audit:
         """Proves the books as of one moment: what does not add up, names the rows.

@@ -21,6 +21,7 @@ from dreamgrid.server import ledger
 from dreamgrid.server.store import (
     sqlite_accounts,
     sqlite_events,
+    sqlite_money,
     sqlite_projects,
     sqlite_workers,
 )
@@ -35,6 +36,7 @@ from dreamgrid.server.store.base import (
     JobEnd,
     KeyRow,
     ProjectRow,
+    Refunded,
     Rotation,
     SessionRow,
     Submitted,
@@ -134,9 +136,9 @@ class SqliteStore:
             if added.rowcount == 0:
                 return False
             for currency in TOKEN_TYPES:
-                sqlite_projects.open_balance(connection, account.id, currency)
+                sqlite_money.open_balance(connection, account.id, currency)
             for currency, amount in grant_micros.items():
-                sqlite_projects.transfer(
+                sqlite_money.transfer(
                     connection, ledger.grant(currency, account.id, amount, account.created_ms)
                 )
             return True
@@ -226,15 +228,15 @@ class SqliteStore:
     ) -> asyncio.Future[Balance]:
         def operation(connection: sqlite3.Connection) -> Balance:
             entry = ledger.grant(currency, account_id, amount_micros, at_ms)
-            sqlite_projects.transfer(connection, entry)
-            row = connection.execute(
-                "SELECT posted_micros, held_micros FROM balance"
-                " WHERE account_id = ? AND currency = ?",
-                (account_id, currency),
-            ).fetchone()
-            return Balance(posted_micros=row[0], held_micros=row[1])
+            sqlite_money.transfer(connection, entry)
+            return sqlite_money.balance(connection, account_id, currency)
 
         return self._writer.write(operation)
+
+    def refund(self, project_id: str, job_id: str | None, at_ms: int) -> asyncio.Future[Refunded]:
+        return self._writer.write(
+            lambda connection: sqlite_money.refund(connection, project_id, job_id, at_ms)
+        )
 
     async def audit(self) -> Audit:
         return await asyncio.get_running_loop().run_in_executor(None, audit_file, self._path)
@@ -268,7 +270,7 @@ class SqliteStore:
 
     async def history(self, account_id: str, limit: int, offset: int) -> list[HistoryRow]:
         return await self._in_reader(
-            lambda: sqlite_accounts.history(self._read_connection, account_id, limit, offset)
+            lambda: sqlite_money.history(self._read_connection, account_id, limit, offset)
         )
 
     # projects: what each operation does is told in `sqlite_projects`

@@ -1,19 +1,9 @@
-"""What sessions and histories do in SQLite."""
+"""What sessions do in SQLite."""
 
 import sqlite3
 from typing import cast
 
-from dreamgrid.protocol.params import TokenType
-from dreamgrid.server.store.base import HistoryRow, Rotation, SessionRow
-
-_HISTORY = """
-    SELECT at_ms, currency, amount_micros, NULL AS project_id FROM transfer
-     WHERE kind = 'grant' AND payee = ?1
-    UNION ALL
-    SELECT ended_ms, token_type, charged_micros, id FROM project
-     WHERE account_id = ?1 AND charged_micros > 0 AND ended_ms IS NOT NULL
-     ORDER BY 1 DESC, 2, 4 LIMIT ?2 OFFSET ?3
-"""
+from dreamgrid.server.store.base import Rotation, SessionRow
 
 
 def add_session(connection: sqlite3.Connection, session: SessionRow, at_ms: int) -> None:
@@ -75,18 +65,3 @@ def extend_session(connection: sqlite3.Connection, session_id: str, expires_ms: 
 def end_session(connection: sqlite3.Connection, session_id: str) -> None:
     """Forgets a session; its tokens are refused from now on."""
     connection.execute("DELETE FROM session WHERE id = ?", (session_id,))
-
-
-def history(
-    connection: sqlite3.Connection, account_id: str, limit: int, offset: int
-) -> list[HistoryRow]:
-    """What an account received and paid, newest first."""
-    return [
-        HistoryRow(
-            at_ms=row[0],
-            currency=cast(TokenType, row[1]),
-            amount_micros=row[2],
-            project_id=row[3],
-        )
-        for row in connection.execute(_HISTORY, (account_id, limit, offset))
-    ]

@@ -144,6 +144,39 @@ _CHECKS = (
         _ENTRIES,
     ),
     _Check(
+        "earning",
+        """
+        SELECT 'job ' || pay.job_id || ', transfer ' || pay.id, pay.amount_micros, pay.payer,
+               coalesce(max(post.amount_micros), 0)
+          FROM transfer AS pay
+          LEFT JOIN transfer AS post ON post.job_id = pay.job_id AND post.kind = 'post'
+                AND post.currency = pay.currency AND post.project_id = pay.project_id
+         WHERE pay.kind = 'earning' GROUP BY pay.id
+        HAVING pay.payer <> 'house' OR max(post.amount_micros) IS NULL
+            OR pay.amount_micros > max(post.amount_micros)
+            OR (SELECT count(*) FROM transfer
+                 WHERE kind = 'earning' AND job_id = pay.job_id) > 1
+        """,
+        "{} was earned, paid by {}, but the job was charged {}, or it was earned more than once",
+        _ENTRIES,
+    ),
+    _Check(
+        "refund",
+        """
+        SELECT 'transfer ' || back.id || ', transfer ' || back.reverses, back.amount_micros,
+               coalesce(post.kind || ' of ' || post.amount_micros || ' by ' || post.payer,
+                        'nothing'), back.payee
+          FROM transfer AS back LEFT JOIN transfer AS post ON post.id = back.reverses
+         WHERE back.kind = 'refund' AND (post.id IS NULL OR post.kind <> 'post'
+            OR post.amount_micros <> back.amount_micros OR post.payer <> back.payee
+            OR post.currency <> back.currency OR post.job_id <> back.job_id
+            OR (SELECT count(*) FROM transfer
+                 WHERE kind = 'refund' AND reverses = back.reverses) > 1)
+        """,
+        "a refund of {} takes back {} for {}, or takes it back more than once",
+        _ENTRIES,
+    ),
+    _Check(
         "job and money",
         """
         SELECT 'job ' || job.id, job.state, job.price_micros,
@@ -152,8 +185,9 @@ _CHECKS = (
          WHERE job.price_micros > 0 AND NOT CASE
                WHEN job.ended_ms IS NULL THEN t.id IS NULL
                WHEN t.id IS NULL OR t.amount_micros <> job.price_micros THEN 0
-               WHEN t.kind = 'post' THEN job.state = 'completed'
-               ELSE job.state <> 'completed' OR job.withheld END
+               WHEN t.kind = 'post'
+                    THEN job.state = 'completed' AND job.charged_micros = job.price_micros
+               ELSE (job.state <> 'completed' OR job.withheld) AND job.charged_micros = 0 END
         """,
         "is {} and costs {}, but the ledger says: {}",
         _SETTLE,

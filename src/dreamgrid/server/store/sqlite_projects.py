@@ -1,4 +1,4 @@
-"""What each write to projects, jobs and money does in SQLite. Runs on the writer's thread.
+"""What each write to projects and jobs does in SQLite. Runs on the writer's thread.
 
 Every function checks its fence first and writes nothing when it is refused, so that operations of
 other callers in the same transaction are not disturbed.
@@ -10,9 +10,8 @@ from typing import Any
 
 import msgspec
 
-from dreamgrid.protocol.params import TokenType
 from dreamgrid.server import ledger
-from dreamgrid.server.ledger import Transfer
+from dreamgrid.server.store import sqlite_money
 from dreamgrid.server.store.base import (
     Acquisition,
     Balance,
@@ -40,23 +39,6 @@ _INSERT_PROJECT = (
 _INSERT_JOB = (
     f"INSERT INTO job ({', '.join(_JOB_COLUMNS)}) VALUES ({', '.join('?' * len(_JOB_COLUMNS))})"
 )
-_INSERT_TRANSFER = (
-    "INSERT INTO transfer (kind, currency, payer, payee, amount_micros, project_id, job_id, at_ms)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_HOLD = (
-    "UPDATE balance SET held_micros = held_micros + ?1"
-    " WHERE account_id = ?2 AND currency = ?3 AND posted_micros - held_micros >= ?1"
-    " RETURNING posted_micros, held_micros"
-)
-_CHANGE_BALANCE = (
-    "INSERT INTO balance (account_id, currency, posted_micros, held_micros) VALUES (?, ?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET posted_micros = posted_micros + excluded.posted_micros"
-)
-_RELEASE = (
-    "UPDATE balance SET posted_micros = posted_micros - ?, held_micros = held_micros - ?"
-    " WHERE account_id = ? AND currency = ? RETURNING posted_micros, held_micros"
-)
 
 
 def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
@@ -68,23 +50,19 @@ def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
         ).fetchone()
         same = owner == project.account_id and request == project.request
         return Submitted(result=SubmitResult.KNOWN if same else SubmitResult.CONFLICT)
-    held = connection.execute(
-        _HOLD, (project.hold_micros, project.account_id, project.token_type)
-    ).fetchone()
+    held = sqlite_money.hold(
+        connection,
+        ledger.hold(
+            project.token_type,
+            project.account_id,
+            project.hold_micros,
+            project.id,
+            project.created_ms,
+        ),
+    )
     if held is None:
         connection.execute("DELETE FROM project WHERE id = ?", (project.id,))
         return Submitted(result=SubmitResult.INSUFFICIENT)
-    if project.hold_micros:
-        _record(
-            connection,
-            ledger.hold(
-                project.token_type,
-                project.account_id,
-                project.hold_micros,
-                project.id,
-                project.created_ms,
-            ),
-        )
     connection.executemany(_INSERT_JOB, [msgspec.structs.astuple(job) for job in project.jobs])
     append(
         connection,
@@ -94,9 +72,7 @@ def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
         model=project.model,
         jobs=[job.id for job in project.jobs],
     )
-    return Submitted(
-        result=SubmitResult.CREATED, balance=Balance(posted_micros=held[0], held_micros=held[1])
-    )
+    return Submitted(result=SubmitResult.CREATED, balance=held)
 
 
 def acquire(
@@ -183,7 +159,7 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
     """Ends a job, posts or voids its price, moves its project."""
     row = connection.execute(
         "UPDATE job SET state = ?, reason = ?, failures = ?, seed = ?, steps = ?, sha256 = ?,"
-        " sensitive = ?, withheld = ?, ended_ms = ?"
+        " sensitive = ?, withheld = ?, ended_ms = ?, charged_micros = iif(?, price_micros, 0)"
         " WHERE id = ? AND attempt = ? AND ended_ms IS NULL RETURNING price_micros, job_index",
         (
             end.state,
@@ -195,6 +171,7 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
             end.sensitive,
             end.withheld,
             end.at_ms,
+            end.charge,
             end.job_id,
             end.attempt,
         ),
@@ -222,10 +199,20 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
     assert project is not None, f"project {end.project_id} cannot end while a job of it is open"
     payer, currency = project
     make = ledger.post if end.charge else ledger.void
-    balance = _settle(
+    sqlite_money.settle(
         connection, make(currency, payer, price, end.project_id, end.job_id, end.at_ms)
     )
-    return Ended(accepted=True, balance=balance)
+    earned = Balance()
+    if end.charge and end.earner and end.earned_micros:
+        sqlite_money.transfer(
+            connection,
+            ledger.earning(
+                currency, end.earner, end.earned_micros, end.project_id, end.job_id, end.at_ms
+            ),
+        )
+        earned = sqlite_money.balance(connection, end.earner, currency)
+    balance = sqlite_money.balance(connection, payer, currency)
+    return Ended(accepted=True, balance=balance, earner_balance=earned)
 
 
 def _tell_end(connection: sqlite3.Connection, end: JobEnd, index: int) -> None:
@@ -269,11 +256,10 @@ def cancel(
         (JobState.CANCELED, reason, at_ms, project_id),
     ).fetchall()
     append(connection, project_id, EventKind.CANCELED, at_ms, reason=reason)
-    balance = Balance()
     for job_id, price in jobs:
         voided = ledger.void(currency, payer, price, project_id, job_id, at_ms)
-        balance = _settle(connection, voided)
-    return Ended(accepted=True, balance=balance)
+        sqlite_money.settle(connection, voided)
+    return Ended(accepted=True, balance=sqlite_money.balance(connection, payer, currency))
 
 
 def prune(connection: sqlite3.Connection, before_ms: int) -> int:
@@ -285,49 +271,6 @@ def prune(connection: sqlite3.Connection, before_ms: int) -> int:
     connection.executemany("DELETE FROM job WHERE project_id = ?", ended)
     connection.executemany("DELETE FROM project WHERE id = ?", ended)
     return len(ended)
-
-
-def open_balance(connection: sqlite3.Connection, account_id: str, currency: TokenType) -> None:
-    """Gives an account its row, so that holding and releasing always find one."""
-    connection.execute(_CHANGE_BALANCE, (account_id, currency, 0, 0))
-
-
-def transfer(connection: sqlite3.Connection, entry: Transfer) -> None:
-    """Moves money at once, as a grant does."""
-    _record(connection, entry)
-    for account_id, amount in (
-        (entry.payer, -entry.amount_micros),
-        (entry.payee, entry.amount_micros),
-    ):
-        connection.execute(_CHANGE_BALANCE, (account_id, entry.currency, amount, 0))
-
-
-def _settle(connection: sqlite3.Connection, entry: Transfer) -> Balance:
-    """Releases a reservation; a post also moves the money. The payer's balance afterwards."""
-    amount = entry.amount_micros
-    paid = amount if entry.kind == ledger.POST else 0
-    row = connection.execute(_RELEASE, (paid, amount, entry.payer, entry.currency)).fetchone()
-    if amount:
-        _record(connection, entry)
-    if paid:
-        connection.execute(_CHANGE_BALANCE, (entry.payee, entry.currency, paid, 0))
-    return Balance(posted_micros=row[0], held_micros=row[1])
-
-
-def _record(connection: sqlite3.Connection, entry: Transfer) -> None:
-    connection.execute(
-        _INSERT_TRANSFER,
-        (
-            entry.kind,
-            entry.currency,
-            entry.payer,
-            entry.payee,
-            entry.amount_micros,
-            entry.project_id,
-            entry.job_id,
-            entry.at_ms,
-        ),
-    )
 
 
 def select(
