@@ -18,6 +18,9 @@ from dreamgrid.server.endpoint import JSON, Endpoint, Endpoints
 
 Json = dict[str, Any]
 
+SAME_AS = "x-same-as"
+"""Names the operation of which another path is only a further spelling."""
+
 _REF = "#/components/schemas/{name}"
 _ERROR: Json = {"$ref": _REF.format(name="ErrorBody")}
 _PATTERN_OF_PARAMETER = re.compile(r"{(\w+):[^{}]*}")
@@ -55,6 +58,7 @@ def document(subjects: Sequence[Endpoints], *, about: str, version: str) -> Json
         operation = _operation(endpoint, schema_of)
         name, copies = endpoint.name, 1
         while name in names:  # one handler, several paths
+            operation[SAME_AS] = endpoint.name
             copies += 1
             name = f"{endpoint.name}_{copies}"
         names.add(name)

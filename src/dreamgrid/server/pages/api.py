@@ -1,35 +1,44 @@
 """The OpenAPI document as a page for people. Pure."""
 
 import json
+from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from dreamgrid.server.openapi import Json
+from dreamgrid.server.openapi import SAME_AS, Json
 from dreamgrid.server.pages.html import Child, inline, page, prose, tag
 from dreamgrid.server.pages.types import Row, anchor, field_list, kind_of, type_section
 
 
 def render(document: Json) -> str:
     """The page."""
-    by_subject: dict[str, list[tuple[str, str, Json]]] = {}
+    by_subject: dict[str, list[_Operation]] = {}
+    aliases: dict[str, list[_Operation]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            by_subject.setdefault(operation["tags"][0], []).append((method, path, operation))
+            one = _Operation(method.upper(), path, operation)
+            if SAME_AS in operation:
+                aliases.setdefault(operation[SAME_AS], []).append(one)
+            else:
+                by_subject.setdefault(operation["tags"][0], []).append(one)
     content: list[Child] = [
         *prose(document["info"]["description"]),
         *prose(_CONVENTIONS),
         tag("p", "The same for programs: ", tag("a", "/openapi.json", href="/openapi.json"), "."),
     ]
     for subject in document["tags"]:
-        operations = by_subject.get(subject["name"], [])
-        content += [tag("h2", subject["name"], id=anchor(subject["name"]))]
+        content += [tag("h2", subject["name"], id=anchor(f"about {subject['name']}"))]
         content += prose(subject["description"])
-        content += [_operation(*one) for one in operations]
+        for one in by_subject.get(subject["name"], []):
+            content.append(_section(one, aliases.get(one.says["operationId"], [])))
     content.append(tag("h2", "Types", id="types"))
-    content += [
-        type_section(name, schema)
-        for name, schema in sorted(document["components"]["schemas"].items())
-    ]
+    content += [type_section(*named) for named in sorted(document["components"]["schemas"].items())]
     return page("HTTP endpoints", *content)
+
+
+class _Operation(NamedTuple):
+    method: str
+    path: str
+    says: Json
 
 
 _CONVENTIONS = (
@@ -41,32 +50,39 @@ _CONVENTIONS = (
 )
 
 
-def _operation(method: str, path: str, operation: Json) -> Element:
-    private = bool(operation["security"])
-    lock = [tag("span", "needs a credential", class_="lock")] if private else []
+def _section(one: _Operation, aliases: list[_Operation]) -> Element:
+    operation = one.says
+    lock = [tag("span", "needs a credential", class_="lock")] if operation["security"] else []
     details: list[Child] = [*prose(operation["description"])]
     if operation["parameters"]:
         details.append(tag("h4", "Parameters"))
-        details.append(field_list([_parameter(one) for one in operation["parameters"]]))
+        details.append(field_list([_parameter(each) for each in operation["parameters"]]))
     if "requestBody" in operation:
         kinds = operation["requestBody"]["content"]
         details += [tag("h4", "Body"), tag("p", *_contents(kinds))]
     details.append(tag("h4", "Answers"))
-    details.append(field_list([_answer(*one) for one in operation["responses"].items()]))
-    details.append(tag("pre", tag("code", _curl(method, path, operation))))
+    details.append(field_list([_answer(*each) for each in operation["responses"].items()]))
+    if aliases:
+        details.append(tag("h4", "The same at"))
+        details.append(tag("ul", *[_alias(other) for other in aliases]))
+    details.append(tag("pre", tag("code", _curl(one))))
     return tag(
         "details",
         tag(
             "summary",
-            tag("code", f"{method.upper()} {path}", class_=f"path {method}"),
+            tag("code", f"{one.method} {one.path}", class_="path"),
             " ",
-            tag("span", *inline(operation["summary"])),
+            *inline(operation["summary"]),
             " ",
             *lock,
         ),
         *details,
         id=operation["operationId"],
     )
+
+
+def _alias(one: _Operation) -> Element:
+    return tag("li", tag("code", f"{one.method} {one.path}"), id=one.says["operationId"])
 
 
 def _parameter(one: Json) -> Row:
@@ -96,19 +112,19 @@ def _contents(kinds: Json) -> list[Child]:
     return shown
 
 
-def _curl(method: str, path: str, operation: Json) -> str:
+def _curl(one: _Operation) -> str:
     """A command to copy."""
-    words = ["curl"]
-    if method != "get":
-        words.append(f"-X {method.upper()}")
+    operation, words = one.says, ["curl"]
+    if one.method != "GET":
+        words.append(f"-X {one.method}")
     if operation["security"]:
         words.append('-H "api-key: $DREAMGRID_API_KEY"')
     if "application/json" in operation.get("requestBody", {}).get("content", {}):
         words.append("-H 'Content-Type: application/json' -d '{...}'")
     needed = [
-        f"{one['name']}=..."
-        for one in operation["parameters"]
-        if one["in"] == "query" and one["required"]
+        f"{each['name']}=..."
+        for each in operation["parameters"]
+        if each["in"] == "query" and each["required"]
     ]
-    address = path + ("?" + "&".join(needed) if needed else "")
+    address = one.path + ("?" + "&".join(needed) if needed else "")
     return " ".join([*words, f'"$DREAMGRID_URL{address}"'])
