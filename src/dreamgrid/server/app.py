@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,9 +15,11 @@ from dreamgrid.protocol.worker import WORKER_PATH
 from dreamgrid.server import cookies, upkeep
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.app_sockets import AppSockets
+from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.folder import load_secret
 from dreamgrid.server.blobs.links import PATH as BLOBS_PATH
 from dreamgrid.server.blobs.local import LocalBlobs
+from dreamgrid.server.bus.base import Bus
 from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, system_clock
@@ -57,6 +59,7 @@ from dreamgrid.server.routes import (
 from dreamgrid.server.services import Services
 from dreamgrid.server.sessions import Sessions
 from dreamgrid.server.sign_in import SignIn
+from dreamgrid.server.store.base import Store
 from dreamgrid.server.store.sqlite import SqliteStore
 from dreamgrid.server.tokens import TokenSigner
 from dreamgrid.server.uploads import Uploads
@@ -85,11 +88,14 @@ class ServerReady:
         url: Its address.
         api_key: The key of the person who started it.
         account: The name of that account.
+        tick: Looks at leases and queue positions now instead of in a second or two: for those who
+            brought a clock and have moved it.
     """
 
     url: str
     api_key: str
     account: str
+    tick: Callable[[], Awaitable[None]]
 
 
 async def run_server(
@@ -137,7 +143,14 @@ async def _serve(
             local, key = await services.accounts.local_key(key_path)
             async with asyncio.TaskGroup() as group:
                 loops = group.create_task(_upkeep(services, workers), name="upkeep")
-                on_ready(ServerReady(url=url, api_key=key, account=local.username))
+                on_ready(
+                    ServerReady(
+                        url=url,
+                        api_key=key,
+                        account=local.username,
+                        tick=lambda: upkeep.tick(services, workers),
+                    )
+                )
                 _log.info("serving at %s", url)
                 await stop.wait()
                 services.projects.stop_accepting()
@@ -159,72 +172,82 @@ async def _services(
     config: ServerConfig, clock: Clock
 ) -> AsyncIterator[tuple[Services, AppSockets, WorkerSockets]]:
     """Opens the backends and closes them in the end."""
-    catalog_ = Catalog.load(config.catalog_files)
+    models = Catalog.load(config.catalog_files)
     blobs = LocalBlobs(config.data_dir, clock=clock)
-    bus = MemoryBus()
     store = SqliteStore(config.data_dir / "dreamgrid.sqlite")
     await store.open()
     try:
-        accounts = Accounts(config, store, bus, clock)
-        signer = TokenSigner(load_secret(config.data_dir / TOKEN_SECRET_FILE), clock)
-        sessions = Sessions(config, store, signer, clock)
-        workers = Workers()
-        known_workers = KnownWorkers(config.worker_known_s, store, workers, clock)
-        open_projects = OpenProjects(config, blobs, bus, workers, clock)
-        rendering = Rendering(
-            config=config,
-            catalog=catalog_,
-            store=store,
-            blobs=blobs,
-            accounts=accounts,
-            workers=workers,
-            open_projects=open_projects,
-            clock=clock,
-        )
-        queue = QueueNotices(config, rendering, workers, open_projects, clock)
-        owner = Projects(
-            config=config,
-            catalog=catalog_,
-            store=store,
-            blobs=blobs,
-            accounts=accounts,
-            open_projects=open_projects,
-            known_workers=known_workers,
-            rendering=rendering,
-            queue=queue,
-            clock=clock,
-        )
-        uploads = blobs.arrivals = Uploads(config, blobs, open_projects, clock)
-        services = Services(
-            config=config,
-            catalog=catalog_,
-            blobs=blobs,
-            bus=bus,
-            store=store,
-            accounts=accounts,
-            projects=owner,
-            rendering=rendering,
-            queue=queue,
-            workers=workers,
-            known_workers=known_workers,
-            sessions=sessions,
-            sign_in=SignIn(config, accounts, sessions, clock),
-            limits=Limits(config, clock),
-            uploads=uploads,
-            feeds=EventFeeds(store, bus),
-            clock=clock,
-        )
-        apps = AppSockets(services)
-        workers.changed = apps.models_changed
-        await known_workers.load()
-        await owner.load()
-        try:
-            yield services, apps, WorkerSockets(services)
-        finally:
-            open_projects.stop()
-            services.sign_in.close()
+        async with assembled(config, models, store, blobs, MemoryBus(), clock) as parts:
+            yield parts
     finally:
         await store.close()
+
+
+@asynccontextmanager
+async def assembled(
+    config: ServerConfig, models: Catalog, store: Store, blobs: Blobs, bus: Bus, clock: Clock
+) -> AsyncIterator[tuple[Services, AppSockets, WorkerSockets]]:
+    """Every part of a server over open backends; takes up what the last run left open."""
+    accounts = Accounts(config, store, bus, clock)
+    signer = TokenSigner(load_secret(config.data_dir / TOKEN_SECRET_FILE), clock)
+    sessions = Sessions(config, store, signer, clock)
+    workers = Workers()
+    known_workers = KnownWorkers(config.worker_known_s, store, workers, clock)
+    open_projects = OpenProjects(config, blobs, bus, workers, clock)
+    rendering = Rendering(
+        config=config,
+        catalog=models,
+        store=store,
+        blobs=blobs,
+        accounts=accounts,
+        workers=workers,
+        open_projects=open_projects,
+        clock=clock,
+    )
+    queue = QueueNotices(config, rendering, workers, open_projects, clock)
+    owner = Projects(
+        config=config,
+        catalog=models,
+        store=store,
+        blobs=blobs,
+        accounts=accounts,
+        open_projects=open_projects,
+        known_workers=known_workers,
+        rendering=rendering,
+        queue=queue,
+        clock=clock,
+    )
+    uploads = Uploads(config, blobs, open_projects, clock)
+    if isinstance(blobs, LocalBlobs):
+        blobs.arrivals = uploads
+    services = Services(
+        config=config,
+        catalog=models,
+        blobs=blobs,
+        bus=bus,
+        store=store,
+        accounts=accounts,
+        projects=owner,
+        rendering=rendering,
+        queue=queue,
+        workers=workers,
+        known_workers=known_workers,
+        sessions=sessions,
+        sign_in=SignIn(config, accounts, sessions, clock),
+        limits=Limits(config, clock),
+        uploads=uploads,
+        feeds=EventFeeds(store, bus),
+        clock=clock,
+    )
+    apps = AppSockets(services)
+    workers.changed = apps.models_changed
+    await known_workers.load()
+    await owner.load()
+    try:
+        yield services, apps, WorkerSockets(services)
+    finally:
+        open_projects.stop()
+        services.sign_in.close()
 
 
 def _application(services: Services, apps: AppSockets, workers: WorkerSockets) -> web.Application:

@@ -21,17 +21,31 @@ HISTORY_EVERY_S = 60 * 60.0
 _log = logging.getLogger("dreamgrid.upkeep")
 
 
+async def tick(services: Services, sockets: WorkerSockets) -> None:
+    """One turn of everything that hangs on seconds: leases, lost hints, queue positions."""
+    await _leases(services, sockets)
+    await _positions(services)
+
+
+async def _leases(services: Services, sockets: WorkerSockets) -> None:
+    sockets.close_silent()
+    services.rendering.expire_leases()
+    services.rendering.scheduler.hint()  # the tick that makes a lost hint harmless
+
+
+async def _positions(services: Services) -> None:
+    services.queue.notify()
+    services.projects.claim_heard()
+
+
 def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) -> None:
     """Starts every loop as a child of `group`."""
 
     async def leases() -> None:
-        sockets.close_silent()
-        services.rendering.expire_leases()
-        services.rendering.scheduler.hint()  # the tick that makes a lost hint harmless
+        await _leases(services, sockets)
 
     async def positions() -> None:
-        services.queue.notify()
-        services.projects.claim_heard()
+        await _positions(services)
 
     async def media() -> None:
         removed = await services.blobs.expire(
