@@ -27,8 +27,8 @@ async def main() -> None:
                     await asyncio.to_thread(path.write_bytes, event.data)
                     print(f"picture {event.job_index} looks like {path} right now")
                 case dreamgrid.JobCompleted():
-                    path = await event.image.save(f"picture-{event.job_index}.png")
-                    print(f"picture {event.job_index} is {path}, seed {event.image.seed}")
+                    path = await event.result.save(f"picture-{event.job_index}.png")
+                    print(f"picture {event.job_index} is {path}, seed {event.result.seed}")
                 case dreamgrid.JobRetried() | dreamgrid.JobFailed() | dreamgrid.Failed():
                     print(event)
                 case _:

@@ -1,4 +1,4 @@
-"""dreamgrid: an open network for AI image generation that anyone can run.
+"""dreamgrid: an open network for AI image, video and audio generation that anyone can run.
 
     import dreamgrid
 
@@ -15,32 +15,51 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dreamgrid.client.account import ApiKey, Balance, Me
+    from dreamgrid.client.account import ApiKey, Me, Reward, Transaction, Transactions
     from dreamgrid.client.aio import AsyncClient
-    from dreamgrid.client.catalog import AvailableModel, ModelOptions
+    from dreamgrid.client.catalog import AvailableModel
+    from dreamgrid.client.credential import Tokens
+    from dreamgrid.client.current_account import Balance, CurrentAccount
     from dreamgrid.client.estimates import CostEstimate
     from dreamgrid.client.events import (
         Assigned,
+        BalanceChanged,
         Canceled,
+        ClientEvent,
         Completed,
+        Connected,
+        Disconnected,
         Event,
         Failed,
         JobCompleted,
         JobFailed,
         JobRetried,
         JobWithheld,
+        ModelsChanged,
         Previewed,
         Progressed,
         Queued,
         Started,
     )
-    from dreamgrid.client.images import Image
+    from dreamgrid.client.loras import LoraConstraints, LoraInfo
+    from dreamgrid.client.models import VideoAssetConfig
+    from dreamgrid.client.options import AudioOptions, ImageOptions, ModelOptions, VideoOptions
     from dreamgrid.client.project import Charge, Job, Project
+    from dreamgrid.client.results import Audio, Image, Result, Video
+    from dreamgrid.client.settings import (
+        AudioSettings,
+        ControlNet,
+        ImageSettings,
+        Settings,
+        VideoSettings,
+    )
+    from dreamgrid.client.stats import Leader
     from dreamgrid.client.sync import Client
     from dreamgrid.errors import (
         AuthenticationFailed,
         ConfigError,
         ConnectionFailed,
+        CostLimitExceeded,
         DreamgridError,
         DuplicateProject,
         InsufficientFunds,
@@ -61,7 +80,8 @@ if TYPE_CHECKING:
         UsernameTaken,
         WaitTimeout,
     )
-    from dreamgrid.protocol.rest import SizePreset
+    from dreamgrid.protocol.params import Lora
+    from dreamgrid.protocol.rest import JobRecord, ModelEntry, ProjectRecord, SizePreset
     from dreamgrid.states import JobState, ProjectState
 
     __version__: str
@@ -70,20 +90,45 @@ __all__ = [
     # the two doors
     "AsyncClient",
     "Client",
+    # what to ask for
+    "AudioSettings",
+    "ControlNet",
+    "ImageSettings",
+    "Lora",
+    "Settings",
+    "VideoSettings",
     # what they give
     "ApiKey",
+    "Audio",
+    "AudioOptions",
     "AvailableModel",
     "Balance",
     "Charge",
     "CostEstimate",
+    "CurrentAccount",
     "Image",
+    "ImageOptions",
     "Job",
+    "JobRecord",
     "JobState",
+    "Leader",
+    "LoraConstraints",
+    "LoraInfo",
     "Me",
+    "ModelEntry",
     "ModelOptions",
     "Project",
+    "ProjectRecord",
     "ProjectState",
+    "Result",
+    "Reward",
     "SizePreset",
+    "Tokens",
+    "Transaction",
+    "Transactions",
+    "Video",
+    "VideoAssetConfig",
+    "VideoOptions",
     # what happens to a project, in the order in which it happens
     "Event",
     "Queued",
@@ -98,6 +143,12 @@ __all__ = [
     "Completed",
     "Failed",
     "Canceled",
+    # what happens to the client
+    "ClientEvent",
+    "Connected",
+    "Disconnected",
+    "BalanceChanged",
+    "ModelsChanged",
     # what can go wrong
     "DreamgridError",
     "InvalidRequest",
@@ -108,6 +159,7 @@ __all__ = [
     "UsernameTaken",
     "ModelNotServed",
     "InsufficientFunds",
+    "CostLimitExceeded",
     "NotAllowed",
     "NotFound",
     "AuthenticationFailed",
@@ -125,24 +177,34 @@ __all__ = [
 ]
 
 _NAMES = {
-    "client.account": "ApiKey Balance Me",
+    "client.account": "ApiKey Me Reward Transaction Transactions",
     "client.aio": "AsyncClient",
-    "client.catalog": "AvailableModel ModelOptions",
+    "client.catalog": "AvailableModel",
+    "client.credential": "Tokens",
+    "client.current_account": "Balance CurrentAccount",
     "client.estimates": "CostEstimate",
     "client.events": (
-        "Event Queued Assigned Started Progressed Previewed JobRetried JobCompleted JobWithheld "
-        "JobFailed Completed Failed Canceled"
+        "Event Queued Assigned Started Progressed Previewed JobRetried JobCompleted "
+        "JobWithheld JobFailed Completed Failed Canceled ClientEvent Connected Disconnected "
+        "BalanceChanged ModelsChanged"
     ),
-    "client.images": "Image",
+    "client.loras": "LoraConstraints LoraInfo",
+    "client.models": "VideoAssetConfig",
+    "client.options": "AudioOptions ImageOptions ModelOptions VideoOptions",
     "client.project": "Charge Job Project",
+    "client.results": "Audio Image Result Video",
+    "client.settings": "AudioSettings ControlNet ImageSettings Settings VideoSettings",
+    "client.stats": "Leader",
     "client.sync": "Client",
     "errors": (
-        "DreamgridError InvalidRequest UnknownModel MissingAsset DuplicateProject UnreadableMedia "
-        "UsernameTaken ModelNotServed InsufficientFunds NotAllowed NotFound AuthenticationFailed "
-        "TooManyRequests ServerUnavailable ServerRestarting ConnectionFailed ProtocolError "
-        "ProjectError ProjectFailed ProjectCanceled WaitTimeout ConfigError"
+        "DreamgridError InvalidRequest UnknownModel MissingAsset DuplicateProject "
+        "UnreadableMedia UsernameTaken ModelNotServed InsufficientFunds CostLimitExceeded "
+        "NotAllowed NotFound AuthenticationFailed TooManyRequests ServerUnavailable "
+        "ServerRestarting ConnectionFailed ProtocolError ProjectError ProjectFailed "
+        "ProjectCanceled WaitTimeout ConfigError"
     ),
-    "protocol.rest": "SizePreset",
+    "protocol.params": "Lora",
+    "protocol.rest": "JobRecord ModelEntry ProjectRecord SizePreset",
     "states": "JobState ProjectState",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}

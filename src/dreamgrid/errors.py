@@ -9,6 +9,7 @@
      │   └─ UnreadableMedia       an input file is broken, too large or of an unknown kind
      ├─ ModelNotServed            no worker offers the model, nor did one lately
      ├─ InsufficientFunds         the balance does not cover the quote
+     ├─ CostLimitExceeded         it would cost more than the caller allows; nothing was sent
      ├─ NotAllowed                the credential is valid but may not do this
      ├─ NotFound                  no such project, job, key or file (or not yours)
      ├─ AuthenticationFailed      the credential is missing, wrong, expired or revoked
@@ -34,6 +35,8 @@
 The message of each error says what happened and what to do next. Numbers and names on the wire
 belong to `dreamgrid.protocol.failures`.
 """
+
+from decimal import Decimal
 
 
 class DreamgridError(Exception):
@@ -76,6 +79,19 @@ class ModelNotServed(DreamgridError):
 
 class InsufficientFunds(DreamgridError):
     """The balance does not cover the quote. Nothing was charged."""
+
+
+class CostLimitExceeded(DreamgridError):
+    """It would cost more than `max_cost` allows. Nothing was uploaded, sent or charged.
+
+    Args:
+        message: The price and the limit.
+        cost: The price, in the currency that it would be paid with.
+    """
+
+    def __init__(self, message: str, *, cost: Decimal = Decimal(0)) -> None:
+        super().__init__(message)
+        self.cost = cost
 
 
 class NotAllowed(DreamgridError):
@@ -165,7 +181,7 @@ class OutOfMemory(EngineError):
 
 
 class RenderRefused(EngineError):
-    """No worker makes this: it contradicts itself or what the model can do, or nobody may have it."""
+    """No worker makes this: it contradicts itself or the model, or nobody may have it."""
 
 
 class RenderCanceled(EngineError):

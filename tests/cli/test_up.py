@@ -18,7 +18,7 @@ PATTERN = "pattern-v1"
 PROJECT = "6F1E9D1C-2A6B-4B6E-9C61-5B0C4D1F2A33"
 
 
-async def make(grid: Grid, **settings: object) -> list[dreamgrid.Image]:
+async def make(grid: Grid, **settings: object) -> list[dreamgrid.Result]:
     async with dreamgrid.AsyncClient(grid.ready["url"], grid.ready["api_key"]) as client:
         project = await client.projects.create(
             **{"model": PATTERN, "prompt": "a red apple", **settings}  # type: ignore[arg-type]

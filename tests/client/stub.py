@@ -14,7 +14,7 @@ from aiohttp import WSMsgType, web
 
 import dreamgrid
 from dreamgrid.client.connection import Backoff
-from dreamgrid.protocol import codec, rest, socket
+from dreamgrid.protocol import codec, heard, rest, socket
 from dreamgrid.protocol.codec import Message
 from dreamgrid.protocol.job_request import JobRequest
 
@@ -124,11 +124,12 @@ class Stub:
                 answer = json(_TIERS)
             case ["api", "v1", "size-presets", *_]:
                 answer = json([_PRESET])
-            case ["v1", "image", "uploadUrl"]:
+            case ["v1", "image" | "media", "uploadUrl"]:
                 name = f"{request.query['jobId']}-{request.query['type']}"
                 answer = ok(rest.UploadUrl(upload_url=self.file_url(name)))
-            case ["v1", "image", "downloadUrl"]:
-                name = f"{request.query['imageId']}-{request.query['type']}"
+            case ["v1", "image" | "media", "downloadUrl"]:
+                job_id = request.query.get("imageId") or request.query["id"]
+                name = f"{job_id}-{request.query['type']}"
                 answer = ok(rest.DownloadUrl(download_url=self.file_url(name)))
             case ["v2", "projects", project_id] if project_id in self.records:
                 answer = ok(rest.ProjectAnswer(project=self.records[project_id]))
@@ -192,7 +193,7 @@ async def client_of(stub: Stub, key: str = KEY) -> AsyncIterator[dreamgrid.Async
 
 async def submitted(
     stub: Stub, client: dreamgrid.AsyncClient, **settings: Any
-) -> dreamgrid.Project:
+) -> dreamgrid.Project[dreamgrid.Result]:
     """A project that the server has taken; nothing has happened to it yet but waiting."""
     settings = {"model": MODEL, "prompt": "a red apple"} | settings
     creating = asyncio.create_task(client.projects.create(**settings))
@@ -240,8 +241,8 @@ def started(project_id: str, job_id: str = JOB_A, index: int = 0) -> socket.JobS
 
 def progress(
     project_id: str, step: int, job_id: str = JOB_A, *, has_image: bool = False
-) -> socket.JobProgress:
-    return socket.JobProgress(
+) -> heard.Progress:
+    return heard.Progress(
         project_id=project_id, job_id=job_id, step=step, step_count=20, has_image=has_image
     )
 

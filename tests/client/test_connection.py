@@ -34,7 +34,7 @@ async def test_no_server_is_told_at_once(unused_tcp_port: int) -> None:
 async def test_a_server_that_was_not_there_can_be_tried_again(stub: Stub) -> None:
     async with wire.client_of(stub) as client:
         right = client._http.endpoint
-        client._http.endpoint = Endpoint(url="http://127.0.0.1:9", api_key=KEY)
+        client._http.endpoint = Endpoint.resolve("http://127.0.0.1:9", KEY)
         with pytest.raises(dreamgrid.ConnectionFailed):
             await client.connect()
         client._http.endpoint = right

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import dreamgrid
 from dreamgrid.client.event_log import MAX_KEPT, EventLog
 from dreamgrid.client.history import Found, History
-from dreamgrid.client.images import Image
 from dreamgrid.client.job import Job
+from dreamgrid.client.results import Image, Result
 from dreamgrid.protocol import socket
 from dreamgrid.protocol.params import ImageParams
 from dreamgrid.states import FINAL_JOB_STATES, JobState
@@ -23,11 +23,14 @@ P = "EEEEEEEE-EEEE-4EEE-8EEE-EEEEEEEEEEEE"
 JOBS = st.sampled_from([JOB_A, JOB_B, "FFFFFFFF-FFFF-4FFF-8FFF-FFFFFFFFFFFF"])
 
 
-def make_image(job: Job[Image], found: Found) -> Image:
+PARAMS = ImageParams(model="m", prompt="x", count=2)
+
+
+def make_image(job: Job[Result], found: Found) -> Image:
     return Image(
-        http=None,  # type: ignore[arg-type]
-        find_url=None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
         project_id=P,
+        params=PARAMS,
         job_id=job.id,
         index=job.index,
         seed=job.seed,
@@ -37,7 +40,7 @@ def make_image(job: Job[Image], found: Found) -> Image:
 
 
 def history() -> History:
-    return History(P, ImageParams(model="m", prompt="x", count=2), make_image)
+    return History(P, PARAMS, make_image)
 
 
 def retry(job_id: str, attempt: int) -> socket.JobRetry:
@@ -112,18 +115,18 @@ def test_any_frames_in_any_order_keep_the_story_sane(folds: list[Fold]) -> None:
         for job_id, state in before.items():
             if state in FINAL_JOB_STATES:
                 assert told.jobs[job_id].state is state, "a final state was left"
-        now = (told.state, told.images, str(told.error))
+        now = (told.state, told.results, str(told.error))
         assert ended in (None, now), "something happened after the end"
         ended = now if told.finished else None
 
     assert len(told.jobs) <= 2
     for job in told.jobs.values():
         assert 0 <= job.fraction <= 1
-        assert (job.image is not None) == (job.state is JobState.COMPLETED)
+        assert (job.result is not None) == (job.state is JobState.COMPLETED)
     events = asyncio.run(story(told))
     count = Counter(type(event).__name__ for event in events)
     assert count["Completed"] + count["Failed"] + count["Canceled"] == int(told.finished)
-    assert count["JobCompleted"] == len(told.images)
+    assert count["JobCompleted"] == len(told.results)
     if told.finished:
         assert type(events[-1]).__name__ in {"Completed", "Failed", "Canceled"}
 
@@ -156,7 +159,7 @@ def test_indexes_that_were_guessed_are_corrected_by_the_record() -> None:
             ),
         )
     )
-    assert [image.job_id for image in told.images] == [JOB_A, JOB_B]
+    assert [image.job_id for image in told.results] == [JOB_A, JOB_B]
 
 
 async def test_a_server_that_sends_events_without_end_is_left() -> None:

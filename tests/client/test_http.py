@@ -25,7 +25,7 @@ async def http(stub: Stub, waits: list[float]) -> AsyncIterator[Http]:
     async def note(seconds: float) -> None:
         waits.append(seconds)
 
-    one = Http(Endpoint(url=stub.url, api_key=KEY), user_agent="test", sleep=note)
+    one = Http(Endpoint.resolve(stub.url, KEY), user_agent="test", sleep=note)
     yield one
     await one.aclose()
 

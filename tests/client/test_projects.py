@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 import dreamgrid
-from dreamgrid.protocol import codec, socket
+from dreamgrid.protocol import codec, request_template, socket
 from dreamgrid.protocol.job_request import JobRequest
 from tests.client import stub as wire
 from tests.client.stub import JOB_A, JOB_B, MODEL, Stub
@@ -15,13 +15,18 @@ from tests.client.stub import JOB_A, JOB_B, MODEL, Stub
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 
 
-async def collect(project: dreamgrid.Project) -> list[dreamgrid.Event]:
+async def collect(project: dreamgrid.Project[dreamgrid.Result]) -> list[dreamgrid.Event]:
     async with asyncio.timeout(10):
         return [event async for event in project.events()]
 
 
 def kinds(events: Sequence[dreamgrid.Event]) -> list[str]:
     return [type(event).__name__ for event in events]
+
+
+def without(template: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
+    """What was sent beside the constants that surround every request."""
+    return {name: value for name, value in sent.items() if template.get(name, ...) != value}
 
 
 async def test_create_sends_what_was_asked_for_and_nothing_else(
@@ -48,7 +53,9 @@ async def test_create_sends_what_was_asked_for_and_nothing_else(
     project = await creating
 
     assert envelope.type == "jobRequest"
-    assert sent == {
+    (frame,) = sent["keyFrames"]
+    said = sent | {"keyFrames": [without(request_template.KEY_FRAME, frame)]}
+    assert without(request_template.PROJECT, said) == {
         "jobID": project.id,
         "numberOfImages": 2,
         "previews": 0,

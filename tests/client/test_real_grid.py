@@ -42,7 +42,7 @@ async def test_a_picture_comes_out_as_it_was_ordered(grid: Grid, tmp_path: Path)
         assert images[0].seed == 5
         assert len({image.seed for image in images}) == 3
         assert images[0].sha256, "the server tells the hash, so every download is checked"
-        path = await images[0].save(tmp_path)
+        path = await images[0].save(tmp_path, metadata=False)
         data = path.read_bytes()
         assert (data[16:24], images[0].size_bytes) == (
             bytes([0, 0, 0, 192, 0, 0, 0, 96]),

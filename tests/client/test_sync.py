@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import dreamgrid
-from dreamgrid.client import account, aio, images, project, projects, sync
+from dreamgrid.client import account, aio, project, projects, results, stats, sync
 from dreamgrid.protocol.job_request import JobRequest
 from tests.client import stub as wire
 from tests.client.stub import JOB_A, KEY, MODEL, Stub
@@ -20,7 +20,11 @@ PAIRS = [
     (aio.AsyncClient, sync.Client),
     (projects.Projects, sync.Projects),
     (project.Project, sync.Project),
-    (images.Image, sync.Image),
+    (results.Result, sync.Result),
+    (results.Image, sync.Image),
+    (results.Video, sync.Video),
+    (results.Audio, sync.Audio),
+    (stats.Stats, sync.Stats),
     (account.Account, sync.Account),
     (account.Keys, sync.Keys),
 ]
@@ -28,14 +32,23 @@ RENAMED = {"aclose": "close"}
 
 
 def public(kind: type) -> set[str]:
-    names = {name for name in vars(kind) if not name.startswith("_")}
-    names |= {name for name in kind.__annotations__ if not name.startswith("_")}
+    names: set[str] = set()
+    for one in kind.__mro__:
+        if one.__module__.startswith("dreamgrid"):
+            names |= {*vars(one), *vars(one).get("__annotations__", {})}
+    names = {name for name in names if not name.startswith("_")}
     return {RENAMED.get(name, name) for name in names}
 
 
 def attributes_set_in_init(kind: type) -> set[str]:
-    source = inspect.getsource(kind)
-    return set(re.findall(r"^        self\.([a-z]\w*)(?:: [^=]+)? = ", source, re.MULTILINE))
+    found: set[str] = set()
+    for one in kind.__mro__:
+        if one.__module__.startswith("dreamgrid"):
+            source = inspect.getsource(one)
+            found |= set(
+                re.findall(r"^        self\.([a-z]\w*)(?:: [^=]+)? = ", source, re.MULTILINE)
+            )
+    return found
 
 
 @pytest.mark.parametrize(("asynchronous", "synchronous"), PAIRS)
@@ -112,11 +125,11 @@ def test_a_script_without_asyncio_makes_a_picture(server: Server, tmp_path: Path
         for event in project.events():
             seen.append(type(event).__name__)
             if isinstance(event, dreamgrid.JobCompleted):
-                assert event.image.read() == b"a picture"
+                assert event.result.read() == b"a picture"
         (image,) = project.wait(timeout_s=10)
         assert image.save(tmp_path / "x").read_bytes() == b"a picture"
         assert seen == ["Queued", "Started", "JobCompleted", "Completed"]
-        assert project.jobs[0].image == image
+        assert project.jobs[0].result == image
         assert client.projects.tracked_projects == (project,)
         assert (image.seed, project.state, project.progress) == (42, "completed", 100)
         assert "completed" in repr(project)

@@ -187,8 +187,10 @@ async def make(
 
 
 async def _accepted(
-    create: Callable[[], Awaitable[dreamgrid.Project]], screen: Screen, patience_s: float
-) -> dreamgrid.Project:
+    create: Callable[[], Awaitable[dreamgrid.Project[dreamgrid.Result]]],
+    screen: Screen,
+    patience_s: float,
+) -> dreamgrid.Project[dreamgrid.Result]:
     """Asks until the server takes it: the worker of a grid that was just started may be on its way.
 
     Raises:
@@ -206,7 +208,7 @@ async def _accepted(
 
 
 async def _follow(
-    project: dreamgrid.Project, out: Path, screen: Screen
+    project: dreamgrid.Project[dreamgrid.Result], out: Path, screen: Screen
 ) -> tuple[list[Path], list[int | None]]:
     """Shows what happens until the end, then saves what there is."""
     async for event in project.events():
@@ -221,22 +223,26 @@ async def _follow(
     return files, seeds
 
 
-async def _save(project: dreamgrid.Project, image: dreamgrid.Image, out: Path) -> Path:
+async def _save(
+    project: dreamgrid.Project[dreamgrid.Result], image: dreamgrid.Result, out: Path
+) -> Path:
     name = f"{_slug(project.params.prompt)}-{project.id[:8].lower()}-{image.index + 1}"
     return await image.save(out / name)
 
 
-async def _save_finished(project: dreamgrid.Project, out: Path) -> tuple[Path, ...]:
+async def _save_finished(
+    project: dreamgrid.Project[dreamgrid.Result], out: Path
+) -> tuple[Path, ...]:
     """Saves what was delivered, and so charged, before the end came early."""
     files: list[Path] = []
     with contextlib.suppress(DreamgridError, OSError, TimeoutError):
         async with asyncio.timeout(_CANCEL_S):
-            for image in project.images:
+            for image in project.results:
                 files.append(await _save(project, image, out))  # noqa: PERF401 (keeps what it has)
     return tuple(files)
 
 
-async def _cancel(project: dreamgrid.Project) -> bool:
+async def _cancel(project: dreamgrid.Project[dreamgrid.Result]) -> bool:
     """Cancels; whether the server confirmed it.
 
     Does not wait long for it: somebody is waiting to get the terminal back.

@@ -17,7 +17,7 @@ from dreamgrid.cli.halfblocks import HalfBlocks, can_show
 from dreamgrid.client.events import AnyEvent
 
 if TYPE_CHECKING:
-    from dreamgrid.client.images import Image
+    from dreamgrid.client.results import Result
 
 _BAR_COLUMNS = 20
 _LARGEST_COLUMNS = 64
@@ -47,7 +47,7 @@ class Screen:
     def begin(self, count: int) -> None:
         """So many pictures were asked for."""
 
-    def show(self, event: "AnyEvent[Image]") -> None:
+    def show(self, event: "AnyEvent[Result]") -> None:
         """Something happened."""
 
     def show_result(self, index: int, data: bytes) -> None:
@@ -99,7 +99,7 @@ class LiveScreen(Screen):
         """So many pictures were asked for."""
         self._count = count
 
-    def show(self, event: "AnyEvent[Image]") -> None:
+    def show(self, event: "AnyEvent[Result]") -> None:
         """Something happened."""
         match event:
             case dreamgrid.Queued():

@@ -13,11 +13,11 @@ from urllib.parse import quote
 import msgspec
 
 from dreamgrid.client.http import Http
+from dreamgrid.client.options import ModelOptions, options_of
 from dreamgrid.client.signal import Signal
-from dreamgrid.errors import InvalidRequest, NotFound, ProtocolError, UnknownModel
+from dreamgrid.errors import InvalidRequest, NotFound, UnknownModel
 from dreamgrid.protocol.params import Network
-from dreamgrid.protocol.rest import ModelEntry, NumberRange, SizePreset, StringChoice
-from dreamgrid.protocol.tiers import ImageTier
+from dreamgrid.protocol.rest import ModelEntry, SizePreset
 
 T = TypeVar("T")
 
@@ -39,33 +39,6 @@ class AvailableModel:
     name: str
     worker_count: int
     media: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelOptions:
-    """What the settings of one model may be. None: the catalogue sets no limit.
-
-    Attributes:
-        model: The model's catalogue id.
-        media: `image`, `video` or `audio`.
-        steps: Denoising steps.
-        guidance: Strength of the prompt.
-        width: Pixels.
-        height: Pixels.
-        strength: How much of a starting image may change.
-        sampler: Names of samplers.
-        scheduler: Names of noise schedules.
-    """
-
-    model: str
-    media: str
-    steps: NumberRange | None = None
-    guidance: NumberRange | None = None
-    width: NumberRange | None = None
-    height: NumberRange | None = None
-    strength: NumberRange | None = None
-    sampler: StringChoice | None = None
-    scheduler: StringChoice | None = None
 
 
 class _Kept:
@@ -163,19 +136,16 @@ class Catalog:
 
     async def options(self, model: str) -> ModelOptions:
         """The limits of `model`'s settings."""
-        entry = await self.model(model)
-        tier = await self._tier(entry)
-        return ModelOptions(
-            model=model,
-            media=entry.media,
-            steps=tier.steps,
-            guidance=tier.guidance,
-            width=tier.width,
-            height=tier.height,
-            strength=tier.strength,
-            sampler=tier.sampler or tier.comfy_sampler,
-            scheduler=tier.scheduler or tier.comfy_scheduler,
-        )
+        options, _ = await self.described(await self.model(model))
+        return options
+
+    async def described(self, entry: ModelEntry) -> tuple[ModelOptions, bool]:
+        """The limits of a model's settings, and whether its samplers have Comfy's names."""
+        return options_of(entry, (await self._tiers()).get(entry.tier, b"{}"))
+
+    def known(self, model: str) -> ModelEntry | None:
+        """The catalogue's entry of `model`, if it was read before. Asks nobody."""
+        return self._entries.get(model)
 
     async def presets(
         self, model: str, network: Network = "fast", *, fresh: bool = False
@@ -205,17 +175,14 @@ class Catalog:
         names = ", ".join(size.id for size in presets) or "none; give width and height"
         raise InvalidRequest(f"size preset '{preset[:80]}' is unknown; {model} has: {names}")
 
-    async def _tier(self, entry: ModelEntry) -> ImageTier:
+    async def _tiers(self) -> dict[str, msgspec.Raw]:
         async with self._asking:
             tiers: dict[str, msgspec.Raw] | None = self._kept.get("tiers", dict)
             if tiers is None:
                 # Raw: a tier of a kind that we do not know must not hide the others.
                 tiers = await self._http.bare("/api/v2/models/tiers", dict[str, msgspec.Raw])
                 self._kept.put("tiers", tiers)
-        try:
-            return msgspec.json.decode(tiers.get(entry.tier, b"{}"), type=ImageTier)
-        except msgspec.MsgspecError as error:
-            raise ProtocolError(f"the catalogue's tier '{entry.tier}' is odd: {error}") from None
+            return tiers
 
 
 def _known(entries: Iterable[ModelEntry]) -> str:

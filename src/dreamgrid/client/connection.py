@@ -63,8 +63,9 @@ class Connection:
     Args:
         http: Dials for us.
         query: Parameters of the upgrade, as the wire contract names them.
-        on_open: Called after each `authenticated`.
+        on_open: Called with each `authenticated`, the first frame of a connection.
         on_message: Called with each later envelope, in order. Must not block.
+        on_lost: Called with the reason when an open connection was lost; it comes back.
         on_closed: Called once when the connection ends for good, with the reason.
         backoff: Waits between tries.
     """
@@ -74,8 +75,9 @@ class Connection:
         http: Http,
         *,
         query: dict[str, str],
-        on_open: Callable[[], None],
+        on_open: Callable[[Envelope], None],
         on_message: Callable[[Envelope], None],
+        on_lost: Callable[[DreamgridError], None],
         on_closed: Callable[[DreamgridError], None],
         backoff: Backoff | None = None,
     ) -> None:
@@ -83,6 +85,7 @@ class Connection:
         self._query = query
         self._on_open = on_open
         self._on_message = on_message
+        self._on_lost = on_lost
         self._on_closed = on_closed
         self._backoff = backoff or Backoff()
         self._task: asyncio.Task[None] | None = None
@@ -96,6 +99,11 @@ class Connection:
     def is_open(self) -> bool:
         """Whether messages can be sent right now."""
         return self._socket is not None
+
+    @property
+    def is_trying(self) -> bool:
+        """Whether it is being opened, for the first time or again."""
+        return self._task is not None and not self._task.done() and self._socket is None
 
     async def ready(self) -> None:
         """Waits until messages can be sent, connecting first if need be.
@@ -147,6 +155,15 @@ class Connection:
             await asyncio.wait([self._task])
         self._changed.fire()
 
+    async def restart(self) -> None:
+        """Ends the connection and forgets why; the next `ready()` makes a new one."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        self._ever_open = False
+        self._failure = self._closed = None
+
     async def _run(self) -> None:
         failures = 0
         try:
@@ -155,6 +172,7 @@ class Connection:
                     await self._one_connection()
                     failures = 0
                     self._failure = ConnectionFailed(f"lost {self._http.endpoint.url}.")
+                    self._on_lost(self._failure)
                 except (ConnectionFailed, ServerUnavailable) as error:
                     self._failure = error
                     self._changed.fire()
@@ -179,11 +197,11 @@ class Connection:
         """One socket from dialing to its end; returns when it was lost after having been open."""
         socket = await self._http.open_socket(self._query)
         try:
-            await self._handshake(socket)
+            first = await self._handshake(socket)
             self._socket = socket
             self._ever_open = True
             self._failure = None
-            self._on_open()
+            self._on_open(first)
             self._changed.fire()
             async for message in socket:
                 if message.type in {aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT}:
@@ -195,7 +213,7 @@ class Connection:
             await socket.close()
         _check_close(socket.close_code, self._http.endpoint.url)
 
-    async def _handshake(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _handshake(self, socket: aiohttp.ClientWebSocketResponse) -> Envelope:
         """Waits for `authenticated`, which is the first frame of every connection."""
         url = self._http.endpoint.url
         try:
@@ -205,7 +223,7 @@ class Connection:
         if message.type in {aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT}:
             first = open_envelope(message.data)
             if first.type == Authenticated.message_type:
-                return
+                return first
             raise ProtocolError(f"{url} began with '{first.type}': this is no dreamgrid server")
         _check_size(message, url)
         _check_close(socket.close_code, url)

@@ -1,14 +1,49 @@
-"""What a project would cost, before it is sent."""
+"""The part of `client.projects` that knows prices: what a project would cost, before it is sent."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from typing import Any, Literal, Unpack
 from urllib.parse import quote
 
+import msgspec
+
 from dreamgrid.client.catalog import Catalog
+from dreamgrid.client.current_account import decimal
 from dreamgrid.client.http import Http
-from dreamgrid.errors import ProtocolError
-from dreamgrid.protocol.params import ImageParams, TokenType
+from dreamgrid.client.orders import media_of, order_of
+from dreamgrid.client.settings import (
+    AudioSettings,
+    Settings,
+    VideoSettings,
+    check_names,
+    takes,
+)
+from dreamgrid.errors import CostLimitExceeded, InvalidRequest
+from dreamgrid.protocol.assets import (
+    CONTEXT_IMAGE,
+    CONTROL_NET_IMAGE,
+    IMAGE_ROLES,
+    KEYFRAME_IMAGE,
+    VIDEO_ROLES,
+)
+from dreamgrid.protocol.model_names import ENHANCERS
+from dreamgrid.protocol.params import (
+    AnyParams,
+    AudioParams,
+    ImageParams,
+    Network,
+    TokenType,
+    VideoParams,
+)
 from dreamgrid.protocol.rest import Estimate
+
+EnhanceStrength = Literal["light", "medium", "heavy"]
+
+ENHANCE_STRENGTHS: dict[str, float] = {"light": 0.15, "medium": 0.35, "heavy": 0.49}
+"""How much of a picture may change when it is made finer."""
+
+ENHANCE_STEPS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +56,8 @@ class CostEstimate:
         usd: Price in US dollars.
         spark: Price in spark.
         sogni: Price in sogni.
+        render_s: Seconds that a render takes, as the server measured. None: it does not say.
+        total_s: The same with the wait before it.
     """
 
     token_type: TokenType
@@ -28,59 +65,234 @@ class CostEstimate:
     usd: Decimal
     spark: Decimal
     sogni: Decimal
+    render_s: float | None = None
+    total_s: float | None = None
 
     def __str__(self) -> str:
         return f"{self.token.normalize():f} {self.token_type}"
 
 
-def decimal(text: str, what: str) -> Decimal:
-    """A number that the server wrote as text.
+class _Benchmark(msgspec.Struct, frozen=True, rename="camel"):
+    render_s: float | None = msgspec.field(default=None, name="estimatedRenderTimeSec")
+    total_s: float | None = msgspec.field(default=None, name="estimatedTotalTimeSec")
+
+
+class _Answer(Estimate, frozen=True, kw_only=True):
+    benchmark: _Benchmark = _Benchmark()
+
+
+class Prices:
+    """What a project would cost."""
+
+    def __init__(self, http: Http, catalog: Catalog) -> None:
+        self._http = http
+        self._catalog = catalog
+
+    @takes(Settings)
+    async def estimate_cost(self, **settings: Unpack[Settings]) -> CostEstimate:
+        """What a project with these settings would cost; the same that `create` takes.
+
+        Inputs are not read: only that they are there counts. A `strength` alone stands for a
+        starting image.
+
+        Raises:
+            TypeError: There is no setting of that name.
+            UnknownModel: The catalogue has no such model.
+            InvalidRequest: A setting has the wrong type or is out of range.
+        """
+        return await self._estimate(settings)
+
+    @takes(VideoSettings)
+    async def estimate_video_cost(self, **settings: Unpack[VideoSettings]) -> CostEstimate:
+        """As `estimate_cost`, for videos only."""
+        return await self._estimate(settings)
+
+    @takes(AudioSettings)
+    async def estimate_audio_cost(self, **settings: Unpack[AudioSettings]) -> CostEstimate:
+        """As `estimate_cost`, for music and speech only."""
+        return await self._estimate(settings)
+
+    async def estimate_enhancement_cost(
+        self, strength: EnhanceStrength = "medium", *, token_type: TokenType = "spark"
+    ) -> CostEstimate:
+        """What `Image.enhance()` would cost for a picture of the enhancing model's size.
+
+        Raises:
+            InvalidRequest: There is no such strength.
+            UnknownModel: This grid has no enhancing model.
+        """
+        model = await enhancer(self._catalog)
+        return await self._estimate(
+            {
+                "model": model,
+                "steps": await enhancing_steps(self._catalog, model),
+                "strength": enhance_strength(strength),
+                "token_type": token_type,
+            }
+        )
+
+    async def _estimate(self, settings: Mapping[str, Any]) -> CostEstimate:
+        check_names(settings)
+        entry = await self._catalog.model(settings["model"])
+        media_of(entry)
+        options, comfy = await self._catalog.described(entry)
+        order = order_of(settings, entry, options, comfy=comfy, estimate=True)
+        return await self._price(order.params)
+
+    async def _price(self, params: AnyParams) -> CostEstimate:
+        """Asks the server for its quote; `params` are checked already."""
+        token_type = params.token_type or "spark"
+        network = params.network or "fast"
+        query: dict[str, str] = {}
+        match params:
+            case ImageParams():
+                path = await self._image_path(params, network, token_type)
+            case VideoParams():
+                path, query = await self._video_path(params, network, token_type)
+            case AudioParams():
+                path, query = await self._audio_path(params, network, token_type)
+        answer = await self._http.bare(path, _Answer, query=query)
+        cost = answer.quote.project
+        return CostEstimate(
+            token_type=token_type,
+            token=decimal(cost.cost_in_token, "a price"),
+            usd=decimal(cost.cost_in_usd, "a price"),
+            spark=decimal(cost.cost_in_spark, "a price"),
+            sogni=decimal(cost.cost_in_sogni, "a price"),
+            render_s=answer.benchmark.render_s,
+            total_s=answer.benchmark.total_s,
+        )
+
+    async def _check_cost(self, params: AnyParams, most: object) -> None:
+        """Asks for the price and compares.
+
+        Raises:
+            CostLimitExceeded: It is higher than `most`.
+        """
+        if isinstance(most, bool) or not isinstance(most, int | float | Decimal):
+            raise InvalidRequest(f"max_cost is {most!r}: give a number of tokens")
+        price = await self._price(params)
+        if price.token > Decimal(str(most)):
+            raise CostLimitExceeded(
+                f"it would cost {price}, and max_cost is {most}: nothing was sent", cost=price.token
+            )
+
+    async def _image_path(
+        self, params: ImageParams, network: Network, token_type: TokenType
+    ) -> str:
+        width, height = await self._size(params, network)
+        segments: list[object] = [
+            token_type,
+            network,
+            params.model,
+            params.count,
+            await self._steps(params),
+            params.previews,
+            int(CONTROL_NET_IMAGE in params.assets),
+            params.strength or 0,
+            width,
+            height,
+        ]
+        context_images = _count(params, CONTEXT_IMAGE)
+        version = "v2"
+        if params.sampler is not None or context_images:
+            version = "v3"
+            segments += [params.guidance or 0, params.sampler or "_", context_images]
+        return _path(f"{version}/job", segments)
+
+    async def _video_path(
+        self, params: VideoParams, network: Network, token_type: TokenType
+    ) -> tuple[str, dict[str, str]]:
+        options = await self._catalog.options(params.model)
+        width, height = await self._size(params, network)
+        defaults = {
+            name: getattr(options, name).default if getattr(options, name, None) else 0
+            for name in ("width", "height", "frames", "fps")
+        }
+        segments = [
+            token_type,
+            params.model,
+            width or int(defaults["width"]),
+            height or int(defaults["height"]),
+            params.frames or int(defaults["frames"]),
+            _plain(params.fps or defaults["fps"]),
+            await self._steps(params),
+            params.count,
+        ]
+        videos = sum(role in VIDEO_ROLES for role in params.assets)
+        images = sum(role in IMAGE_ROLES for role in params.assets)
+        counts = {
+            "hasVideoInput": int(videos > 0),
+            "referenceImageCount": images,
+            "referenceVideoCount": videos,
+            "keyframeCount": _count(params, KEYFRAME_IMAGE),
+        }
+        query = {name: str(count) for name, count in counts.items() if count}
+        return _path("v1/job-video", segments), query | {"network": network}
+
+    async def _audio_path(
+        self, params: AudioParams, network: Network, token_type: TokenType
+    ) -> tuple[str, dict[str, str]]:
+        options = await self._catalog.options(params.model)
+        limit = getattr(options, "duration_s", None)
+        duration_s = params.duration_s or (limit.default if limit else 0)
+        steps = await self._steps(params)
+        segments = [token_type, params.model, _plain(duration_s), steps, params.count]
+        return _path("v1/job-audio", segments), {"network": network}
+
+    async def _steps(self, params: AnyParams) -> int:
+        if params.steps is not None:
+            return params.steps
+        options = await self._catalog.options(params.model)
+        return int(options.steps.default) if options.steps else 0
+
+    async def _size(self, params: ImageParams | VideoParams, network: Network) -> tuple[int, int]:
+        if params.size_preset is None:
+            return params.width or 0, params.height or 0
+        size = await self._catalog.preset(params.model, params.size_preset, network)
+        return size.width, size.height
+
+
+def enhance_strength(strength: str) -> float:
+    """How much may change, as a number.
 
     Raises:
-        ProtocolError: It is no finite number.
+        InvalidRequest: There is no such strength.
     """
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not value.is_finite():
-        raise ProtocolError(f"the server sent '{text[:40]}' as {what}")
-    return value
+    if strength not in ENHANCE_STRENGTHS:
+        raise InvalidRequest(f"strength is '{strength}': use {', '.join(ENHANCE_STRENGTHS)}")
+    return ENHANCE_STRENGTHS[strength]
 
 
-async def estimate(http: Http, catalog: Catalog, params: ImageParams) -> CostEstimate:
-    """Asks the server for its quote; `params` are checked already."""
-    options = await catalog.options(params.model)
-    network = params.network or "fast"
-    token_type = params.token_type or "spark"
-    width, height = params.width or 0, params.height or 0
-    if params.size_preset is not None:
-        size = await catalog.preset(params.model, params.size_preset, network)
-        width, height = size.width, size.height
-    default_steps = int(options.steps.default) if options.steps else 0
-    segments: list[object] = [
-        token_type,
-        network,
-        params.model,
-        params.count,
-        default_steps if params.steps is None else params.steps,
-        params.previews,
-        0,  # no ControlNet
-        params.strength or 0,
-        width,
-        height,
-    ]
-    version = "v2"
-    if params.sampler is not None:
-        version = "v3"
-        segments += [params.guidance or 0, params.sampler, 0]
-    path = "/".join(quote(str(segment), safe="") for segment in segments)
-    answer = await http.bare(f"/api/{version}/job/estimate/{path}", Estimate)
-    cost = answer.quote.project
-    return CostEstimate(
-        token_type=token_type,
-        token=decimal(cost.cost_in_token, "a price"),
-        usd=decimal(cost.cost_in_usd, "a price"),
-        spark=decimal(cost.cost_in_spark, "a price"),
-        sogni=decimal(cost.cost_in_sogni, "a price"),
-    )
+async def enhancer(catalog: Catalog) -> str:
+    """The model of this grid that makes pictures finer.
+
+    Raises:
+        UnknownModel: There is none.
+    """
+    known = {entry.id for entry in await catalog.models()}
+    for model in ENHANCERS:
+        if model in known:
+            return model
+    return (await catalog.model(ENHANCERS[0])).id  # raises, and says what there is
+
+
+async def enhancing_steps(catalog: Catalog, model: str) -> int | None:
+    """The steps of an enhancement, as far as the model allows."""
+    limit = (await catalog.options(model)).steps
+    return None if limit is None else int(min(max(ENHANCE_STEPS, limit.min), limit.max))
+
+
+def _path(kind: str, segments: list[Any]) -> str:
+    version, _, job = kind.partition("/")
+    written = "/".join(quote(str(segment), safe="") for segment in segments)
+    return f"/api/{version}/{job}/estimate/{written}"
+
+
+def _plain(number: float) -> int | float:
+    """Whole numbers without a dot."""
+    return int(number) if float(number).is_integer() else number
+
+
+def _count(params: AnyParams, role: str) -> int:
+    return sum(one.startswith(role) for one in params.assets)

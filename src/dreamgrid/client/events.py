@@ -12,10 +12,16 @@ slow reader skips frames instead of falling behind.
 """
 
 from dataclasses import dataclass, field
-from typing import Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
-Picture = TypeVar("Picture")
-"""The kind of picture object: that of the asynchronous door or that of the synchronous one."""
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+    from dreamgrid.client.catalog import AvailableModel
+    from dreamgrid.client.current_account import Balance
+
+R = TypeVar("R")
+"""The kind of result object: that of the asynchronous door or that of the synchronous one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,16 +39,18 @@ class Queued(Event):
         position: Place in the queue, 1 is next. None: unknown.
         estimated_start_s: Seconds until it starts, as the server estimates. None: no estimate.
         no_workers: Nobody who is connected can render it; it starts when such a worker comes.
+        reason: Why it waits, in words. Empty: not told.
     """
 
     position: int | None
     estimated_start_s: float | None
     no_workers: bool
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assigned(Event):
-    """A worker took one picture and loads the model."""
+    """A worker took one job and loads the model."""
 
     job_id: str
     job_index: int
@@ -51,7 +59,7 @@ class Assigned(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Started(Event):
-    """A worker began to render one picture."""
+    """A worker began to render one job."""
 
     job_id: str
     job_index: int
@@ -60,12 +68,12 @@ class Started(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progressed(Event):
-    """One picture is a step further.
+    """One job is a step further.
 
     Attributes:
         step: Steps done, 1..`step_count`.
         step_count: Steps in all.
-        fraction: How much of this picture is done, 0..1.
+        fraction: How much of this job is done, 0..1.
         eta_s: Seconds until it is finished, as the worker measures. None: unknown.
     """
 
@@ -91,14 +99,30 @@ class Previewed(Event):
     data: bytes = field(repr=False)
     url: str
 
+    def to_pillow(self) -> "PillowImage":
+        """The preview as a Pillow image.
+
+        Raises:
+            ConfigError: Pillow is not installed.
+        """
+        from dreamgrid.client.results import as_pillow  # noqa: PLC0415 (loads the network library)
+
+        return as_pillow(self.data)
+
+    def _repr_png_(self) -> bytes | None:
+        return self.data if self.data.startswith(b"\x89PNG") else None
+
+    def _repr_jpeg_(self) -> bytes | None:
+        return self.data if self.data.startswith(b"\xff\xd8\xff") else None
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobRetried(Event):
-    """An attempt at one picture was lost; it is queued again under the same id.
+    """An attempt at one job was lost; it is queued again under the same id.
 
     Attributes:
         attempt: Which attempt was lost, 1 for the first.
-        max_attempts: After how many the picture counts as failed.
+        max_attempts: After how many the job counts as failed.
         message: Why.
     """
 
@@ -110,17 +134,17 @@ class JobRetried(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JobCompleted(Event, Generic[Picture]):
-    """One picture is finished and can be saved."""
+class JobCompleted(Event, Generic[R]):
+    """One result is finished and can be saved."""
 
     job_id: str
     job_index: int
-    image: Picture
+    result: R
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobWithheld(Event):
-    """One picture was finished, but the content filter keeps it back."""
+    """One result was finished, but the content filter keeps it back."""
 
     job_id: str
     job_index: int
@@ -128,7 +152,7 @@ class JobWithheld(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobFailed(Event):
-    """One picture cannot be made; the others go on."""
+    """One result cannot be made; the others go on."""
 
     job_id: str
     job_index: int
@@ -136,15 +160,15 @@ class JobFailed(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Completed(Event, Generic[Picture]):
-    """The project is done. `images` are those that were delivered, in order."""
+class Completed(Event, Generic[R]):
+    """The project is done. `results` are those that were delivered, in order."""
 
-    images: tuple[Picture, ...]
+    results: tuple[R, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failed(Event):
-    """The project ended without any picture, or the server refused it.
+    """The project ended without any result, or the server refused it.
 
     Attributes:
         message: What happened, in words.
@@ -167,11 +191,54 @@ AnyEvent: TypeAlias = (
     | Progressed
     | Previewed
     | JobRetried
-    | JobCompleted[Picture]
+    | JobCompleted[R]
     | JobWithheld
     | JobFailed
-    | Completed[Picture]
+    | Completed[R]
     | Failed
     | Canceled
 )
 """One of these."""
+
+
+# ── what happens to the client itself ────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClientEvent:
+    """Base of what happens to the client itself; `client.on()` and `client.projects.on()`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connected(ClientEvent):
+    """The socket is open and the server has let us in."""
+
+    username: str
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disconnected(ClientEvent):
+    """The socket is lost.
+
+    Attributes:
+        reason: Why, in words.
+        final: It does not come back by itself: the key was refused, or another client took over.
+    """
+
+    reason: str
+    final: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BalanceChanged(ClientEvent):
+    """The account can spend more or less than before."""
+
+    balance: "Balance"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelsChanged(ClientEvent):
+    """Other models than before have a worker, or other numbers of workers."""
+
+    models: "tuple[AvailableModel, ...]"

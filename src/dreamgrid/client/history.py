@@ -6,16 +6,18 @@ frames show a gap, `needs_check` asks for the server's record, which is folded i
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from dreamgrid import errors
 from dreamgrid.client import events
 from dreamgrid.client.event_log import EventLog
-from dreamgrid.client.images import Image
 from dreamgrid.client.job import Job
-from dreamgrid.protocol import failures, socket
-from dreamgrid.protocol.params import ImageParams
+from dreamgrid.client.results import Result
+from dreamgrid.protocol import failures, heard, socket
+from dreamgrid.protocol.params import AnyParams
 from dreamgrid.protocol.rest import JobRecord, ProjectRecord
 from dreamgrid.states import FINAL_PROJECT_STATES, JobState, ProjectState
 
@@ -45,20 +47,25 @@ class History:
     Args:
         project_id: Upper-case UUID.
         params: What was asked for.
-        make_image: Builds the result object of a finished job.
+        make_result: Builds the result object of a finished job.
+        tell: Called with every event, right after it was logged. Must not block.
 
     Attributes:
         refusal: Why the server did not take the request. None: it did, or has not answered yet.
     """
 
     def __init__(
-        self, project_id: str, params: ImageParams, make_image: Callable[[Job[Image], Found], Image]
+        self,
+        project_id: str,
+        params: AnyParams,
+        make_result: Callable[[Job[Result], Found], Result],
+        tell: Callable[[events.Event], None] = lambda _: None,
     ) -> None:
         self.id = project_id
         self.params = params
         self.log = EventLog()
         self.state = ProjectState.QUEUED
-        self.jobs: dict[str, Job[Image]] = {}
+        self.jobs: dict[str, Job[Result]] = {}
         self.queued: events.Queued | None = None
         self.error: errors.DreamgridError | None = None
         self.refusal: errors.DreamgridError | None = None
@@ -66,7 +73,9 @@ class History:
         self.needs_check = False
         self.cancel_refused: str | None = None
         self.heard_at = time.monotonic()
-        self._make_image = make_image
+        self.created_at = datetime.now(UTC)
+        self._make_result = make_result
+        self._tell = tell
         self._catching_up: set[str] = set()
         self._told_completed = False
 
@@ -76,10 +85,10 @@ class History:
         return self.state in FINAL_PROJECT_STATES
 
     @property
-    def images(self) -> tuple[Image, ...]:
-        """The pictures delivered so far, in order."""
+    def results(self) -> tuple[Result, ...]:
+        """What was delivered so far, in order."""
         jobs = sorted(self.jobs.values(), key=lambda job: job.index)
-        return tuple(job.image for job in jobs if job.image is not None)
+        return tuple(job.result for job in jobs if job.result is not None)
 
     # ── frames ───────────────────────────────────────────────────────────────────────────────────
 
@@ -95,31 +104,39 @@ class History:
             job = self._job(frame.job_id, frame.job_index)
             if job is not None:
                 state = _STATE_OF_STATUS[frame.type]
+                job.prompt = frame.positive_prompt or job.prompt
+                job.negative_prompt = frame.negative_prompt or job.negative_prompt
                 self._on_worker(job, state, frame.worker_name or job.worker)
 
-    def on_progress(self, frame: socket.JobProgress) -> None:
+    def on_progress(self, frame: heard.Progress) -> None:
         """One job is a step further."""
         job = self._job(frame.job_id, None) if self._hear() else None
         if job is None or job.finished:
             return
         self._on_worker(job, JobState.RUNNING, job.worker)
+        step, step_count = _steps(frame)
         # Steps only grow, except in the first frame after a gap: the job may have begun anew.
-        if frame.step <= job.step and job.id not in self._catching_up:
+        if step <= job.step and job.id not in self._catching_up:
             return
         self._catching_up.discard(job.id)
-        if (frame.step, frame.step_count) == (job.step, job.step_count):
+        if (step, step_count) == (job.step, job.step_count):
             return
-        job.step, job.step_count, job.eta_s = frame.step, frame.step_count, frame.eta_s
-        progressed = events.Progressed(
-            project_id=self.id,
-            job_id=job.id,
-            job_index=job.index,
-            step=job.step,
-            step_count=job.step_count,
-            fraction=job.fraction,
-            eta_s=job.eta_s,
-        )
-        self.log.replace(("progress", job.id), progressed)
+        # 0 stands for "no estimate" on the wire.
+        job.step, job.step_count, job.eta_s = step, step_count, frame.eta_s or None
+        self._progressed(job)
+
+    def on_eta(self, frame: heard.Eta) -> None:
+        """A job knows how long it will still take."""
+        job = self.jobs.get(frame.job_id.upper()) if self._hear() else None
+        if job is not None and not job.finished and frame.eta_s > 0:
+            job.eta_s = frame.eta_s
+            if job.step_count:
+                self._progressed(job)
+
+    def on_waiting(self, frame: socket.ProjectQueue) -> None:
+        """The server says why the project waits."""
+        if self._hear() and self.queued is not None and frame.waiting_reason is not None:
+            self._wait_for(replace(self.queued, reason=frame.waiting_reason.message))
 
     def on_preview(self, job_id: str, data: bytes, url: str) -> None:
         """A preview was fetched. One that comes after the result is old news."""
@@ -128,7 +145,8 @@ class History:
             previewed = events.Previewed(
                 project_id=self.id, job_id=job_id, job_index=job.index, data=data, url=url
             )
-            self.log.replace(("preview", job_id), previewed)
+            job.preview_url = url
+            self._renew(("preview", job_id), previewed)
 
     def on_result(self, frame: socket.JobResult) -> None:
         """One job is done."""
@@ -139,6 +157,7 @@ class History:
             job.move(JobState.CANCELED)
             return
         seed = int(frame.last_seed) if frame.last_seed.isdecimal() else None
+        job.sensitive = frame.nsfw_sources
         withheld = frame.triggered_nsfw_filter and not frame.nsfw_detected
         found = Found(frame.result_url, frame.sha256, frame.output_format)
         self._on_delivered(job, seed, found, withheld=withheld)
@@ -206,7 +225,7 @@ class History:
         for entry in (*record.worker_jobs, *record.completed_jobs):
             job = self._job(entry.job_id.upper(), entry.job_index)
             if job is not None:
-                self._on_job_record(job, entry)
+                self._on_job_record(job, entry, record.step_count)
         if record.status == "completed":
             self._end_completed()
         elif record.status in _CANCELED:
@@ -243,7 +262,7 @@ class History:
         self.heard_at = time.monotonic()
         return not self.finished
 
-    def _job(self, job_id: str, index: int | None) -> Job[Image] | None:
+    def _job(self, job_id: str, index: int | None) -> Job[Result] | None:
         """The job of that id, made on first sight. None: the project has no room for it."""
         job_id = job_id.upper()
         job = self.jobs.get(job_id)
@@ -263,13 +282,29 @@ class History:
             position=frame.queue_position,
             estimated_start_s=frame.estimated_start_s,
             no_workers=frame.queue_status == socket.NO_WORKERS,
+            reason=frame.waiting_reason.message if frame.waiting_reason else "",
         )
         self.state = ProjectState.QUEUED
+        self._wait_for(queued)
+
+    def _wait_for(self, queued: events.Queued) -> None:
         if queued != self.queued:
             self.queued = queued
-            self.log.replace("queued", queued)
+            self._renew("queued", queued)
 
-    def _on_worker(self, job: Job[Image], state: JobState, worker: str) -> None:
+    def _progressed(self, job: Job[Result]) -> None:
+        progressed = events.Progressed(
+            project_id=self.id,
+            job_id=job.id,
+            job_index=job.index,
+            step=job.step,
+            step_count=job.step_count,
+            fraction=job.fraction,
+            eta_s=job.eta_s,
+        )
+        self._renew(("progress", job.id), progressed)
+
+    def _on_worker(self, job: Job[Result], state: JobState, worker: str) -> None:
         """A worker has the job. Never leads back: a frame about assigning may come late."""
         if job.finished or (job.state is JobState.RUNNING and state is JobState.ASSIGNED):
             return
@@ -281,7 +316,7 @@ class History:
             self._keep(kind(project_id=self.id, job_id=job.id, job_index=job.index, worker=worker))
 
     def _on_delivered(
-        self, job: Job[Image], seed: int | None, found: Found, *, withheld: bool
+        self, job: Job[Result], seed: int | None, found: Found, *, withheld: bool
     ) -> None:
         if not job.move(JobState.COMPLETED):
             return
@@ -291,10 +326,10 @@ class History:
         if withheld:
             self._keep(events.JobWithheld(**about, job_index=job.index))
         else:
-            job.image = self._make_image(job, found)
-            self._keep(events.JobCompleted(**about, job_index=job.index, image=job.image))
+            job.result = self._make_result(job, found)
+            self._keep(events.JobCompleted(**about, job_index=job.index, result=job.result))
 
-    def _on_job_failed(self, job: Job[Image], message: str) -> None:
+    def _on_job_failed(self, job: Job[Result], message: str) -> None:
         if job.move(JobState.FAILED):
             job.error, job.eta_s = message, None
             self._keep(
@@ -303,9 +338,10 @@ class History:
                 )
             )
 
-    def _on_job_record(self, job: Job[Image], entry: JobRecord) -> None:
+    def _on_job_record(self, job: Job[Result], entry: JobRecord, step_count: int) -> None:
         if entry.status == "jobCompleted":
             seed = entry.seed_used if entry.seed_used >= 0 else None
+            job.sensitive = entry.nsfw_sources
             found = Found(entry.result_url, entry.sha256, entry.output_format)
             withheld = entry.triggered_nsfw_filter and not entry.nsfw_detected
             self._on_delivered(job, seed, found, withheld=withheld)
@@ -315,6 +351,9 @@ class History:
             self._on_job_failed(job, entry.reason or "the render failed")
         elif entry.status in _STATE_OF_STATUS:
             self._on_worker(job, _STATE_OF_STATUS[entry.status], entry.worker.name or job.worker)
+            if entry.performed_steps > job.step and job.state is JobState.RUNNING:
+                job.step, job.step_count = entry.performed_steps, max(step_count, job.step_count)
+                self._progressed(job)
 
     def _on_completed(self) -> None:
         """All is done, says the server; if we miss a result, its record has it."""
@@ -326,7 +365,7 @@ class History:
 
     def _end_completed(self) -> None:
         self._end(ProjectState.COMPLETED)
-        self._keep(events.Completed(project_id=self.id, images=self.images))
+        self._keep(events.Completed(project_id=self.id, results=self.results))
         self.log.end()
 
     def _end_canceled(self) -> None:
@@ -356,10 +395,23 @@ class History:
     def _keep(self, event: events.Event) -> None:
         if not self.log.is_full:
             self.log.append(event)
+            self._tell(event)
         else:
             self.abandon(
                 errors.ProtocolError("the server sent more events than a project can have")
             )
+
+    def _renew(self, key: Hashable, event: events.Event) -> None:
+        self.log.replace(key, event)
+        self._tell(event)
+
+
+def _steps(frame: heard.Progress) -> tuple[int, int]:
+    """Steps done and in all; of a render that cannot count them, percent done and 100."""
+    if frame.step_count > 0 or frame.progress is None:
+        return frame.step, frame.step_count
+    percent = frame.progress * (100 if frame.progress <= 1 else 1)
+    return round(min(max(percent, 0), 100)), 100
 
 
 def _code(error: int | str) -> int | None:

@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from dreamgrid.client.credential import Credential, Tokens
 from dreamgrid.client.endpoint import Endpoint
 from dreamgrid.errors import (
     AuthenticationFailed,
@@ -24,6 +25,8 @@ from dreamgrid.errors import (
 from dreamgrid.protocol.codec import MAX_SERVER_MESSAGE_BYTES
 from dreamgrid.protocol.failures import ErrorBody, error_from
 from dreamgrid.protocol.rest import Success
+from dreamgrid.protocol.rest_account import RefreshRequest
+from dreamgrid.protocol.rest_account import Tokens as SessionTokens
 
 T = TypeVar("T")
 Method = Literal["GET", "POST", "PUT", "DELETE"]
@@ -60,9 +63,11 @@ class Http:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.endpoint = endpoint
+        self.credential = Credential(endpoint.api_key)
         self._user_agent = user_agent
         self._sleep = sleep
         self._session: aiohttp.ClientSession | None = None
+        self._exchanging = asyncio.Lock()
 
     async def aclose(self) -> None:
         """Closes the connection pool."""
@@ -80,12 +85,12 @@ class Http:
         body: msgspec.Struct | None = None,
     ) -> T:
         """Calls an endpoint of the REST host and unwraps its `data`."""
-        answer = await self._api(method, path, query, body)
+        answer = await self._api(method, self.endpoint.url, path, query, body)
         return _decode(answer, Success[kind], path).data  # type: ignore[valid-type]
 
     async def bare(self, path: str, kind: type[T], *, query: Query | None = None) -> T:
         """GETs an endpoint of the socket host, whose answers have no wrapper."""
-        return _decode(await self._api("GET", path, query, None), kind, path)
+        return _decode(await self._api("GET", self.endpoint.live_url, path, query), kind, path)
 
     async def upload(self, url: str, data: bytes, content_type: str) -> None:
         """PUTs a file to a signed URL."""
@@ -100,8 +105,15 @@ class Http:
         chunks = [chunk async for chunk in self.stream(url, max_bytes=max_bytes)]
         return b"".join(chunks)
 
-    async def stream(self, url: str, *, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    async def stream(
+        self, url: str, *, max_bytes: int, on_type: Callable[[str], None] | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """GETs a file from a signed URL, piece by piece.
+
+        Args:
+            url: Where it is.
+            max_bytes: The largest file that is taken.
+            on_type: Told the file's media type before the first piece.
 
         Raises:
             ProtocolError: The file is larger than `max_bytes`.
@@ -109,6 +121,8 @@ class Http:
         address = _file_url(url)
         # A store may redirect to where the bytes are; it never sees our key.
         async with self._answer("GET", address, _FILE, {}, redirects=5) as response:
+            if on_type is not None:
+                on_type(response.content_type)
             size = 0
             async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                 size += len(chunk)
@@ -128,18 +142,22 @@ class Http:
             return await self._pool().ws_connect(
                 url,
                 params=query,
-                headers=self._credential(),
+                headers=await self._credential(),
                 heartbeat=15,
                 max_msg_size=MAX_SERVER_MESSAGE_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=2),
             )
         except aiohttp.WSServerHandshakeError as error:
             if error.status in {401, 403}:
-                raise AuthenticationFailed(f"{self.endpoint.url} refused the API key") from None
+                raise AuthenticationFailed(
+                    f"{self.endpoint.live_url} refused the API key"
+                ) from None
             if error.status >= 500:
-                raise ServerUnavailable(f"{self.endpoint.url} answered {error.status}") from None
+                raise ServerUnavailable(
+                    f"{self.endpoint.live_url} answered {error.status}"
+                ) from None
             raise ConnectionFailed(
-                f"{self.endpoint.url} answered {error.status}: this is no dreamgrid server"
+                f"{self.endpoint.live_url} answered {error.status}: this is no dreamgrid server"
             ) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unreachable(URL(url), error) from None
@@ -154,18 +172,42 @@ class Http:
             )
         return self._session
 
-    def _credential(self) -> dict[str, str]:
-        return {"api-key": self.endpoint.api_key} if self.endpoint.api_key else {}
+    async def _credential(self) -> dict[str, str]:
+        """The header that says who we are; its token is exchanged first, if it has run out."""
+        async with self._exchanging:  # of those who notice at once, one exchanges for all
+            tokens = self.credential.tokens
+            if tokens is not None and self.credential.run_out:
+                try:
+                    self.credential.tokens = await self._exchange(tokens)
+                except AuthenticationFailed:
+                    self.credential.tokens = None
+                    raise AuthenticationFailed("the session has ended: log in again") from None
+        return self.credential.header()
+
+    async def _exchange(self, tokens: Tokens) -> Tokens:
+        path = "/v1/account/refresh-token"
+        wish = RefreshRequest(refresh_token=tokens.refresh_token)
+        url = URL(self.endpoint.url + path)
+        headers, data = {"Content-Type": "application/json"}, msgspec.json.encode(wish)
+        async with self._answer("POST", url, _API, headers, data=data) as response:
+            raw = await _read_limited(response, MAX_ANSWER_BYTES, path)
+        pair = _decode(raw, Success[SessionTokens], path).data
+        return Tokens(pair.token, pair.refresh_token)
 
     async def _api(
-        self, method: Method, path: str, query: Query | None, body: msgspec.Struct | None
+        self,
+        method: Method,
+        host: str,
+        path: str,
+        query: Query | None,
+        body: msgspec.Struct | None = None,
     ) -> bytes:
-        headers = self._credential()
+        headers = await self._credential()
         data = None
         if method == "POST":
             headers["Content-Type"] = "application/json"
             data = b"{}" if body is None else msgspec.json.encode(body)
-        url = URL(self.endpoint.url + path)
+        url = URL(host + path)
         async with self._answer(method, url, _API, headers, query=query, data=data) as response:
             return await _read_limited(response, MAX_ANSWER_BYTES, path)
 

@@ -1,7 +1,7 @@
 """Input files of a project: whatever the caller has, as bytes with a known type.
 
-Checked before anything is sent: a file that is missing, empty, too large or no picture is refused
-here, with nothing uploaded and nothing charged.
+Checked before anything is sent: a file that is missing, empty, too large or of the wrong kind is
+refused here, with nothing uploaded and nothing charged.
 """
 
 import asyncio
@@ -10,18 +10,37 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
 
 from dreamgrid.errors import UnreadableMedia
-from dreamgrid.protocol.params import MAX_INPUT_BYTES
+from dreamgrid.protocol.params import MAX_INPUT_BYTES, MAX_MEDIA_INPUT_BYTES, Media
+
+MediaSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | IO[bytes] | Literal[True]
+"""A path, the bytes of a file, or an open binary file. True: it was uploaded by hand."""
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-    ImageSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | IO[bytes] | PillowImage
+    ImageSource: TypeAlias = MediaSource | PillowImage
 else:
     ImageSource: TypeAlias = Any
-"""A path, the bytes of a file, an open binary file, or a Pillow image."""
+"""The same, or a Pillow image."""
+
+_ALLOWED: dict[Media, str] = {
+    "image": "PNG, JPEG, WebP or GIF picture",
+    "video": "MP4, MOV or WebM video",
+    "audio": "MP3, M4A, WAV, FLAC, OGG or WebM sound",
+}
+
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"ID3", "audio/mpeg"),
+    (b"fLaC", "audio/flac"),
+)
+_RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,34 +56,58 @@ class InputFile:
     content_type: str
 
 
-async def read_image(source: ImageSource) -> InputFile:
-    """Reads an input image.
+async def read_input(source: object, what: str, media: Media = "image") -> InputFile:
+    """Reads an input file.
+
+    Args:
+        source: An `ImageSource` or `MediaSource`, other than True.
+        what: The setting it was given for; for messages.
+        media: What it must be.
 
     Raises:
-        UnreadableMedia: It is missing, not readable, empty, too large, or no picture.
+        UnreadableMedia: It is missing, not readable, empty, too large, or of another kind.
     """
-    data, name = await asyncio.to_thread(_read, source)
+    most = MAX_INPUT_BYTES if media == "image" else MAX_MEDIA_INPUT_BYTES
+    data, name = await asyncio.to_thread(_read, source, what, most)
     if not data:
         raise UnreadableMedia(f"{name} is empty")
-    if len(data) > MAX_INPUT_BYTES:
+    if len(data) > most:
         raise UnreadableMedia(
-            f"{name} has more than the {MAX_INPUT_BYTES // 2**20} MiB allowed: make it smaller"
+            f"{name} has more than the {most // 2**20} MiB allowed: make it smaller"
         )
-    content_type = _content_type(data)
-    if content_type is None:
-        raise UnreadableMedia(f"{name} is no PNG, JPEG, WebP or GIF picture")
+    content_type = content_type_of(data, media)
+    if content_type is None or not content_type.startswith(media):
+        raise UnreadableMedia(f"{name} is no {_ALLOWED[media]}")
     return InputFile(data=data, content_type=content_type)
 
 
-def _read(source: ImageSource) -> tuple[bytes, str]:
+def content_type_of(data: bytes, media: Media) -> str | None:
+    """What the first bytes of a file say that it is; containers may hold sound or video."""
+    for magic, content_type in _MAGIC:
+        if data.startswith(magic):
+            return content_type
+    kind = "audio" if media == "audio" else "video"
+    if data[4:12] == b"ftypqt  " and kind == "video":
+        return "video/quicktime"
+    containers = {b"ftyp": "mp4", b"OggS": "ogg", b"\x1aE\xdf\xa3": "webm"}
+    name = containers.get(data[:4]) or containers.get(data[4:8])
+    if name or data[:4] == b"RIFF":
+        return f"{kind}/{name}" if name else _RIFF.get(data[8:12])
+    # The sync word of an MPEG audio frame, layers 1 to 3.
+    if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0 and data[1] & 0x06:
+        return "audio/mpeg"
+    return None
+
+
+def _read(source: object, what: str, most: int) -> tuple[bytes, str]:
     """The bytes, one more than allowed at most, and what to call them in a message."""
     if isinstance(source, bytes | bytearray | memoryview):
-        return bytes(source[: MAX_INPUT_BYTES + 1]), "the starting image"
+        return bytes(source[: most + 1]), f"the {what}"
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         try:
             with path.open("rb") as file:
-                return file.read(MAX_INPUT_BYTES + 1), f"'{path}'"
+                return file.read(most + 1), f"'{path}'"
         except FileNotFoundError:
             raise UnreadableMedia(f"there is no file '{path}'") from None
         except (OSError, ValueError) as error:
@@ -73,17 +116,17 @@ def _read(source: ImageSource) -> tuple[bytes, str]:
     # Somebody who passes a Pillow image has imported Pillow; nobody else needs it.
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(source, pillow.Image):
-        return _as_png(source), "the starting image"
+        return _as_png(source), f"the {what}"
     if hasattr(source, "read"):
         try:
-            data = source.read(MAX_INPUT_BYTES + 1)
+            data = source.read(most + 1)
         except (OSError, ValueError) as error:
-            raise UnreadableMedia(f"cannot read the starting image: {error}") from None
+            raise UnreadableMedia(f"cannot read the {what}: {error}") from None
         if not isinstance(data, bytes):
-            raise UnreadableMedia("the starting image is open as text: use open(path, 'rb')")
-        return data, "the starting image"
+            raise UnreadableMedia(f"the {what} is open as text: use open(path, 'rb')")
+        return data, f"the {what}"
     raise UnreadableMedia(
-        "a starting image is a path, bytes, an open binary file or a Pillow image, "
+        f"{what} is a path, bytes, an open binary file or a Pillow image, "
         f"not {type(source).__name__}"
     )
 
@@ -97,15 +140,3 @@ def _as_png(picture: "PillowImage") -> bytes:
         buffer = io.BytesIO()
         picture.convert("RGB").save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _content_type(data: bytes) -> str | None:
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    if data[:6] in {b"GIF87a", b"GIF89a"}:
-        return "image/gif"
-    return None

@@ -1,9 +1,11 @@
 """One render of a project, and what is known about it."""
 
+import math
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Generic
 
-from dreamgrid.client.events import Picture
+from dreamgrid.client.events import R
 from dreamgrid.states import FINAL_JOB_STATES, JobEvent, JobState, may, next_job_state
 
 # How to get to a state by arrows of the table, however many frames were missed on the way.
@@ -18,8 +20,8 @@ _WAY = {
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
-class Job(Generic[Picture]):
-    """One picture of a project. The client keeps it up to date; read it, do not write it.
+class Job(Generic[R]):
+    """One render of a project. The client keeps it up to date; read it, do not write it.
 
     Attributes:
         id: Upper-case UUID, given by the server.
@@ -30,9 +32,12 @@ class Job(Generic[Picture]):
         step_count: Steps in all; 0 until the first is done.
         eta_s: Seconds until it is finished, as last reported. None: unknown.
         seed: The seed that made it. None: not finished, or not told.
-        withheld: The content filter keeps the finished picture back.
+        withheld: The content filter keeps the finished result back.
+        sensitive: What the content filter objects to: `image`, `prompt`. Empty: nothing.
+        prompt: The words of this render, where a dynamic prompt made several of one.
         error: Why it failed; empty while it did not.
-        image: The result. None: none yet, or none ever.
+        preview_url: Where its newest preview lies. None: none yet.
+        result: The result. None: none yet, or none ever.
     """
 
     id: str
@@ -44,8 +49,12 @@ class Job(Generic[Picture]):
     eta_s: float | None = None
     seed: int | None = None
     withheld: bool = False
+    sensitive: tuple[str, ...] = ()
+    prompt: str | None = None
+    negative_prompt: str | None = None
     error: str = ""
-    image: Picture | None = field(default=None, repr=False)
+    preview_url: str | None = field(default=None, repr=False)
+    result: R | None = field(default=None, repr=False)
     attempts_lost: int = field(default=0, repr=False)
 
     @property
@@ -59,6 +68,36 @@ class Job(Generic[Picture]):
         if self.state is JobState.COMPLETED:
             return 1.0
         return min(self.step / self.step_count, 1.0) if self.step_count > 0 else 0.0
+
+    @property
+    def progress(self) -> int:
+        """How much of it is done, in percent."""
+        return math.floor(100 * self.fraction)
+
+    @property
+    def eta(self) -> datetime | None:
+        """When it should be finished, in UTC, as seen from now. None: unknown."""
+        if self.eta_s is None:
+            return None
+        return datetime.now(UTC) + timedelta(seconds=self.eta_s)
+
+    def to_dict(self) -> dict[str, object]:
+        """What is known of it now, as plain data."""
+        return {
+            "id": self.id,
+            "index": self.index,
+            "state": str(self.state),
+            "worker": self.worker,
+            "step": self.step,
+            "step_count": self.step_count,
+            "progress": self.progress,
+            "eta_s": self.eta_s,
+            "seed": self.seed,
+            "withheld": self.withheld,
+            "sensitive": list(self.sensitive),
+            "error": self.error,
+            "result_url": getattr(self.result, "url", None),
+        }
 
     def move(self, target: JobState) -> bool:
         """Follows the arrows to `target`. False: it is there already, or no arrow leads there."""

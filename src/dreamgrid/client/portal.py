@@ -1,14 +1,18 @@
 """Runs the asynchronous client for people who do not: one event loop in one background thread."""
 
 import asyncio
+import queue
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from dreamgrid.client.listeners import called
 from dreamgrid.errors import ConnectionFailed
 
 T = TypeVar("T")
+Errand = tuple[Callable[[Any], Any], object]
+"""A listener and the event to call it with."""
 
 
 class Portal:
@@ -44,6 +48,18 @@ class Portal:
             future.cancel()
             raise
 
+    def run(self, function: Callable[..., T], *arguments: object) -> T:
+        """Runs a plain function in the loop's thread and returns its result."""
+
+        async def work() -> T:
+            return function(*arguments)
+
+        return self.call(work())
+
+    def hand_over(self, listener: Callable[[Any], Any], event: object) -> None:
+        """Calls a listener in a thread of its own, after those that were handed over before."""
+        self._room.hand_over((listener, event))
+
     def close(self) -> None:
         """Runs what comes last and ends the loop. The second time it does nothing."""
         self._finalizer()
@@ -58,6 +74,7 @@ class _Room:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._errands: queue.SimpleQueue[Errand | None] | None = None
 
     def open(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -72,9 +89,20 @@ class _Room:
                 self._thread.start()
             return self._loop
 
+    def hand_over(self, errand: Errand) -> None:
+        """Only called in the loop's thread."""
+        if self._errands is None:
+            self._errands = queue.SimpleQueue()
+            threading.Thread(
+                target=_listen, args=(self._errands,), name="dreamgrid-listeners", daemon=True
+            ).start()
+        self._errands.put(errand)
+
     def close(self) -> None:
         with self._lock:
             self._closed = True
+            if self._errands is not None:
+                self._errands.put(None)
             loop, thread = self._loop, self._thread
         if loop is None or thread is None:
             return
@@ -83,6 +111,11 @@ class _Room:
         # The garbage collector may call this in any thread, the loop's own included.
         if thread is not threading.current_thread():
             thread.join()
+
+
+def _listen(errands: "queue.SimpleQueue[Errand | None]") -> None:
+    while (errand := errands.get()) is not None:
+        called(*errand)
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

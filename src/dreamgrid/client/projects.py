@@ -1,104 +1,75 @@
-"""`client.projects`: create, follow and cancel projects; models, sizes and prices."""
+"""`client.projects`: create, follow, find and cancel projects; models, sizes and prices."""
 
 import asyncio
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack, cast
 
 from dreamgrid import errors
-from dreamgrid.client import checks
-from dreamgrid.client.catalog import AvailableModel, Catalog, ModelOptions
-from dreamgrid.client.estimates import CostEstimate, estimate
+from dreamgrid.client import estimates
+from dreamgrid.client.catalog import Catalog
+from dreamgrid.client.estimates import Prices
+from dreamgrid.client.events import Event
+from dreamgrid.client.files import Files
+from dreamgrid.client.finished import Finished
 from dreamgrid.client.history import Found, History
 from dreamgrid.client.http import Http
-from dreamgrid.client.images import Image
-from dreamgrid.client.inputs import ImageSource, InputFile, read_image
+from dreamgrid.client.inputs import InputFile, read_input
 from dreamgrid.client.job import Job
-from dreamgrid.client.project import Project
-from dreamgrid.client.tracker import Tracker
-from dreamgrid.protocol.job_request import valid_id
-from dreamgrid.protocol.params import (
-    CONTENT_TYPES,
-    STARTING_IMAGE,
-    ImageFormat,
-    ImageParams,
-    Network,
-    TokenType,
+from dreamgrid.client.listeners import Emitter
+from dreamgrid.client.models import Models
+from dreamgrid.client.orders import Order, media_of, order_of
+from dreamgrid.client.project import WAIT_S, OnTimeout, Project
+from dreamgrid.client.records import created_at, params_of
+from dreamgrid.client.results import Audio, Image, Result, Video
+from dreamgrid.client.settings import (
+    AudioSettings,
+    ImageSettings,
+    Settings,
+    VideoSettings,
+    check_names,
+    takes,
 )
+from dreamgrid.client.tracker import Tracker
+from dreamgrid.protocol.assets import AUDIO_ROLES, VIDEO_ROLES
+from dreamgrid.protocol.job_request import valid_id
+from dreamgrid.protocol.params import AnyParams, ImageParams, Media, VideoParams
 from dreamgrid.protocol.request_params import request_from_params
-from dreamgrid.protocol.rest import DownloadUrl, ModelEntry, SizePreset, UploadUrl
+from dreamgrid.protocol.request_template import encode_request
+from dreamgrid.protocol.rest import ProjectRecord, ProjectSync
 
 _ACKNOWLEDGE_S = 10.0
+_UPLOADS_AT_ONCE = 4
 
 
-class Projects:
+class Projects(Emitter, Models, Prices, Finished, Files):
     """`client.projects`."""
 
-    def __init__(self, http: Http, catalog: Catalog, tracker: Tracker) -> None:
-        self._http = http
-        self._catalog = catalog
+    def __init__(self, http: Http, catalog: Catalog, tracker: Tracker, *, app_id: str) -> None:
+        Emitter.__init__(self)
+        Models.__init__(self, http, catalog, tracker.session)
         self._tracker = tracker
-        self._projects: dict[History, Project] = {}
+        self._app_id = app_id
+        self._projects: dict[History, Project[Result]] = {}
 
-    async def create(
-        self,
-        *,
-        model: str,
-        prompt: str = "",
-        count: int = 1,
-        width: int | None = None,
-        height: int | None = None,
-        size_preset: str | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        seed: int | None = None,
-        negative_prompt: str = "",
-        style_prompt: str = "",
-        starting_image: ImageSource | None = None,
-        strength: float | None = None,
-        previews: int = 0,
-        output_format: ImageFormat = "png",
-        network: Network | None = None,
-        token_type: TokenType | None = None,
-        sampler: str | None = None,
-        scheduler: str | None = None,
-        disable_safety: bool = False,
-        project_id: str | None = None,
-    ) -> Project:
-        """Asks for `count` pictures; returns as soon as the server has taken the request.
+    # ── create ───────────────────────────────────────────────────────────────────────────────────
 
-        Plain mistakes are refused here, before anything is uploaded or charged.
+    @takes(Settings)
+    async def create(self, **settings: Unpack[Settings]) -> Project[Result]:
+        """Asks for pictures, videos or sound; returns as soon as the server has taken the request.
 
-        Args:
-            model: Id of a model; see `available_models` and `get_supported_models()`.
-            prompt: What to show.
-            count: How many pictures.
-            width: Pixels, given together with `height`. Default: the model's size.
-            height: Pixels.
-            size_preset: Instead of both: one of `get_size_presets(model)`.
-            steps: Denoising steps; more is slower and finer. Default: the model's.
-            guidance: How closely to follow the prompt. Default: the model's.
-            seed: Seed of the first picture, 0 to 2**32-1; the others get random ones. The same
-                seed makes the same picture. Default: random.
-            negative_prompt: What to avoid.
-            style_prompt: Appended to the prompt.
-            starting_image: A picture to begin with: a path, bytes, an open binary file or a Pillow
-                image; PNG, JPEG, WebP or GIF of at most 20 MiB.
-            strength: How much to change the starting image: 0 keeps it, 1 ignores it. Default: the
-                server's.
-            previews: How many previews to send while each picture is made; see `Previewed`.
-            output_format: `png`, `jpg` or `webp`.
-            network: Worker pool for this project, `fast` or `relaxed`. Default: the client's.
-            token_type: Currency to pay with, `spark` or `sogni`. Default: the server's.
-            sampler: One of the model's samplers. Default: the model's.
-            scheduler: One of the model's noise schedules. Default: the model's.
-            disable_safety: Deliver pictures that the content filter objects to.
-            project_id: A UUID of your own. Creating a project with the same settings again under
-                one id makes it once, and from its first starting image. Default: a fresh one.
+        What is made depends on the model. Plain mistakes are refused here, before anything is
+        uploaded or charged. A lost connection does no harm: the request has an id of its own, so
+        that it is rendered and charged once, however often it is sent.
 
         Raises:
+            TypeError: There is no setting of that name.
             UnknownModel: The grid's catalogue has no such model.
-            InvalidRequest: A setting has the wrong type or is out of range.
-            UnreadableMedia: The starting image is missing, unreadable, too large or no picture.
+            InvalidRequest: A setting has the wrong type, is out of range, or is for another kind of
+                media.
+            MissingAsset: The model cannot do without an input that was not given.
+            UnreadableMedia: An input is missing, unreadable, too large or of the wrong kind.
+            CostLimitExceeded: It would cost more than `max_cost`.
             ModelNotServed: No worker offers the model, nor did one lately.
             InsufficientFunds: The balance does not cover it. Nothing was charged.
             DuplicateProject: `project_id` is taken by a project with other settings.
@@ -108,209 +79,159 @@ class Projects:
             AuthenticationFailed: The key is missing or wrong.
             ConnectionFailed: No server there, or none for 30 s.
         """
-        params = self._params(
-            model=model,
-            prompt=prompt,
-            count=count,
-            width=width,
-            height=height,
-            size_preset=size_preset,
-            steps=steps,
-            guidance=guidance,
-            seed=seed,
-            negative_prompt=negative_prompt,
-            style_prompt=style_prompt,
-            assets=() if starting_image is None else (STARTING_IMAGE,),
-            strength=strength,
-            previews=previews,
-            output_format=output_format,
-            network=network,
-            token_type=token_type,
-            sampler=sampler,
-            scheduler=scheduler,
-            disable_safety=disable_safety,
-        )
-        number = valid_id(project_id or str(uuid.uuid4()))
-        await checks.check(self._catalog, params)
-        if starting_image is not None and not self._tracker.follows(number):
-            await self._upload(number, STARTING_IMAGE, await read_image(starting_image))
-        return await self._submit(number, params)
+        return await self._create(settings, None)
 
-    async def cancel(self, project_id: str) -> None:
-        """Cancels one of this client's projects; see `Project.cancel`.
+    @takes(ImageSettings)
+    async def create_image(self, **settings: Unpack[ImageSettings]) -> Project[Image]:
+        """As `create`, for pictures only: with the right settings and types in an editor."""
+        return cast("Project[Image]", await self._create(settings, "image"))
 
-        Raises:
-            NotFound: This client follows no project of that id.
-        """
-        project = self._followed().get(valid_id(project_id))
-        if project is None:
-            raise errors.NotFound(f"this client follows no project {project_id}")
-        await project.cancel()
+    @takes(VideoSettings)
+    async def create_video(self, **settings: Unpack[VideoSettings]) -> Project[Video]:
+        """As `create`, for videos only."""
+        return cast("Project[Video]", await self._create(settings, "video"))
 
-    @property
-    def tracked_projects(self) -> tuple[Project, ...]:
-        """Projects that this client follows. One that has ended leaves after 30 s."""
-        return tuple(self._followed().values())
+    @takes(AudioSettings)
+    async def create_audio(self, **settings: Unpack[AudioSettings]) -> Project[Audio]:
+        """As `create`, for music and speech only."""
+        return cast("Project[Audio]", await self._create(settings, "audio"))
 
-    @property
-    def available_models(self) -> tuple[AvailableModel, ...]:
-        """Models that somebody can render right now; empty until the socket has told them."""
-        return self._catalog.available
+    @takes(Settings)
+    async def generate(
+        self,
+        *,
+        timeout_s: float | None = WAIT_S,
+        on_timeout: OnTimeout = "cancel",
+        progress: bool = False,
+        **settings: Unpack[Settings],
+    ) -> list[Result]:
+        """Creates a project, waits for it and returns what was made, in one call.
 
-    async def wait_for_models(
-        self, *, timeout_s: float | None = 10.0
-    ) -> tuple[AvailableModel, ...]:
-        """Waits until at least one model has a worker.
+        A call that is given up (Ctrl-C, or a canceled task) cancels the project as well.
 
         Args:
-            timeout_s: Seconds after which to give up. None: never.
+            timeout_s: Seconds after which to stop waiting. None: wait as long as it takes.
+            on_timeout: What the timeout does to the project: `cancel` it, so that nothing more is
+                charged, or `leave` it running; `attach()` finds it by the error's `project_id`.
+            progress: Show a bar, in the terminal or the notebook.
 
         Raises:
-            ServerUnavailable: No worker came.
+            WaitTimeout: It was not finished in time.
+            ProjectFailed: Nothing could be made.
+            ProjectCanceled: Somebody canceled it.
+            DreamgridError: Everything that `create` raises.
+        """
+        project = await self._create(settings, None)
+        try:
+            return await project.wait(timeout_s=timeout_s, on_timeout=on_timeout, progress=progress)
+        except asyncio.CancelledError:
+            # Nobody holds a project to cancel, so it must not run on and cost something.
+            await self._tracker.withdraw(project._history)
+            raise
+
+    # ── find ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def attach(self, project_id: str) -> Project[Result]:
+        """Takes up a project that was created before, by this process or any other.
+
+        Its events begin with what has happened so far. With the `app_id` that created it, live
+        events go on here as if nothing had been; otherwise the server's record is looked at every
+        few seconds, which shows states, steps and results, but no previews.
+
+        Raises:
+            NotFound: The account has no such project.
             AuthenticationFailed: The key is missing or wrong.
             ConnectionFailed: No server there.
         """
-        await self._tracker.connection.ready()
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._catalog.wait_available()
-        except TimeoutError:
-            raise errors.ServerUnavailable(
-                f"no worker offers any model after {timeout_s:g} s; "
-                "'dreamgrid work' on any machine starts one"
-            ) from None
+        number = valid_id(project_id)
+        followed = self._followed().get(number)
+        if followed is not None:
+            return followed
+        return await self._attach(await self._tracker.record(number))
 
-    async def get_available_models(
-        self, *, network: Network = "fast"
-    ) -> tuple[AvailableModel, ...]:
-        """Models that somebody in a worker pool can render right now, asked over HTTP."""
-        return await self._catalog.available_on(network)
-
-    async def get_supported_models(self, *, force_refresh: bool = False) -> tuple[ModelEntry, ...]:
-        """All models of the grid's catalogue, with workers or without. Kept for ten minutes."""
-        return await self._catalog.models(fresh=force_refresh)
-
-    async def get_model_options(self, model: str) -> ModelOptions:
-        """What the settings of one model may be. Kept for ten minutes.
+    async def sync(self) -> tuple[Project[Result], ...]:
+        """Takes up every unfinished project of this `app_id`, such as after a restart.
 
         Raises:
-            UnknownModel: The catalogue has no such model.
+            AuthenticationFailed: The key is missing or wrong.
+            ConnectionFailed: No server there.
         """
-        return await self._catalog.options(model)
+        found = await self._unfinished({"appId": self._app_id})
+        return tuple([await self._attached(record) for record in found])
 
-    async def get_size_presets(
-        self, model: str, *, network: Network = "fast", force_refresh: bool = False
-    ) -> tuple[SizePreset, ...]:
-        """The named sizes of one model. Kept for ten minutes.
+    async def list_projects_elsewhere(self) -> tuple[ProjectRecord, ...]:
+        """Unfinished projects of the account that other apps have created; see `attach()`."""
+        found = await self._unfinished({})
+        return tuple(record for record in found if record.app_id != self._app_id)
+
+    @property
+    def tracked_projects(self) -> tuple[Project[Result], ...]:
+        """Projects that this client follows. One that has ended leaves after 30 s."""
+        return tuple(self._followed().values())
+
+    async def cancel(self, project_id: str) -> None:
+        """Cancels a project, whoever created it; see `Project.cancel`.
 
         Raises:
-            UnknownModel: The catalogue has no such model.
+            NotFound: The account has no such project.
         """
-        return await self._catalog.presets(model, network, fresh=force_refresh)
+        await (await self.attach(project_id)).cancel()
 
-    async def estimate_cost(
-        self,
-        *,
-        model: str,
-        count: int = 1,
-        width: int | None = None,
-        height: int | None = None,
-        size_preset: str | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        strength: float | None = None,
-        previews: int = 0,
-        network: Network = "fast",
-        token_type: TokenType = "spark",
-        sampler: str | None = None,
-    ) -> CostEstimate:
-        """What a project with these settings would cost; they mean the same as in `create`.
+    # ── how ──────────────────────────────────────────────────────────────────────────────────────
 
-        Raises:
-            UnknownModel: The catalogue has no such model.
-            InvalidRequest: A setting has the wrong type or is out of range.
-        """
-        params = self._params(
-            model=model,
-            count=count,
-            width=width,
-            height=height,
-            size_preset=size_preset,
-            steps=steps,
-            guidance=guidance,
-            assets=() if strength is None else (STARTING_IMAGE,),
-            strength=strength,
-            previews=previews,
-            network=network,
-            token_type=token_type,
-            sampler=sampler,
-        )
-        await checks.check(self._catalog, params)
-        return await estimate(self._http, self._catalog, params)
+    async def _create(self, settings: Mapping[str, Any], wanted: Media | None) -> Project[Result]:
+        check_names(settings)
+        number = _project_id(settings)
+        entry = await self._catalog.model(settings["model"])
+        media = media_of(entry)
+        if wanted is not None and media != wanted:
+            raise errors.InvalidRequest(
+                f"{entry.id} makes {media}: use create_{media}() or create()"
+            )
+        options, comfy = await self._catalog.described(entry)
+        order = order_of(settings, entry, options, comfy=comfy)
+        params = await self._in_pixels(order.params)
+        if settings.get("max_cost") is not None and not self._tracker.follows(number):
+            await self._check_cost(params, settings["max_cost"])
+        types = await self._upload_inputs(number, order)
+        request = request_from_params(number, params, comfy=comfy, voice=order.voice)
+        return await self._submit(number, params, encode_request(request, types))
 
-    async def upload_url(
-        self, *, project_id: str, role: str, content_type: str | None = None
-    ) -> str:
-        """An address to PUT an input file of a coming project to, for about 15 minutes.
+    async def _in_pixels(self, params: AnyParams) -> AnyParams:
+        """The same with a known preset; that of a video as the pixels that it stands for."""
+        if not isinstance(params, ImageParams | VideoParams) or params.size_preset is None:
+            return params
+        network = params.network or "fast"
+        size = await self._catalog.preset(params.model, params.size_preset, network)
+        if isinstance(params, ImageParams):
+            return params
+        fields = {name: getattr(params, name) for name in params.__struct_fields__}
+        sides = {"size_preset": None, "width": size.width, "height": size.height}
+        return VideoParams(**fields | sides)
 
-        Args:
-            project_id: The id that the project will have.
-            role: What the file is for, such as `startingImage`.
-            content_type: Media type that the PUT will name. Default: any.
-        """
-        query = {"imageId": _new_id(), "jobId": valid_id(project_id), "type": role}
-        if content_type is not None:
-            query["contentType"] = content_type
-        answer = await self._http.rest("GET", "/v1/image/uploadUrl", UploadUrl, query=query)
-        return answer.upload_url
+    async def _upload_inputs(self, project_id: str, order: Order) -> dict[str, str]:
+        """Reads all inputs, then uploads them; their media types, by role."""
+        waiting = {role: source for role, source in order.inputs.items() if source is not True}
+        files: dict[str, InputFile] = {}
+        for role, source in waiting.items():
+            files[role] = await read_input(source, order.names[role], _media_of_role(role))
+        if self._tracker.follows(project_id):
+            return {role: file.content_type for role, file in files.items()}
+        gate = asyncio.Semaphore(_UPLOADS_AT_ONCE)
 
-    async def download_url(
-        self,
-        *,
-        project_id: str,
-        job_id: str,
-        role: str = "complete",
-        content_type: str | None = None,
-    ) -> str:
-        """An address to GET a result or preview from, for about an hour.
+        async def put(role: str, file: InputFile) -> None:
+            async with gate:
+                await self._put(project_id, role, file.data, file.content_type)
 
-        Args:
-            project_id: The project.
-            job_id: The render.
-            role: `complete` or `preview`.
-            content_type: Media type that is expected. Default: whatever is stored.
+        async with asyncio.TaskGroup() as group:
+            for role, file in files.items():
+                group.create_task(put(role, file))
+        return {role: file.content_type for role, file in files.items()}
 
-        Raises:
-            NotFound: There is no such file (any more).
-        """
-        query = {"imageId": valid_id(job_id), "jobId": valid_id(project_id), "type": role}
-        if content_type is not None:
-            query["contentType"] = content_type
-        answer = await self._http.rest("GET", "/v1/image/downloadUrl", DownloadUrl, query=query)
-        return answer.download_url
-
-    def _params(self, **settings: Any) -> ImageParams:
-        params = checks.params_from(settings)
-        if params.strength is not None and not params.assets:
-            raise errors.InvalidRequest("strength is for a starting_image; there is none")
-        return params
-
-    async def _upload(self, project_id: str, role: str, file: InputFile) -> None:
-        url = await self.upload_url(
-            project_id=project_id, role=role, content_type=file.content_type
-        )
-        await self._http.upload(url, file.data, file.content_type)
-
-    async def _submit(self, project_id: str, params: ImageParams) -> Project:
+    async def _submit(self, project_id: str, params: AnyParams, frame: bytes) -> Project[Result]:
         """Sends the request and waits for the server's first word about it."""
-
-        def make_image(job: Job[Image], found: Found) -> Image:
-            return self._image(project_id, params, job, found)
-
-        request = request_from_params(project_id, params)
-        history = await self._tracker.submit(History(project_id, params, make_image), request)
-        self._followed()  # lets go of those that have left
-        project = self._projects.setdefault(history, Project(history, self._tracker))
+        history = await self._tracker.submit(self._history(project_id, params), frame)
+        project = self._hold(history)
         try:
             async with asyncio.timeout(_ACKNOWLEDGE_S):
                 while not history.acknowledged and history.error is None:
@@ -325,31 +246,111 @@ class Projects:
             raise history.refusal
         return project
 
-    def _image(self, project_id: str, params: ImageParams, job: Job[Image], found: Found) -> Image:
-        content_type = CONTENT_TYPES[params.output_format or "png"]
+    async def _unfinished(self, query: dict[str, str]) -> tuple[ProjectRecord, ...]:
+        path = "/api/v1/artist/projects/sync"
+        return (await self._http.bare(path, ProjectSync, query=query)).active_projects
 
-        async def find_url() -> str:
-            return await self.download_url(
-                project_id=project_id, job_id=job.id, content_type=content_type
-            )
+    async def _attached(self, record: ProjectRecord) -> Project[Result]:
+        return self._followed().get(valid_id(record.id)) or await self._attach(record)
 
-        return Image(
-            http=self._http,
-            find_url=find_url,
+    async def _attach(self, record: ProjectRecord) -> Project[Result]:
+        number = valid_id(record.id)
+        history = self._history(number, params_of(record))
+        history.created_at = created_at(record)
+        history.on_record(record)
+        await self._tracker.follow(history, polled=record.app_id not in ("", self._app_id))
+        return self._hold(history, attached=True)
+
+    def _history(self, project_id: str, params: AnyParams) -> History:
+        def make_result(job: Job[Result], found: Found) -> Result:
+            return self._result(project_id, params, job, found)
+
+        history: History | None = None
+
+        def tell(event: Event) -> None:
+            project = self._projects.get(history) if history else None
+            if project is not None:
+                project._listeners.tell(event)
+            self._listeners.tell(event)
+
+        history = History(project_id, params, make_result, tell)
+        return history
+
+    def _hold(self, history: History, *, attached: bool = False) -> Project[Result]:
+        self._followed()  # lets go of those that have left
+        if history not in self._projects:
+            project: Project[Result] = Project(history, self._tracker, attached=attached)
+            self._projects[history] = project
+        return self._projects[history]
+
+    def _result(self, project_id: str, params: AnyParams, job: Job[Result], found: Found) -> Result:
+        return self._make_result(
             project_id=project_id,
             job_id=job.id,
             index=job.index,
             seed=job.seed,
-            content_type=content_type,
+            params=params,
+            output_format=found.output_format,
             url=found.url,
             sha256=found.sha256,
         )
 
-    def _followed(self) -> dict[str, Project]:
+    async def _enhance(
+        self, image: Image, strength: str, prompt: str | None, model: str | None
+    ) -> Image:
+        """See `Image.enhance`."""
+        share = estimates.enhance_strength(strength)
+        chosen = model or await self._finer_model(image.model)
+        asked = cast("ImageParams", image.params)
+        results = await self.generate(
+            model=chosen,
+            prompt=image.prompt if prompt is None else prompt,
+            starting_image=await image.read(),
+            strength=share,
+            steps=await estimates.enhancing_steps(self._catalog, chosen),
+            width=asked.width,
+            height=asked.height,
+            size_preset=asked.size_preset if chosen == image.model else None,
+            output_format=asked.output_format,
+            token_type=asked.token_type,
+        )
+        if not results:
+            raise errors.ProjectFailed("the content filter withheld the finer picture")
+        return cast("Image", results[0])
+
+    async def _finer_model(self, otherwise: str) -> str:
+        try:
+            return await estimates.enhancer(self._catalog)
+        except errors.UnknownModel:
+            return otherwise
+
+    def _end_listeners(self) -> set[asyncio.Task[Any]]:
+        """Ends listeners that are still at work; they have to be waited for."""
+        all_of_them = [self._listeners, *(one._listeners for one in self._projects.values())]
+        return set[asyncio.Task[Any]]().union(*(one.cancel() for one in all_of_them))
+
+    def _followed(self) -> dict[str, Project[Result]]:
         histories = self._tracker.histories
         self._projects = {one: self._projects[one] for one in histories if one in self._projects}
         return {history.id: project for history, project in self._projects.items()}
 
 
-def _new_id() -> str:
-    return str(uuid.uuid4()).upper()
+def _project_id(settings: Mapping[str, Any]) -> str:
+    given = settings.get("project_id")
+    if given is None:
+        by_hand = [name for name, value in settings.items() if _is_by_hand(name, value)]
+        if by_hand:
+            raise errors.InvalidRequest(
+                f"{by_hand[0]} is True: give the project_id that you have uploaded it for"
+            )
+    return valid_id(given or str(uuid.uuid4()))
+
+
+def _is_by_hand(name: str, value: object) -> bool:
+    return value is True and (name.startswith("reference_") or name == "starting_image")
+
+
+def _media_of_role(role: str) -> Media:
+    if role in AUDIO_ROLES:
+        return "audio"
+    return "video" if role in VIDEO_ROLES else "image"

@@ -6,6 +6,7 @@ minute, its record at the server is asked for:
     it is there       fold the record; live frames go on from there
     404, never heard  the request was lost on its way: send it again (its id makes that harmless)
     404, heard before asked again; after three times it counts as lost
+    not ours          a project of another app: nobody sends us frames of it, so we look every tick
     no answer         asked again at the next tick; a silent server never fails a project
 """
 
@@ -17,13 +18,14 @@ from typing import Any, TypeVar
 
 from dreamgrid import errors
 from dreamgrid.client.catalog import Catalog
-from dreamgrid.client.connection import Backoff, Connection
-from dreamgrid.client.estimates import decimal
+from dreamgrid.client.connection import Backoff
+from dreamgrid.client.current_account import decimal
 from dreamgrid.client.history import History
 from dreamgrid.client.http import Http
 from dreamgrid.client.previews import Previews
 from dreamgrid.client.project import Charge
-from dreamgrid.protocol import socket
+from dreamgrid.client.session import Session
+from dreamgrid.protocol import heard, socket
 from dreamgrid.protocol.codec import (
     MAX_CLIENT_MESSAGE_BYTES,
     Envelope,
@@ -31,7 +33,7 @@ from dreamgrid.protocol.codec import (
     decode_payload,
     encode,
 )
-from dreamgrid.protocol.job_request import JobRequest
+from dreamgrid.protocol.params import ImageParams, Network
 from dreamgrid.protocol.rest import ProjectAnswer, ProjectRecord
 
 _log = logging.getLogger("dreamgrid.client")
@@ -51,12 +53,14 @@ _CHECKS_AT_ONCE = 8
 class Tracked:
     """A project that is followed: its history, and the request that makes it.
 
-    `holders` counts the calls of `submit` that were given it and did not withdraw.
+    `holders` counts the calls of `submit` that were given it and did not withdraw. `frame` is None
+    for a project that somebody else sent, and `polled` if its frames go to another app.
     """
 
-    def __init__(self, history: History, frame: bytes) -> None:
+    def __init__(self, history: History, frame: bytes | None, *, polled: bool = False) -> None:
         self.history = history
         self.frame = frame
+        self.polled = polled
         self.holders = 1
         self.canceling = False
         self.strikes = 0
@@ -69,6 +73,8 @@ class Tracker:
         http: Asks for records.
         catalog: Told which models have workers.
         query: Parameters of the socket's upgrade.
+        network: Worker pool of projects that name none.
+        tell: Called with what happens to the client.
         backoff: Waits between connections; tests pass a short one.
         tick_s: How often to look after projects that need it.
     """
@@ -79,25 +85,30 @@ class Tracker:
         catalog: Catalog,
         *,
         query: dict[str, str],
+        network: Network,
+        tell: Callable[[object], None],
         backoff: Backoff | None = None,
         tick_s: float = _TICK_S,
     ) -> None:
         self._http = http
-        self._catalog = catalog
         self._tick_s = tick_s
         self._tracked: dict[str, Tracked] = {}
         self._previews = Previews(http, self._spawn)
         self._tasks: set[asyncio.Task[None]] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._hint = asyncio.Event()
-        self.connection = Connection(
+        self.session = Session(
             http,
+            catalog,
             query=query,
+            network=network,
+            tell=tell,
             on_open=self._on_open,
-            on_message=self._on_message,
-            on_closed=self._on_closed,
+            on_project=self._on_frame,
+            on_closed=self._abandon,
             backoff=backoff,
         )
+        self.connection = self.session.connection
 
     @property
     def histories(self) -> list[History]:
@@ -108,8 +119,8 @@ class Tracker:
         """Whether the same request under this id would not be sent again."""
         return self._known(project_id) is not None
 
-    async def submit(self, history: History, request: JobRequest) -> History:
-        """Sends a new project and follows it from then on.
+    async def submit(self, history: History, frame: bytes) -> History:
+        """Sends the request for a new project and follows it from then on.
 
         Returns:
             Its history: `history`, or that of the same request if it was sent before.
@@ -121,7 +132,6 @@ class Tracker:
             ConnectionFailed: There is no connection; nothing was sent.
         """
         await self.connection.ready()
-        frame = encode(request)
         if len(frame) > MAX_CLIENT_MESSAGE_BYTES:
             raise errors.InvalidRequest(
                 f"the request has {len(frame)} bytes, and a server reads at most "
@@ -130,8 +140,7 @@ class Tracker:
         known = self._known(history.id)
         if known is None:
             self._tracked[history.id] = Tracked(history, frame)
-            if self._keeper is None:
-                self._keeper = self._spawn(self._keep())
+            self._begin_keeping()
             # Should the socket break just now, the next one begins with a look for this project.
             await self.connection.send(frame)
             return history
@@ -142,6 +151,32 @@ class Tracker:
             )
         known.holders += 1
         return known.history
+
+    async def follow(self, history: History, *, polled: bool) -> None:
+        """Follows a project that was sent by somebody else.
+
+        Args:
+            history: What its record told of it.
+            polled: Its frames go to another app, so that only its record tells what happens.
+
+        Raises:
+            AuthenticationFailed: The key was refused.
+            ConnectionFailed: There is no connection.
+        """
+        await self.connection.ready()
+        self._tracked[history.id] = Tracked(history, None, polled=polled)
+        self._begin_keeping()
+        if history.finished:
+            self._let_go(history)
+
+    async def record(self, project_id: str) -> ProjectRecord:
+        """A project as the server has it now.
+
+        Raises:
+            NotFound: There is no such project, or it belongs to another account.
+        """
+        path = f"/v2/projects/{project_id}"
+        return (await self._http.rest("GET", path, ProjectAnswer)).project
 
     async def cancel(self, history: History) -> None:
         """Cancels a project; see `Project.cancel`."""
@@ -175,7 +210,7 @@ class Tracker:
 
     async def charge(self, history: History) -> Charge:
         """What a project cost; see `Project.charge`."""
-        record = await self._record(history.id)
+        record = await self.record(history.id)
         return Charge(
             token=decimal(record.cost_actual.cost_in_token, "a price"),
             token_type=record.token_type,
@@ -199,20 +234,16 @@ class Tracker:
                 tracked.history.on_reconnect()
         self._hint.set()
 
-    def _on_closed(self, error: errors.DreamgridError) -> None:
-        self._catalog.announce({})
-        self._abandon(error)
-
     def _abandon(self, error: errors.DreamgridError) -> None:
         for history in self.histories:
             history.abandon(error)
 
-    def _on_message(self, envelope: Envelope) -> None:
+    def _on_frame(self, envelope: Envelope) -> None:
         match envelope.type:
             case socket.JobState.message_type:
                 self._fold(envelope, socket.JobState, History.on_state)
             case socket.JobProgress.message_type:
-                self._fold(envelope, socket.JobProgress, self._on_progress)
+                self._fold(envelope, heard.Progress, self._on_progress)
             case socket.JobResult.message_type:
                 self._fold(envelope, socket.JobResult, History.on_result)
             case socket.JobError.message_type:
@@ -221,10 +252,10 @@ class Tracker:
                 self._fold(envelope, socket.JobRetry, History.on_retry)
             case socket.CancelConfirmation.message_type:
                 self._fold(envelope, socket.CancelConfirmation, History.on_cancel_answer)
-            case socket.SWARM_MODELS:
-                self._catalog.announce(decode_payload(envelope, dict[str, int]))
-            case socket.CHANGE_NETWORK:
-                self._catalog.announce({})
+            case heard.Eta.message_type:
+                self._fold(envelope, heard.Eta, History.on_eta)
+            case socket.ProjectQueue.message_type:
+                self._fold(envelope, socket.ProjectQueue, History.on_waiting)
             case _:
                 pass  # servers may say things that we do not know yet
 
@@ -243,9 +274,11 @@ class Tracker:
         if history.finished and not was_finished:
             self._let_go(history)
 
-    def _on_progress(self, history: History, frame: socket.JobProgress) -> None:
+    def _on_progress(self, history: History, frame: heard.Progress) -> None:
         history.on_progress(frame)
-        if frame.has_image and history.params.previews > 0 and not history.finished:
+        params = history.params
+        wanted = isinstance(params, ImageParams) and params.previews > 0
+        if frame.has_image and wanted and not history.finished:
             self._previews.want(history, frame.job_id.upper())
 
     def _let_go(self, history: History) -> None:
@@ -271,6 +304,10 @@ class Tracker:
             return None
         return None if _is_settled(tracked.history) and not tracked.history.finished else tracked
 
+    def _begin_keeping(self) -> None:
+        if self._keeper is None:
+            self._keeper = self._spawn(self._keep())
+
     # ── the keeper ───────────────────────────────────────────────────────────────────────────────
 
     async def _keep(self) -> None:
@@ -278,7 +315,7 @@ class Tracker:
         while True:
             self._hint.clear()
             if self.connection.is_open:
-                due = [tracked for tracked in self._tracked.values() if _is_due(tracked.history)]
+                due = [tracked for tracked in self._tracked.values() if _is_due(tracked)]
                 gate = asyncio.Semaphore(_CHECKS_AT_ONCE)
                 await asyncio.gather(*(self._check(tracked, gate) for tracked in due))
             try:
@@ -294,7 +331,7 @@ class Tracker:
                 await self._send_cancel(history)
             history.needs_check = False
             try:
-                record = await self._record(history.id)
+                record = await self.record(history.id)
             except errors.NotFound:
                 await self._on_not_found(tracked)
             except errors.DreamgridError as error:
@@ -310,7 +347,7 @@ class Tracker:
         history = tracked.history
         if history.finished or tracked.canceling:
             return
-        if not history.acknowledged:
+        if not history.acknowledged and tracked.frame is not None:
             history.heard_at = time.monotonic()
             await self.connection.send(tracked.frame)
             return
@@ -319,10 +356,6 @@ class Tracker:
         history.needs_check = True
         if tracked.strikes >= _STRIKES:
             history.on_missing()
-
-    async def _record(self, project_id: str) -> ProjectRecord:
-        answer = await self._http.rest("GET", f"/v2/projects/{project_id}", ProjectAnswer)
-        return answer.project
 
     async def _send_cancel(self, history: History) -> None:
         await self.connection.send(encode(socket.CancelRequest(project_id=history.id)))
@@ -354,7 +387,10 @@ def _is_settled(history: History) -> bool:
     return history.finished or history.error is not None
 
 
-def _is_due(history: History) -> bool:
+def _is_due(tracked: Tracked) -> bool:
+    history = tracked.history
     if _is_settled(history):
         return False
-    return history.needs_check or time.monotonic() - history.heard_at > _QUIET_S
+    if tracked.polled or history.needs_check:
+        return True
+    return time.monotonic() - history.heard_at > _QUIET_S

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from dreamgrid.errors import InvalidRequest
-from dreamgrid.protocol.assets import CONTROL_NET_IMAGE
+from dreamgrid.protocol.assets import CONTROL_NET_IMAGE, REFERENCE_AUDIO
 from dreamgrid.protocol.job_request import (
     FLAG_OF_ROLE,
     ControlNetJob,
@@ -43,8 +43,17 @@ _CUSTOM = "custom"
 # ── what our SDK sends ───────────────────────────────────────────────────────────────────────────
 
 
-def request_from_params(project_id: str, params: AnyParams) -> JobRequest:
-    """What our SDK sends for `params`; leaves out what the app left to the model's defaults."""
+def request_from_params(
+    project_id: str, params: AnyParams, *, comfy: bool = False, voice: bool = False
+) -> JobRequest:
+    """What our SDK sends for `params`; leaves out what the app left to the model's defaults.
+
+    Args:
+        project_id: Upper-case UUID.
+        params: What to make.
+        comfy: The model's samplers have Comfy's names, which travel in fields of their own.
+        voice: The reference sound is a voice to copy.
+    """
     frame: dict[str, Any] = {
         "model_id": params.model,
         "positive_prompt": params.prompt,
@@ -53,13 +62,16 @@ def request_from_params(project_id: str, params: AnyParams) -> JobRequest:
         "steps": params.steps,
         "guidance_scale": params.guidance,
         "seed": params.seed,
-        "scheduler": params.sampler,
-        "time_step_spacing": params.scheduler,
+        "comfy_sampler" if comfy else "scheduler": params.sampler,
+        "comfy_scheduler" if comfy else "time_step_spacing": params.scheduler,
         "loras": [lora.id for lora in params.loras] or None,
         "lora_strengths": [lora.strength for lora in params.loras] or None,
         "current_control_nets_job": _control_net_job(params),
     }
     frame |= {FLAG_OF_ROLE[role]: True for role in params.assets if role != CONTROL_NET_IMAGE}
+    if voice:
+        del frame[FLAG_OF_ROLE[REFERENCE_AUDIO]]
+        frame["has_reference_audio_identity"] = True
     frame |= _own_fields(params)
     return JobRequest(
         project_id=project_id,
@@ -91,8 +103,10 @@ def _own_fields(params: AnyParams) -> dict[str, Any]:
 
 
 def _size_fields(params: ImageParams | VideoParams) -> dict[str, Any]:
+    # Videos are asked for in pixels: the published clients name no preset for them.
+    custom = _CUSTOM if isinstance(params, ImageParams) else None
     return {
-        "size_preset": _CUSTOM if params.width is not None else params.size_preset,
+        "size_preset": custom if params.width is not None else params.size_preset,
         "width": params.width,
         "height": params.height,
     }

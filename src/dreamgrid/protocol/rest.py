@@ -24,14 +24,48 @@ class Success(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 # ── catalogue ────────────────────────────────────────────────────────────────────────────────────
 
 
-class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One model of `models/list`."""
+class SizeRange(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Sizes of pictures: both sides from `min` to `max` pixels, multiples of `step`.
+
+    `width` and `height` are the default size.
+    """
+
+    width: int
+    height: int
+    min: int
+    max: int
+    step: int = 1
+    max_pixels: int
+
+
+class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One model of `models/list`. The published clients read the first five fields only.
+
+    Attributes:
+        id: What requests name it by.
+        name: What people read.
+        sid: The short number that stands for it in the status endpoint.
+        tier: Its limits, as `models/tiers` names them.
+        media: `image`, `video`, `audio` or `model` (3D).
+        inputs: Asset roles that it takes. Absent: the server does not say.
+        required_inputs: Those of them that must be there.
+        any_inputs: Those of them of which at least one must be there.
+        control_nets: ControlNets that it can be steered by.
+        output_formats: File types of its results, the default one first.
+        size: Sizes of its pictures; those of videos stand in the tier.
+    """
 
     id: str
     name: str
     sid: int = msgspec.field(name="SID")
     tier: str
     media: str
+    inputs: tuple[str, ...] | None = None
+    required_inputs: tuple[str, ...] = ()
+    any_inputs: tuple[str, ...] = ()
+    control_nets: tuple[str, ...] = ()
+    output_formats: tuple[str, ...] = ()
+    size: SizeRange | None = None
 
 
 class NumberRange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

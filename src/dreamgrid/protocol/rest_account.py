@@ -68,7 +68,7 @@ class Tokens(_Body, frozen=True, kw_only=True):
 
     token: str
     refresh_token: str
-    username: str
+    username: str = ""
 
 
 class RefreshRequest(_Body, frozen=True, kw_only=True):
@@ -175,3 +175,40 @@ class SubscriptionStatus(_Body, frozen=True, kw_only=True):
     """`GET /v1/subscriptions/status`."""
 
     subscription: Subscription = Subscription()
+
+
+class RewardEntry(_Body, frozen=True, kw_only=True):
+    """A reward as a client reads it; `claimed` and `can_claim` are 0 or 1, times are seconds."""
+
+    id: str
+    title: str = ""
+    description: str = ""
+    amount: str = "0"
+    token_type: str = "spark"
+    claimed: int = 0
+    can_claim: int = 0
+    cant_claim_reason: str | None = None
+
+
+class RewardList(_Body, frozen=True, kw_only=True):
+    """`GET /v4/account/rewards`, as a client reads it."""
+
+    rewards: tuple[RewardEntry, ...] = ()
+
+
+class ClaimRequest(_Body, frozen=True, kw_only=True):
+    """Body of `POST /v3/account/reward/claim`."""
+
+    claims: tuple[str, ...]
+    provider: str = "base"
+
+
+class LeaderEntry(_Body, frozen=True, kw_only=True):
+    """One row of `GET /v1/leaderboard/`."""
+
+    rank: int
+    username: str
+    address: str = ""
+    country: str | None = None
+    value: float | str = 0
+    role: str = ""

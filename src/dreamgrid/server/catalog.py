@@ -16,7 +16,7 @@ import msgspec
 from dreamgrid.errors import ConfigError, InvalidRequest, UnknownModel
 from dreamgrid.protocol.params import NETWORKS, AnyParams, Media, Network
 from dreamgrid.protocol.renders import AnyRender
-from dreamgrid.protocol.rest import ModelEntry, SizePreset
+from dreamgrid.protocol.rest import ModelEntry, SizePreset, SizeRange
 from dreamgrid.server import catalog_check
 from dreamgrid.server.catalog_entries import (
     AudioTier,
@@ -234,9 +234,24 @@ def _model(
     return Model(
         spec=spec,
         tier=tier,
-        entry=ModelEntry(
-            id=spec.id, name=spec.name, sid=spec.sid, tier=spec.tier, media=spec.media
-        ),
+        entry=_listed(spec),
         presets=tuple(SizePreset(**msgspec.structs.asdict(preset)) for preset in spec.size_presets),
         rules=rules_of(spec, tier, {one.id: one for one in loras if spec.id in one.models}),
+    )
+
+
+def _listed(spec: ModelSpec) -> ModelEntry:
+    """A model as clients see it in the list: what it takes and makes; its limits are the tier's."""
+    return ModelEntry(
+        id=spec.id,
+        name=spec.name,
+        sid=spec.sid,
+        tier=spec.tier,
+        media=spec.media,
+        inputs=spec.inputs,
+        required_inputs=spec.required_inputs,
+        any_inputs=spec.any_inputs,
+        control_nets=spec.control_nets,
+        output_formats=spec.formats,
+        size=SizeRange(**msgspec.structs.asdict(spec.size)) if spec.size else None,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import dreamgrid
-from dreamgrid.client.inputs import read_image
+from dreamgrid.client.inputs import read_input
 from tests.client import stub as wire
 from tests.client.stub import JOB_A, Stub
 
@@ -26,6 +26,7 @@ async def delivered(
         wire.completed(project.id),
     )
     (image,) = await project.wait(timeout_s=10)
+    assert isinstance(image, dreamgrid.Image)
     return image
 
 
@@ -59,7 +60,6 @@ async def test_an_address_that_was_not_told_is_asked_for(
         "imageId": JOB_A,
         "jobId": image.project_id,
         "type": "complete",
-        "contentType": "image/png",
     }
 
 
@@ -100,16 +100,16 @@ async def test_inputs_may_be_anything_that_is_a_picture(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(PICTURE)
     for source in (path, str(path), PICTURE, bytearray(PICTURE), io.BytesIO(PICTURE)):
-        found = await read_image(source)
+        found = await read_input(source, "starting_image")
         assert (found.data, found.content_type) == (PICTURE, "image/png")
     with path.open("rb") as file:
-        assert (await read_image(file)).data == PICTURE
+        assert (await read_input(file, "starting_image")).data == PICTURE
 
 
 async def test_a_pillow_image_is_sent_as_png() -> None:
     pillow = pytest.importorskip("PIL.Image")
     for mode in ("RGB", "RGBA", "CMYK", "L"):
-        found = await read_image(pillow.new(mode, (8, 8)))
+        found = await read_input(pillow.new(mode, (8, 8)), "starting_image")
         assert found.content_type == "image/png"
         assert pillow.open(io.BytesIO(found.data)).size == (8, 8)
 
@@ -125,11 +125,11 @@ async def test_a_pillow_image_is_sent_as_png() -> None:
 async def test_the_kind_of_a_file_is_told_by_its_first_bytes(
     head: bytes, content_type: str
 ) -> None:
-    assert (await read_image(head + bytes(32))).content_type == content_type
+    assert (await read_input(head + bytes(32), "starting_image")).content_type == content_type
 
 
 async def test_a_folder_and_a_text_file_are_no_input(tmp_path: Path) -> None:
     with pytest.raises(dreamgrid.UnreadableMedia, match="cannot read"):
-        await read_image(tmp_path)
+        await read_input(tmp_path, "starting_image")
     with pytest.raises(dreamgrid.UnreadableMedia, match="as text"):
-        await read_image(io.StringIO("words"))  # type: ignore[arg-type]
+        await read_input(io.StringIO("words"), "starting_image")
