@@ -125,15 +125,21 @@ def parameters(place: str, given: Mapping[str, str], kind: type[Parameters]) -> 
     Raises:
         InvalidRequest: One is missing, wrong or there twice; names it, and says what it may be.
     """
-    names = Counter(name for name, _ in given.items())
-    for field in msgspec.structs.fields(kind):
-        if names[field.encode_name] > 1:
-            raise InvalidRequest(f"{place} parameter '{field.encode_name}': send it once only")
-    known = {name: text for name, text in given.items() if text not in _UNSET}
+    once = dict(given.items())
+    if len(once) < len(given):
+        _refuse_repeats(place, given, kind)
+    known = {name: text for name, text in once.items() if text not in _UNSET}
     try:
         return msgspec.convert(known, kind, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidRequest(_explained(place, str(error), kind)) from None
+
+
+def _refuse_repeats(place: str, given: Mapping[str, str], kind: type[msgspec.Struct]) -> None:
+    names = Counter(name for name, _ in given.items())
+    for field in msgspec.structs.fields(kind):
+        if names[field.encode_name] > 1:
+            raise InvalidRequest(f"{place} parameter '{field.encode_name}': send it once only")
 
 
 def _explained(place: str, problem: str, kind: Any) -> str:
