@@ -228,7 +228,7 @@ async def test_an_offer_of_another_upgrade_is_an_ordinary_request(grid: Grid) ->
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/v1/loras/personal", 404),
+        ("GET", "/v1/loras/personal/none", 404),
         ("GET", "/nowhere", 404),
         ("POST", "/nowhere", 404),
         ("PATCH", "/v1/account/me", 405),
@@ -396,3 +396,62 @@ async def test_a_grant_that_makes_no_sense_is_refused(
 ) -> None:
     assert (await grid.call("POST", GRANTS, json=wish))[0] == status
     assert (await grid.spark())["net"] == "1000.000000"
+
+
+# ── what other grids have ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/chat/completions"),
+        ("POST", "/v1/chat/runs"),
+        ("GET", "/v1/chat/runs/1/events/stream"),
+        ("POST", "/v1/creative-agent/tools/execute"),
+        ("GET", "/v1/creative-agent/workflows/templates/1"),
+        ("POST", "/v1/world-builds"),
+        ("GET", "/v1/subscriptions/plans"),
+        ("POST", "/v1/iap/stripe/subscribe"),
+        ("POST", "/v2/account/token/withdraw"),
+        ("POST", "/v3/account/token/deposit"),
+        ("GET", "/api/v1/job-llm/estimate/spark/some-model/100/100"),
+        ("POST", "/v1/assets/prepare"),
+        ("POST", "/v1/replay/records"),
+    ],
+)
+async def test_what_this_grid_does_not_have_is_not_found_and_signs_nobody_out(
+    grid: Grid, method: str, path: str
+) -> None:
+    for key in (grid.key, ""):
+        status, body = await grid.call(method, path, key=key, json={})
+        assert (status, body["status"], body["errorCode"]) == (404, "error", 404)
+        assert "/docs/api" in body["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("/v1/leaderboard/", []),
+        ("/v1/announcements/active?platform=web", {"announcements": []}),
+        ("/v4/account/rewards?provider=base", {"rewards": []}),
+        ("/v2/wallet/balance?provider=base", {"sogni": "0", "spark": "0", "ether": "0"}),
+        ("/v1/subscriptions/status", {"subscription": {"active": False, "status": "none"}}),
+        (
+            "/v1/loras/personal",
+            {
+                "loras": [],
+                "models": [],
+                "limits": {
+                    "entries": 0,
+                    "fileBytes": None,
+                    "importsPerDay": 0,
+                    "perGeneration": 0,
+                },
+            },
+        ),
+    ],
+)
+async def test_what_clients_ask_for_on_the_way_is_answered_emptily(
+    grid: Grid, path: str, data: object
+) -> None:
+    assert await grid.data(path) == data

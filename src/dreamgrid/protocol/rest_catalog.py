@@ -90,6 +90,23 @@ class LoraConstraints(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     max_strength: float = 100
 
 
+class PersonalLimits(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What an account may import."""
+
+    entries: int = 0
+    file_bytes: int | None = None
+    imports_per_day: int = 0
+    per_generation: int = 0
+
+
+class PersonalLoras(msgspec.Struct, frozen=True, kw_only=True):
+    """LoRAs of one account: this server takes none; its owner adds them to the catalogue."""
+
+    loras: tuple[LoraEntry, ...] = ()
+    models: tuple[str, ...] = ()
+    limits: PersonalLimits = PersonalLimits()
+
+
 class LoraList(msgspec.Struct, frozen=True, kw_only=True):
     """`GET /v1/loras/comfy`: what can bend which models, and how far."""
 

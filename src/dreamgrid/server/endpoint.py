@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, TypedDict, TypeVar, Unpack, get_args, get_type_hints
 
+import msgspec
 from aiohttp import web
 
 from dreamgrid import errors as failures
@@ -40,6 +41,7 @@ class Options(TypedDict, total=False):
     content_types: tuple[str, ...]
     receives: tuple[str, ...]
     also: Mapping[int, str]
+    events: tuple[type[msgspec.Struct], ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,6 +61,7 @@ class Endpoint(web.AbstractRouteDef):
         content_types: Media types of the answer.
         receives: Media types of a request body that is no JSON.
         also: Further HTTP statuses, and what they mean.
+        events: What travels in an answer that is a stream.
     """
 
     method: str
@@ -73,6 +76,7 @@ class Endpoint(web.AbstractRouteDef):
     content_types: tuple[str, ...] = (JSON,)
     receives: tuple[str, ...] = ()
     also: Mapping[int, str] = field(default_factory=dict)
+    events: tuple[type[msgspec.Struct], ...] = ()
 
     def __post_init__(self) -> None:
         unknown = set(self.takes) - _GIVEN

@@ -105,6 +105,7 @@ def _structured(endpoints: Iterable[Endpoint]) -> Iterator[Any]:
             yield endpoint.json_answer
         if "body" in endpoint.takes:
             yield endpoint.takes["body"]
+        yield from endpoint.events
 
 
 def _operation(endpoint: Endpoint, schema_of: _Lookup) -> Json:
@@ -165,6 +166,9 @@ def _not_null(schema: Json) -> Json:
 
 def _responses(endpoint: Endpoint, schema_of: _Lookup) -> Json:
     content: Json = {kind: {} for kind in endpoint.content_types}
+    if endpoint.events:  # a word of OpenAPI 3.2, which tools of 3.1 pass over
+        told = {"itemSchema": {"anyOf": [schema_of(kind) for kind in endpoint.events]}}
+        content = dict.fromkeys(content, told)
     if JSON in content:
         schema = schema_of(endpoint.json_answer)
         content[JSON] = {"schema": schema if endpoint.bare else _wrapped(schema)}

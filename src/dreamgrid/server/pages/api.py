@@ -105,6 +105,8 @@ def _contents(kinds: Json) -> list[Child]:
         wrapped = schema and schema.get("properties", {}).get("data")
         if wrapped:
             shown += ["data: ", *kind_of(wrapped), " "]
+        elif "itemSchema" in content:
+            shown += ["events: ", *kind_of(content["itemSchema"]), " "]
         elif schema:
             shown += [*kind_of(schema), " "]
         else:

@@ -27,7 +27,12 @@ def routes(services: Services) -> Endpoints:
     api = Endpoints("Events", "Watching a project over HTTP, from any process and at any time.")
     projects, links = services.projects, FileLinks(services)
 
-    @api.get("/v1/projects/{projectId}/events", content_types=(EVENT_STREAM,), errors=(NotFound,))
+    @api.get(
+        "/v1/projects/{projectId}/events",
+        content_types=(EVENT_STREAM,),
+        errors=(NotFound,),
+        events=(ProjectEvent, ProgressEvent),
+    )
     async def project_events(
         account: Account, path: ProjectPath, query: EventsQuery, request: web.Request
     ) -> web.StreamResponse:
