@@ -20,7 +20,7 @@ demo: $(VENV)/.ready ## Paint a picture: server, worker and app on this machine 
 	@$(BIN)/dreamgrid demo $${PROMPT:+"$$PROMPT"}
 
 test: $(VENV)/.ready-dev ## Run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.ready-dev ## Check style, formatting and the direction of imports
 	$(BIN)/ruff check

@@ -1,5 +1,6 @@
 """Fixtures: the published SDKs, a server with a scripted worker, and one signed-in app."""
 
+import fcntl
 import shutil
 import subprocess
 import uuid
@@ -16,11 +17,18 @@ INSTALL_WITHIN_S = 300
 
 
 @pytest.fixture(scope="session")
-def javascript() -> None:
+def javascript(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Installs the JavaScript SDKs exactly as the lock file says, once."""
     npm = shutil.which("npm")
     if shutil.which("node") is None or npm is None:
         pytest.skip("node and npm are not installed, so the JavaScript SDKs cannot be tried")
+    # Tests run in several processes, and only one of them installs.
+    with (tmp_path_factory.getbasetemp().parent / "javascript.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _install(npm)
+
+
+def _install(npm: str) -> None:
     installed = HERE / "node_modules" / ".package-lock.json"
     wanted = HERE / "package-lock.json"
     if installed.exists() and installed.stat().st_mtime >= wanted.stat().st_mtime:
