@@ -1,7 +1,7 @@
 """Which job goes to which worker: the choice itself, without a server."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dreamgrid.protocol.params import NETWORKS
 from dreamgrid.server.live import AccountLoad, LiveJob, LiveProject
 from dreamgrid.server.scheduler import PREFERRED_AHEAD_MS, Match, choose
-from dreamgrid.server.waiting import WaitingJobs
+from dreamgrid.server.waiting import Turn, WaitingJobs
 from dreamgrid.server.worker_flags import ANYBODY, Targeting
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobEvent
@@ -391,7 +391,8 @@ def test_every_choice_is_allowed_complete_and_fair(
         if index in canceled:
             cancel(job)
     waiting = line_up(*projects)
-    matches = give(waiting, workers, max_running=max_running)
+    # Soon after all of them came: a line that waits for long may have its turn earlier.
+    matches = give(waiting, workers, now_ms=10, max_running=max_running)
     check_allowed(matches, workers)
     given_away = {match.job for match in matches}
     left = [job for job in everything if not job.ended and job not in given_away]
@@ -441,13 +442,25 @@ def test_positions_foretell_the_order_of_the_choices_in_a_room(
     projects: list[LiveProject],
 ) -> None:
     waiting = line_up(*projects)
-    for network in NETWORKS:
+    for session in (worker(*MODELS, network=network, name="fox") for network in NETWORKS):
         for model in MODELS:
-            for targeting in waiting.targetings(network, model):
+            for turn in list(room_turns(waiting, session, model)):
                 foretold = waiting.positions()
-                served: list[str] = []
-                while (turn := waiting.turn(network, model, targeting)) is not None:
-                    waiting.take(turn[1], now_ms=1_000_000)
-                    if turn[1].project.id not in served:
-                        served.append(turn[1].project.id)
+                room, served = room_of(turn.job), list[str]()
+                while (job := next_of(waiting, session, model, room)) is not None:
+                    waiting.take(job, now_ms=1_000_000)
+                    if job.project.id not in served:
+                        served.append(job.project.id)
                 assert [foretold[project] for project in served] == [*range(1, len(served) + 1)]
+
+
+def room_turns(waiting: WaitingJobs, session: WorkerSession, model: str) -> Iterator[Turn]:
+    return waiting.turns(session.network, model, session.known_as, lambda job: True)
+
+
+def next_of(
+    waiting: WaitingJobs, session: WorkerSession, model: str, room: tuple[str, str, Targeting]
+) -> LiveJob | None:
+    """The job whose turn it is in one room."""
+    found = (turn.job for turn in room_turns(waiting, session, model))
+    return next((job for job in found if room_of(job) == room), None)

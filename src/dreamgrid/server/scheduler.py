@@ -14,8 +14,7 @@ from typing import NamedTuple
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.live import LiveJob
 from dreamgrid.server.store.base import Acquisition, Store
-from dreamgrid.server.waiting import Rank, WaitingJobs
-from dreamgrid.server.worker_flags import Targeting
+from dreamgrid.server.waiting import WaitingJobs
 from dreamgrid.server.workers import Workers, WorkerSession
 from dreamgrid.states import JobEvent
 
@@ -104,24 +103,27 @@ class _Choice:
     def _best(self, worker: WorkerSession) -> LiveJob | None:
         best: tuple[tuple[int | str, ...], LiveJob] | None = None
         for model in worker.models:
-            for targeting in self._waiting.targetings(worker.network, model):
-                if not targeting.allows(worker.known_as):
+            if not self._waiting.waits_for(worker.network, model):
+                continue
+            ahead_ms = LOADED_AHEAD_MS if model == worker.loaded_model else 0
+            for since_ms, turn, job in self._waiting.turns(
+                worker.network, model, worker.known_as, self._may_run
+            ):
+                if job.project.targeting.preferred and self._keeps_for_others(job, worker):
                     continue
-                turn = self._waiting.turn(worker.network, model, targeting, self._may_run)
-                if turn is None or self._keeps_for_others(turn[1], targeting, worker):
-                    continue
-                order = _order(*turn, loaded=model == worker.loaded_model)
+                order = (since_ms - ahead_ms, turn, job.created_ms, job.project.id, job.index)
                 if best is None or order < best[0]:
-                    best = (order, turn[1])
+                    best = (order, job)
         return best[1] if best is not None else None
 
     def _may_run(self, job: LiveJob) -> bool:
         project = job.project
         return project.load.running + self._given[project.account_id] < self._max_running
 
-    def _keeps_for_others(self, job: LiveJob, targeting: Targeting, worker: WorkerSession) -> bool:
+    def _keeps_for_others(self, job: LiveJob, worker: WorkerSession) -> bool:
         """Whether a job still waits for a worker that its project prefers to this one."""
-        if not targeting.preferred or targeting.prefers(worker.known_as):
+        targeting = job.project.targeting
+        if targeting.prefers(worker.known_as):
             return False
         if self._now_ms - job.created_ms >= PREFERRED_AHEAD_MS:
             return False
@@ -130,12 +132,6 @@ class _Choice:
             and other.can_take(job.project.network, job.render.model, targeting)
             for other in self._workers
         )
-
-
-def _order(rank: Rank, job: LiveJob, *, loaded: bool) -> tuple[int | str, ...]:
-    """The lowest goes first."""
-    since_ms = rank.since_ms - (LOADED_AHEAD_MS if loaded else 0)
-    return (since_ms, rank.turn, job.created_ms, job.project.id, job.index)
 
 
 class Scheduler:

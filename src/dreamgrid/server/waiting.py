@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from dreamgrid.protocol.params import Network
 from dreamgrid.server.live import LiveJob
-from dreamgrid.server.worker_flags import Targeting
+from dreamgrid.server.worker_flags import ANYBODY, Targeting
 from dreamgrid.states import JobState
 
 HANDICAP_MS = 30_000
@@ -29,16 +29,17 @@ NEWCOMER_MS = 60 * 60 * 1000
 """How long ago a newcomer counts as served; longer than any one render should take."""
 
 
-class Rank(NamedTuple):
-    """What decides whose turn it is; the lowest comes first.
+class Turn(NamedTuple):
+    """The job whose turn it is in a room, and what decides between rooms: the lowest comes first.
 
     Attributes:
-        since_ms: Since when the line counts as not served.
+        since_ms: Since when its line counts as not served.
         turn: The number of its account's last turn, for equal times. 0: none yet.
     """
 
     since_ms: int
     turn: int
+    job: LiveJob
 
 
 @dataclass(slots=True, eq=False)
@@ -59,23 +60,22 @@ class _Line:
     jobs: deque[LiveJob] = field(default_factory=deque)
 
     @property
-    def rank(self) -> Rank:
-        """Only ever rises: whoever is served comes later."""
-        since_ms = min(self.account.served_ms, self.since_ms + HANDICAP_MS)
-        return Rank(since_ms, self.account.turn)
+    def rank(self) -> tuple[int, int]:
+        """What decides; changes, and only rises, when the account has a turn."""
+        return min(self.account.served_ms, self.since_ms + HANDICAP_MS), self.account.turn
 
 
 class _Room:
     """The jobs that wait for the same kind of worker.
 
     `_heap` has every line once, by the rank that it had when it was put there: that may be too low
-    by now, but never too high, so the first one whose rank is still true is the first of all.
+    by now, but never too high, so the first one whose rank still holds is the first of all.
     """
 
     def __init__(self) -> None:
         self.lines: dict[str, _Line] = {}
         self.projects: dict[str, int] = {}  # id to how many of its jobs are in the lines
-        self._heap: list[tuple[Rank, int, str, _Line]] = []
+        self._heap: list[tuple[int, int, int, str, _Line]] = []
         self._numbers = count()
 
     def open_line(self, account_id: str, account: _Account, since_ms: int) -> _Line:
@@ -93,24 +93,24 @@ class _Room:
             self._close_line(account_id)
 
     def _push(self, account_id: str, line: _Line) -> None:
-        heapq.heappush(self._heap, (line.rank, next(self._numbers), account_id, line))
+        heapq.heappush(self._heap, (*line.rank, next(self._numbers), account_id, line))
 
-    def first(self, may_run: Callable[[LiveJob], bool]) -> _Line | None:
-        """The line whose turn it is, of those whose next job may run now."""
+    def first(self, may_run: Callable[[LiveJob], bool]) -> Turn | None:
+        """The job whose turn it is, of those that may run now."""
         passed_over = []
         found = None
         while self._heap:
-            rank, _, account_id, line = self._heap[0]
+            since_ms, turn, _, account_id, line = self._heap[0]
             while line.jobs and not _waits(line.jobs[0]):
                 self.pop(line)
             if not line.jobs:
                 heapq.heappop(self._heap)
                 self._close_line(account_id)
-            elif rank != line.rank:
+            elif turn != line.account.turn:
                 heapq.heappop(self._heap)
                 self._push(account_id, line)
             elif may_run(line.jobs[0]):
-                found = line
+                found = Turn(since_ms, turn, line.jobs[0])
                 break
             else:
                 passed_over.append(heapq.heappop(self._heap))
@@ -138,11 +138,6 @@ def _waits(job: LiveJob) -> bool:
     return job.state is JobState.QUEUED and not job.settling and not job.project.canceling
 
 
-def _anyone(job: LiveJob) -> bool:
-    del job
-    return True
-
-
 class WaitingJobs:
     """All queued jobs."""
 
@@ -165,8 +160,6 @@ class WaitingJobs:
         if line is None:
             account = self._account(project.account_id, job.created_ms)
             line = room.open_line(project.account_id, account, job.created_ms)
-        elif not line.jobs:
-            line.since_ms = max(line.since_ms, job.created_ms)
         room.projects[project.id] = room.projects.get(project.id, 0) + 1
         if first:
             line.jobs.appendleft(job)
@@ -185,34 +178,33 @@ class WaitingJobs:
             self._accounts.move_to_end(account_id, last=False)
         return account
 
-    def targetings(self, network: Network, model: str) -> list[Targeting]:
-        """The different choices of workers with which projects wait for a model."""
-        return list(self._rooms.get((network, model), ()))
+    def waits_for(self, network: Network, model: str) -> bool:
+        """Whether anything may wait for a model; quicker than looking."""
+        return (network, model) in self._rooms
 
-    def turn(
+    def turns(
         self,
         network: Network,
         model: str,
-        targeting: Targeting,
-        may_run: Callable[[LiveJob], bool] = _anyone,
-    ) -> tuple[Rank, LiveJob] | None:
-        """The job whose turn it is in a room, of those that may run now, and its line's rank.
+        known_as: frozenset[str],
+        may_run: Callable[[LiveJob], bool],
+    ) -> Iterator[Turn]:
+        """The jobs whose turn it is for a worker with these names and this model, one a room.
 
         Canceled jobs stay in their line until they come up: removing one from the middle would
         cost time in proportion to the length of the line.
         """
-        room = self._rooms.get((network, model), {}).get(targeting)
-        if room is None:
-            return None
-        line = room.first(may_run)
-        if line is not None:
-            return line.rank, line.jobs[0]
-        if not room.lines:
-            self._remove_room(network, model, targeting)
-        return None
+        for targeting, room in tuple(self._rooms.get((network, model), {}).items()):
+            if targeting is not ANYBODY and not targeting.allows(known_as):
+                continue
+            turn = room.first(may_run)
+            if turn is not None:
+                yield turn
+            elif not room.lines:
+                self._remove_room(network, model, targeting)
 
     def take(self, job: LiveJob, now_ms: int) -> None:
-        """Removes a job that `turn` gave: its account has had its turn."""
+        """Removes a job that `turns` gave: its account has had its turn."""
         project = job.project
         room = self._rooms[project.network, job.render.model][project.targeting]
         line = room.lines[project.account_id]
