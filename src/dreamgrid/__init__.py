@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         ProtocolError,
         ServerRestarting,
         ServerUnavailable,
+        SpendingCapReached,
         TooManyRequests,
         UnknownModel,
         UnreadableMedia,
@@ -159,6 +160,7 @@ __all__ = [
     "UsernameTaken",
     "ModelNotServed",
     "InsufficientFunds",
+    "SpendingCapReached",
     "CostLimitExceeded",
     "NotAllowed",
     "NotFound",
@@ -198,9 +200,9 @@ _NAMES = {
     "client.sync": "Client",
     "errors": (
         "DreamgridError InvalidRequest UnknownModel MissingAsset DuplicateProject "
-        "UnreadableMedia UsernameTaken ModelNotServed InsufficientFunds CostLimitExceeded "
-        "NotAllowed NotFound AuthenticationFailed TooManyRequests ServerUnavailable "
-        "ServerRestarting ConnectionFailed ProtocolError ProjectError ProjectFailed "
+        "UnreadableMedia UsernameTaken ModelNotServed InsufficientFunds "
+        "SpendingCapReached CostLimitExceeded NotAllowed NotFound AuthenticationFailed "
+        "TooManyRequests ServerUnavailable ServerRestarting ConnectionFailed ProtocolError ProjectError ProjectFailed "
         "ProjectCanceled WaitTimeout ConfigError"
     ),
     "protocol.params": "Lora",

@@ -9,6 +9,7 @@
      │   └─ UnreadableMedia       an input file is broken, too large or of an unknown kind
      ├─ ModelNotServed            no worker offers the model, nor did one lately
      ├─ InsufficientFunds         the balance does not cover the quote
+     │   └─ SpendingCapReached    the key may not spend that much, today or at all
      ├─ CostLimitExceeded         it would cost more than the caller allows; nothing was sent
      ├─ NotAllowed                the credential is valid but may not do this
      ├─ NotFound                  no such project, job, key or file (or not yours)
@@ -79,6 +80,10 @@ class ModelNotServed(DreamgridError):
 
 class InsufficientFunds(DreamgridError):
     """The balance does not cover the quote. Nothing was charged."""
+
+
+class SpendingCapReached(InsufficientFunds):
+    """The key has a spending cap, and this would go beyond it. Nothing was charged."""
 
 
 class CostLimitExceeded(DreamgridError):

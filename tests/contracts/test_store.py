@@ -511,10 +511,10 @@ async def test_a_key_leads_to_its_account_until_it_is_revoked(store: Store) -> N
     await store.add_key(new)
     await store.add_key(old)
     assert await store.keys(ADA) == [old, new]
-    assert await store.account_by_key(b"old") == account(ADA)
+    assert await store.key_by_hash(b"old") == old
     assert await store.revoke_key(ADA, old.id, NOW) == b"old"
-    assert await store.account_by_key(b"old") is None
-    assert await store.account_by_key(b"new") == account(ADA)
+    assert await store.key_by_hash(b"old") is None
+    assert await store.key_by_hash(b"new") == new
     assert await store.keys(ADA) == [new]
 
 
@@ -522,7 +522,7 @@ async def test_only_its_owner_revokes_a_key_and_only_once(store: Store) -> None:
     mine = key(ADA)
     await store.add_key(mine)
     assert await store.revoke_key(BOB, mine.id, NOW) is None
-    assert await store.account_by_key(mine.hash) == account(ADA)
+    assert await store.key_by_hash(mine.hash) == mine
     assert await store.revoke_key(ADA, mine.id, NOW) == mine.hash
     assert await store.revoke_key(ADA, mine.id, NOW) is None
     assert await store.revoke_key(ADA, new_id(), NOW) is None

@@ -15,7 +15,7 @@ from dreamgrid.server.auth import hash_key
 from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.clock import system_clock
 from dreamgrid.server.config import ServerConfig
-from dreamgrid.server.store.base import AccountRow
+from dreamgrid.server.store.base import KeyRow
 from dreamgrid.server.store.sqlite import SqliteStore
 from tests.support.grid import Grid
 
@@ -34,6 +34,7 @@ async def make_key(grid: Grid, name: str = "laptop", *, key: str | None = None) 
         name=made["name"],
         prefix=made["prefix"],
         create_time=made["createTime"],
+        scope=made["scope"],
         key=made["key"],
     )
 
@@ -56,6 +57,7 @@ async def test_keys_are_listed_without_their_secrets(grid: Grid) -> None:
         "name": made.name,
         "prefix": made.prefix,
         "createTime": made.create_time,
+        "scope": "all",
     }
     assert made.key is not None
     assert made.key not in json.dumps(listed)
@@ -133,8 +135,8 @@ class SlowLookup(SqliteStore):
         self.asked = asyncio.Event()
         self.answer = asyncio.Event()
 
-    async def account_by_key(self, key_hash: bytes) -> AccountRow | None:
-        row = await super().account_by_key(key_hash)
+    async def key_by_hash(self, key_hash: bytes) -> KeyRow | None:
+        row = await super().key_by_hash(key_hash)
         self.asked.set()
         await self.answer.wait()
         return row

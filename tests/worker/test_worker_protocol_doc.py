@@ -46,6 +46,7 @@ def test_the_page_names_version_path_sizes_and_close_codes() -> None:
     for code in (
         socket.CLOSE_AUTHENTICATION,
         socket.CLOSE_REPLACED,
+        socket.CLOSE_NOT_ALLOWED,
         socket.CLOSE_PROTOCOL,
         socket.CLOSE_RESTART,
     ):

@@ -41,6 +41,7 @@ _ENDINGS = (
     _Ending(errors.InvalidRequest, BAD_INPUT, "see 'dreamgrid generate --help'"),
     _Ending(errors.ConfigError, BAD_INPUT, ""),
     _Ending(errors.NotFound, BAD_INPUT, ""),
+    _Ending(errors.SpendingCapReached, INSUFFICIENT_FUNDS, "'dreamgrid keys list' shows the caps"),
     _Ending(
         errors.InsufficientFunds,
         INSUFFICIENT_FUNDS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -16,6 +17,7 @@ import dreamgrid
 from dreamgrid.cli import exits, loop, options
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.target import connected
+from dreamgrid.protocol.scopes import Scope
 
 T = TypeVar("T")
 
@@ -25,14 +27,45 @@ app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="To recognize it by, such as phone.")] = "",
+    scope: Annotated[
+        Scope,
+        typer.Option(
+            "--scope",
+            help="What it may do: everything; submit projects and look; only run a worker; or "
+            "only look.",
+        ),
+    ] = "all",
+    max_per_day: Annotated[
+        str | None,
+        typer.Option("--max-per-day", metavar="TOKENS", help="Most that it may spend a day (UTC)."),
+    ] = None,
+    max_total: Annotated[
+        str | None,
+        typer.Option("--max-total", metavar="TOKENS", help="Most that it may ever spend."),
+    ] = None,
     server: options.Server = None,
     key: options.Key = None,
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Make a key. It is shown once, here and now."""
+    """Make a key. It is shown once, here and now.
+
+    For example:
+
+    - `dreamgrid keys create phone`
+    - `dreamgrid keys create shop --scope render --max-per-day 5`
+    - `dreamgrid keys create attic --scope work`
+    """
     exits.speaks_json.set(as_json)
-    made = _ask(lambda client: client.account.keys.create(name), server, key, data)
+    per_day, total = _tokens(max_per_day), _tokens(max_total)
+    made = _ask(
+        lambda client: client.account.keys.create(
+            name, scope=scope, max_per_day=per_day, max_total=total
+        ),
+        server,
+        key,
+        data,
+    )
     if as_json:
         exits.say_json(_record(made))
         return
@@ -54,10 +87,14 @@ def list_keys(
     if as_json:
         exits.say_json([_record(one) for one in keys])
         return
-    table = Table("id", "name", "begins with", "made", box=None, header_style="dim", pad_edge=False)
+    columns = ("id", "name", "begins with", "made", "may", "spends at most")
+    table = Table(*columns, box=None, header_style="dim", pad_edge=False)
     for one in keys:
         made = one.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
-        table.add_row(one.id, Text(one.name), f"{one.prefix}…", made)
+        caps = [f"{one.max_per_day:f} a day"] if one.max_per_day is not None else []
+        caps += [f"{one.max_total:f} in all"] if one.max_total is not None else []
+        name, begin = Text(one.name), f"{one.prefix}…"
+        table.add_row(one.id, name, begin, made, one.scope, ", ".join(caps))
     Console(highlight=False).print(table)
 
 
@@ -91,11 +128,23 @@ def _ask(
     return loop.run(ask())
 
 
+def _tokens(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        raise typer.BadParameter(f"the cap '{text}' is no number") from None
+
+
 def _record(key: dreamgrid.ApiKey) -> dict[str, str | datetime | None]:
     record: dict[str, str | datetime | None] = {
         "id": key.id,
         "name": key.name,
         "prefix": key.prefix,
         "created_at": key.created_at.isoformat(),
+        "scope": key.scope,
+        "max_per_day": None if key.max_per_day is None else f"{key.max_per_day:f}",
+        "max_total": None if key.max_total is None else f"{key.max_total:f}",
     }
     return record | {"key": key.key} if key.key else record

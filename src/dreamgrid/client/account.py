@@ -15,6 +15,7 @@ from dreamgrid.client.signing import Wallet, wallet_of
 from dreamgrid.errors import AuthenticationFailed, UsernameTaken
 from dreamgrid.protocol import rest, rest_account, wallet
 from dreamgrid.protocol.params import Network, TokenType
+from dreamgrid.protocol.scopes import Scope
 
 __all__ = ["Account", "ApiKey", "Balance", "Keys", "Me", "Reward", "Transaction", "Transactions"]
 
@@ -46,6 +47,9 @@ class ApiKey:
         name: Given at its creation.
         prefix: Its first characters, to recognize it by.
         created_at: When it was made, in UTC.
+        scope: What it may do.
+        max_per_day: Most of each currency that it may spend on a day in UTC. None: no cap.
+        max_total: Most of each currency that it may ever spend. None: no cap.
         key: The secret itself. Only there when the key was just created; it is not shown again.
     """
 
@@ -53,6 +57,9 @@ class ApiKey:
     name: str
     prefix: str
     created_at: datetime
+    scope: Scope = "all"
+    max_per_day: Decimal | None = None
+    max_total: Decimal | None = None
     key: str | None = field(default=None, repr=False)
 
 
@@ -122,9 +129,30 @@ class Keys:
         answer = await self._http.rest("GET", _KEYS, rest.KeyList)
         return tuple(_key(info) for info in answer.keys)
 
-    async def create(self, name: str = "") -> ApiKey:
-        """Makes a key. `key` of the result is the secret: it is shown this once."""
-        return _key(await self._http.rest("POST", _KEYS, rest.KeyInfo, body=rest.NewKey(name=name)))
+    async def create(
+        self,
+        name: str = "",
+        *,
+        scope: Scope = "all",
+        max_per_day: Decimal | int | None = None,
+        max_total: Decimal | int | None = None,
+    ) -> ApiKey:
+        """Makes a key. `key` of the result is the secret: it is shown this once.
+
+        Args:
+            name: To recognize it by.
+            scope: What it may do: `all`, `render` (submit projects, and look), `work` (run a
+                worker) or `read` (look).
+            max_per_day: Most of each currency that it may spend on a day in UTC. None: no cap.
+            max_total: Most of each currency that it may ever spend. None: no cap.
+        """
+        wish = rest.NewKey(
+            name=name,
+            scope=scope,
+            max_per_day=None if max_per_day is None else Decimal(max_per_day),
+            max_total=None if max_total is None else Decimal(max_total),
+        )
+        return _key(await self._http.rest("POST", _KEYS, rest.KeyInfo, body=wish))
 
     async def revoke(self, key_id: str) -> None:
         """Makes a key invalid at once.
@@ -381,5 +409,8 @@ def _key(info: rest.KeyInfo) -> ApiKey:
         name=info.name,
         prefix=info.prefix,
         created_at=datetime.fromtimestamp(info.create_time / 1000, UTC),
+        scope=info.scope,
+        max_per_day=None if info.max_per_day is None else decimal(info.max_per_day, "a cap"),
+        max_total=None if info.max_total is None else decimal(info.max_total, "a cap"),
         key=info.key,
     )

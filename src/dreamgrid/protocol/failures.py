@@ -41,6 +41,7 @@ _SPELLINGS = (
     _Spelling(errors.UnreadableMedia, 4006, 400),
     _Spelling(errors.InvalidRequest, 4000, 400),
     _Spelling(errors.ModelNotServed, 4104, 503),
+    _Spelling(errors.SpendingCapReached, 4007, 402),
     _Spelling(errors.InsufficientFunds, 4003, 402),
     _Spelling(errors.NotAllowed, 4004, 403),
     _Spelling(errors.NotFound, 404, 404),

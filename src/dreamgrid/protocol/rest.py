@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from dreamgrid.protocol.params import TokenType
+from dreamgrid.protocol.scopes import Scope
 from dreamgrid.protocol.socket import JobWaitingReason, TokenBalance, WaitingReason
 
 T = TypeVar("T")
@@ -121,16 +122,26 @@ class Balances(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """An API key as its owner sees it. `key` is the secret: shown once, at creation.
+    """An API key as its owner sees it.
 
-    `create_time` is in milliseconds since 1970.
+    Attributes:
+        create_time: In milliseconds since 1970.
+        key: The secret: shown once, at creation.
+        scope: What it may do: `all`, `render` (submit projects, and look), `work` (run a worker) or
+            `read` (look).
+        max_per_day: Most of each currency that it may spend on a day in UTC; a decimal string.
+            Absent: no cap.
+        max_total: Most of each currency that it may ever spend. Absent: no cap.
     """
 
     id: str
     name: str
     prefix: str
     create_time: int
+    scope: Scope
     key: str | None = None
+    max_per_day: str | None = None
+    max_total: str | None = None
 
 
 class KeyList(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,10 +150,13 @@ class KeyList(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[KeyInfo, ...]
 
 
-class NewKey(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of `POST /v1/account/keys`."""
+class NewKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Body of `POST /v1/account/keys`; the attributes mean the same as in `KeyInfo`."""
 
     name: str = ""
+    scope: Scope = "all"
+    max_per_day: Decimal | None = None
+    max_total: Decimal | None = None
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,9 @@ CLOSE_REPLACED = 4015
 CLOSE_AUTHENTICATION = 4021
 """The credential is wrong. Clients sign out and do not reconnect."""
 
+CLOSE_NOT_ALLOWED = 4403
+"""The key is valid, but may not do this. Another key can; this one must not come back."""
+
 CLOSE_PROTOCOL = 4400
 """The worker speaks another protocol version. It must be updated."""
 

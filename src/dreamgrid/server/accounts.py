@@ -8,7 +8,8 @@ from pathlib import Path
 from dreamgrid.errors import ConfigError, InvalidRequest, NotAllowed, NotFound
 from dreamgrid.protocol import codec
 from dreamgrid.protocol.params import TOKEN_TYPES, TokenType
-from dreamgrid.protocol.rest import Grant, KeyInfo
+from dreamgrid.protocol.rest import Grant, KeyInfo, NewKey
+from dreamgrid.protocol.scopes import Scope
 from dreamgrid.protocol.socket import BalanceUpdate
 from dreamgrid.server import auth, ledger
 from dreamgrid.server.auth import Account
@@ -45,12 +46,13 @@ class Accounts:
         if cached is not None:
             return cached
         revocations = self._revocations
-        row = await self._store.account_by_key(key_hash)
+        key = await self._store.key_by_hash(key_hash)
+        row = await self._store.account(key.account_id) if key is not None else None
         if revocations != self._revocations:  # perhaps this one, while it was looked up
             return await self.authenticate(credential)
         if row is None:
             return None
-        account = auth.account_of(row)
+        account = auth.account_of(row, key)
         if len(self._by_key_hash) >= _MAX_CACHED_KEYS:
             self._by_key_hash.clear()
         self._by_key_hash[key_hash] = account
@@ -85,14 +87,24 @@ class Accounts:
         row = await self._store.account(account.id)
         return row.email if row is not None else ""
 
-    async def create_key(self, account: Account, name: str) -> KeyInfo:
-        """A new key; the only answer that ever holds the secret.
+    async def create_key(
+        self,
+        account: Account,
+        name: str,
+        *,
+        scope: Scope = "all",
+        max_per_day: Decimal | None = None,
+        max_total: Decimal | None = None,
+    ) -> KeyInfo:
+        """A new key; the only answer that ever holds the secret. Caps are in tokens.
 
         Raises:
+            InvalidRequest: A cap is no amount.
             NotAllowed: The account has as many as it may have.
         """
         most = self._config.max_keys
-        made = await self._add_key(account, name, auth.new_key(), most=most)
+        wish = NewKey(name=name, scope=scope, max_per_day=max_per_day, max_total=max_total)
+        made = await self._add_key(account, wish, auth.new_key(), most=most)
         if made is None:
             raise NotAllowed(
                 f"you have {most} keys, the most that this server keeps for one account; revoke "
@@ -101,33 +113,27 @@ class Accounts:
         return made
 
     async def _add_key(
-        self, account: Account, name: str, secret: auth.NewSecret, *, most: int | None = None
+        self, account: Account, wish: NewKey, secret: auth.NewSecret, *, most: int | None = None
     ) -> KeyInfo | None:
         row = KeyRow(
             id=str(uuid.uuid4()).upper(),
             account_id=account.id,
-            name=name,
+            name=wish.name,
             prefix=secret.prefix,
             hash=secret.hash,
             created_ms=milliseconds(self._clock),
+            scope=wish.scope,
+            max_per_day_micros=_cap(wish.max_per_day),
+            max_total_micros=_cap(wish.max_total),
         )
         if not await self._store.add_key(row, most=most):
             return None
-        return KeyInfo(
-            id=row.id,
-            name=name,
-            prefix=row.prefix,
-            create_time=row.created_ms,
-            key=secret.key,
-        )
+        return _told(row, secret.key)
 
     async def keys(self, account: Account) -> tuple[KeyInfo, ...]:
         """The account's keys, without their secrets."""
         rows = await self._store.keys(account.id)
-        return tuple(
-            KeyInfo(id=row.id, name=row.name, prefix=row.prefix, create_time=row.created_ms)
-            for row in rows
-        )
+        return tuple(map(_told, rows))
 
     async def revoke_key(self, account: Account, key_id: str) -> None:
         """Makes a key useless from now on, and closes the sockets that it opened.
@@ -157,10 +163,10 @@ class Accounts:
         else:
             account = auth.account_of(row)
         kept = _read_private(path)
-        if kept is not None and await self._store.account_by_key(auth.hash_key(kept)):
+        if kept is not None and await self._store.key_by_hash(auth.hash_key(kept)):
             return account, kept
         secret = auth.new_key()
-        await self._add_key(account, "local", secret)
+        await self._add_key(account, NewKey(name="local"), secret)
         _write_private(path, secret.key)
         return account, secret.key
 
@@ -202,6 +208,35 @@ class Accounts:
         subject = account_subject(account_id)
         if self._bus.listening(subject):
             self._bus.publish(subject, codec.encode(ledger.balance_update(known)), key=subject)
+
+
+def _cap(tokens: Decimal | None) -> int | None:
+    """A spending cap in micro-units.
+
+    Raises:
+        InvalidRequest: It is no amount.
+    """
+    if tokens is None:
+        return None
+    if not tokens.is_finite() or not 0 <= tokens <= _LARGEST_GRANT:
+        raise InvalidRequest(f"a spending cap is a number from 0 to {_LARGEST_GRANT}")
+    return int(tokens * MICROS)
+
+
+def _told(row: KeyRow, secret: str | None = None) -> KeyInfo:
+    """A key as its owner sees it."""
+    caps = (row.max_per_day_micros, row.max_total_micros)
+    per_day, total = (None if cap is None else ledger.decimal(cap) for cap in caps)
+    return KeyInfo(
+        id=row.id,
+        name=row.name,
+        prefix=row.prefix,
+        create_time=row.created_ms,
+        key=secret,
+        scope=row.scope,
+        max_per_day=per_day,
+        max_total=total,
+    )
 
 
 def _read_private(path: Path) -> str | None:

@@ -96,7 +96,7 @@ class AppSockets:
         return await conversation.hold(ws, self._converse(request, ws))
 
     async def _converse(self, request: web.Request, ws: web.WebSocketResponse) -> None:
-        credential, account = await conversation.authenticated(self._services, request)
+        credential, account = await conversation.authenticated(self._services, request, "read")
         if request.transport is None:
             return  # it went away while its key was looked up
         outbox = Outbox(ws, request.transport, WSMsgType.BINARY)
@@ -265,6 +265,7 @@ class AppSockets:
 
     async def _submit(self, session: AppSession, envelope: Envelope) -> None:
         try:
+            session.app.account.require("render")
             request = codec.decode_payload(envelope, JobRequest)
             await self._services.projects.submit(session.app, request, envelope.data)
         except DreamgridError as error:
@@ -275,6 +276,7 @@ class AppSockets:
         cancel = codec.decode_payload(envelope, socket.CancelRequest)
         problem = None
         try:
+            session.app.account.require("render")
             await self._services.projects.cancel(session.app.account, cancel.project_id)
         except DreamgridError as error:
             problem = str(error)

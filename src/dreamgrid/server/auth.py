@@ -2,9 +2,11 @@
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from dreamgrid.server.store.base import AccountRow
+from dreamgrid.errors import NotAllowed
+from dreamgrid.protocol.scopes import Scope, includes
+from dreamgrid.server.store.base import AccountRow, KeyRow
 
 KEY_PREFIX = "dgk_"
 _SHOWN_CHARS = len(KEY_PREFIX) + 4
@@ -19,17 +21,34 @@ class Account:
         username: Unique name.
         address: Wallet address. Accounts without a wallet have one that no key exists for: the
             published SDKs take an account without an address for nobody.
+        key_id: The API key that speaks for it. None: a sign-in.
+        scope: What that key may do; a sign-in may do everything.
     """
 
     id: str
     username: str
     address: str = ""
+    key_id: str | None = None
+    scope: Scope = "all"
+
+    def require(self, scope: Scope) -> None:
+        """Checks that whoever speaks for the account may do something.
+
+        Raises:
+            NotAllowed: Its key has a narrower scope.
+        """
+        if not includes(self.scope, scope):
+            raise NotAllowed(
+                f"this key has the scope '{self.scope}' and may not do this: it needs '{scope}'; "
+                f"`dreamgrid keys create --scope {scope}` makes such a key"
+            )
 
 
-def account_of(row: AccountRow) -> Account:
-    """An account as it was stored."""
+def account_of(row: AccountRow, key: KeyRow | None = None) -> Account:
+    """An account as it was stored, and the key that speaks for it."""
     address = row.address or "0x" + hashlib.sha256(row.id.encode()).hexdigest()[:40]
-    return Account(id=row.id, username=row.username, address=address)
+    account = Account(id=row.id, username=row.username, address=address)
+    return replace(account, key_id=key.id, scope=key.scope) if key else account
 
 
 @dataclass(frozen=True, kw_only=True)

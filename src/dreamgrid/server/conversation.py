@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from dreamgrid.errors import AuthenticationFailed, DreamgridError, TooManyRequests
-from dreamgrid.protocol.socket import CLOSE_AUTHENTICATION, CLOSE_TRY_AGAIN
+from dreamgrid.errors import AuthenticationFailed, DreamgridError, NotAllowed, TooManyRequests
+from dreamgrid.protocol.scopes import Scope
+from dreamgrid.protocol.socket import CLOSE_AUTHENTICATION, CLOSE_NOT_ALLOWED, CLOSE_TRY_AGAIN
 from dreamgrid.server.auth import Account, hash_key
 from dreamgrid.server.bus.base import Bus, key_subject
 from dreamgrid.server.http import credential_of, refusal_of
@@ -32,6 +33,8 @@ async def hold(ws: web.WebSocketResponse, conversation: Awaitable[None]) -> web.
         _log.debug("a peer went away without a word")
     except AuthenticationFailed as error:
         await ws.close(code=CLOSE_AUTHENTICATION, message=close_reason(str(error)))
+    except NotAllowed as error:
+        await ws.close(code=CLOSE_NOT_ALLOWED, message=close_reason(str(error)))
     except TooManyRequests as error:
         await ws.close(code=CLOSE_TRY_AGAIN, message=close_reason(str(error)))
     except DreamgridError as error:  # such as a database that cannot be read just now
@@ -43,13 +46,16 @@ async def hold(ws: web.WebSocketResponse, conversation: Awaitable[None]) -> web.
     return ws
 
 
-async def authenticated(services: Services, request: web.Request) -> tuple[str, Account]:
+async def authenticated(
+    services: Services, request: web.Request, scope: Scope
+) -> tuple[str, Account]:
     """Who opens a socket: the credential, and the account behind it.
 
     A refused upgrade would look like a lost network, so all of this comes after it.
 
     Raises:
         AuthenticationFailed: There is no valid credential.
+        NotAllowed: It is a key that may not do what this socket is for.
         TooManyRequests: They open sockets too fast.
     """
     credential = credential_of(request)
@@ -57,6 +63,7 @@ async def authenticated(services: Services, request: web.Request) -> tuple[str, 
     services.limits.request(account, services.address(request))
     if credential is None or account is None:
         raise AuthenticationFailed(refusal_of(credential))
+    account.require(scope)
     return credential, account
 
 

@@ -22,6 +22,7 @@ from aiohttp import web
 
 from dreamgrid import errors as failures
 from dreamgrid.protocol.rest import Success
+from dreamgrid.protocol.scopes import Scope
 from dreamgrid.server import http
 from dreamgrid.server.refusals import expect
 
@@ -37,6 +38,7 @@ class Options(TypedDict, total=False):
 
     bare: bool
     status: int
+    scope: Scope | None
     errors: tuple[type[failures.DreamgridError], ...]
     content_types: tuple[str, ...]
     receives: tuple[str, ...]
@@ -57,6 +59,8 @@ class Endpoint(web.AbstractRouteDef):
         answer: Type of what it returns.
         bare: The answer stands alone instead of in `{"status": "success", "data": ...}`.
         status: HTTP status of success.
+        scope: What an API key must be allowed to do. Unless told otherwise GET needs `read` and
+            everything else `all`. None: any key will do.
         errors: What it may raise besides what follows from `takes`.
         content_types: Media types of the answer.
         receives: Media types of a request body that is no JSON.
@@ -72,6 +76,7 @@ class Endpoint(web.AbstractRouteDef):
     answer: Any
     bare: bool = False
     status: int = 200
+    scope: Scope | None = None
     errors: tuple[type[failures.DreamgridError], ...] = ()
     content_types: tuple[str, ...] = (JSON,)
     receives: tuple[str, ...] = ()
@@ -109,6 +114,8 @@ class Endpoint(web.AbstractRouteDef):
             implied.append(failures.InvalidRequest)
         if self.private:
             implied.append(failures.AuthenticationFailed)
+            if self.scope is not None:
+                implied.append(failures.NotAllowed)
         common = (failures.TooManyRequests, failures.ServerUnavailable)
         return tuple(dict.fromkeys((*implied, *self.errors, *common)))
 
@@ -134,7 +141,7 @@ class Endpoint(web.AbstractRouteDef):
         for name, kind in self.takes.items():
             match name:
                 case "account":
-                    given[name] = http.require_account(request)
+                    given[name] = http.require_account(request, self.scope)
                 case "path":
                     given[name] = http.parameters("path", request.match_info, kind)
                 case "query":
@@ -186,6 +193,9 @@ class Endpoints:
     def _add(
         self, method: str, paths: tuple[str, ...], options: Options
     ) -> Callable[[Handler], Handler]:
+        if "scope" not in options:
+            options["scope"] = "read" if method == "GET" else "all"
+
         def declare(handler: Handler) -> Handler:
             hints = get_type_hints(handler, include_extras=True)
             takes = {name: hints[name] for name in inspect.signature(handler).parameters}

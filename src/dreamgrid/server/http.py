@@ -13,6 +13,7 @@ from dreamgrid.errors import AuthenticationFailed, DreamgridError, InvalidReques
 from dreamgrid.protocol import codec, failures
 from dreamgrid.protocol.rest import Success
 from dreamgrid.protocol.rest_account import SESSION_COOKIE
+from dreamgrid.protocol.scopes import Scope
 from dreamgrid.server.auth import Account, is_key
 
 T = TypeVar("T")
@@ -103,14 +104,22 @@ def refusal_of(credential: str | None) -> str:
     return "this sign-in is not valid (any more): sign in again, or use an API key"
 
 
-def require_account(request: web.Request) -> Account:
+def require_account(request: web.Request, scope: Scope | None) -> Account:
     """The account behind the request's credential.
+
+    Args:
+        request: The request.
+        scope: What an API key must be allowed to do; None: nothing in particular.
 
     Raises:
         AuthenticationFailed: There is none.
+        NotAllowed: The key may not do this.
     """
     if ACCOUNT in request:
-        return request[ACCOUNT]
+        account = request[ACCOUNT]
+        if scope is not None:
+            account.require(scope)
+        return account
     raise AuthenticationFailed(refusal_of(credential_of(request)))
 
 

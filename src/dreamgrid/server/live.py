@@ -101,6 +101,7 @@ class LiveProject:
         request: The job request as the app sent it.
         disable_safety: Its app wants results that the content filter objects to.
         origin: Begins the URLs that its app receives.
+        key_id: The API key that it was submitted with. None: a sign-in.
         targeting: Which workers it wants; what the flags in its prompt say.
         dynamic: Its jobs have prompts of their own, which its app is told.
         load: What its account occupies, shared by all open projects of the account.
@@ -131,6 +132,7 @@ class LiveProject:
     hold_micros: int
     created_ms: int
     charged_micros: int = 0
+    key_id: str | None = None
     targeting: Targeting = ANYBODY
     dynamic: bool = False
     jobs: list[LiveJob] = field(default_factory=list)
@@ -188,6 +190,7 @@ def to_row(project: LiveProject) -> ProjectRow:
         output_format=project.output_format,
         disable_safety=project.disable_safety,
         hold_micros=project.hold_micros,
+        key_id=project.key_id,
         created_ms=project.created_ms,
         updated_ms=project.created_ms,
         jobs=tuple(
@@ -224,6 +227,7 @@ def from_row(row: ProjectRow) -> LiveProject:
         output_format=row.output_format,
         disable_safety=row.disable_safety,
         hold_micros=row.hold_micros,
+        key_id=row.key_id,
         created_ms=row.created_ms,
         charged_micros=row.charged_micros,
         targeting=said.targeting,

@@ -110,10 +110,11 @@ def _structured(endpoints: Iterable[Endpoint]) -> Iterator[Any]:
 
 def _operation(endpoint: Endpoint, schema_of: _Lookup) -> Json:
     told, path = docstrings.read(endpoint.handler.__doc__), documented_path(endpoint)
+    text = told.text.removeprefix(told.summary).strip()
     operation: Json = {
         "tags": [endpoint.subject],
         "summary": told.summary,
-        "description": told.text.removeprefix(told.summary).strip(),
+        "description": f"{text}\n\n{_needs(endpoint)}".strip(),
         "parameters": [
             parameter
             for place in ("path", "query")
@@ -135,6 +136,13 @@ def _operation(endpoint: Endpoint, schema_of: _Lookup) -> Json:
             "content": {kind: {} for kind in endpoint.receives},
         }
     return operation
+
+
+def _needs(endpoint: Endpoint) -> str:
+    """Which keys may call it, where not every key may."""
+    if not endpoint.private or endpoint.scope is None:
+        return ""
+    return f"Needs an API key with the scope `{endpoint.scope}`, or a wider one."
 
 
 def _parameters(place: str, kind: Any) -> Iterator[Json]:

@@ -1,16 +1,13 @@
 """The apps' side of projects: submit, cancel, and look."""
 
 import asyncio
-import logging
 import secrets
 from dataclasses import dataclass
 
 import msgspec
 
 from dreamgrid.errors import (
-    DreamgridError,
     DuplicateProject,
-    InsufficientFunds,
     InvalidRequest,
     MissingAsset,
     NotFound,
@@ -26,7 +23,7 @@ from dreamgrid.protocol.renders import AnyRender
 from dreamgrid.protocol.request_params import params_from_request
 from dreamgrid.protocol.rest import ProjectRecord
 from dreamgrid.protocol.rest_projects import ListedJob
-from dreamgrid.server import frames, ledger, pricing, prompt_language, records
+from dreamgrid.server import frames, pricing, prompt_language, records
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.auth import Account
 from dreamgrid.server.blobs.base import Blobs
@@ -40,6 +37,7 @@ from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.live import LiveJob, LiveProject, extent_of, from_row, to_row
 from dreamgrid.server.open_projects import OpenProjects, key_of_result
 from dreamgrid.server.queue_notices import QueueNotices
+from dreamgrid.server.refused_projects import code_and_message
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.resolve.prompts import check_text
 from dreamgrid.server.store.base import Store, SubmitResult, Submitted
@@ -50,11 +48,6 @@ UNCLAIMED_KEPT_MS = 60 * 60 * 1000
 
 MAX_RECOVERY_BYTES = 1024 * 1024
 """Most bytes of original requests that an app is told when it connects."""
-
-UNEXPECTED = 5000
-"""Wire code of a failure that nobody foresaw."""
-
-_log = logging.getLogger("dreamgrid.projects")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +201,7 @@ class Projects:
             output_format=first.output_format,
             disable_safety=params.disable_safety,
             hold_micros=quote.project_micros(token),
+            key_id=app.account.key_id,
             created_ms=now_ms,
         )
         project.jobs = [
@@ -253,8 +247,7 @@ class Projects:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
-        refusal = error if error is not None else _refusal(project, future.result().result)
-        code, message = _code_and_message(refusal)
+        code, message = code_and_message(project, error or future.result())
         self._open.tell(project, frames.refused(project.id, code, message))
 
     async def _tell_end_again(self, asked: LiveProject) -> None:
@@ -458,21 +451,3 @@ class Projects:
         if job is not None and not preview and job.state is JobState.COMPLETED:
             return key_of_result(job)
         raise NotFound(f"project {project_id} has no such file (yet) for {job_id}")
-
-
-def _refusal(project: LiveProject, result: SubmitResult) -> DreamgridError:
-    if result is SubmitResult.INSUFFICIENT:
-        return InsufficientFunds(
-            f"insufficient funds: this costs {ledger.decimal(project.hold_micros)} "
-            f"{project.token_type}, and your balance is below that"
-        )
-    return DuplicateProject(
-        f"project id {project.id} is taken by a different request; use a fresh UUID"
-    )
-
-
-def _code_and_message(error: BaseException) -> tuple[int, str]:
-    if isinstance(error, DreamgridError):
-        return failures.code_of(error), str(error)
-    _log.error("a project could not be stored", exc_info=error)
-    return UNEXPECTED, "the server could not store this project; nothing was charged"

@@ -65,7 +65,7 @@ class WorkerSockets:
         return await conversation.hold(ws, self._converse(request, ws))
 
     async def _converse(self, request: web.Request, ws: web.WebSocketResponse) -> None:
-        credential, account = await conversation.authenticated(self._services, request)
+        credential, account = await conversation.authenticated(self._services, request, "work")
         if request.transport is None:
             return  # it went away while its key was looked up
         outbox = Outbox(ws, request.transport, WSMsgType.TEXT)

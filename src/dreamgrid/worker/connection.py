@@ -19,11 +19,17 @@ from dreamgrid.errors import (
     AuthenticationFailed,
     ConnectionFailed,
     DreamgridError,
+    NotAllowed,
     ProtocolError,
     WorkerReplaced,
 )
 from dreamgrid.protocol import codec
-from dreamgrid.protocol.socket import CLOSE_AUTHENTICATION, CLOSE_PROTOCOL, CLOSE_REPLACED
+from dreamgrid.protocol.socket import (
+    CLOSE_AUTHENTICATION,
+    CLOSE_NOT_ALLOWED,
+    CLOSE_PROTOCOL,
+    CLOSE_REPLACED,
+)
 from dreamgrid.protocol.worker import (
     AnyServerMessage,
     Failed,
@@ -91,6 +97,7 @@ class Connection:
 
         Raises:
             AuthenticationFailed: The server does not know the key.
+            NotAllowed: The key may not run a worker.
             WorkerReplaced: Another process connected with this worker's id.
             ProtocolError: The server speaks another protocol; its reason says what to do.
         """
@@ -227,6 +234,8 @@ def _end(socket: ClientWebSocketResponse, frame: WSMessage) -> DreamgridError:
             "another worker connected with the same id and took over; give each worker a data "
             "folder of its own"
         )
+    if code == CLOSE_NOT_ALLOWED:
+        return NotAllowed(reason or "this key may not run a worker: it needs the scope 'work'")
     if code == CLOSE_PROTOCOL:
         return ProtocolError(reason or "the server speaks another version of the worker protocol")
     said = f": {reason}" if reason else ""

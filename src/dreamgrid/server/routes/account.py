@@ -16,7 +16,7 @@ def routes(services: Services) -> Endpoints:
     accounts = services.accounts
     api = Endpoints("Account", "Who you are, what you own, and your API keys.")
 
-    @api.get("/v1/account/me")
+    @api.get("/v1/account/me", scope=None)
     async def me(account: Account) -> Me:
         """Who the credential belongs to."""
         return Me(
@@ -33,7 +33,7 @@ def routes(services: Services) -> Endpoints:
         """
         return await accounts.balance(account.id)
 
-    @api.get("/v1/account/keys")
+    @api.get("/v1/account/keys", scope="all")
     async def list_keys(account: Account) -> KeyList:
         """Your API keys, oldest first, without their secrets."""
         return KeyList(keys=await accounts.keys(account))
@@ -43,7 +43,13 @@ def routes(services: Services) -> Endpoints:
         """Makes an API key. Its secret is in this answer and is never shown again."""
         if len(body.name) > MAX_KEY_NAME_CHARS:
             raise InvalidRequest(f"a key's name has at most {MAX_KEY_NAME_CHARS} characters")
-        return await accounts.create_key(account, body.name)
+        return await accounts.create_key(
+            account,
+            body.name,
+            scope=body.scope,
+            max_per_day=body.max_per_day,
+            max_total=body.max_total,
+        )
 
     @api.delete("/v1/account/keys/{keyId}", errors=(NotFound,))
     async def revoke_key(account: Account, path: KeyPath) -> Nothing:

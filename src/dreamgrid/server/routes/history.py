@@ -48,7 +48,7 @@ def routes(services: Services) -> Endpoints:
         del account
         return Rewards()
 
-    @api.post("/v3/account/reward/claim")
+    @api.post("/v3/account/reward/claim", scope="read")
     async def claim_reward(account: Account) -> Nothing:
         """Claims rewards, of which there are none: changes nothing."""
         del account
@@ -71,7 +71,7 @@ def routes(services: Services) -> Endpoints:
         del account
         return Announcements()
 
-    @api.post("/v1/account/device-id")
+    @api.post("/v1/account/device-id", scope="read")
     async def device_id(account: Account) -> Nothing:
         """Takes the id of a device, and forgets it."""
         del account

@@ -24,7 +24,7 @@ def routes(services: Services) -> Endpoints:
         f"{services.config.media_kept_s / 3600:g} hours.",
     )
 
-    @api.get("/v1/image/uploadUrl", errors=(DuplicateProject,))
+    @api.get("/v1/image/uploadUrl", scope="render", errors=(DuplicateProject,))
     async def image_upload_url(
         account: Account, query: ImageUploadQuery, request: web.Request
     ) -> UploadUrl:

@@ -21,7 +21,7 @@ def routes(services: Services) -> Endpoints:
         "Sound and video", "The same as for pictures, for everything else. Previews are on both."
     )
 
-    @api.get("/v1/media/uploadUrl", errors=(DuplicateProject,))
+    @api.get("/v1/media/uploadUrl", scope="render", errors=(DuplicateProject,))
     async def media_upload_url(
         account: Account, query: MediaUploadQuery, request: web.Request
     ) -> UploadUrl:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import msgspec
 
 from dreamgrid.protocol.params import Network, TokenType
+from dreamgrid.protocol.scopes import Scope
 from dreamgrid.server.store.audit import Audit
 from dreamgrid.states import JobState, ProjectState
 
@@ -32,7 +33,12 @@ class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key; `hash` is all that is kept of the secret."""
+    """An API key; `hash` is all that is kept of the secret.
+
+    Attributes:
+        max_per_day_micros: Most of each currency that it may spend on a day in UTC. None: no cap.
+        max_total_micros: Most of each currency that it may ever spend. None: no cap.
+    """
 
     id: str
     account_id: str
@@ -40,6 +46,9 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str
     hash: bytes
     created_ms: int
+    scope: Scope = "all"
+    max_per_day_micros: int | None = None
+    max_total_micros: int | None = None
 
 
 class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,6 +188,7 @@ class ProjectRow(msgspec.Struct, kw_only=True):
         origin: How the app reached the server; begins the URLs that it receives.
         charged_micros: What was posted for it so far.
         claimed: Whether its app has heard of its end.
+        key_id: The API key that it was submitted with. None: a sign-in.
     """
 
     id: str
@@ -203,6 +213,7 @@ class ProjectRow(msgspec.Struct, kw_only=True):
     created_ms: int
     updated_ms: int
     ended_ms: int | None = None
+    key_id: str | None = None
     jobs: tuple[JobRow, ...] = ()
 
 
@@ -245,13 +256,22 @@ class SubmitResult(StrEnum):
     KNOWN = "known"  # the same account sent the same request before
     CONFLICT = "conflict"  # the id is taken by another account or another request
     INSUFFICIENT = "insufficient"  # the free balance does not cover the hold
+    OVER_DAY_CAP = "over_day_cap"  # its key may not spend so much today
+    OVER_TOTAL_CAP = "over_total_cap"  # its key may not spend so much at all
 
 
 class Submitted(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer of `submit`; `balance` is the payer's afterwards, where it was looked at."""
+    """Answer of `submit`; `balance` is the payer's afterwards, where it was looked at.
+
+    Attributes:
+        cap_micros: The cap of the key that stands in the way.
+        left_micros: What can still be spent under it.
+    """
 
     result: SubmitResult
     balance: Balance = Balance()
+    cap_micros: int = 0
+    left_micros: int = 0
 
 
 class Acquisition(msgspec.Struct, frozen=True, kw_only=True):
@@ -336,8 +356,8 @@ class Store(Protocol):
     async def account_by_address(self, address: str) -> AccountRow | None:
         """The account with this wallet address, in any case."""
 
-    async def account_by_key(self, key_hash: bytes) -> AccountRow | None:
-        """The account of a key that is not revoked."""
+    async def key_by_hash(self, key_hash: bytes) -> KeyRow | None:
+        """A key that is not revoked."""
 
     def add_key(self, key: KeyRow, *, most: int | None = None) -> asyncio.Future[bool]:
         """Adds a key, unless its account has `most` keys or more; whether it was added."""
@@ -400,7 +420,11 @@ class Store(Protocol):
     # projects
 
     def submit(self, project: ProjectRow) -> asyncio.Future[Submitted]:
-        """Holds the money and inserts project and jobs. The same project twice has one effect."""
+        """Holds the money and inserts project and jobs. The same project twice has one effect.
+
+        The caps of its key are checked with the balance: what is held counts as spent, and no
+        longer once it is voided.
+        """
 
     def acquire(
         self, acquisitions: Sequence[Acquisition], at_ms: int

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ from dreamgrid.server import ledger
 from dreamgrid.server.store import (
     sqlite_accounts,
     sqlite_events,
+    sqlite_keys,
     sqlite_money,
     sqlite_projects,
     sqlite_workers,
@@ -53,7 +54,6 @@ MAX_UNCLAIMED = 500
 
 _CHECKPOINT_EVERY_S = 1.0
 _ACCOUNT_COLUMNS = "id, username, address, email, created_ms"
-_KEY_COLUMNS = "id, account_id, name, prefix, hash, created_ms"
 _log = logging.getLogger("dreamgrid.store")
 
 
@@ -154,10 +154,8 @@ class SqliteStore:
     async def account_by_address(self, address: str) -> AccountRow | None:
         return await self._one_account("address <> '' AND lower(address) = lower(?)", address)
 
-    async def account_by_key(self, key_hash: bytes) -> AccountRow | None:
-        return await self._one_account(
-            "id = (SELECT account_id FROM api_key WHERE hash = ? AND revoked_ms IS NULL)", key_hash
-        )
+    async def key_by_hash(self, key_hash: bytes) -> KeyRow | None:
+        return await self._in_reader(lambda: sqlite_keys.by_hash(self._read_connection, key_hash))
 
     async def _one_account(self, condition: str, value: Any) -> AccountRow | None:
         rows = await self._rows(f"SELECT {_ACCOUNT_COLUMNS} FROM account WHERE {condition}", value)
@@ -168,49 +166,17 @@ class SqliteStore:
         return None
 
     def add_key(self, key: KeyRow, *, most: int | None = None) -> asyncio.Future[bool]:
-        def operation(connection: sqlite3.Connection) -> bool:
-            ((count,),) = connection.execute(
-                "SELECT count(*) FROM api_key WHERE account_id = ? AND revoked_ms IS NULL",
-                (key.account_id,),
-            )
-            if most is not None and count >= most:
-                return False
-            connection.execute(
-                f"INSERT INTO api_key ({_KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
-                (key.id, key.account_id, key.name, key.prefix, key.hash, key.created_ms),
-            )
-            return True
-
-        return self._writer.write(operation)
+        return self._writer.write(lambda connection: sqlite_keys.add(connection, key, most))
 
     async def keys(self, account_id: str) -> list[KeyRow]:
-        rows = await self._rows(
-            f"SELECT {_KEY_COLUMNS} FROM api_key"
-            " WHERE account_id = ? AND revoked_ms IS NULL ORDER BY created_ms, id",
-            account_id,
+        return await self._in_reader(
+            lambda: sqlite_keys.of_account(self._read_connection, account_id)
         )
-        return [
-            KeyRow(
-                id=row[0],
-                account_id=row[1],
-                name=row[2],
-                prefix=row[3],
-                hash=row[4],
-                created_ms=row[5],
-            )
-            for row in rows
-        ]
 
     def revoke_key(self, account_id: str, key_id: str, at_ms: int) -> asyncio.Future[bytes | None]:
-        def operation(connection: sqlite3.Connection) -> bytes | None:
-            row = connection.execute(
-                "UPDATE api_key SET revoked_ms = ?"
-                " WHERE id = ? AND account_id = ? AND revoked_ms IS NULL RETURNING hash",
-                (at_ms, key_id, account_id),
-            ).fetchone()
-            return cast(bytes, row[0]) if row else None
-
-        return self._writer.write(operation)
+        return self._writer.write(
+            lambda connection: sqlite_keys.revoke(connection, account_id, key_id, at_ms)
+        )
 
     def balances(self, account_id: str) -> asyncio.Future[dict[TokenType, Balance]]:
         def operation(connection: sqlite3.Connection) -> dict[TokenType, Balance]:

@@ -177,6 +177,21 @@ _CHECKS = (
         _ENTRIES,
     ),
     _Check(
+        "spending",
+        """
+        SELECT 'key ' || key_id || ' ' || token_type, spending.day,
+               coalesce(spending.micros, 0) AS told, sum(
+                   hold_micros - coalesce((SELECT sum(price_micros) FROM job
+                    WHERE project_id = project.id AND ended_ms IS NOT NULL
+                      AND charged_micros = 0), 0)) AS spent
+          FROM project JOIN spending USING (key_id)
+         WHERE spending.currency = token_type AND spending.day = created_ms / 86400000
+         GROUP BY key_id, token_type, spending.day HAVING told < spent
+        """,
+        "on day {} it spent {} by its counter, but its projects cost or hold {}",
+        _DERIVED,
+    ),
+    _Check(
         "job and money",
         """
         SELECT 'job ' || job.id, job.state, job.price_micros,

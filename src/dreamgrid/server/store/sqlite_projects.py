@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from dreamgrid.server import ledger
-from dreamgrid.server.store import sqlite_money
+from dreamgrid.server.store import sqlite_keys, sqlite_money
 from dreamgrid.server.store.base import (
     Acquisition,
     Balance,
@@ -50,6 +50,10 @@ def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
         ).fetchone()
         same = owner == project.account_id and request == project.request
         return Submitted(result=SubmitResult.KNOWN if same else SubmitResult.CONFLICT)
+    refusal = sqlite_keys.refusal(connection, project)
+    if refusal is not None:
+        connection.execute("DELETE FROM project WHERE id = ?", (project.id,))
+        return refusal
     held = sqlite_money.hold(
         connection,
         ledger.hold(
@@ -63,6 +67,7 @@ def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
     if held is None:
         connection.execute("DELETE FROM project WHERE id = ?", (project.id,))
         return Submitted(result=SubmitResult.INSUFFICIENT)
+    sqlite_keys.spend(connection, project)
     connection.executemany(_INSERT_JOB, [msgspec.structs.astuple(job) for job in project.jobs])
     append(
         connection,
@@ -185,7 +190,7 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
         "UPDATE project SET state = ?, reason = ?, charged_micros = charged_micros + ?,"
         " updated_ms = ?, ended_ms = ?5 WHERE id = ?6 AND (?5 IS NULL OR NOT EXISTS"
         " (SELECT 1 FROM job WHERE project_id = ?6 AND ended_ms IS NULL))"
-        " RETURNING account_id, token_type",
+        " RETURNING account_id, token_type, key_id, created_ms",
         (
             end.project_state,
             end.project_reason,
@@ -197,7 +202,9 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
     ).fetchone()
     # An earlier end of this project was not stored after all; this one must wait for it.
     assert project is not None, f"project {end.project_id} cannot end while a job of it is open"
-    payer, currency = project
+    payer, currency, key_id, submitted_ms = project
+    if not end.charge:
+        sqlite_keys.give_back(connection, key_id, currency, submitted_ms, price)
     make = ledger.post if end.charge else ledger.void
     sqlite_money.settle(
         connection, make(currency, payer, price, end.project_id, end.job_id, end.at_ms)
@@ -244,12 +251,12 @@ def cancel(
     """Cancels a project that has not ended, with the jobs of it that have not."""
     project = connection.execute(
         "UPDATE project SET state = ?, reason = ?, updated_ms = ?, ended_ms = ?, claimed = ?"
-        " WHERE id = ? AND ended_ms IS NULL RETURNING account_id, token_type",
+        " WHERE id = ? AND ended_ms IS NULL RETURNING account_id, token_type, key_id, created_ms",
         (ProjectState.CANCELED, reason, at_ms, at_ms, claimed, project_id),
     ).fetchone()
     if project is None:
         return Ended(accepted=False)
-    payer, currency = project
+    payer, currency, key_id, submitted_ms = project
     jobs = connection.execute(
         "UPDATE job SET state = ?, reason = ?, ended_ms = ?"
         " WHERE project_id = ? AND ended_ms IS NULL RETURNING id, price_micros",
@@ -259,6 +266,8 @@ def cancel(
     for job_id, price in jobs:
         voided = ledger.void(currency, payer, price, project_id, job_id, at_ms)
         sqlite_money.settle(connection, voided)
+    given_back = sum(price for _, price in jobs)
+    sqlite_keys.give_back(connection, key_id, currency, submitted_ms, given_back)
     return Ended(accepted=True, balance=sqlite_money.balance(connection, payer, currency))
 
 

@@ -1,0 +1,54 @@
+"""What an app is told when the store does not take its project. Pure."""
+
+import logging
+
+from dreamgrid.errors import (
+    DreamgridError,
+    DuplicateProject,
+    InsufficientFunds,
+    SpendingCapReached,
+)
+from dreamgrid.protocol import failures
+from dreamgrid.server import ledger
+from dreamgrid.server.live import LiveProject
+from dreamgrid.server.store.base import SubmitResult, Submitted
+
+UNEXPECTED = 5000
+"""Wire code of a failure that nobody foresaw."""
+
+_log = logging.getLogger("dreamgrid.projects")
+
+
+def code_and_message(project: LiveProject, answer: Submitted | BaseException) -> tuple[int, str]:
+    """The wire code and the words for a submission that was not stored."""
+    error = _refusal(project, answer) if isinstance(answer, Submitted) else answer
+    if isinstance(error, DreamgridError):
+        return failures.code_of(error), str(error)
+    _log.error("a project could not be stored", exc_info=error)
+    return UNEXPECTED, "the server could not store this project; nothing was charged"
+
+
+def _refusal(project: LiveProject, answer: Submitted) -> DreamgridError:
+    price = f"this costs {ledger.decimal(project.hold_micros)} {project.token_type}"
+    match answer.result:
+        case SubmitResult.INSUFFICIENT:
+            return InsufficientFunds(f"insufficient funds: {price}, and your balance is below that")
+        case SubmitResult.OVER_DAY_CAP:
+            return SpendingCapReached(
+                f"{price}, and your key may spend {_left(answer)} today: its cap is "
+                f"{ledger.decimal(answer.cap_micros)} a day; wait until 00:00 UTC, or use a key "
+                "with a higher cap"
+            )
+        case SubmitResult.OVER_TOTAL_CAP:
+            return SpendingCapReached(
+                f"{price}, and your key may spend {_left(answer)}: its cap is "
+                f"{ledger.decimal(answer.cap_micros)} in all; use another key"
+            )
+        case _:
+            return DuplicateProject(
+                f"project id {project.id} is taken by a different request; use a fresh UUID"
+            )
+
+
+def _left(answer: Submitted) -> str:
+    return f"{ledger.decimal(answer.left_micros)} more" if answer.left_micros else "nothing more"
