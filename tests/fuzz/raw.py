@@ -12,6 +12,10 @@ PATIENCE_S = 20.0
 """How long an answer may take, on a machine that has other things to do."""
 
 
+AT_ONCE = struct.pack("ii", 1, 0)
+"""For SO_LINGER: closing throws away what was not sent, as a crash does."""
+
+
 class Gone(Exception):
     """The server closed the connection. `code` is that of its close frame; None: there was none."""
 
@@ -80,6 +84,11 @@ class Peer:
 
     def close(self) -> None:
         """Ends the connection without a word."""
+        self._socket.close()
+
+    def vanish(self) -> None:
+        """Ends the connection as a crash does."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
         self._socket.close()
 
     def send(self, data: bytes) -> None:

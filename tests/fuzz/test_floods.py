@@ -14,7 +14,7 @@ import pytest
 
 from dreamgrid.protocol import codec
 from dreamgrid.protocol.worker import WORKER_PATH, Failed, Heartbeat, Progress, Released, Started
-from tests.fuzz.raw import PING, Gone, Peer, envelope, frame, handshake
+from tests.fuzz.raw import AT_ONCE, PING, Gone, Peer, envelope, frame, handshake
 from tests.fuzz.target import Target, running_target
 from tests.support.wire import CANCELED, finished, hello_of, job_request, new_id
 
@@ -113,9 +113,35 @@ def test_connections_that_come_and_go_at_once_leave_nothing_behind(target: Targe
         for path in ("/?appId=storm", "/", WORKER_PATH):
             for _ in range(10):
                 data = handshake(target.address, path, target.key)
+                data += message("jobRequest", job_request(new_id())) + frame(b"there?", PING) * 9
                 with socket.create_connection(target.address) as line:
-                    line.sendall(data + message("jobRequest", job_request(new_id())))
+                    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+                    line.sendall(data)
         target.stands()
+
+
+def test_an_app_that_vanishes_in_the_middle_of_its_messages_leaves_nothing_behind(
+    target: Target,
+) -> None:
+    for _ in range(20):
+        with target.app(app_id="vanishes") as peer:
+            peer.until("authenticated")
+            asked = message("changeNetwork", "fast") + message("jobRequest", job_request(new_id()))
+            peer.send_nowait((asked + frame(b"there?", PING)) * 20)
+            peer.vanish()
+    target.stands()
+
+
+@pytest.mark.parametrize("what", ["rubbish", "empty frames"])
+def test_whoever_sends_only_rubbish_is_let_go_and_may_come_again(target: Target, what: str) -> None:
+    for _ in range(2):
+        with target.app(app_id="rubbish") as peer:
+            peer.until("authenticated")
+            peer.send(FLOODS[what]() * 150)
+            with pytest.raises(Gone) as caught:
+                peer.drain()
+            assert caught.value.code == 1008
+    target.stands()
 
 
 def test_connections_that_say_nothing_keep_nobody_waiting(target: Target) -> None:
