@@ -6,6 +6,7 @@ request would have worked with the right credential.
 """
 
 import ast
+import contextlib
 import inspect
 import json
 import re
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -491,3 +493,32 @@ async def test_what_a_worker_is_given_names_nobody(ann: Ann, network: Network) -
     told = repr(given)
     assert "ann" not in told
     assert ann.key not in told
+
+
+# ── credentials that end ─────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_a_session_opened_ends_with_it(ann: Ann) -> None:
+    """Else somebody who took a token could listen on after its owner has logged out."""
+    grid, token = ann.grid, ann.tokens["token"]
+    taken = await grid.app("taken", key=token)
+    watched = grid.url + f"/v1/projects/{ann.running.project_id}/events"
+    async with grid.http.get(watched, headers={"Authorization": token}) as stream:
+        await stream.content.readline()
+        assert (await grid.call("POST", "/v1/account/logout", key=token))[0] == 200
+        assert await taken.closed() == 4021
+        with contextlib.suppress(aiohttp.ClientPayloadError):  # how a cut connection looks
+            await stream.read()
+    await ann.app.fence()
+
+
+async def test_an_event_stream_ends_with_the_key_that_opened_it(ann: Ann) -> None:
+    grid, spare = ann.grid, ann.spare_key
+    watched = grid.url + f"/v1/projects/{ann.running.project_id}/events"
+    async with grid.http.get(watched, headers={"api-key": spare["key"]}) as stream:
+        await stream.content.readline()
+        path = f"/v1/account/keys/{spare['id']}"
+        assert (await grid.call("DELETE", path, key=ann.key))[0] == 200
+        with contextlib.suppress(aiohttp.ClientPayloadError):
+            await stream.read()
+    await ann.app.fence()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from dreamgrid.protocol import socket
 from dreamgrid.protocol.worker import WORKER_PATH
 from dreamgrid.server import app as server_app
+from dreamgrid.server import http
 from dreamgrid.server.config import Rate
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
@@ -96,6 +98,18 @@ async def test_a_connection_that_asks_nothing_is_closed(
             await reader.read()
         writer.close()
         await writer.wait_closed()
+
+
+async def test_a_body_that_never_ends_is_given_up(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(http, "BODY_WITHIN_S", 0.05)
+    status, body = await grid.call("POST", "/v1/account/keys", data=trickle())
+    assert (status, body["errorCode"]) == (408, 408)
 
 
 # ── connections ──────────────────────────────────────────────────────────────────────────────────

@@ -190,7 +190,7 @@ async def assembled(
     """Every part of a server over open backends; takes up what the last run left open."""
     accounts = Accounts(config, store, bus, clock)
     signer = TokenSigner(load_secret(config.data_dir / TOKEN_SECRET_FILE), clock)
-    sessions = Sessions(config, store, signer, clock)
+    sessions = Sessions(config, store, bus, signer, clock)
     workers = Workers()
     known_workers = KnownWorkers(config.worker_known_s, store, workers, clock)
     open_projects = OpenProjects(config, blobs, bus, workers, clock)

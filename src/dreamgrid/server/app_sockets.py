@@ -5,6 +5,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -104,7 +105,9 @@ class AppSockets:
         known = (account.id, session.app.app_id) in self._sessions
         with (
             self._services.limits.connection("apps", account, replaces=known),
-            conversation.closed_on_revocation(self._services.bus, credential, outbox),
+            conversation.ended_with_credential(
+                self._services, credential, partial(outbox.close, socket.CLOSE_AUTHENTICATION)
+            ),
         ):
             await self._serve(session, ws)
 

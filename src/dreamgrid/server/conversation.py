@@ -1,7 +1,7 @@
 """What app and worker sockets share: how a conversation ends that the peer did not end."""
 
 import logging
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from aiohttp import web
@@ -9,10 +9,9 @@ from aiohttp import web
 from dreamgrid.errors import AuthenticationFailed, DreamgridError, NotAllowed, TooManyRequests
 from dreamgrid.protocol.scopes import Scope
 from dreamgrid.protocol.socket import CLOSE_AUTHENTICATION, CLOSE_NOT_ALLOWED, CLOSE_TRY_AGAIN
-from dreamgrid.server.auth import Account, hash_key
-from dreamgrid.server.bus.base import Bus, key_subject
+from dreamgrid.server.auth import Account
 from dreamgrid.server.http import credential_of, refusal_of
-from dreamgrid.server.outbox import Outbox, close_reason
+from dreamgrid.server.outbox import close_reason
 from dreamgrid.server.services import Services
 
 CLOSE_SURPRISE = 1011
@@ -68,17 +67,24 @@ async def authenticated(
 
 
 @contextmanager
-def closed_on_revocation(bus: Bus, credential: str, outbox: Outbox) -> Iterator[None]:
-    """Ends a conversation, while the block runs, when the key that began it is revoked.
+def ended_with_credential(
+    services: Services, credential: str, end: Callable[[str], None]
+) -> Iterator[None]:
+    """Ends a conversation, while the block runs, when its key is revoked or its sign-in ends.
 
-    Enter it in the same turn of the event loop in which the key was found valid.
+    Enter it in the same turn of the event loop in which the credential was found valid.
+
+    Args:
+        services: The server.
+        credential: What the conversation began with.
+        end: Is called with the reason.
     """
 
-    def close(frame: bytes, key: str | None) -> None:
+    def ended(frame: bytes, key: str | None) -> None:
         del frame, key
-        outbox.close(CLOSE_AUTHENTICATION, refusal_of(credential))
+        end(refusal_of(credential))
 
-    unsubscribe = bus.subscribe(key_subject(hash_key(credential)), close)
+    unsubscribe = services.bus.subscribe(services.end_subject(credential), ended)
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """What all HTTP handlers share: answers, errors in one shape, CORS, and who is asking."""
 
+import asyncio
 import logging
 import re
 from collections import Counter
@@ -28,6 +29,9 @@ _UNSET = ("", "undefined")
 """What clients write for a parameter that they leave out; the second is the oldest client's."""
 
 _MISSING = re.compile(r"missing required field `(\w+)`")
+BODY_WITHIN_S = 30.0
+"""How long the body of a request may take to arrive, all of it."""
+
 _json = msgspec.json.Encoder()
 _log = logging.getLogger("dreamgrid.server")
 
@@ -178,7 +182,12 @@ async def body(request: web.Request, kind: type[T]) -> T:
         InvalidRequest: It does not have that shape; the message names the field.
     """
     try:
-        return msgspec.json.decode(await request.read() or b"{}", type=kind)
+        async with asyncio.timeout(BODY_WITHIN_S):
+            raw = await request.read()
+    except TimeoutError:
+        raise Refused(408, f"the body took longer than {BODY_WITHIN_S:g} seconds") from None
+    try:
+        return msgspec.json.decode(raw or b"{}", type=kind)
     except codec.UNREADABLE as error:
         raise InvalidRequest(f"the body is not what {request.path} takes: {error}") from None
 

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from dreamgrid.server.accounts import Accounts
-from dreamgrid.server.auth import Account, is_key
+from dreamgrid.server.auth import Account, hash_key, is_key
 from dreamgrid.server.blobs.base import Blobs
-from dreamgrid.server.bus.base import Bus
+from dreamgrid.server.bus.base import Bus, key_subject, session_subject
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
@@ -52,6 +52,12 @@ class Services:
         if is_key(credential):
             return await self.accounts.authenticate(credential)
         return await self.sessions.authenticate(credential)
+
+    def end_subject(self, credential: str) -> str:
+        """Where it is told that a valid credential is good no longer."""
+        if not is_key(credential) and (session_id := self.sessions.session_of(credential)):
+            return session_subject(session_id)
+        return key_subject(hash_key(credential))
 
     def origin(self, request: web.Request) -> str:
         """Scheme, host and port under which the peer of `request` reaches this server."""

@@ -5,6 +5,7 @@ import uuid
 from dreamgrid.errors import AuthenticationFailed
 from dreamgrid.protocol.rest_account import Tokens
 from dreamgrid.server.auth import Account, account_of
+from dreamgrid.server.bus.base import Bus, session_subject
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.store.base import Rotation, SessionRow, Store
@@ -24,8 +25,9 @@ class Sessions:
     """Begins, renews and ends sign-ins."""
 
     def __init__(
-        self, config: ServerConfig, store: Store, signer: TokenSigner, clock: Clock
+        self, config: ServerConfig, store: Store, bus: Bus, signer: TokenSigner, clock: Clock
     ) -> None:
+        self._bus = bus
         self._config = config
         self._store = store
         self._signer = signer
@@ -81,12 +83,18 @@ class Sessions:
         return None if claims is None else await self._account(claims)
 
     async def end(self, token: str) -> None:
-        """Ends the session of an access token: none of its tokens works afterwards."""
+        """Ends the session of an access token: none of its tokens, and no socket, lives on."""
         claims = self._signer.read_access(token)
         if claims is not None:
             await self._store.end_session(claims.session_id)
             self._accounts.pop(claims.session_id, None)
             self._ends += 1
+            self._bus.publish(session_subject(claims.session_id), b"")
+
+    def session_of(self, token: str) -> str | None:
+        """The sign-in that an access token belongs to; None when it is not valid."""
+        claims = self._signer.read_access(token)
+        return claims.session_id if claims is not None else None
 
     # ── browsers ─────────────────────────────────────────────────────────────────────────────────
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 
 from aiohttp import WSMsgType, web
 
@@ -69,7 +70,8 @@ class WorkerSockets:
         if request.transport is None:
             return  # it went away while its key was looked up
         outbox = Outbox(ws, request.transport, WSMsgType.TEXT)
-        with conversation.closed_on_revocation(self._services.bus, credential, outbox):
+        end = partial(outbox.close, socket.CLOSE_AUTHENTICATION)
+        with conversation.ended_with_credential(self._services, credential, end):
             await self._serve(request, ws, account, outbox)
 
     async def _serve(

@@ -57,5 +57,10 @@ def network_subject(network: str) -> str:
 
 
 def key_subject(key_hash: bytes) -> str:
-    """That an API key was revoked, for the sockets that it opened."""
+    """That an API key was revoked, for the connections that it opened."""
     return f"key/{key_hash.hex()}"
+
+
+def session_subject(session_id: str) -> str:
+    """That a sign-in has ended, for the connections that its tokens opened."""
+    return f"session/{session_id}"

@@ -1,5 +1,7 @@
 """The event stream of a project: what happened so far, and then what happens."""
 
+from functools import partial
+
 import msgspec
 from aiohttp import web
 
@@ -8,8 +10,10 @@ from dreamgrid.protocol.job_request import valid_id
 from dreamgrid.protocol.project_events import EventsQuery, ProgressEvent, ProjectEvent
 from dreamgrid.protocol.rest_projects import ProjectPath
 from dreamgrid.server.auth import Account
+from dreamgrid.server.conversation import ended_with_credential
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.file_links import FileLinks
+from dreamgrid.server.http import credential_of
 from dreamgrid.server.live import LiveProject
 from dreamgrid.server.open_projects import key_of_result
 from dreamgrid.server.services import Services
@@ -43,7 +47,11 @@ def routes(services: Services) -> Endpoints:
         which have no id and are not kept. The stream ends after `completed`, `failed` or
         `canceled`.
         """
-        with services.limits.connection("streams", account):
+        credential = credential_of(request) or ""
+        with (
+            services.limits.connection("streams", account),
+            ended_with_credential(services, credential, partial(_hang_up, request)),
+        ):
             return await watch(account, path, query, request)
 
     async def watch(
@@ -76,6 +84,12 @@ def routes(services: Services) -> Endpoints:
         return links.download(request, key_of_result(job)).download_url
 
     return api
+
+
+def _hang_up(request: web.Request, reason: str) -> None:
+    del reason  # an answer that has begun has no room for it
+    if request.transport is not None:
+        request.transport.close()
 
 
 def _last_event_id(request: web.Request) -> int | None:
