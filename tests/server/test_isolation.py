@@ -167,6 +167,8 @@ def entries(ann: Ann) -> dict[str, list[Try]]:
         ],
         "GET /v1/jobs/list": personal("/v1/jobs/list?role=artist&state=completed&limit=50")
         + foreign(f"/v1/jobs/list?role=artist&address={Person(ann.grid, 'ann').address}", 403),
+        "GET /v1/loras/personal": personal("/v1/loras/personal"),
+        "GET /v1/loras/personal/catalog": personal("/v1/loras/personal/catalog"),
         "GET /": public("/"),
         "GET /openapi.json": public("/openapi.json"),
         "GET /docs": public("/docs"),
