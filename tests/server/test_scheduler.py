@@ -305,6 +305,33 @@ def test_a_job_that_waits_for_its_worker_holds_up_no_other() -> None:
     assert chosen(line_up(picky, easy), worker("m1", name="owl")) == easy.jobs
 
 
+# ── after failures ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_job_goes_to_a_worker_that_has_not_failed_at_it() -> None:
+    failed, other = live_project(), live_project("BOB")
+    bad, good = worker("m1"), worker("m1", holds=1)
+    failed.jobs[0].failed_on = {bad.id}
+    waiting = line_up(failed, other)
+    assert give(waiting, [bad, good]) == [Match(other.jobs[0], bad)]
+    good.jobs.clear()
+    assert give(waiting, [bad, good]) == [Match(failed.jobs[0], good)]
+
+
+def test_where_all_have_failed_at_a_job_any_of_them_may_try_again() -> None:
+    project, workers = live_project(), [worker("m1"), worker("m1")]
+    project.jobs[0].failed_on = {one.id for one in workers}
+    assert len(give(line_up(project), workers)) == 1
+
+
+def test_a_paused_worker_gets_nothing_and_is_not_waited_for() -> None:
+    bad, paused = worker("m1"), worker("m1")
+    paused.paused = True
+    project = live_project()
+    project.jobs[0].failed_on = {bad.id}
+    assert give(line_up(project), [paused, bad]) == [Match(project.jobs[0], bad)]
+
+
 # ── how much one account may hold ────────────────────────────────────────────────────────────────
 
 

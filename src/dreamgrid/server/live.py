@@ -44,6 +44,7 @@ class LiveJob:
         settling: A change of it is on the way into the store; nothing else may happen to it.
         ending: The final state that is on the way into the store.
         previewed: A preview can be fetched.
+        failed_on: Ids of the workers that failed at it; others are asked before these.
         sensitive: What the content filter objected to: `image`, `prompt`; empty for nothing.
         withheld: It was made, but is not delivered because of that.
         charged_micros: What was posted for it.
@@ -64,6 +65,7 @@ class LiveJob:
     step: int = 0
     step_count: int = 0
     previewed: bool = False
+    failed_on: set[str] = field(default_factory=set)
     settling: bool = False
     ending: JobState | None = None
     seed: int | None = None

@@ -160,9 +160,11 @@ class OpenProjects:
 
     def reason(self, project: LiveProject) -> WaitingReason | None:
         """Why jobs of an open project wait; None when none of them does."""
+        served = self._workers.serves(project.network, project.model, project.targeting)
         return reason_of(
             project,
-            served=self._workers.serves(project.network, project.model, project.targeting),
+            served=served,
+            pausing=not served and self._workers.pausing(project.network, project.model),
             max_running=self._config.max_running_jobs,
         )
 

@@ -33,6 +33,7 @@ from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.live import LiveJob
 from dreamgrid.server.open_projects import OpenProjects, key_of_result
 from dreamgrid.server.pricing import render_s
+from dreamgrid.server.reliability import Reliability
 from dreamgrid.server.scheduler import Match, Scheduler
 from dreamgrid.server.speeds import Speeds
 from dreamgrid.server.store.base import Ended, JobEnd, Store
@@ -79,6 +80,7 @@ class Rendering:
         self._workers = workers
         self._open = open_projects
         self.speeds = Speeds()
+        self._reliability = Reliability()
         self._clock = clock
         self.scheduler = Scheduler(
             workers, store, clock, config.max_running_jobs, self._assigned, self._not_assigned
@@ -174,6 +176,7 @@ class Rendering:
 
     def worker_joined(self, worker: WorkerSession, running: Iterable[RunningJob]) -> None:
         """Gives a worker that came back the jobs that it still holds, and takes back the others."""
+        worker.paused = self._reliability.paused(worker.id, self._clock())
         kept = set()
         for held in running:
             job = self._open.job(held.job_id)
@@ -255,6 +258,7 @@ class Rendering:
             self._attempt_failed(worker, job, "upload_failed", "the result never arrived whole")
             return
         self._note_speed(worker, job, message.render_s)
+        self._reliability.delivered(worker.id)
         job.seed = message.seed
         job.steps = message.steps
         job.sha256 = message.sha256
@@ -312,12 +316,32 @@ class Rendering:
         retryable: bool = True,
     ) -> None:
         job.failures += 1
+        job.failed_on.add(worker.id)
+        if retryable:  # else it is the job that is at fault
+            self._note_failure(worker, job, error)
         if retryable and job.failures < self._config.max_attempts:
             worker.send(Settled(job_id=job.id, attempt=job.attempt))
             self._requeue(job, error, message)
             return
         job.reason = failures.GENERATION_FAILURE
         self._end_job(worker, job, JobState.FAILED, failures.GENERATION_FAILURE, message=message)
+
+    def _note_failure(self, worker: WorkerSession, job: LiveJob, error: str) -> None:
+        pause_s = self._reliability.failed(worker.id, job.id, self._clock())
+        if pause_s:
+            self._workers.pause(worker, paused=True)
+            _log.warning(
+                "worker %s is paused for %d s: it failed at many jobs in a row, at last with %s",
+                worker.name,
+                pause_s,
+                error,
+            )
+
+    def end_pauses(self) -> None:
+        """Lets workers try again whose pause is over; called by upkeep."""
+        for worker in self._workers.all():
+            if worker.paused and not self._reliability.paused(worker.id, self._clock()):
+                self._workers.pause(worker, paused=False)
 
     def expire_leases(self) -> None:
         """Takes jobs back from workers that were silent for too long; called by upkeep."""

@@ -9,6 +9,7 @@ import heapq
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from dreamgrid.server.clock import Clock, milliseconds
@@ -46,7 +47,8 @@ def choose(
     The worker that is least busy for its size takes the next job, a faster one before a slower
     one. Of the jobs that it may take it gets one of the account that was served longest ago
     (`waiting` has the details); for the model that it has loaded, served `LOADED_AHEAD_MS` longer
-    ago, which saves changes of model and starves nobody.
+    ago, which saves changes of model and starves nobody. A job that it has failed at is left to
+    another worker that serves it, if there is one.
 
     Args:
         waiting: The jobs that wait.
@@ -102,35 +104,42 @@ class _Choice:
 
     def _best(self, worker: WorkerSession) -> LiveJob | None:
         best: tuple[tuple[int | str, ...], LiveJob] | None = None
+        may_take = partial(self._may_take, worker)
         for model in worker.models:
             if not self._waiting.waits_for(worker.network, model):
                 continue
             ahead_ms = LOADED_AHEAD_MS if model == worker.loaded_model else 0
             for since_ms, turn, job in self._waiting.turns(
-                worker.network, model, worker.known_as, self._may_run
+                worker.network, model, worker.known_as, may_take
             ):
-                if job.project.targeting.preferred and self._keeps_for_others(job, worker):
-                    continue
                 order = (since_ms - ahead_ms, turn, job.created_ms, job.project.id, job.index)
                 if best is None or order < best[0]:
                     best = (order, job)
         return best[1] if best is not None else None
 
-    def _may_run(self, job: LiveJob) -> bool:
+    def _may_take(self, worker: WorkerSession, job: LiveJob) -> bool:
+        """Whether a job may run now, on this worker rather than on another one."""
         project = job.project
-        return project.load.running + self._given[project.account_id] < self._max_running
+        if project.load.running + self._given[project.account_id] >= self._max_running:
+            return False
+        if worker.id in job.failed_on and self._others(
+            job, lambda one: one.id not in job.failed_on
+        ):
+            return False
+        prefers = project.targeting.prefers
+        if not project.targeting.preferred or prefers(worker.known_as):
+            return True
+        waited_ms = self._now_ms - job.created_ms
+        return waited_ms >= PREFERRED_AHEAD_MS or not self._others(
+            job, lambda one: prefers(one.known_as)
+        )
 
-    def _keeps_for_others(self, job: LiveJob, worker: WorkerSession) -> bool:
-        """Whether a job still waits for a worker that its project prefers to this one."""
-        targeting = job.project.targeting
-        if targeting.prefers(worker.known_as):
-            return False
-        if self._now_ms - job.created_ms >= PREFERRED_AHEAD_MS:
-            return False
+    def _others(self, job: LiveJob, better: Callable[[WorkerSession], bool]) -> bool:
+        """Whether a better worker is there for a job, be it busy."""
+        project = job.project
         return any(
-            targeting.prefers(other.known_as)
-            and other.can_take(job.project.network, job.render.model, targeting)
-            for other in self._workers
+            better(one) and one.can_take(project.network, job.render.model, project.targeting)
+            for one in self._workers
         )
 
 

@@ -6,18 +6,21 @@ from dreamgrid.server.live import LiveProject
 from dreamgrid.states import JobState
 
 
-def reason_of(project: LiveProject, *, served: bool, max_running: int) -> WaitingReason | None:
+def reason_of(
+    project: LiveProject, *, served: bool, pausing: bool = False, max_running: int
+) -> WaitingReason | None:
     """Why its waiting jobs wait; None when none of them does.
 
     Args:
         project: The project.
         served: Whether a worker that may take its jobs is connected.
+        pausing: Whether a worker that serves its model is paused because it failed too often.
         max_running: How many jobs of one account workers may hold at once.
     """
     if not any(job.state is JobState.QUEUED for job in project.jobs):
         return None
     if not served:
-        return WaitingReason(reason=socket.WAITS_NO_WORKERS, message=_nobody(project))
+        return WaitingReason(reason=socket.WAITS_NO_WORKERS, message=_nobody(project, pausing))
     if project.load.running >= max_running:
         return WaitingReason(
             reason=socket.WAITS_CONCURRENCY_LIMIT,
@@ -30,7 +33,12 @@ def reason_of(project: LiveProject, *, served: bool, max_running: int) -> Waitin
     )
 
 
-def _nobody(project: LiveProject) -> str:
+def _nobody(project: LiveProject, pausing: bool) -> str:
+    if pausing:
+        return (
+            f"the workers that serve {project.model} failed at many renders in a row and have to "
+            "pause; it starts when one tries again, or another one comes"
+        )
     if project.targeting.required:
         named = ", ".join(sorted(project.targeting.required))[:200]
         return f"none of the workers that the prompt requires is connected: {named}"

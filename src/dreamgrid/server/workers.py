@@ -39,6 +39,7 @@ class WorkerSession:
         loaded_model: The model of its last job.
         seen_at_s: Clock time of its last message.
         draining: It takes no new jobs.
+        paused: It failed at many jobs in a row and gets none for a while.
         pace: Its seconds for a job over what is usual for that model; above 1 is slower.
         known_as: The names by which apps can mean it.
     """
@@ -57,6 +58,7 @@ class WorkerSession:
     jobs: dict[str, LiveJob] = field(default_factory=dict)
     loaded_model: str | None = None
     draining: bool = False
+    paused: bool = False
     pace: float = 1.0
     known_as: frozenset[str] = frozenset()
 
@@ -69,13 +71,14 @@ class WorkerSession:
             model in self.models
             and self.network == network
             and not self.draining
+            and not self.paused
             and targeting.allows(self.known_as)
         )
 
     @property
     def free_slots(self) -> int:
         """How many more jobs it can take now."""
-        return 0 if self.draining else self.slots - len(self.jobs)
+        return 0 if self.draining or self.paused else self.slots - len(self.jobs)
 
 
 class Workers:
@@ -107,6 +110,11 @@ class Workers:
         session.draining = True
         self.changed()
 
+    def pause(self, session: WorkerSession, *, paused: bool) -> None:
+        """Gives no jobs to a worker for a while, or again."""
+        session.paused = paused
+        self.changed()
+
     def get(self, worker_id: str) -> WorkerSession | None:
         """The connection of a worker."""
         return self._sessions.get(worker_id)
@@ -119,7 +127,7 @@ class Workers:
         """Model id to number of workers that take jobs for it, on one network."""
         counts: Counter[str] = Counter()
         for session in self._sessions.values():
-            if session.network == network and not session.draining:
+            if session.network == network and not (session.draining or session.paused):
                 counts.update(session.models)
         return dict(sorted(counts.items()))
 
@@ -127,4 +135,11 @@ class Workers:
         """Whether any worker takes jobs for a model, and for a project that wants these workers."""
         return any(
             session.can_take(network, model, targeting) for session in self._sessions.values()
+        )
+
+    def pausing(self, network: Network, model: str) -> bool:
+        """Whether a worker that serves a model is paused, because it failed too often."""
+        return any(
+            session.paused and session.network == network and model in session.models
+            for session in self._sessions.values()
         )

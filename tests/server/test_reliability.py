@@ -1,0 +1,156 @@
+"""Workers that fail at everything do not get everything."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dreamgrid.protocol.worker import Assign, Failed, Heartbeat
+from dreamgrid.server.reliability import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    MAX_WORKERS,
+    PAUSED_AFTER,
+    Reliability,
+)
+from tests.support.grid import Grid
+from tests.support.wire import App, Worker
+
+
+def fail_in_a_row(reliability: Reliability, times: int, *, now_s: float = 0.0) -> float:
+    """Fails at so many different jobs; the pause that the last failure brings."""
+    pauses = [reliability.failed("w", f"job {number}", now_s) for number in range(times)]
+    return pauses[-1]
+
+
+def test_a_worker_is_paused_after_failures_in_a_row() -> None:
+    reliability = Reliability()
+    assert fail_in_a_row(reliability, PAUSED_AFTER - 1) == 0
+    assert not reliability.paused("w", 0.0)
+    assert reliability.failed("w", "one more", 0.0) == FIRST_PAUSE_S
+    assert reliability.paused("w", FIRST_PAUSE_S - 1)
+    assert not reliability.paused("w", FIRST_PAUSE_S)
+    assert not reliability.paused("another", 0.0)
+
+
+def test_a_delivery_in_between_forgives_all() -> None:
+    reliability = Reliability()
+    for _ in range(3):
+        fail_in_a_row(reliability, PAUSED_AFTER - 1)
+        reliability.delivered("w")
+    assert not reliability.paused("w", 0.0)
+
+
+def test_one_job_that_nobody_can_render_pauses_nobody() -> None:
+    reliability = Reliability()
+    for _ in range(50):
+        assert reliability.failed("w", "the same", 0.0) == 0
+
+
+def test_pauses_become_longer_and_not_too_long() -> None:
+    reliability, now_s, pauses = Reliability(), 0.0, []
+    fail_in_a_row(reliability, PAUSED_AFTER)
+    for number in range(1_500):
+        now_s += LONGEST_PAUSE_S
+        pauses.append(reliability.failed("w", f"later {number}", now_s))
+    assert pauses[:3] == [2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S, 8 * FIRST_PAUSE_S]
+    assert set(pauses[4:]) == {LONGEST_PAUSE_S}
+
+
+def test_failures_during_a_pause_do_not_make_it_longer() -> None:
+    reliability = Reliability()
+    fail_in_a_row(reliability, PAUSED_AFTER)
+    assert fail_in_a_row(reliability, 20, now_s=1.0) == 0
+    assert not reliability.paused("w", FIRST_PAUSE_S)
+
+
+def test_memory_does_not_grow_with_the_number_of_workers() -> None:
+    reliability = Reliability()
+    for number in range(MAX_WORKERS + 10):
+        reliability.failed(f"w{number}", "job", 0.0)
+    assert len(reliability._stories) == MAX_WORKERS
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.floats(0, 5_000)), max_size=60))
+def test_a_worker_that_delivers_is_never_paused_for_what_was_before(
+    events: list[tuple[bool, int, float]],
+) -> None:
+    reliability, now_s = Reliability(), 0.0
+    for delivers, job, later_s in events:
+        now_s += later_s
+        if delivers:
+            reliability.delivered("w")
+            assert not reliability.paused("w", now_s)
+        else:
+            pause_s = reliability.failed("w", str(job), now_s)
+            assert 0 <= pause_s <= LONGEST_PAUSE_S
+            assert pause_s == 0 or reliability.paused("w", now_s)
+
+
+# ── in a server ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def crash_at_everything(app: App, worker: Worker) -> None:
+    """Fails at one attempt of several jobs; needs a worker with `PAUSED_AFTER` slots."""
+    for _ in range(PAUSED_AFTER):
+        await app.request()
+    for job in [await worker.assigned() for _ in range(PAUSED_AFTER)]:
+        await worker.send(
+            Failed(job_id=job.job_id, attempt=1, error="engine_crashed", message="it crashed")
+        )
+
+
+async def test_a_failed_job_goes_to_another_worker(grid: Grid) -> None:
+    app, first = await grid.app(), await grid.worker("first", slots=2)
+    project = await app.request()
+    job = await first.assigned()
+    second = await grid.worker("second")
+    await first.fail(job)
+    again = await second.assigned()
+    assert (again.project_id, again.attempt) == (project, 2)
+    await first.fence()
+
+
+async def test_a_failed_job_comes_back_where_there_is_no_other_worker(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    await grid.worker("other", models=("dreamlet-v1",))
+    await app.request()
+    job = await worker.assigned()
+    await worker.fail(job)
+    assert (await worker.assigned()).job_id == job.job_id
+
+
+async def test_a_worker_that_fails_at_everything_is_paused_and_tries_again(grid: Grid) -> None:
+    app, bad = await grid.app(), await grid.worker("bad", slots=PAUSED_AFTER)
+    await crash_at_everything(app, bad)
+    waits = await app.wait_until(
+        lambda frame: frame.short == "queued" and frame["queueStatus"] == "no-workers", "no workers"
+    )
+    assert "have to pause" in waits["waitingReason"]["message"]
+    good = await grid.worker("good")
+    assert (await good.assigned()).attempt > 1
+    await app.wait_for("swarmModels", **{"pattern-v1": 1})
+    grid.clock.advance(FIRST_PAUSE_S + 1)
+    for worker in (bad, good):
+        await worker.send(Heartbeat())
+    await app.wait_for("swarmModels", **{"pattern-v1": 2})
+
+
+async def test_a_new_connection_does_not_end_a_pause(grid: Grid) -> None:
+    app, bad = await grid.app(), await grid.worker("bad", slots=PAUSED_AFTER)
+    await crash_at_everything(app, bad)
+    await app.wait_until(
+        lambda frame: frame.short == "queued" and frame["queueStatus"] == "no-workers", "no workers"
+    )
+    back = await grid.worker("bad", slots=PAUSED_AFTER, worker_id=bad.hello.worker_id)
+    await grid.ticked()
+    seen = len(back.received)
+    await grid.ticked()
+    assert not any(isinstance(message, Assign) for message in back.received[:seen])
+
+
+async def test_a_job_at_fault_is_not_held_against_its_worker(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    for _ in range(2 * PAUSED_AFTER):
+        await app.request()
+        await worker.fail(await worker.assigned(), retryable=False)
+    await app.request()
+    await worker.assigned()
