@@ -28,6 +28,7 @@ MP3_BITS_PER_CHANNEL = 96_000
 
 _TITLE_CHARS = 200
 _FULL_SCALE = 32767
+_STRETCH = 1 << 18  # frames handed to the encoder at once, to save memory
 _LAME_SCALE = 0.95  # LAME turns everything down by this much; given back before
 
 
@@ -96,16 +97,20 @@ def _by_ffmpeg(
             stream = container.add_stream("libmp3lame", rate=sample_rate, layout=layout)
             stream.bit_rate = MP3_BITS_PER_CHANNEL * samples.shape[0]
             stream.options = {"compression_level": "5"}  # finer costs twice the time
-            planes = np.ascontiguousarray(np.clip(samples, -1, 1) / np.float32(_LAME_SCALE))
-            sample_format = "fltp"
         else:
             stream = container.add_stream("flac", rate=sample_rate, layout=layout)
-            planes = np.frombuffer(_integers(samples), "<i2").reshape(1, -1)
-            sample_format = "s16"
-        frame = av.AudioFrame.from_ndarray(planes, format=sample_format, layout=layout)
-        frame.sample_rate = sample_rate
-        frame.pts = 0
-        container.mux([*stream.encode(frame), *stream.encode(None)])
+        for start in range(0, samples.shape[1], _STRETCH):
+            part = samples[:, start : start + _STRETCH]
+            if output_format == "mp3":
+                planes = np.clip(part, -1, 1) / np.float32(_LAME_SCALE)
+                frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
+            else:
+                packed = np.frombuffer(_integers(part), "<i2").reshape(1, -1)
+                frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
+            frame.sample_rate = sample_rate
+            frame.pts = start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return out.getvalue()
 
 

@@ -26,6 +26,7 @@ _RELATIVE_GATE_LU = -10.0
 _OVERSAMPLING = 4
 _TAPS_PER_PHASE = 12
 _HOP = 64  # frames that share one gain of the limiter
+_STRETCH = 1 << 20  # frames that are worked on at once, to save memory
 _LOOK_S = 0.04  # how long before and after a peak the limiter acts
 
 Doubles = npt.NDArray[np.float64]
@@ -39,14 +40,15 @@ def integrated_lufs(samples: Floats, sample_rate: int) -> float:
             as one block.
         sample_rate: Frames per second.
     """
-    weighted = convolve(samples, _k_weighting(sample_rate))
     step = round(_STEP_S * sample_rate)
     count = max(_STEPS_PER_BLOCK, samples.shape[1] // step)
-    padded = np.zeros((samples.shape[0], count * step), np.float32)
-    kept = min(weighted.shape[1], count * step)
-    padded[:, :kept] = weighted[:, :kept]
-    squares = np.square(padded).reshape(samples.shape[0], count, step)
-    powers = squares.sum(axis=(0, 2), dtype=np.float64) / step
+    powers = np.zeros(count)
+    for channel in samples:
+        weighted = convolve(channel[np.newaxis], _k_weighting(sample_rate))[0, : count * step]
+        squares = np.square(weighted, out=weighted)
+        if squares.size < count * step:
+            squares = np.pad(squares, (0, count * step - squares.size))
+        powers += squares.reshape(count, step).sum(axis=1, dtype=np.float64) / step
     blocks = np.convolve(powers, np.full(_STEPS_PER_BLOCK, 1 / _STEPS_PER_BLOCK), "valid")
     loud = blocks[blocks > _power(SILENCE_LUFS)]
     if not loud.size:
@@ -103,8 +105,12 @@ def limited(samples: Floats, sample_rate: int, ceiling_dbtp: float) -> Floats:
     lowest = _windowed_minimum(needed, reach + 1)
     smooth = np.convolve(np.pad(lowest, reach, mode="edge"), window / window.sum(), "valid")
     centers = (np.arange(hops) + 0.5) * _HOP
-    gain = np.interp(np.arange(frames), centers, smooth)
-    return samples * gain.astype(np.float32)
+    result = samples.copy()
+    for start in range(0, frames, _STRETCH):
+        places = np.arange(start, min(frames, start + _STRETCH))
+        gain = np.interp(places, centers, smooth).astype(np.float32)
+        result[:, start : start + _STRETCH] *= gain
+    return result
 
 
 def _windowed_minimum(values: Doubles, reach: int) -> Doubles:
@@ -115,9 +121,10 @@ def _windowed_minimum(values: Doubles, reach: int) -> Doubles:
 
 def _peaks(samples: Floats) -> Floats:
     """The highest absolute value around each frame, over all channels, on the finer grid."""
-    highest: Floats = np.abs(samples).max(axis=0)
-    for phase in _interpolators():
-        for channel in samples:
+    highest: Floats = np.zeros(samples.shape[1], np.float32)
+    for channel in samples:
+        np.maximum(highest, np.abs(channel), out=highest)
+        for phase in _interpolators():
             between = np.abs(np.convolve(channel, phase, "same"))[: channel.size]
             np.maximum(highest, between, out=highest)
     return highest
