@@ -202,8 +202,8 @@ _NAMES = {
         "DreamgridError InvalidRequest UnknownModel MissingAsset DuplicateProject "
         "UnreadableMedia UsernameTaken ModelNotServed InsufficientFunds "
         "SpendingCapReached CostLimitExceeded NotAllowed NotFound AuthenticationFailed "
-        "TooManyRequests ServerUnavailable ServerRestarting ConnectionFailed ProtocolError ProjectError ProjectFailed "
-        "ProjectCanceled WaitTimeout ConfigError"
+        "TooManyRequests ServerUnavailable ServerRestarting ConnectionFailed ProtocolError "
+        "ProjectError ProjectFailed ProjectCanceled WaitTimeout ConfigError"
     ),
     "protocol.params": "Lora",
     "protocol.rest": "JobRecord ModelEntry ProjectRecord SizePreset",

@@ -1,5 +1,6 @@
 """Workers that fail at everything do not get everything."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from dreamgrid.server.reliability import (
     PAUSED_AFTER,
     Reliability,
 )
+from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
 from tests.support.wire import App, Worker
 
@@ -147,10 +149,15 @@ async def test_a_new_connection_does_not_end_a_pause(grid: Grid) -> None:
     assert not any(isinstance(message, Assign) for message in back.received[:seen])
 
 
-async def test_a_job_at_fault_is_not_held_against_its_worker(grid: Grid) -> None:
-    app, worker = await grid.app(), await grid.worker()
-    for _ in range(2 * PAUSED_AFTER):
+@pytest.mark.parametrize("fault", ["the job's", "the size's"])
+async def test_what_is_not_its_fault_is_not_held_against_a_worker(
+    make_grid: MakeGrid, fault: str
+) -> None:
+    async with make_grid(max_attempts=1 if fault == "the size's" else 3) as grid:
+        app, worker = await grid.app(), await grid.worker()
+        for _ in range(2 * PAUSED_AFTER):
+            await app.request()
+            job = await worker.assigned()
+            await worker.fail(job, retryable=fault == "the size's")  # out of memory
         await app.request()
-        await worker.fail(await worker.assigned(), retryable=False)
-    await app.request()
-    await worker.assigned()
+        await worker.assigned()

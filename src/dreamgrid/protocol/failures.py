@@ -13,6 +13,9 @@ ARTIST_CANCELED = "artistCanceled"
 WORKER_DISCONNECTED = "workerDisconnected"
 GENERATION_FAILURE = "genfailure"
 
+OUT_OF_MEMORY = "out_of_memory"
+"""What a worker says of a job that is too large for its device, but perhaps not for others."""
+
 USERNAME_TAKEN = 108
 """The one HTTP error code that clients know: the name belongs to another account."""
 

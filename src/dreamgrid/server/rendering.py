@@ -317,7 +317,7 @@ class Rendering:
     ) -> None:
         job.failures += 1
         job.failed_on.add(worker.id)
-        if retryable:  # else it is the job that is at fault
+        if retryable and error != failures.OUT_OF_MEMORY:  # else it is not the worker's fault
             self._note_failure(worker, job, error)
         if retryable and job.failures < self._config.max_attempts:
             worker.send(Settled(job_id=job.id, attempt=job.attempt))
