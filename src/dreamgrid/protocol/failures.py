@@ -4,7 +4,10 @@ The published clients know a few numbers (1001, 4104, 5001-5005); 4000-4005 are 
 theirs (`socket.md` 4.8 of the wire contract).
 """
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from dreamgrid import errors
 
@@ -21,10 +24,18 @@ USERNAME_TAKEN = 108
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The one shape of an HTTP error."""
+    """The one shape of an HTTP error.
 
-    status: str = "error"
-    message: str
+    Attributes:
+        status: Always `error`.
+        message: What happened, and what to do.
+        error_code: A number for programs, told beside each answer; else the HTTP status.
+        retry_after: Seconds after which another try can work, where that is known.
+    """
+
+    # Other servers may write other words, so these two are for documents, not for decoding.
+    status: Annotated[str, Meta(extra_json_schema={"const": "error"})] = "error"
+    message: Annotated[str, Meta(extra_json_schema={"minLength": 1})]
     error_code: int
     retry_after: float | msgspec.UnsetType = msgspec.UNSET
 

@@ -184,7 +184,8 @@ def _responses(endpoint: Endpoint, schema_of: _Lookup) -> Json:
     if not content:
         success = {"description": "The connection is a WebSocket from here on."}
     responses: Json = {str(endpoint.status): success}
-    for status, meaning in endpoint.also.items():
+    too_large = {413: "The body is too large."} if "body" in endpoint.takes else {}
+    for status, meaning in (too_large | dict(endpoint.also)).items():
         responses[str(status)] = {"description": meaning}
         if status >= 400:
             responses[str(status)]["content"] = {JSON: {"schema": _ERROR}}
@@ -196,7 +197,8 @@ def _responses(endpoint: Endpoint, schema_of: _Lookup) -> Json:
             str(status), {"description": "", "content": {JSON: {"schema": _ERROR}}}
         )
         meaning = docstrings.read(error.__doc__).summary
-        known["description"] = f"{known['description']} {meaning}".strip()
+        code = failures.code_of(error(""))
+        known["description"] = f"{known['description']} {meaning} (`errorCode` {code})".strip()
     return dict(sorted(responses.items()))
 
 

@@ -94,7 +94,7 @@ def _parameter(one: Json) -> Row:
 
 
 def _answer(status: str, response: Json) -> Row:
-    told: list[Child] = [response["description"], " "]
+    told: list[Child] = [*inline(response["description"]), " "]
     return [tag("code", status)], [*told, *_contents(response.get("content", {}))]
 
 
