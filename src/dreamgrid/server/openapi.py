@@ -78,7 +78,21 @@ def described_components(kinds: Sequence[Any]) -> tuple[tuple[Json, ...], dict[s
     """The schemas of some types, and those of the structs in them by name, with all meanings."""
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     _describe(components, kinds)
+    _admit_numbers(components)
     return schemas, components
+
+
+def _admit_numbers(schema: Any) -> None:
+    """Decimals are written as text, but read from numbers as well; msgspec tells only the first."""
+    match schema:
+        case {"type": "string", "format": "decimal"}:
+            schema["type"] = ["string", "number"]
+        case dict():
+            for part in schema.values():
+                _admit_numbers(part)
+        case list():
+            for part in schema:
+                _admit_numbers(part)
 
 
 def documented_path(endpoint: Endpoint) -> str:
