@@ -154,6 +154,26 @@ async def test_a_worker_can_be_meant_by_its_id_and_by_its_owner(grid: Grid) -> N
     await owl.fence()
 
 
+async def test_nobody_gets_jobs_by_calling_a_worker_after_somebody_else(grid: Grid) -> None:
+    ada, mallory = await grid.account("ada"), await grid.account("mallory")
+    app = await grid.app()
+    adas = await grid.worker("box", key=ada)
+    stolen_id = adas.hello.worker_id
+    liars = [
+        await grid.worker("ada", key=mallory),
+        await grid.worker("liar", key=mallory, worker_id=stolen_id),
+        await grid.worker(stolen_id, key=mallory),
+        await grid.worker("liar", key=mallory, worker_id="x/ada"),
+    ]
+    for wanted in ("ada", stolen_id, "ada"):
+        await app.request(positivePrompt=f"a cat --workers={wanted}")
+        await adas.finish(await adas.assigned())
+    for liar in liars:
+        await liar.fence()
+    await app.request(positivePrompt="a cat --workers=mallory")
+    await app.wait_state("initiatingModel", workerName="ada")
+
+
 async def test_a_required_worker_that_is_away_is_waited_for(grid: Grid) -> None:
     app, owl = await grid.app(), await grid.worker("owl")
     fox = await grid.worker("fox")

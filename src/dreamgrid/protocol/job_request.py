@@ -235,6 +235,11 @@ def project_id_of(envelope: Envelope) -> str:
     return decode_payload(envelope, _ProjectId).project_id
 
 
+def looks_like_id(value: str) -> bool:
+    """Whether a text has the shape of an id, in any case."""
+    return _UUID.match(value.upper()) is not None
+
+
 def valid_id(value: str) -> str:
     """A project or job id in its one spelling, upper case.
 

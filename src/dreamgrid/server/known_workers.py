@@ -41,6 +41,24 @@ class KnownWorkers:
         self._rows = {row.id: row for row in self._rows.values() if row.seen_ms >= oldest_ms}
         await self._store.forget_workers(oldest_ms)
 
+    async def names(self, session: WorkerSession) -> frozenset[str]:
+        """The names by which apps can mean a worker that has just come.
+
+        Workers choose their names and ids themselves. One that calls itself after another account,
+        or has the id of somebody else's worker, would get what others send to those: such a name
+        is shown, but nobody means this worker by it.
+        """
+        names = set(session.known_as)
+        namesake = await self._store.account_by_username(session.name)
+        if namesake is not None and namesake.id != session.account_id:
+            names.discard(session.name.casefold())
+        own_id = session.id.partition("/")[2].casefold()
+        for row in self._recent():
+            same_id = row.id.partition("/")[2].casefold() == own_id
+            if same_id and row.account_id != session.account_id:
+                names.discard(own_id)
+        return frozenset(names)
+
     def note(self, sessions: Iterable[WorkerSession]) -> None:
         """These workers are here now, or were until now.
 

@@ -82,9 +82,10 @@ class WorkerSockets:
         except ProtocolError as error:
             await ws.close(code=socket.CLOSE_PROTOCOL, message=close_reason(str(error)))
             return
+        session = self._session(request, account, hello, outbox)
+        session.known_as = await self._services.known_workers.names(session)
         if request.transport is None:
             return  # it went away right after its hello
-        session = self._session(request, account, hello, outbox)
         known = self._services.workers.get(session.id) is not None
         with self._services.limits.connection("workers", account, replaces=known):
             await self._work(ws, session, hello, outbox)

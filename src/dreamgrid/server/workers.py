@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from dreamgrid.protocol.job_request import looks_like_id
 from dreamgrid.protocol.params import Network
 from dreamgrid.protocol.worker import ServerMessage
 from dreamgrid.server.live import LiveJob
@@ -13,10 +14,16 @@ from dreamgrid.server.worker_flags import ANYBODY, Targeting
 def names_of(worker_id: str, name: str, owner: str) -> frozenset[str]:
     """All names by which an app can mean a worker, case-folded.
 
-    The part of its id before the slash is the account of its owner: nobody else's business.
+    The part of its id before the slash is the account of its owner: nobody else's business. Workers
+    choose their ids and names, so an id must look like one and a name must not.
     """
-    own_id = worker_id.rpartition("/")[2]
-    return frozenset(word.casefold() for word in (own_id, name, owner) if word)
+    own_id = worker_id.partition("/")[2]
+    words = {owner.casefold()}
+    if looks_like_id(own_id):
+        words.add(own_id.casefold())
+    if name and not looks_like_id(name):
+        words.add(name.casefold())
+    return frozenset(words)
 
 
 def owner_of(worker_id: str) -> str:
