@@ -187,7 +187,7 @@ async def client_of(stub: Stub, key: str = KEY) -> AsyncIterator[dreamgrid.Async
     """A client that reconnects and looks after its projects a hundred times as fast as usual."""
     async with dreamgrid.AsyncClient(stub.url, key) as client:
         client._tracker._tick_s = 0.02
-        client._tracker.connection._backoff = Backoff(first_s=0.01, limit_s=0.05)
+        client._tracker.connection.backoff = Backoff(first_s=0.01, limit_s=0.05)
         yield client
 
 

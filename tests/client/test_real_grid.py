@@ -28,7 +28,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
 def client_of(grid: Grid) -> dreamgrid.AsyncClient:
     client = dreamgrid.AsyncClient(grid.ready["url"], grid.ready["api_key"])
     client._tracker._tick_s = 0.1
-    client._tracker.connection._backoff = Backoff(first_s=0.05, limit_s=0.2)
+    client._tracker.connection.backoff = Backoff(first_s=0.05, limit_s=0.2)
     return client
 
 

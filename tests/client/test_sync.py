@@ -216,3 +216,65 @@ with dreamgrid.Client({server.stub.url!r}, {KEY!r}) as client:
         text=True,
     )
     assert (ran.stdout, ran.stderr) == ("interrupted\n1\n", "")
+
+
+def test_listeners_of_the_synchronous_door_may_use_the_client(
+    server: Server, tmp_path: Path
+) -> None:
+    saved = threading.Event()
+
+    def save(event: dreamgrid.JobCompleted[sync.Result]) -> None:
+        assert threading.current_thread().name == "dreamgrid-listeners"
+        event.result.save(tmp_path / "heard.png")
+        saved.set()
+
+    with dreamgrid.Client(server.stub.url, KEY) as client:
+        client.projects.on(dreamgrid.JobCompleted, save)
+        never = client.projects.on(dreamgrid.Completed, lambda _: pytest.fail("taken away"))
+        never()
+        (image,) = client.projects.generate(model=MODEL, prompt="x", timeout_s=10)
+        assert saved.wait(10)
+        assert (tmp_path / "heard.png").read_bytes() == image.read()
+        client.projects.off(dreamgrid.JobCompleted, save)
+        client.projects.remove_all_listeners()
+
+
+def test_the_synchronous_door_works_inside_a_running_loop(server: Server) -> None:
+    async def cell() -> int:
+        with dreamgrid.Client(server.stub.url, KEY) as client:
+            return len(client.projects.generate(model=MODEL, prompt="x", timeout_s=10))
+
+    assert asyncio.run(cell()) == 1
+
+
+FORGETFUL = """
+import asyncio, dreamgrid
+URL, KEY, MODEL = {url!r}, {key!r}, {model!r}
+calm = dreamgrid.Client(URL, KEY)
+calm.projects.on(dreamgrid.Event, lambda event: None)
+print(len(calm.projects.generate(model=MODEL, prompt="x", progress=True)))
+
+async def main():
+    async with dreamgrid.AsyncClient(URL, KEY) as client:
+        client.on(dreamgrid.Connected, lambda event: asyncio.sleep(60))
+        project = await client.projects.create(model=MODEL, prompt="wait")
+        watching = asyncio.create_task(anext(project.events()))
+        await watching
+    print(len(asyncio.all_tasks()))
+
+asyncio.run(main())
+# The synchronous client was never closed, and one of its projects is still waiting.
+calm.projects.create(model=MODEL, prompt="wait")
+"""
+
+
+def test_nothing_is_left_behind_and_nothing_is_said_at_exit(server: Server) -> None:
+    program = FORGETFUL.format(url=server.stub.url, key=KEY, model=MODEL)
+    ran = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
+        capture_output=True,
+        timeout=30,
+        check=False,
+        text=True,
+    )
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("1\n1\n", "", 0)

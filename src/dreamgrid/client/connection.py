@@ -87,7 +87,7 @@ class Connection:
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_closed = on_closed
-        self._backoff = backoff or Backoff()
+        self.backoff = backoff or Backoff()
         self._task: asyncio.Task[None] | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._changed = Signal()
@@ -179,7 +179,7 @@ class Connection:
                     if not self._ever_open:
                         return  # whoever asked was told; the next ready() tries again
                 failures += 1
-                delay_s = self._backoff.delay_s(failures)
+                delay_s = self.backoff.delay_s(failures)
                 _log.info("%s Next try in %.1f s.", self._failure, delay_s)
                 await asyncio.sleep(delay_s)
         except DreamgridError as error:

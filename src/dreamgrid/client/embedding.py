@@ -42,7 +42,7 @@ def _told(params: AnyParams, seed: int | None) -> str:
     given = {
         name: value
         for name, value in msgspec.to_builtins(params).items()
-        if name not in _UNSAID and value not in (None, "", (), [])
+        if name not in _UNSAID and _says_something(value)
     }
     if seed is not None:
         given["seed"] = seed
@@ -50,6 +50,10 @@ def _told(params: AnyParams, seed: int | None) -> str:
         if isinstance(value, str):
             given[name] = value[: _MAX_CHARACTERS // 4]
     return json.dumps(given)
+
+
+def _says_something(value: object) -> bool:
+    return value is not None and value is not False and value not in ("", (), [])
 
 
 # ── PNG ──────────────────────────────────────────────────────────────────────────────────────────

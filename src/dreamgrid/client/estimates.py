@@ -1,5 +1,6 @@
 """The part of `client.projects` that knows prices: what a project would cost, before it is sent."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,6 +12,7 @@ import msgspec
 from dreamgrid.client.catalog import Catalog
 from dreamgrid.client.current_account import decimal
 from dreamgrid.client.http import Http
+from dreamgrid.client.options import AudioOptions, ModelOptions
 from dreamgrid.client.orders import media_of, order_of
 from dreamgrid.client.settings import (
     AudioSettings,
@@ -234,8 +236,7 @@ class Prices:
         self, params: AudioParams, network: Network, token_type: TokenType
     ) -> tuple[str, dict[str, str]]:
         options = await self._catalog.options(params.model)
-        limit = getattr(options, "duration_s", None)
-        duration_s = params.duration_s or (limit.default if limit else 0)
+        duration_s = params.duration_s or _default_duration_s(params, options)
         steps = await self._steps(params)
         segments = [token_type, params.model, _plain(duration_s), steps, params.count]
         return _path("v1/job-audio", segments), {"network": network}
@@ -281,6 +282,17 @@ async def enhancing_steps(catalog: Catalog, model: str) -> int | None:
     """The steps of an enhancement, as far as the model allows."""
     limit = (await catalog.options(model)).steps
     return None if limit is None else int(min(max(ENHANCE_STEPS, limit.min), limit.max))
+
+
+def _default_duration_s(params: AudioParams, options: ModelOptions) -> float:
+    """How long a sound is whose length nobody says; speech is as long as its text. 0: unknown."""
+    if not isinstance(options, AudioOptions) or options.duration_s is None:
+        return 0
+    limit = options.duration_s
+    if options.chars_per_second is None:
+        return limit.default
+    text = f"{params.prompt}, {params.style_prompt}" if params.style_prompt else params.prompt
+    return min(max(math.ceil(len(text) / options.chars_per_second), limit.min), limit.max)
 
 
 def _path(kind: str, segments: list[Any]) -> str:

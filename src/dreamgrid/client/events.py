@@ -122,7 +122,7 @@ class JobRetried(Event):
 
     Attributes:
         attempt: Which attempt was lost, 1 for the first.
-        max_attempts: After how many the job counts as failed.
+        max_attempts: After how many the job counts as failed. 0: not told.
         message: Why.
     """
 

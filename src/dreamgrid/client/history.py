@@ -70,6 +70,7 @@ class History:
         self.error: errors.DreamgridError | None = None
         self.refusal: errors.DreamgridError | None = None
         self.acknowledged = False
+        self.heard = False
         self.needs_check = False
         self.cancel_refused: str | None = None
         self.heard_at = time.monotonic()
@@ -258,7 +259,7 @@ class History:
 
     def _hear(self) -> bool:
         """Notes a sign of life. False: the project is over, and what comes now is an echo."""
-        self.acknowledged = True
+        self.acknowledged = self.heard = True
         self.heard_at = time.monotonic()
         return not self.finished
 

@@ -42,6 +42,7 @@ _IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
 
 _API = aiohttp.ClientTimeout(total=30, connect=10)
 _FILE = aiohttp.ClientTimeout(total=600, connect=10, sock_read=60)
+_STREAM = aiohttp.ClientTimeout(total=None, connect=10, sock_read=60)
 
 _error_body = msgspec.json.Decoder(ErrorBody)
 
@@ -91,6 +92,21 @@ class Http:
     async def bare(self, path: str, kind: type[T], *, query: Query | None = None) -> T:
         """GETs an endpoint of the socket host, whose answers have no wrapper."""
         return _decode(await self._api("GET", self.endpoint.live_url, path, query), kind, path)
+
+    async def lines(self, path: str, query: Query) -> AsyncGenerator[bytes, None]:
+        """GETs a stream of text from the REST host, line by line, for as long as it lasts.
+
+        Raises:
+            ConnectionFailed: It broke off, or nothing came for a minute.
+        """
+        headers = await self._credential()
+        url = URL(self.endpoint.url + path)
+        async with self._answer("GET", url, _STREAM, headers, query=query) as response:
+            try:
+                async for line in response.content:
+                    yield line
+            except ValueError:
+                raise ProtocolError(f"{path} sent a line that is too long") from None
 
     async def upload(self, url: str, data: bytes, content_type: str) -> None:
         """PUTs a file to a signed URL."""

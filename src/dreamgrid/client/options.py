@@ -91,9 +91,15 @@ class VideoOptions(ModelOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class AudioOptions(ModelOptions):
-    """What the settings of a model that makes music or speech may be; see `ModelOptions`."""
+    """What the settings of a model that makes music or speech may be; see `ModelOptions`.
+
+    Attributes:
+        chars_per_second: How fast it reads; a duration that is not given follows from the text.
+            None: it has a default.
+    """
 
     duration_s: NumberRange | None = None
+    chars_per_second: float | None = None
     bpm: NumberRange | None = None
     time_signature: StringChoice | None = None
     language: StringChoice | None = None
@@ -130,7 +136,8 @@ def options_of(entry: ModelEntry, raw: bytes | msgspec.Raw) -> tuple[ModelOption
     found = {name: value for name, value in msgspec.structs.asdict(tier).items() if name in names}
     found["sampler"] = tier.comfy_sampler or tier.sampler
     found["scheduler"] = tier.comfy_scheduler or tier.scheduler
-    if kind is VideoOptions and tier.motion_fps is None:
+    # A server that lists inputs says everything; of others the ids are all that there is.
+    if kind is VideoOptions and tier.motion_fps is None and entry.inputs is None:
         found["motion_fps"] = motion_fps_of(entry.id)
     if kind is ImageOptions and entry.size is not None:
         found |= _sides(entry)

@@ -64,7 +64,7 @@ _KINDS: dict[Media, type[AnyParams]] = {
     "audio": wire.AudioParams,
 }
 
-_UNCHECKED = frozenset({"sampler", "scheduler", "frames", "duration_s"})
+_UNCHECKED = frozenset({"sampler", "scheduler"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,10 +128,8 @@ class NotebookBar(NoBar):
         self._shown.update(self._html(as_html(project)))
 
 
-def bar(wanted: bool) -> Bar:
+def bar() -> Bar:
     """The bar that suits the place where this runs."""
-    if not wanted:
-        return NoBar()
     return NotebookBar() if in_notebook() else TerminalBar()
 
 

@@ -227,7 +227,9 @@ class Project(Emitter, Generic[R_co]):
         history = self._history
         try:
             async with asyncio.timeout(timeout_s):
-                with progress_bars.bar(progress) as bar:
+                # What draws is loaded now, which must not hold up the loop.
+                found = await asyncio.to_thread(progress_bars.bar) if progress else None
+                with found or progress_bars.NoBar() as bar:
                     bar.update(self)
                     while not history.finished and history.error is None:
                         await history.log.changed.wait()

@@ -134,9 +134,9 @@ class Projects(Emitter, Models, Prices, Finished, Files):
     async def attach(self, project_id: str) -> Project[Result]:
         """Takes up a project that was created before, by this process or any other.
 
-        Its events begin with what has happened so far. With the `app_id` that created it, live
-        events go on here as if nothing had been; otherwise the server's record is looked at every
-        few seconds, which shows states, steps and results, but no previews.
+        Its events begin with what has happened so far, and go on with what happens, whoever
+        created it. On a grid that keeps no log of events (the original network is one) the record
+        of the project is looked at every few seconds instead, which shows states and results.
 
         Raises:
             NotFound: The account has no such project.
@@ -257,8 +257,8 @@ class Projects(Emitter, Models, Prices, Finished, Files):
         number = valid_id(record.id)
         history = self._history(number, params_of(record))
         history.created_at = created_at(record)
-        history.on_record(record)
-        await self._tracker.follow(history, polled=record.app_id not in ("", self._app_id))
+        ours = record.app_id in ("", self._app_id) and not record.finished
+        await self._tracker.follow(history, record, ours=ours)
         return self._hold(history, attached=True)
 
     def _history(self, project_id: str, params: AnyParams) -> History:

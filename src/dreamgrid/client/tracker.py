@@ -6,17 +6,20 @@ minute, its record at the server is asked for:
     it is there       fold the record; live frames go on from there
     404, never heard  the request was lost on its way: send it again (its id makes that harmless)
     404, heard before asked again; after three times it counts as lost
-    not ours          a project of another app: nobody sends us frames of it, so we look every tick
+    not ours          its frames go to another app: the event stream tells, or the record, by ticks
     no answer         asked again at the next tick; a silent server never fails a project
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from dreamgrid import errors
+from dreamgrid.client import watching
 from dreamgrid.client.catalog import Catalog
 from dreamgrid.client.connection import Backoff
 from dreamgrid.client.current_account import decimal
@@ -35,6 +38,7 @@ from dreamgrid.protocol.codec import (
 )
 from dreamgrid.protocol.params import ImageParams, Network
 from dreamgrid.protocol.rest import ProjectAnswer, ProjectRecord
+from dreamgrid.states import JobState
 
 _log = logging.getLogger("dreamgrid.client")
 
@@ -46,6 +50,7 @@ KEPT_S = 30.0
 _TICK_S = 2.5
 _QUIET_S = 60.0
 _CANCEL_S = 120.0
+_CATCH_UP_S = 5.0
 _STRIKES = 3
 _CHECKS_AT_ONCE = 8
 
@@ -54,13 +59,13 @@ class Tracked:
     """A project that is followed: its history, and the request that makes it.
 
     `holders` counts the calls of `submit` that were given it and did not withdraw. `frame` is None
-    for a project that somebody else sent, and `polled` if its frames go to another app.
+    for a project that somebody else sent, and `polled` if only its record tells what happens.
     """
 
-    def __init__(self, history: History, frame: bytes | None, *, polled: bool = False) -> None:
+    def __init__(self, history: History, frame: bytes | None) -> None:
         self.history = history
         self.frame = frame
-        self.polled = polled
+        self.polled = False
         self.holders = 1
         self.canceling = False
         self.strikes = 0
@@ -152,22 +157,54 @@ class Tracker:
         known.holders += 1
         return known.history
 
-    async def follow(self, history: History, *, polled: bool) -> None:
-        """Follows a project that was sent by somebody else.
+    async def follow(self, history: History, record: ProjectRecord, *, ours: bool) -> None:
+        """Follows a project that was sent before; returns when all of its record is known.
 
         Args:
-            history: What its record told of it.
-            polled: Its frames go to another app, so that only its record tells what happens.
+            history: Still empty.
+            record: What the server keeps of it.
+            ours: Its frames come to this app. Otherwise the server's event stream tells them.
 
         Raises:
             AuthenticationFailed: The key was refused.
             ConnectionFailed: There is no connection.
         """
         await self.connection.ready()
-        self._tracked[history.id] = Tracked(history, None, polled=polled)
+        tracked = self._tracked[history.id] = Tracked(history, None)
+        history.acknowledged = True
         self._begin_keeping()
+        if not ours:
+            self._spawn(self._watch(tracked))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CATCH_UP_S):
+                    while not _knows(history, record) and not tracked.polled:
+                        await history.log.changed.wait()
+        history.on_record(record)
         if history.finished:
             self._let_go(history)
+
+    async def _watch(self, tracked: Tracked) -> None:
+        """Listens to the event stream, again and again; without one, the record has to do."""
+        history, after, failures = tracked.history, 0, 0
+        while not _is_settled(history):
+            try:
+                async with aclosing(watching.follow(self._http, history, after=after)) as stream:
+                    async for number, preview in stream:
+                        after, failures = number, 0
+                        if preview:
+                            self._want_previews(history)
+                        if history.finished:
+                            self._let_go(history)
+                            return
+            except (errors.NotFound, errors.NotAllowed, errors.ProtocolError) as error:
+                _log.info("no event stream of project %s: %s", history.id, error)
+                tracked.polled = True
+                history.log.changed.fire()
+                return
+            except errors.DreamgridError as error:
+                _log.info("the event stream of project %s broke off: %s", history.id, error)
+            failures += 1
+            await asyncio.sleep(self.connection.backoff.delay_s(failures))
 
     async def record(self, project_id: str) -> ProjectRecord:
         """A project as the server has it now.
@@ -276,10 +313,14 @@ class Tracker:
 
     def _on_progress(self, history: History, frame: heard.Progress) -> None:
         history.on_progress(frame)
-        params = history.params
-        wanted = isinstance(params, ImageParams) and params.previews > 0
-        if frame.has_image and wanted and not history.finished:
+        if frame.has_image and _wants_previews(history):
             self._previews.want(history, frame.job_id.upper())
+
+    def _want_previews(self, history: History) -> None:
+        """The stream says that there is one; which, the jobs that are at work tell."""
+        for job in history.jobs.values():
+            if job.state is JobState.RUNNING and _wants_previews(history):
+                self._previews.want(history, job.id)
 
     def _let_go(self, history: History) -> None:
         """A finished project stays for a while, a canceled one goes at once."""
@@ -385,6 +426,19 @@ async def _refusal(history: History) -> errors.DreamgridError | None:
 
 def _is_settled(history: History) -> bool:
     return history.finished or history.error is not None
+
+
+def _wants_previews(history: History) -> bool:
+    params = history.params
+    return isinstance(params, ImageParams) and params.previews > 0 and not history.finished
+
+
+def _knows(history: History, record: ProjectRecord) -> bool:
+    """Whether everything that the record says of ends is known."""
+    if record.finished:
+        return history.finished
+    jobs = (history.jobs.get(entry.job_id.upper()) for entry in record.completed_jobs)
+    return history.heard and all(job is not None and job.finished for job in jobs)
 
 
 def _is_due(tracked: Tracked) -> bool:

@@ -93,9 +93,13 @@ class VideoTier(Tier, frozen=True, kw_only=True, rename="camel"):
 
 
 class AudioTier(Tier, frozen=True, kw_only=True, rename="camel"):
-    """The tier of a music or speech model."""
+    """The tier of a music or speech model.
+
+    With `chars_per_second`, a duration that nobody asks for follows from the text.
+    """
 
     duration_s: NumberRange | None = msgspec.field(default=None, name="duration")
+    chars_per_second: float | None = None
     bpm: NumberRange | None = None
     time_signature: StringChoice | None = msgspec.field(default=None, name="timesignature")
     language: StringChoice | None = None
