@@ -457,7 +457,7 @@ def test_speech_may_be_as_long_as_its_text_and_costs_accordingly(model: Model) -
     assert isinstance(short, AudioRender)
     assert isinstance(long, AudioRender)
     assert short.duration_s >= 20 / 14  # a quick reader says 14 characters in a second
-    assert long.duration_s == math.ceil(2000 / model.tier.chars_per_second) > 30
+    assert long.duration_s == 2 + math.ceil(2000 / model.tier.chars_per_second) > 30
     prices = [quote(model, [render]).project_micros("spark") for render in (short, long)]
     assert prices[0] * 10 < prices[1]
     asked = resolve(model, prompt="word " * 400, duration_s=12)

@@ -199,6 +199,7 @@ def test_a_model_of_one_network_has_no_presets_on_the_other(write: Write) -> Non
         (entry(inputs=["startingimage"]), "'startingimage' is no asset role"),
         (entry(networks=[]), r"models\[0\]\.networks"),
         (entry(outputFormats=["bmp"]), r"models\[0\]\.outputFormats"),
+        (entry(chooses=["bpm"]), "chooses: tier .* has no bpm"),
         (entry(sizePresets=MODEL["sizePresets"] * 2), "square is listed twice"),  # type: ignore[operator]
         ({"models": [MODEL, MODEL], "tiers": {"classic": LEGACY}}, "listed twice"),
         (entry(tier_changes={"steps": {"min": 1, "max": 9, "default": 20}}), "steps: the default"),

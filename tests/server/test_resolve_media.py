@@ -103,6 +103,36 @@ def test_what_is_left_open_becomes_the_tiers_default(catalog: Catalog) -> None:
     assert (sound.key_scale, sound.composer_mode, sound.output_format) == ("C major", True, "mp3")
 
 
+def test_a_model_may_choose_what_a_request_leaves_open() -> None:
+    def music(**fields: Any) -> AudioRender:
+        params = AudioParams(model="dreamlet-music-v1", prompt="a sad waltz", **fields)
+        render = Catalog.load().resolve(params, LIMITS, lambda: 5)[0]
+        assert isinstance(render, AudioRender)
+        return render
+
+    free = music()
+    assert (free.bpm, free.time_signature, free.key_scale) == (None, None, None)
+    assert (free.duration_s, free.creativity) == (30, 0.85)
+    told = music(bpm=90, key_scale="a minor")
+    assert (told.bpm, told.time_signature, told.key_scale) == (90, None, "A minor")
+    with pytest.raises(InvalidRequest, match="bpm"):
+        music(bpm=1000)
+
+
+@pytest.mark.parametrize(
+    ("text", "takes_s"),
+    [("Yes.", 1.3), ("It costs $1,250,000.", 6.3), ("1. Go\n2. Stop\n3. Wait", 9.7)],
+)
+def test_a_text_of_numbers_and_pauses_is_given_the_time_that_it_takes(
+    text: str, takes_s: float
+) -> None:
+    """The times are what dreamlet-voice-v1 takes at half its speed."""
+    params = AudioParams(model="dreamlet-voice-v1", prompt=text)
+    render = Catalog.load().resolve(params, LIMITS, lambda: 5)[0]
+    assert isinstance(render, AudioRender)
+    assert takes_s < render.duration_s < takes_s + 4
+
+
 @pytest.mark.parametrize(
     ("asked", "made"), [(17, 17), (18, 17), (20, 21), (82, 81), (84, 85), (161, 161), (160, 161)]
 )

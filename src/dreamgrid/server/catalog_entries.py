@@ -237,6 +237,10 @@ class Preset(_Entry, frozen=True, kw_only=True):
     aspect: Annotated[str, Meta(pattern=r"^\d+(\.\d+)?$")]
 
 
+ChosenSetting = Literal["bpm", "timesignature", "keyscale"]
+"""What a model may choose by itself, spelled as in its tier."""
+
+
 class ModelSpec(_Entry, frozen=True, kw_only=True):
     """One model.
 
@@ -254,6 +258,8 @@ class ModelSpec(_Entry, frozen=True, kw_only=True):
         prompt_required: A blank prompt is refused.
         max_prompt_chars: Longest prompt that it takes. None: the server's limit counts.
         negative_prompt: It looks at the negative prompt; else that is dropped.
+        chooses: Settings of its tier that it chooses itself when a request leaves them open; the
+            tier's defaults are then what clients begin with.
         strength: It looks at the strength of a starting image; else the image is always fully used.
         max_previews: Most previews it can give in one render.
         output_formats: File types of its results, the default one first. Empty: all that its
@@ -275,6 +281,7 @@ class ModelSpec(_Entry, frozen=True, kw_only=True):
     prompt_required: bool = True
     max_prompt_chars: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     negative_prompt: bool = True
+    chooses: tuple[ChosenSetting, ...] = ()
     strength: bool = True
     max_previews: Annotated[int, Meta(ge=0, le=100)] = 0
     output_formats: tuple[OutputFormat, ...] = ()

@@ -95,6 +95,10 @@ def test_moods_move_energy_and_brightness() -> None:
     assert style("", "calm").energy >= 0
 
 
+def test_dances_have_their_time_signature() -> None:
+    assert [style(words).meter for words in ("a waltz", "irish jig", "pop")] == ["3", "6", "4"]
+
+
 def test_the_strength_of_the_prompt_goes_from_deaf_to_literal() -> None:
     deaf = {style("techno", strength=0, seed=seed).genre.groove for seed in range(30)}
     assert len(deaf) > 3

@@ -22,7 +22,6 @@ MODEL = "dreamlet-music-v1"
 MIN_DURATION_S, MAX_DURATION_S = 1.0, 600.0
 MIN_BPM, MAX_BPM = 20.0, 400.0
 
-DEFAULT_METER = "4"
 DEFAULT_STRENGTH = 2.0
 DEFAULT_CREATIVITY = 0.85
 
@@ -117,7 +116,7 @@ def _wish_of(render: AudioRender, style: Style, seed: int) -> Wish:
     tonic, minor = int(rng.integers(12)), usual_minor(style, rng)
     return Wish(
         key=Key(tonic, minor) if render.key_scale is None else Key.named(render.key_scale),
-        meter=METERS[render.time_signature or DEFAULT_METER],
+        meter=METERS[render.time_signature or style.meter],
         bpm=_or(render.bpm, usual_bpm(style)),
         duration_s=render.duration_s,
         composed=render.composer_mode is not False,

@@ -38,6 +38,8 @@ ROLES_OF: dict[str, tuple[Role, ...]] = {
 }
 """What each instrument plays when a prompt names it, the first free role first."""
 
+USUAL_METER = "4"
+
 ONLY_NAMED_FROM = 6.0
 """From this strength of the prompt, instruments that it does not name stay silent."""
 
@@ -55,6 +57,7 @@ class Style:
         energy: How busy and loud, 0..1.
         brightness: How bright, 0..1.
         creativity: How freely to compose, 0..2.
+        meter: The time signature that goes with the words.
         loud: Decibels by which named instruments stand out, by role.
     """
 
@@ -64,6 +67,7 @@ class Style:
     energy: float
     brightness: float
     creativity: float
+    meter: str
     loud: dict[str, float] = field(default_factory=dict)
 
 
@@ -77,6 +81,7 @@ class _Heard:
     melody: bool = False
     energy: float = 0.0
     brightness: float = 0.0
+    meter: str = ""
 
 
 def style_of(
@@ -119,6 +124,7 @@ def style_of(
         energy=_unit(genre.energy + far * (heard.energy - banned.energy)),
         brightness=_unit(genre.brightness + far * (heard.brightness - banned.brightness)),
         creativity=creativity,
+        meter=heard.meter or USUAL_METER,
         loud={role: louder for role, name in instruments.items() if name in named},
     )
 
@@ -203,6 +209,7 @@ def _hear(tokens: list[str]) -> _Heard:
             heard.instruments.append(words.INSTRUMENT_OF[token])
         if token in words.MOOD_OF:
             moods.append(words.MOOD_OF[token])
+        heard.meter = heard.meter or words.METER_OF.get(token, "")
         heard.drums = heard.drums or token in words.DRUM_WORDS
         heard.melody = heard.melody or token in words.MELODY_WORDS
     if moods:  # several moods meet, and more words for one say it louder

@@ -126,5 +126,18 @@ MOOD_OF: dict[str, tuple[float, float]] = {
 }
 """Word to how it shifts energy and brightness."""
 
+METER_OF: dict[str, str] = {
+    "waltz": "3",
+    "minuet": "3",
+    "mazurka": "3",
+    "jig": "6",
+    "tarantella": "6",
+    "barcarolle": "6",
+    "sicilienne": "6",
+    "march": "2",
+    "polka": "2",
+}
+"""Dances to their time signature."""
+
 LEAVES_OUT = frozenset({"no", "without", "minus", "except", "not"})
 """Words that turn the next one, or the next two, into something to leave out."""

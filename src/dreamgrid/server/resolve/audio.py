@@ -15,6 +15,10 @@ from dreamgrid.server.resolve.request import RandomSeed, RequestLimits
 from dreamgrid.server.resolve.settings import missing, settle, whole_setting
 from dreamgrid.server.samplers import NameChoice, sampler_choice, scheduler_choice
 
+_CHARS_OF_A_DIGIT = 4  # more than itself: "7" is "seven", and often "hundred" follows
+_CHARS_OF_A_PAUSE = 5
+_READING_STARTS_S = 2
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AudioRules:
@@ -88,11 +92,19 @@ class AudioRules:
                 value = None  # old clients are served a tempo for every sound, and may send it back
             missing(name, value, limit, model=self.spec.id)
             settled[name] = settle(name, value, limit, model=self.spec.id)
+            if value is None and name.replace("_", "") in self.spec.chooses:
+                settled[name] = None
         if params.duration_s is None and self.tier.chars_per_second is not None:
             settled["duration_s"] = self._reading_s(prompt, self.tier.chars_per_second)
         return settled
 
     def _reading_s(self, text: str, chars_per_second: float) -> float:
-        """How long a slow reader takes for a text: whole seconds that the tier allows."""
+        """How long a slow reader takes for a text: whole seconds that the tier allows.
+
+        Digits are read as words, and sentences end with pauses.
+        """
+        chars = len(text) + _CHARS_OF_A_DIGIT * sum(map(str.isdigit, text))
+        chars += _CHARS_OF_A_PAUSE * sum(map(text.count, ".!?\n"))
         allowed = self.tier.duration_s
-        return float(min(max(math.ceil(len(text) / chars_per_second), allowed.min), allowed.max))
+        seconds = math.ceil(chars / chars_per_second) + _READING_STARTS_S
+        return float(min(max(seconds, allowed.min), allowed.max))
