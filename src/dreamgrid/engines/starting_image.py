@@ -1,4 +1,4 @@
-"""The picture that a render begins with: bounded, decoded and upright. Needs pillow.
+"""Pictures that a render begins or ends with: bounded, decoded and upright. Needs pillow.
 
 Engines ask for it before their first step, so that a broken one costs nobody any work.
 """
@@ -49,8 +49,12 @@ def start_of(render: ImageRender, inputs: Mapping[str, bytes]) -> Start | None:
     return Start(decode(inputs[STARTING_IMAGE]), render.strength)
 
 
-def decode(data: bytes) -> Image.Image:
+def decode(data: bytes, *, what: str = "starting image") -> Image.Image:
     """A picture file as upright RGB; what is transparent becomes white.
+
+    Args:
+        data: The file as uploaded.
+        what: What the picture is for, in the words of an error.
 
     Raises:
         UnreadableMedia: The file has more than `MAX_INPUT_BYTES` or `MAX_INPUT_PIXELS`, is broken,
@@ -58,7 +62,7 @@ def decode(data: bytes) -> Image.Image:
     """
     if len(data) > MAX_INPUT_BYTES:
         raise UnreadableMedia(
-            f"the starting image has {len(data)} bytes; at most {MAX_INPUT_BYTES} are read"
+            f"the {what} has {len(data)} bytes; at most {MAX_INPUT_BYTES} are read"
         )
     try:
         with (
@@ -67,21 +71,19 @@ def decode(data: bytes) -> Image.Image:
             Image.open(io.BytesIO(data), formats=FORMATS) as picture,
         ):
             if picture.width * picture.height > MAX_INPUT_PIXELS:
-                raise _too_many_pixels(f"{picture.width}x{picture.height}")
+                raise _too_many_pixels(what, f"{picture.width}x{picture.height}")
             return _on_white(ImageOps.exif_transpose(picture))
     except Image.DecompressionBombError:
-        raise _too_many_pixels("far too many") from None
+        raise _too_many_pixels(what, "far too many") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error):
         # Pillow's own words name objects in memory, which tell the app's user nothing.
         raise UnreadableMedia(
-            "the starting image is no readable picture: send a PNG, JPEG, WebP or GIF"
+            f"the {what} is no readable picture: send a PNG, JPEG, WebP or GIF"
         ) from None
 
 
-def _too_many_pixels(size: str) -> UnreadableMedia:
-    return UnreadableMedia(
-        f"the starting image has {size} pixels; at most {MAX_INPUT_PIXELS} are decoded"
-    )
+def _too_many_pixels(what: str, size: str) -> UnreadableMedia:
+    return UnreadableMedia(f"the {what} has {size} pixels; at most {MAX_INPUT_PIXELS} are decoded")
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

@@ -36,9 +36,9 @@ class Networks:
                 f"{weights}: {error}; reinstall dreamgrid"
             ) from error
 
-    def encode(self, prompt: str, negative_prompt: str) -> EncodedTexts:
-        """Both texts, padded to one length."""
-        rows = [self._tokenizer.encode(text) for text in (prompt, negative_prompt)]
+    def encode(self, *texts: str) -> EncodedTexts:
+        """Some texts, padded to one length."""
+        rows = [self._tokenizer.encode(text) for text in texts]
         ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
         mask = np.zeros_like(ids)
         for row, (id_row, mask_row) in zip(rows, zip(ids, mask, strict=True), strict=True):

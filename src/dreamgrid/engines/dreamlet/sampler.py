@@ -31,6 +31,11 @@ class EncodedTexts:
     mask: Integers
     pooled: Floats
 
+    def repeated(self, rows: list[int], times: int) -> "EncodedTexts":
+        """Some of the texts, each several times in a row."""
+        tokens, mask, pooled = self.tokens[rows], self.mask[rows], self.pooled[rows]
+        return EncodedTexts(tokens.repeat(times, 0), mask.repeat(times, 0), pooled.repeat(times, 0))
+
 
 class Painter(Protocol):
     """The network: noisy pictures [B, 3, H, W], noise levels [B] and B texts to clean pictures."""
@@ -43,17 +48,32 @@ class Painter(Protocol):
 OnPrediction = Callable[[int, int, Floats], None]
 """Called with (steps done, steps in all, clean picture [3, H, W]) after every step. May raise."""
 
+OnPredictions = Callable[[int, Floats], None]
+"""Called with (steps done, clean pictures [B, 3, H, W]) after every step. May raise."""
+
 
 def step_count(steps: int, strength: float | None) -> int:
     """How many steps are really done: a starting picture leaves only the last share of them."""
     return steps if strength is None else round(steps * strength)
 
 
-def draw_noise(seed: int, height_px: int, width_px: int) -> Floats:
-    """Standard normal noise [3, H, W] for a seed of 0..2**32-1."""
+def draw_noise(seed: int, height_px: int, width_px: int, number: int = 0) -> Floats:
+    """Standard normal noise [3, H, W] for a seed of 0..2**32-1; each number is another draw."""
     # RandomState is the generator whose stream numpy promises never to change.
-    noise = np.random.RandomState(seed).standard_normal((3, height_px, width_px))
+    stream = np.random.RandomState(seed if number == 0 else [seed, number])
+    noise = stream.standard_normal((3, height_px, width_px))
     return noise.astype(np.float32)
+
+
+def noise_levels(steps: int, shift: float = 1.0) -> Floats:
+    """The noise levels of a run, [steps + 1], from 1 down to 0.
+
+    A shift above 1 spends more of the steps at high noise, where the outlines are decided:
+    `t' = shift * t / (1 + (shift - 1) * t)` (Esser et al. 2024, "Scaling Rectified Flow
+    Transformers", section 5.3.2).
+    """
+    even = np.linspace(1.0, 0.0, steps + 1)
+    return np.asarray(shift * even / (1 + (shift - 1) * even), dtype=np.float32)
 
 
 def sample(
@@ -85,19 +105,62 @@ def sample(
     first_level = 1.0 if start is None else strength
     count = step_count(steps, None if start is None else strength)
     levels = np.linspace(first_level, 0.0, count + 1, dtype=np.float32)
-    picture = noise if start is None else (1 - levels[0]) * start + levels[0] * noise
-    if guidance == 1.0:
-        texts = EncodedTexts(texts.tokens[:1], texts.mask[:1], texts.pooled[:1])
-    copies = len(texts.pooled)
-    for index in range(count):
-        level, next_level = levels[index], levels[index + 1]
-        noisy = np.repeat(picture[None], copies, axis=0)
-        predicted = painter(noisy, np.full(copies, level, np.float32), texts)
-        clean = predicted[0]
-        if copies == 2:
-            clean = predicted[1] + np.float32(guidance) * (predicted[0] - predicted[1])
+    painted = sample_many(
+        painter,
+        texts,
+        weights=np.ones((1, 1), np.float32),
+        noise=noise[None],
+        levels=levels[:, None],
+        guidance=guidance,
+        start=None if start is None else start[None],
+        on_predictions=lambda step, clean: on_prediction(step, count, clean[0]),
+    )
+    picture: Floats = painted[0]
+    return picture
+
+
+def sample_many(
+    painter: Painter,
+    texts: EncodedTexts,
+    *,
+    weights: Floats,
+    noise: Floats,
+    levels: Floats,
+    guidance: float,
+    start: Floats | None = None,
+    on_predictions: OnPredictions,
+) -> Floats:
+    """Paints B pictures at once, each with its own share of P texts.
+
+    Args:
+        painter: The network.
+        texts: P + 1 texts: what to show, and last what to move away from.
+        weights: [B, P], each row adds up to 1: a picture follows the mean of the predictions.
+        noise: [B, 3, H, W].
+        levels: [steps + 1, B], noise levels from the first one down to 0.
+        guidance: 1 follows the texts to show alone; more moves away from the last one.
+        start: Pictures [B, 3, H, W] in -1..1 to begin with, or None for noise alone.
+        on_predictions: Sees every step.
+
+    Returns:
+        float32 [B, 3, H, W] in -1..1.
+    """
+    batch = len(noise)
+    shown = [part for part in range(weights.shape[1]) if weights[:, part].any()]
+    rows = shown if guidance == 1.0 else [*shown, len(texts.pooled) - 1]
+    shares = weights[:, shown].T[:, :, None, None, None]
+    read = texts.repeated(rows, batch)
+    factors = levels[:, :, None, None, None]
+    pictures = noise if start is None else (1 - factors[0]) * start + factors[0] * noise
+    for index in range(len(levels) - 1):
+        noisy = np.tile(pictures, (len(rows), 1, 1, 1))
+        predicted = painter(noisy, np.tile(levels[index], len(rows)), read)
+        predicted = predicted.reshape(len(rows), *pictures.shape)
+        clean = (shares * predicted[: len(shown)]).sum(axis=0)
+        if guidance != 1.0:
+            clean = predicted[-1] + np.float32(guidance) * (clean - predicted[-1])
         # Guidance overshoots the range of colors; the next step must not build on that.
         clean = np.clip(clean, -1.0, 1.0)
-        picture = clean + (next_level / level) * (picture - clean)
-        on_prediction(index + 1, count, clean)
-    return np.clip(picture, -1.0, 1.0)
+        pictures = clean + (factors[index + 1] / factors[index]) * (pictures - clean)
+        on_predictions(index + 1, clean)
+    return np.clip(pictures, -1.0, 1.0)

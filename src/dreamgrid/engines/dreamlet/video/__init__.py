@@ -1,0 +1,36 @@
+"""The engine of Dreamlet Video: short videos by dreamlet, from words or from one or two pictures.
+
+It serves two published ids, because the published SDKs make videos for a closed list of ids only.
+Importing this package is cheap: numpy, onnxruntime, pillow and PyAV are loaded when the engine is
+created.
+"""
+
+from importlib.util import find_spec
+
+from dreamgrid.engines.base import Engine, EngineSpec
+from dreamgrid.engines.dreamlet import WEIGHTS
+from dreamgrid.engines.dreamlet.video.ids import MODELS
+from dreamgrid.engines.safety import missing_filter
+
+_NEEDED = ("av", "numpy", "onnxruntime", "PIL")
+
+
+def _models() -> tuple[str, ...]:
+    installed = all(find_spec(module) is not None for module in _NEEDED)
+    return MODELS if installed and (WEIGHTS / "painter.onnx").is_file() else ()
+
+
+def _create(threads: int) -> Engine:
+    from dreamgrid.engines.dreamlet.video.engine import VideoEngine  # noqa: PLC0415 - heavy
+
+    return VideoEngine(WEIGHTS, threads=threads)
+
+
+ENGINE = EngineSpec(
+    name="dreamlet-video",
+    models=_models,
+    create=_create,
+    missing="Dreamlet Video needs av, numpy, onnxruntime and pillow: "
+    "pip install 'dreamgrid[embedded]'",
+    limited=missing_filter,
+)

@@ -1,0 +1,96 @@
+"""Video files, read back with the decoder that everybody uses."""
+
+import io
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av")
+
+import av
+
+from dreamgrid.engines.video_file import Pixels, VideoFile, check_format
+from dreamgrid.errors import EngineError, RenderCanceled
+from dreamgrid.protocol.params import VideoFormat
+
+
+def frames(count: int) -> Iterator[Pixels]:
+    """A red ground with a ramp of green that moves, 64 x 48."""
+    ramp = np.linspace(0, 255, 64).astype(np.uint8)
+    for index in range(count):
+        frame = np.zeros((48, 64, 3), np.uint8)
+        frame[..., 0] = 200
+        frame[..., 1] = np.roll(ramp, 2 * index)
+        yield frame
+
+
+def written(output_format: VideoFormat = "mp4", *, fps: float = 12, count: int = 30) -> bytes:
+    settings = {"prompt": "ein Füchslein", "seed": 7}
+    with VideoFile(64, 48, fps, output_format, title="a\nfox", settings=settings) as file:
+        for frame in frames(count):
+            file.add(frame)
+    return file.data
+
+
+@pytest.mark.parametrize(
+    ("output_format", "codec"), [("mp4", "h264"), ("mov", "h264"), ("webm", "vp9")]
+)
+def test_a_file_holds_every_frame_at_its_time_in_the_colours_it_had(
+    output_format: VideoFormat, codec: str
+) -> None:
+    with av.open(io.BytesIO(written(output_format)), "r") as container:
+        (stream,) = container.streams.video
+        context = stream.codec_context
+        assert (context.name, context.width, context.height) == (codec, 64, 48)
+        assert (context.pix_fmt, context.colorspace, context.color_range) == ("yuv420p", 1, 1)
+        assert (context.color_primaries, context.color_trc) == (1, 1)
+        assert stream.average_rate == 12
+        assert container.duration == pytest.approx(2.5e6, abs=2000)
+        read = list(container.decode(stream))
+        tags = {name.lower(): text for name, text in container.metadata.items()}
+    assert [frame.time for frame in read] == pytest.approx([n / 12 for n in range(30)], abs=1e-3)
+    for frame, wanted in zip(read, frames(30), strict=True):
+        assert np.abs(frame.to_ndarray(format="rgb24") - wanted.astype(float)).mean() < 6
+    assert tags["title"] == "a fox"
+    assert json.loads(tags["comment"]) == {"prompt": "ein Füchslein", "seed": 7}
+
+
+def test_an_mp4_can_be_played_while_it_is_still_downloaded() -> None:
+    data = written("mp4")
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize("output_format", ["mp4", "webm", "mov"])
+def test_the_same_frames_give_the_same_file(output_format: VideoFormat) -> None:
+    assert written(output_format, count=5) == written(output_format, count=5)
+
+
+@pytest.mark.parametrize("begun", [0, 3])
+def test_a_file_that_is_given_up_leaves_nothing_behind(
+    begun: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    file = VideoFile(64, 48, 12, "mp4")
+
+    def give_up() -> None:
+        with file:
+            for frame in frames(begun):
+                file.add(frame)
+            assert list(tmp_path.iterdir())
+            raise RenderCanceled("stop")
+
+    with pytest.raises(RenderCanceled):
+        give_up()
+    assert file.data == b""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_is_refused_before_any_work() -> None:
+    with pytest.raises(EngineError, match="png is no video file"):
+        check_format("png", 64, 64)
+    with pytest.raises(EngineError, match="even"):
+        check_format("mp4", 64, 63)
