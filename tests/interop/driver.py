@@ -36,7 +36,7 @@ def _listen(app: str, client: Any) -> None:
     forward(client.api_client, "connected")
     forward(client.api_client, "disconnected")
     recovered = ("activeProjectsRecovered", "completedProjectsRecovered")
-    for event in ("availableModels", "project", "job", *recovered):
+    for event in ("availableModels", "project", "job", "queueChanged", *recovered):
         forward(client.projects, event)
     forward(client.account.current_account, "updated")
 
