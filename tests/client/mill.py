@@ -48,6 +48,16 @@ async def working(
 ) -> AsyncIterator[list[Assign]]:
     """Such a worker, and the jobs that it was given; `held` keeps results back until it is set."""
     worker = await grid.worker("mill", models=models, slots=4)
+    async with rendering(worker, held=held) as jobs:
+        yield jobs
+    await worker.leave()
+
+
+@asynccontextmanager
+async def rendering(
+    worker: Worker, *, held: asyncio.Event | None = None
+) -> AsyncIterator[list[Assign]]:
+    """Lets a connected worker render; the jobs that it was given."""
     jobs: list[Assign] = []
     task = asyncio.create_task(_work(worker, jobs, held))
     try:
@@ -55,7 +65,6 @@ async def working(
     finally:
         task.cancel()
         await asyncio.wait([task])
-        await worker.leave()
 
 
 async def _work(worker: Worker, jobs: list[Assign], held: asyncio.Event | None) -> None:
