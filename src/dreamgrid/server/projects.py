@@ -363,8 +363,11 @@ class Projects:
     async def unclaimed(self, account: Account, app_id: str | None) -> list[LiveProject]:
         """Projects that ended while their app was away."""
         since_ms = milliseconds(self._clock) - UNCLAIMED_KEPT_MS
+        # A claim that is stored while the rows are read is not in them, nor under way any more.
+        claiming = set(self._being_claimed)
         rows = await self._store.unclaimed_projects(account.id, app_id, since_ms)
-        return [from_row(row) for row in rows if row.id not in self._being_claimed]
+        claiming |= self._being_claimed
+        return [from_row(row) for row in rows if row.id not in claiming]
 
     async def recent(
         self, account: Account, *, since_ms: int, limit: int, app_source: str | None
