@@ -91,6 +91,8 @@ class DynamicPrompts:
 
 
 def _parse(text: str) -> _Text:
+    if "|" not in text:  # as most prompts are
+        return (text,)
     parts: list[str | _Group] = []
     read = 0
     for match in _GROUP.finditer(text):

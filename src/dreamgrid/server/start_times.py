@@ -44,8 +44,9 @@ def foretell(
     """
     if len(rooms) > MAX_ROOMS:
         return {}
-    known = [_room(jobs, workers, speeds) for jobs in rooms]
-    free_s = {worker.id: _free_in_s(worker, speeds, now_ms) for worker in workers}
+    takes = _Durations(speeds)
+    known = [_room(jobs, workers, takes) for jobs in rooms]
+    free_s = {worker.id: _free_in_s(worker, takes, now_ms) for worker in workers}
     starts: dict[str, float] = {}
     for room in known:
         rivals = [other for other in known if other is not room and _meet(room, other)]
@@ -58,17 +59,34 @@ def foretell(
         ahead_s = 0.0
         for job, takes_s in zip(room.jobs, room.seconds or (), strict=True):
             if job.project.id not in starts:
-                turn_s = ahead_s + takes_s
-                others_s = sum(min(total_s, turn_s) for total_s in rival_totals_s)
-                work_s = (ahead_s + others_s) / len(times)
-                starts[job.project.id] = first_free_s + work_s
+                work_s = ahead_s
+                for total_s in rival_totals_s:
+                    work_s += min(total_s, ahead_s + takes_s)
+                starts[job.project.id] = first_free_s + work_s / len(times)
             ahead_s += takes_s
     return starts
 
 
-def _room(jobs: list[LiveJob], workers: Sequence[WorkerSession], speeds: Speeds) -> _Room:
+class _Durations:
+    """How long jobs take. Most jobs of a queue are of a few kinds, each of which is asked once."""
+
+    def __init__(self, speeds: Speeds) -> None:
+        self._speeds = speeds
+        self._known: dict[tuple[object, ...], float | None] = {}
+
+    def of(self, job: LiveJob, worker_id: str = "") -> float | None:
+        """Seconds; None: nobody knows."""
+        project, model, price = job.project, job.render.model, job.price_micros
+        kind = (model, price, project.token_type, project.network, worker_id)
+        if kind not in self._known:
+            work_s = render_s(price, project.token_type, project.network)
+            self._known[kind] = self._speeds.seconds(model, work_s, worker_id)
+        return self._known[kind]
+
+
+def _room(jobs: list[LiveJob], workers: Sequence[WorkerSession], takes: _Durations) -> _Room:
     project = jobs[0].project
-    seconds = [takes_s for job in jobs if (takes_s := _takes_s(job, speeds)) is not None]
+    seconds = [takes_s for job in jobs if (takes_s := takes.of(job)) is not None]
     able = [
         worker
         for worker in workers
@@ -82,19 +100,13 @@ def _meet(room: _Room, other: _Room) -> bool:
     return any(worker in other.workers for worker in room.workers)
 
 
-def _free_in_s(worker: WorkerSession, speeds: Speeds, now_ms: int) -> float | None:
+def _free_in_s(worker: WorkerSession, takes: _Durations, now_ms: int) -> float | None:
     """When a worker has finished what it holds; None: nobody knows."""
     left_s = 0.0
     for job in worker.jobs.values():
-        takes_s = _takes_s(job, speeds, worker.id)
+        takes_s = takes.of(job, worker.id)
         if takes_s is None:
             return None
         done_s = (now_ms - job.started_ms) / 1000 if job.started_ms is not None else 0.0
         left_s += max(0.0, takes_s - done_s)
     return left_s
-
-
-def _takes_s(job: LiveJob, speeds: Speeds, worker_id: str = "") -> float | None:
-    project = job.project
-    work_s = render_s(job.price_micros, project.token_type, project.network)
-    return speeds.seconds(job.render.model, work_s, worker_id)

@@ -60,6 +60,8 @@ def take_out(prompt: str) -> tuple[str, Targeting]:
         InvalidRequest: A flag names more than `MAX_NAMES` workers, or every required worker is to
             be skipped.
     """
+    if "workers=" not in prompt.lower():  # as most prompts are
+        return prompt, ANYBODY
     named: dict[str, set[str]] = {}
     for flag, value in _FLAG.findall(prompt):
         names = named.setdefault(flag.lower(), set())
