@@ -31,6 +31,7 @@ SAVES = {
     "quickstart": ["apple.png"],
     "sync_batch": ["batch/a-red-apple.png", "batch/a-castle.png", "batch/a-green-tree.png"],
     "image_to_image": ["changed-30.png", "changed-60.png", "changed-90.png"],
+    "webhook_receiver": ["told.png"],
     "watch_events": ["picture-0.png", "picture-1.png"],
     "video": ["waves.mp4"],
     "music": ["song.mp3", "words.mp3"],

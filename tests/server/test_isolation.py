@@ -46,11 +46,13 @@ class Ann:
     preview: str = ""
     unsent: str = field(default_factory=new_id)
     spare_key: dict[str, str] = field(default_factory=dict)
+    webhook: str = ""
     tokens: dict[str, str] = field(default_factory=dict)
 
     @property
     def secrets(self) -> set[str]:
         ids = {self.done, self.done_job, self.running.project_id, self.running.job_id, self.unsent}
+        ids.add(self.webhook)
         return ids | {SECRET_PROMPT, "ann's app", self.spare_key["id"], self.spare_key["prefix"]}
 
 
@@ -94,6 +96,22 @@ def files_of(ann: Ann) -> list[Try]:
     )
 
 
+def webhooks_of(ann: Ann) -> dict[str, list[Try]]:
+    one, sent = f"/v1/webhooks/{ann.webhook}", f"/deliveries/{ann.done}-1/redeliver"
+    new = {"url": "http://127.0.0.1:9/never"}
+    return {
+        "GET /v1/webhooks": personal("/v1/webhooks"),
+        "POST /v1/webhooks": personal("/v1/webhooks", new, 201),
+        "GET /v1/webhooks/{webhookId}": foreign(one),
+        "POST /v1/webhooks/{webhookId}/enable": foreign(f"{one}/enable", body={}),
+        "GET /v1/webhooks/{webhookId}/deliveries": foreign(f"{one}/deliveries"),
+        "POST /v1/webhooks/{webhookId}/deliveries/{deliveryId}/redeliver": foreign(
+            one + sent, body={}
+        ),
+        "DELETE /v1/webhooks/{webhookId}": foreign(one),
+    }
+
+
 def entries(ann: Ann) -> dict[str, list[Try]]:
     """What to try at each endpoint."""
     wallet = "0x" + "a" * 40
@@ -130,6 +148,7 @@ def entries(ann: Ann) -> dict[str, list[Try]]:
         "GET /v1/media/downloadUrl": foreign(f"/v1/media/downloadUrl?{media}&type=preview"),
         "GET /v1/assets/capabilities": personal("/v1/assets/capabilities"),
         "GET /healthz": public("/healthz"),
+        **webhooks_of(ann),
         "GET /v1/transactions/list": personal(
             f"/v1/transactions/list?address={Person(ann.grid, 'ann').address}"
         ),
@@ -238,6 +257,8 @@ async def ann(make_grid: MakeGrid, routers: list[web.Application]) -> AsyncItera
         _, made = await grid.call("POST", "/v1/account/keys", key=token, json={"name": "ann's"})
         spare = await grid.call("POST", "/v1/account/keys", key=token, json={"name": "spare"})
         key = made["data"]["key"]
+        never = {"url": "http://127.0.0.1:9/never"}
+        _, hook = await grid.call("POST", "/v1/webhooks", key=key, json=never)
         app, worker = await grid.app("ann's app", key=key), await grid.worker()
         done = await app.request(positivePrompt=SECRET_PROMPT)
         done_job = await worker.assigned()
@@ -254,6 +275,7 @@ async def ann(make_grid: MakeGrid, routers: list[web.Application]) -> AsyncItera
         await app.wait_for("jobProgress")
         someone = Ann(grid, key, app, worker, done, done_job.job_id, running)
         someone.spare_key, someone.tokens = spare[1]["data"], tokens
+        someone.webhook = hook["data"]["id"]
         await put_input(grid, key, someone.unsent, "cnImage")
         yield someone
 

@@ -55,6 +55,7 @@ from dreamgrid.server.routes import (
     media,
     projects,
     sign_in,
+    webhooks,
 )
 from dreamgrid.server.services import Services
 from dreamgrid.server.sessions import Sessions
@@ -63,6 +64,8 @@ from dreamgrid.server.store.base import Store
 from dreamgrid.server.store.sqlite import SqliteStore
 from dreamgrid.server.tokens import TokenSigner
 from dreamgrid.server.uploads import Uploads
+from dreamgrid.server.webhook_sender import WebhookSender
+from dreamgrid.server.webhooks import Webhooks
 from dreamgrid.server.worker_sockets import WorkerSockets
 from dreamgrid.server.workers import Workers
 
@@ -237,6 +240,8 @@ async def assembled(
         limits=Limits(config, clock),
         uploads=uploads,
         feeds=EventFeeds(store, bus),
+        webhooks=Webhooks(config, store.webhooks, clock),
+        webhook_sender=WebhookSender(config, store, open_projects, clock),
         clock=clock,
     )
     apps = AppSockets(services)
@@ -279,6 +284,7 @@ def endpoints(services: Services, workers: WorkerSockets) -> list[Endpoints]:
         account,
         sign_in,
         history,
+        webhooks,
         health,
     )
     subjects = [room.routes(services) for room in rooms]

@@ -88,6 +88,10 @@ class ServerConfig:
         messages: Messages of one account's apps. Faster ones wait; none is lost.
         worker_messages: Messages of one worker. Faster ones wait; none is lost.
         max_keys: Most API keys of one account.
+        max_webhooks: Most webhooks of one account.
+        webhook_retry_s: How long an event that a webhook does not accept is sent again.
+        webhook_private_addresses: Whether webhooks may lead to this machine and to private
+            networks. None: as long as only this machine can connect.
         max_unclaimed_uploads: Most inputs of one account that no project has claimed yet.
         max_unclaimed_bytes: Their size together.
         unclaimed_kept_s: How long an input waits for its project after its link was given.
@@ -137,6 +141,9 @@ class ServerConfig:
     messages: Rate = Rate(500, burst=5_000)
     worker_messages: Rate = Rate(1_000, burst=10_000)
     max_keys: int = 100
+    max_webhooks: int = 20
+    webhook_retry_s: int = 3 * 24 * 60 * 60
+    webhook_private_addresses: bool | None = None
     max_unclaimed_uploads: int = 1_000
     max_unclaimed_bytes: int = 2 * 1024 * 1024 * 1024
     unclaimed_kept_s: int = 60 * 60
@@ -152,6 +159,13 @@ class ServerConfig:
             return self.host in LOOPBACK
         return self.signup == "open"
 
+    @property
+    def webhooks_reach_private(self) -> bool:
+        """Whether webhooks may lead to this machine and to private networks."""
+        if self.webhook_private_addresses is None:
+            return self.host in LOOPBACK
+        return self.webhook_private_addresses
+
     def validate(self) -> None:
         """Checks the settings against each other.
 
@@ -165,9 +179,8 @@ class ServerConfig:
                 f"heartbeat_s ({self.heartbeat_s}) must fit at least twice into "
                 f"lease_s ({self.lease_s})"
             )
-        if not 0 <= self.worker_share_permille <= 1_000:
-            raise ConfigError("worker_share_permille is between 0 (nothing) and 1000 (everything)")
         self._check_uploads()
+        self._check_money_and_news()
         for rate in (self.requests, self.stranger_requests, self.messages, self.worker_messages):
             if not rate.unlimited and (rate.burst < 1 or rate.per_s <= 0):
                 raise ConfigError(f"{rate} lets nothing through; NO_LIMIT means no limit")
@@ -180,6 +193,15 @@ class ServerConfig:
             raise ConfigError("max_running_jobs must be at least 1, and worker_known_s at least 0")
         if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):
             raise ConfigError(f"public_url '{self.public_url}' must begin with http:// or https://")
+
+    def _check_money_and_news(self) -> None:
+        if not 0 <= self.worker_share_permille <= 1_000:
+            raise ConfigError("worker_share_permille is between 0 (nothing) and 1000 (everything)")
+        if self.webhook_retry_s > self.history_kept_s:
+            raise ConfigError(
+                f"webhook_retry_s ({self.webhook_retry_s}) is longer than events are kept: "
+                f"history_kept_s ({self.history_kept_s})"
+            )
 
     def _check_uploads(self) -> None:
         if self.unclaimed_kept_s < self.upload_url_s:

@@ -22,6 +22,8 @@ from dreamgrid.server.sessions import Sessions
 from dreamgrid.server.sign_in import SignIn
 from dreamgrid.server.store.base import Store
 from dreamgrid.server.uploads import Uploads
+from dreamgrid.server.webhook_sender import WebhookSender
+from dreamgrid.server.webhooks import Webhooks
 from dreamgrid.server.workers import Workers
 
 
@@ -45,6 +47,8 @@ class Services:
     limits: Limits
     uploads: Uploads
     feeds: EventFeeds
+    webhooks: Webhooks
+    webhook_sender: WebhookSender
     clock: Clock
 
     async def authenticate(self, credential: str) -> Account | None:

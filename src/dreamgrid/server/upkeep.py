@@ -67,6 +67,7 @@ def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) 
             pass  # a few hundred projects at a time, so that others can write in between
         await services.known_workers.keep()
 
+    group.create_task(services.webhook_sender.run(), name="webhooks")
     group.create_task(_every(MEDIA_EVERY_S, media), name="upkeep-media")
     group.create_task(_every(HISTORY_EVERY_S, history), name="upkeep-history")
 

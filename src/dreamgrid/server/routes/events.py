@@ -9,6 +9,7 @@ from dreamgrid.errors import InvalidRequest, NotFound
 from dreamgrid.protocol.job_request import valid_id
 from dreamgrid.protocol.project_events import EventsQuery, ProgressEvent, ProjectEvent
 from dreamgrid.protocol.rest_projects import ProjectPath
+from dreamgrid.server import event_words
 from dreamgrid.server.auth import Account
 from dreamgrid.server.conversation import ended_with_credential
 from dreamgrid.server.endpoint import Endpoints
@@ -17,7 +18,7 @@ from dreamgrid.server.http import credential_of
 from dreamgrid.server.live import LiveProject
 from dreamgrid.server.open_projects import key_of_result
 from dreamgrid.server.services import Services
-from dreamgrid.server.store.base import EventKind, EventRow
+from dreamgrid.server.store.base import EventRow
 
 EVENT_STREAM = "text/event-stream"
 _RECONNECT_MS = 1_000
@@ -72,14 +73,14 @@ def routes(services: Services) -> Endpoints:
                     case ProgressEvent():
                         await response.write(_framed("progress", event))
                     case EventRow():
-                        told = _told(event, _url(event, project, request))
+                        told = event_words.told(event, _url(event, project, request))
                         await response.write(_framed(told.type, told, number=told.number))
         return response
 
     def _url(row: EventRow, project: LiveProject, request: web.Request) -> str | None:
         """Where the result of a job that was just completed can be fetched."""
         job = next((one for one in project.jobs if one.id == row.job_id), None)
-        if row.kind is not EventKind.JOB_COMPLETED or job is None or "withheld" in row.details:
+        if job is None or not event_words.has_result(row):
             return None
         return links.download(request, key_of_result(job)).download_url
 
@@ -99,25 +100,6 @@ def _last_event_id(request: web.Request) -> int | None:
     if not (text.isascii() and text.isdecimal() and len(text) < 16):
         raise InvalidRequest("Last-Event-ID is the number of an event that this stream has sent")
     return int(text)
-
-
-def _told(row: EventRow, url: str | None) -> ProjectEvent:
-    details = {name: value for name, value in row.details.items() if name in _DETAILS}
-    return msgspec.convert(
-        {
-            "number": row.number,
-            "type": row.kind,
-            "time": row.at_ms,
-            "projectId": row.project_id,
-            "jobId": row.job_id,
-            "resultUrl": url,
-            **details,
-        },
-        ProjectEvent,
-    )
-
-
-_DETAILS = frozenset(field.encode_name for field in msgspec.structs.fields(ProjectEvent))
 
 
 def _framed(name: str, data: ProjectEvent | ProgressEvent, *, number: int | None = None) -> bytes:

@@ -46,6 +46,7 @@ from dreamgrid.server.store.base import (
 from dreamgrid.server.store.group_commit import GroupCommitWriter
 from dreamgrid.server.store.sqlite_audit import audit_file
 from dreamgrid.server.store.sqlite_schema import migrate
+from dreamgrid.server.store.sqlite_webhooks import SqliteWebhooks
 
 T = TypeVar("T")
 
@@ -71,6 +72,7 @@ class SqliteStore:
         self._writer: GroupCommitWriter
         self._read_connection: sqlite3.Connection
         self._closed = False
+        self.webhooks = SqliteWebhooks(self._write, self._read)
 
     async def open(self) -> None:
         try:
@@ -118,6 +120,12 @@ class SqliteStore:
 
     async def _in_reader(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._reader, function)
+
+    async def _read(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._in_reader(lambda: question(self._read_connection))
+
+    def _write(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        return self._writer.write(operation)
 
     async def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         return await self._in_reader(lambda: self._read_connection.execute(sql, values).fetchall())

@@ -5,16 +5,18 @@ without the other.
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from dreamgrid.server.store import sqlite_webhooks
 from dreamgrid.server.store.base import EventKind, EventRow
 
 _APPEND = (
     "INSERT INTO event (project_id, number, at_ms, kind, job_id, details)"
     " SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5 FROM event WHERE project_id = ?1"
+    " RETURNING number"
 )
 
 
@@ -26,10 +28,14 @@ def append(
     job_id: str | None = None,
     **details: Any,
 ) -> None:
-    """Adds an event at the end of a project's log; details that are None are left out."""
+    """Adds an event at the end of a project's log, and to the outboxes of webhooks that want it.
+
+    Details that are None are left out.
+    """
     told = {name: value for name, value in details.items() if value is not None}
     text = msgspec.json.encode(told).decode()
-    connection.execute(_APPEND, (project_id, at_ms, kind, job_id, text))
+    row = connection.execute(_APPEND, (project_id, at_ms, kind, job_id, text)).fetchone()
+    sqlite_webhooks.enqueue(connection, project_id, row[0], kind, at_ms)
 
 
 def read(connection: sqlite3.Connection, project_id: str, after: int, most: int) -> list[EventRow]:
@@ -52,6 +58,7 @@ def read(connection: sqlite3.Connection, project_id: str, after: int, most: int)
     ]
 
 
-def forget(connection: sqlite3.Connection, project_ids: Iterable[tuple[str]]) -> None:
+def forget(connection: sqlite3.Connection, project_ids: Sequence[tuple[str]]) -> None:
     """Removes the logs of projects."""
+    sqlite_webhooks.forget(connection, project_ids)
     connection.executemany("DELETE FROM event WHERE project_id = ?", project_ids)

@@ -1,0 +1,215 @@
+"""Webhooks in SQLite."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from dreamgrid.server.store.base import EventKind, EventRow
+from dreamgrid.server.store.webhooks import DeliveryRow, Due, Tried, WebhookRow
+
+T = TypeVar("T")
+
+_WEBHOOK = WebhookRow.__struct_fields__
+_DELIVERY = DeliveryRow.__struct_fields__
+_COLUMNS = ", ".join(_WEBHOOK)
+_DELIVERY_COLUMNS = ", ".join(f"delivery.{name}" for name in _DELIVERY)
+_ENQUEUE = """
+    INSERT INTO delivery
+           (project_id, webhook_id, number, kind, created_ms, since_ms, next_ms)
+    SELECT ?1, webhook.id, ?2, ?3, ?4, ?4, ?4
+      FROM project JOIN webhook ON webhook.account_id = project.account_id
+     WHERE project.id = ?1 AND webhook.disabled_ms IS NULL
+       AND (webhook.events = '' OR instr(' ' || webhook.events || ' ', ' ' || ?3 || ' '))
+"""
+# Later events of a project wait for its earlier ones.
+_DUE = f"""
+    SELECT {_DELIVERY_COLUMNS}, event.at_ms, event.job_id, event.details
+      FROM delivery JOIN event USING (project_id, number)
+     WHERE webhook_id = ?1 AND delivery.state = 'pending' AND next_ms <= ?2
+       AND NOT EXISTS (SELECT 1 FROM delivery AS earlier
+                        WHERE earlier.project_id = delivery.project_id
+                          AND earlier.webhook_id = ?1 AND earlier.number < delivery.number
+                          AND earlier.state = 'pending')
+     ORDER BY delivery.next_ms, delivery.number LIMIT ?3
+"""
+
+
+class _Write(Protocol):
+    def __call__(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]: ...
+
+
+class _Read(Protocol):
+    def __call__(self, question: Callable[[sqlite3.Connection], T]) -> Awaitable[T]: ...
+
+
+def enqueue(
+    connection: sqlite3.Connection, project_id: str, number: int, kind: EventKind, at_ms: int
+) -> None:
+    """Puts an event into the outbox of every endpoint that wants it."""
+    connection.execute(_ENQUEUE, (project_id, number, kind, at_ms))
+
+
+def forget(connection: sqlite3.Connection, project_ids: Iterable[tuple[str]]) -> None:
+    """Removes what was, or was to be, delivered of projects."""
+    connection.executemany("DELETE FROM delivery WHERE project_id = ?", project_ids)
+
+
+class SqliteWebhooks:
+    """A `WebhookStore`; it writes and reads through the store that it belongs to."""
+
+    def __init__(self, write: _Write, read: _Read) -> None:
+        self._write = write
+        self._read = read
+
+    def add(self, webhook: WebhookRow, *, most: int) -> asyncio.Future[bool]:
+        def operation(connection: sqlite3.Connection) -> bool:
+            ((count,),) = connection.execute(
+                "SELECT count(*) FROM webhook WHERE account_id = ?", (webhook.account_id,)
+            )
+            if count >= most:
+                return False
+            row = msgspec.structs.asdict(webhook) | {"events": " ".join(webhook.events)}
+            connection.execute(
+                f"INSERT INTO webhook ({_COLUMNS}) VALUES ({', '.join('?' * len(_WEBHOOK))})",
+                [row[name] for name in _WEBHOOK],
+            )
+            return True
+
+        return self._write(operation)
+
+    async def of_account(self, account_id: str) -> list[WebhookRow]:
+        return await self._webhooks("account_id = ? ORDER BY created_ms, id", account_id)
+
+    async def find(self, account_id: str, webhook_id: str) -> WebhookRow | None:
+        found = await self._webhooks("account_id = ? AND id = ?", account_id, webhook_id)
+        return found[0] if found else None
+
+    async def due(self, at_ms: int) -> list[WebhookRow]:
+        return await self._webhooks(
+            "disabled_ms IS NULL AND EXISTS (SELECT 1 FROM delivery"
+            " WHERE webhook_id = webhook.id AND state = 'pending' AND next_ms <= ?)",
+            at_ms,
+        )
+
+    async def _webhooks(self, condition: str, *values: Any) -> list[WebhookRow]:
+        sql = f"SELECT {_COLUMNS} FROM webhook WHERE {condition}"
+        rows = await self._read(lambda connection: connection.execute(sql, values).fetchall())
+        found = [dict(zip(_WEBHOOK, row, strict=True)) for row in rows]
+        return [WebhookRow(**row | {"events": tuple(row["events"].split())}) for row in found]
+
+    def remove(self, account_id: str, webhook_id: str) -> asyncio.Future[bool]:
+        def operation(connection: sqlite3.Connection) -> bool:
+            removed = connection.execute(
+                "DELETE FROM webhook WHERE account_id = ? AND id = ?", (account_id, webhook_id)
+            )
+            if removed.rowcount:
+                connection.execute("DELETE FROM delivery WHERE webhook_id = ?", (webhook_id,))
+            return removed.rowcount > 0
+
+        return self._write(operation)
+
+    def enable(self, account_id: str, webhook_id: str, at_ms: int) -> asyncio.Future[bool]:
+        def operation(connection: sqlite3.Connection) -> bool:
+            enabled = connection.execute(
+                "UPDATE webhook SET disabled_ms = NULL, disabled_reason = NULL"
+                " WHERE account_id = ? AND id = ?",
+                (account_id, webhook_id),
+            )
+            if enabled.rowcount:
+                connection.execute(
+                    "UPDATE delivery SET since_ms = ?1, next_ms = ?1, attempts = 0"
+                    " WHERE webhook_id = ?2 AND state = 'pending'",
+                    (at_ms, webhook_id),
+                )
+            return enabled.rowcount > 0
+
+        return self._write(operation)
+
+    async def deliveries(self, webhook_id: str, limit: int, offset: int) -> list[DeliveryRow]:
+        sql = (
+            f"SELECT {_DELIVERY_COLUMNS} FROM delivery WHERE webhook_id = ?"
+            " ORDER BY created_ms DESC, project_id, number DESC LIMIT ? OFFSET ?"
+        )
+        rows = await self._read(
+            lambda connection: connection.execute(sql, (webhook_id, limit, offset)).fetchall()
+        )
+        return [_delivery(row) for row in rows]
+
+    def redeliver(
+        self, webhook_id: str, project_id: str, number: int, at_ms: int
+    ) -> asyncio.Future[bool]:
+        def operation(connection: sqlite3.Connection) -> bool:
+            changed = connection.execute(
+                "UPDATE delivery SET state = 'pending', attempts = 0, since_ms = ?1, next_ms = ?1"
+                " WHERE project_id = ?2 AND webhook_id = ?3 AND number = ?4",
+                (at_ms, project_id, webhook_id, number),
+            )
+            return changed.rowcount > 0
+
+        return self._write(operation)
+
+    async def due_deliveries(self, webhook_id: str, at_ms: int, most: int) -> list[Due]:
+        rows = await self._read(
+            lambda connection: connection.execute(_DUE, (webhook_id, at_ms, most)).fetchall()
+        )
+        found = []
+        for *row, at, job_id, details in rows:
+            delivery = _delivery(row)
+            event = EventRow(
+                project_id=delivery.project_id,
+                number=delivery.number,
+                at_ms=at,
+                kind=EventKind(delivery.kind),
+                job_id=job_id,
+                details=msgspec.json.decode(details),
+            )
+            found.append(Due(delivery=delivery, event=event))
+        return found
+
+    def note(self, tried: Sequence[Tried]) -> asyncio.Future[None]:
+        def operation(connection: sqlite3.Connection) -> None:
+            for one in tried:
+                _note(connection, one)
+
+        return self._write(operation)
+
+
+def _note(connection: sqlite3.Connection, tried: Tried) -> None:
+    delivery = tried.delivery
+    row = (delivery.project_id, delivery.webhook_id, delivery.number)
+    connection.execute(
+        "UPDATE delivery SET state = ?, attempts = attempts + 1, tried_ms = ?, next_ms = ?,"
+        " status = ?, error = ? WHERE project_id = ? AND webhook_id = ? AND number = ?",
+        (tried.state, tried.at_ms, tried.next_ms, tried.status, tried.error, *row),
+    )
+    match tried.state:
+        case "delivered":
+            connection.execute(
+                "UPDATE webhook SET succeeded_ms = max(succeeded_ms, ?) WHERE id = ?",
+                (tried.at_ms, delivery.webhook_id),
+            )
+        case "pending":  # those behind it wait as long, and need not be looked at before
+            connection.execute(
+                "UPDATE delivery SET next_ms = max(next_ms, ?)"
+                " WHERE project_id = ? AND webhook_id = ? AND number > ? AND state = 'pending'",
+                (tried.next_ms, *row),
+            )
+        case "failed":
+            connection.execute(
+                "UPDATE webhook SET disabled_ms = ?, disabled_reason = ?"
+                " WHERE id = ? AND disabled_ms IS NULL AND succeeded_ms < ?",
+                (
+                    tried.at_ms,
+                    f"nothing was accepted through {delivery.attempts + 1} attempts at one event; "
+                    f"the last one: {tried.error}",
+                    delivery.webhook_id,
+                    delivery.since_ms,
+                ),
+            )
+
+
+def _delivery(row: Sequence[Any]) -> DeliveryRow:
+    return DeliveryRow(**dict(zip(_DELIVERY, row, strict=True)))
