@@ -11,7 +11,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dreamgrid.errors import ProtocolError
-from dreamgrid.protocol import codec, job_request, rest, socket, worker
+from dreamgrid.protocol import (
+    codec,
+    job_request,
+    rest,
+    rest_catalog,
+    rest_projects,
+    socket,
+    worker,
+)
 from dreamgrid.protocol.codec import Envelope, Message
 from tests.support.strategies import json_values, structs
 
@@ -36,6 +44,10 @@ BODIES = [
     rest.Balances,
     rest.KeyList,
     rest.NewKey,
+    rest.Grant,
+    rest_catalog.LoraList,
+    rest_catalog.PersonalLoras,
+    rest_projects.JobList,
     rest.Estimate,
     rest.ProjectAnswer,
     rest.ProjectSync,

@@ -69,6 +69,7 @@ _MAKERS: dict[type[types.Type], Callable[[Any], st.SearchStrategy[Any]]] = {
     types.StrType: _strings,
     types.IntType: _integers,
     types.FloatType: _floats,
+    types.DecimalType: lambda _: st.decimals(allow_nan=False, allow_infinity=False),
     types.LiteralType: lambda info: st.sampled_from(info.values),
     types.UnionType: lambda info: st.one_of([_values(one) for one in info.types]),
     types.ListType: _lists,
