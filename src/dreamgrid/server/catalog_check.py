@@ -101,9 +101,9 @@ def check_model(file: str, spec: ModelSpec, tier: Tier) -> None:
     _check_sizes(where, spec)
     if isinstance(tier, VideoTier):
         _check_video_presets(where, spec, tier)
-    for name in spec.chooses:
-        if name not in msgspec.to_builtins(tier):
-            raise ConfigError(f"{where}: chooses: tier {spec.tier} has no {name}")
+    for setting in spec.chooses:
+        if setting not in msgspec.to_builtins(tier):
+            raise ConfigError(f"{where}: chooses: tier {spec.tier} has no {setting}")
 
 
 def _check_inputs(where: str, spec: ModelSpec) -> None:
