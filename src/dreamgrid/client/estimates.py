@@ -1,6 +1,5 @@
 """The part of `client.projects` that knows prices: what a project would cost, before it is sent."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -38,6 +37,7 @@ from dreamgrid.protocol.params import (
     TokenType,
     VideoParams,
 )
+from dreamgrid.protocol.reading import reading_s
 from dreamgrid.protocol.rest import Estimate
 
 EnhanceStrength = Literal["light", "medium", "heavy"]
@@ -292,7 +292,7 @@ def _default_duration_s(params: AudioParams, options: ModelOptions) -> float:
     if options.chars_per_second is None:
         return limit.default
     text = f"{params.prompt}, {params.style_prompt}" if params.style_prompt else params.prompt
-    return min(max(math.ceil(len(text) / options.chars_per_second), limit.min), limit.max)
+    return min(max(reading_s(text, options.chars_per_second), limit.min), limit.max)
 
 
 def _path(kind: str, segments: list[Any]) -> str:

@@ -1,6 +1,5 @@
 """The rules of models that make music and speech. Pure."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,16 +7,13 @@ from typing import Any
 import msgspec
 
 from dreamgrid.protocol.params import AUDIO_SETTINGS, AudioParams
+from dreamgrid.protocol.reading import reading_s
 from dreamgrid.protocol.renders import AudioRender
 from dreamgrid.server.catalog_entries import AudioTier, LoraSpec, ModelSpec
 from dreamgrid.server.resolve import prompts, request
 from dreamgrid.server.resolve.request import RandomSeed, RequestLimits
 from dreamgrid.server.resolve.settings import missing, settle, whole_setting
 from dreamgrid.server.samplers import NameChoice, sampler_choice, scheduler_choice
-
-_CHARS_OF_A_DIGIT = 4  # more than itself: "7" is "seven", and often "hundred" follows
-_CHARS_OF_A_PAUSE = 5
-_READING_STARTS_S = 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,16 +91,7 @@ class AudioRules:
             if value is None and name.replace("_", "") in self.spec.chooses:
                 settled[name] = None
         if params.duration_s is None and self.tier.chars_per_second is not None:
-            settled["duration_s"] = self._reading_s(prompt, self.tier.chars_per_second)
+            seconds = reading_s(prompt, self.tier.chars_per_second)
+            allowed = self.tier.duration_s
+            settled["duration_s"] = float(min(max(seconds, allowed.min), allowed.max))
         return settled
-
-    def _reading_s(self, text: str, chars_per_second: float) -> float:
-        """How long a slow reader takes for a text: whole seconds that the tier allows.
-
-        Digits are read as words, and sentences end with pauses.
-        """
-        chars = len(text) + _CHARS_OF_A_DIGIT * sum(map(str.isdigit, text))
-        chars += _CHARS_OF_A_PAUSE * sum(map(text.count, ".!?\n"))
-        allowed = self.tier.duration_s
-        seconds = math.ceil(chars / chars_per_second) + _READING_STARTS_S
-        return float(min(max(seconds, allowed.min), allowed.max))
