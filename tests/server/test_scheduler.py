@@ -223,6 +223,15 @@ def test_a_job_that_was_put_back_can_be_chosen_again() -> None:
     assert chosen(waiting, worker("m1")) == [job]
 
 
+def test_a_job_that_is_put_back_while_it_is_still_in_line_is_given_away_once() -> None:
+    """A cancel that fails puts back what may have been skipped in the meantime, or may not."""
+    project = live_project(jobs=2)
+    waiting = line_up(project)
+    for job in project.jobs:
+        waiting.add(job)
+    assert chosen(waiting, worker("m1", slots=9)) == project.jobs
+
+
 # ── positions ────────────────────────────────────────────────────────────────────────────────────
 
 

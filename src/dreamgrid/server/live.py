@@ -43,6 +43,7 @@ class LiveJob:
         lease_until_s: Clock time at which a silent worker loses it.
         settling: A change of it is on the way into the store; nothing else may happen to it.
         ending: The final state that is on the way into the store.
+        in_line: `WaitingJobs` has it; jobs that no longer wait stay there until they come up.
         previewed: A preview can be fetched.
         failed_on: Ids of the workers that failed at it; others are asked before these.
         sensitive: What the content filter objected to: `image`, `prompt`; empty for nothing.
@@ -64,6 +65,7 @@ class LiveJob:
     lease_until_s: float = 0.0
     step: int = 0
     step_count: int = 0
+    in_line: bool = False
     previewed: bool = False
     failed_on: set[str] = field(default_factory=set)
     settling: bool = False

@@ -89,7 +89,9 @@ class _Room:
 
     def close(self) -> None:
         """Forgets what is left: jobs that no longer wait."""
-        for account_id in list(self.lines):
+        for account_id, line in list(self.lines.items()):
+            while line.jobs:
+                self.pop(line)
             self._close_line(account_id)
 
     def _push(self, account_id: str, line: _Line) -> None:
@@ -120,6 +122,7 @@ class _Room:
 
     def pop(self, line: _Line) -> LiveJob:
         job = line.jobs.popleft()
+        job.in_line = False
         left = self.projects.pop(job.project.id) - 1
         if left:
             self.projects[job.project.id] = left
@@ -150,7 +153,13 @@ class WaitingJobs:
         return bool(self._rooms)
 
     def add(self, job: LiveJob, *, first: bool = False) -> None:
-        """Adds a queued job; `first`: ahead of its account's others (it was interrupted)."""
+        """Adds a queued job; `first`: ahead of its account's others (it was interrupted).
+
+        One that is in line already keeps its place: nothing may be given away twice.
+        """
+        if job.in_line:
+            return
+        job.in_line = True
         project = job.project
         rooms = self._rooms.setdefault((project.network, job.render.model), {})
         room = rooms.get(project.targeting)

@@ -1,0 +1,239 @@
+"""Bugs to plant in the real code: each must make histories fail, or the oracle proves nothing."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from dreamgrid.server import frames, ledger, waiting
+from dreamgrid.server.live import LiveJob, LiveProject
+from dreamgrid.server.open_projects import OpenProjects
+from dreamgrid.server.projects import Projects
+from dreamgrid.server.rendering import Rendering
+from dreamgrid.server.scheduler import Match, Scheduler
+from dreamgrid.server.store import sqlite_events, sqlite_money, sqlite_projects
+from dreamgrid.server.store.base import Acquisition, EventKind, JobEnd
+from dreamgrid.server.waiting import Rank, WaitingJobs
+from dreamgrid.server.workers import WorkerSession
+from dreamgrid.states import JobState
+from tests.simulation.disk import DiskStore
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def a_delivered_job_is_paid_twice(patch: pytest.MonkeyPatch) -> None:
+    settle = sqlite_money.settle
+
+    def twice(connection: sqlite3.Connection, entry: ledger.Transfer) -> None:
+        settle(connection, entry)
+        left = sqlite_money.balance(connection, entry.payer, entry.currency).free_micros
+        if entry.kind == ledger.POST and left >= entry.amount_micros:
+            connection.execute("DROP INDEX IF EXISTS transfer_once")  # which would refuse it
+            sqlite_money.transfer(connection, entry)
+
+    patch.setattr(sqlite_money, "settle", twice)
+
+
+def money_is_minted_on_cancel(patch: pytest.MonkeyPatch) -> None:
+    settle = sqlite_money.settle
+
+    def generous(connection: sqlite3.Connection, entry: ledger.Transfer) -> None:
+        settle(connection, entry)
+        if entry.kind == ledger.VOID:
+            connection.execute(
+                "UPDATE balance SET posted_micros = posted_micros + ? WHERE account_id = ?",
+                (entry.amount_micros, entry.payer),
+            )
+
+    patch.setattr(sqlite_money, "settle", generous)
+
+
+def a_failed_job_keeps_its_hold(patch: pytest.MonkeyPatch) -> None:
+    settle = sqlite_money.settle
+
+    def forgetful(connection: sqlite3.Connection, entry: ledger.Transfer) -> None:
+        if entry.kind != ledger.VOID:
+            settle(connection, entry)
+
+    patch.setattr(sqlite_money, "settle", forgetful)
+
+
+def what_is_withheld_is_charged(patch: pytest.MonkeyPatch) -> None:
+    end_job = sqlite_projects.end_job
+
+    def charging(connection: sqlite3.Connection, end: JobEnd) -> Any:
+        charge = end.charge or end.withheld
+        return end_job(connection, msgspec.structs.replace(end, charge=charge))
+
+    patch.setattr(sqlite_projects, "end_job", charging)
+
+
+def an_interrupted_job_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    add = WaitingJobs.add
+
+    def forgetful(lines: WaitingJobs, job: LiveJob, *, first: bool = False) -> None:
+        if not first:
+            add(lines, job)
+
+    patch.setattr(WaitingJobs, "add", forgetful)
+
+
+def a_restart_forgets_what_was_on_a_worker(patch: pytest.MonkeyPatch) -> None:
+    def take_up(rendering: Rendering, job: LiveJob) -> None:
+        if job.state is JobState.QUEUED:
+            rendering.scheduler.waiting.add(job)
+        else:
+            job.lease_until_s = float("inf")
+
+    patch.setattr(Rendering, "take_up", take_up)
+
+
+def a_late_result_is_accepted(patch: pytest.MonkeyPatch) -> None:
+    def held_by(
+        rendering: Rendering, worker: WorkerSession, job_id: str, attempt: int
+    ) -> LiveJob | None:
+        del worker, attempt
+        job = rendering._open.job(job_id)
+        return job if job is not None and job.on_worker and not job.settling else None
+
+    patch.setattr(Rendering, "_held_by", held_by)
+
+
+def a_job_is_given_to_two_workers(patch: pytest.MonkeyPatch) -> None:
+    assigned = Scheduler._acquired
+
+    def acquired(scheduler: Scheduler, matches: list[Match], future: Any) -> None:
+        assigned(scheduler, matches, future)
+        for job, worker in matches:
+            others = [one for one in scheduler._workers.all() if one is not worker]
+            if others and future.exception() is None and job.state is JobState.ASSIGNED:
+                scheduler._assigned(Match(job, others[0]))
+
+    patch.setattr(Scheduler, "_acquired", acquired)
+
+
+def a_job_is_given_away_before_that_is_stored(patch: pytest.MonkeyPatch) -> None:
+    acquire = DiskStore.acquire
+
+    def hasty(store: DiskStore, wishes: Sequence[Acquisition], at_ms: int) -> Any:
+        acquire(store, wishes, at_ms)
+        done = store.writer._loop.create_future()
+        done.set_result([True] * len(wishes))
+        return done
+
+    patch.setattr(DiskStore, "acquire", hasty)
+
+
+def a_project_is_acknowledged_before_it_is_stored(patch: pytest.MonkeyPatch) -> None:
+    add = OpenProjects.add
+
+    def hasty(projects: OpenProjects, project: LiveProject) -> None:
+        add(projects, project)
+        if not project.stored:
+            projects.tell_queued(project, 1)
+
+    patch.setattr(OpenProjects, "add", hasty)
+
+
+def an_end_is_told_before_it_is_stored(patch: pytest.MonkeyPatch) -> None:
+    end_job = Rendering._end_job
+
+    def hasty(rendering: Rendering, worker: Any, job: LiveJob, *rest: Any, **more: Any) -> None:
+        rendering._open.tell(job.project, frames.result(job, None))
+        end_job(rendering, worker, job, *rest, **more)
+
+    patch.setattr(Rendering, "_end_job", hasty)
+
+
+def a_frame_follows_the_end(patch: pytest.MonkeyPatch) -> None:
+    tell_end = OpenProjects.tell_end
+
+    def talkative(projects: OpenProjects, project: LiveProject) -> None:
+        tell_end(projects, project)
+        projects.tell(project, frames.started(project.jobs[0]))
+
+    patch.setattr(OpenProjects, "tell_end", talkative)
+
+
+def a_retry_has_another_id(patch: pytest.MonkeyPatch) -> None:
+    initiating = frames.initiating
+
+    def renamed(job: LiveJob) -> bytes:
+        before = job.id
+        job.id = before if job.attempt == 1 else f"{before}-{job.attempt}"
+        frame = initiating(job)
+        job.id = before
+        return frame
+
+    patch.setattr(frames, "initiating", renamed)
+
+
+def an_event_is_told_without_its_change(patch: pytest.MonkeyPatch) -> None:
+    def start(connection: sqlite3.Connection, job_id: str, attempt: int, at_ms: int) -> None:
+        row = connection.execute(
+            "SELECT project_id, job_index FROM job WHERE id = ?", (job_id,)
+        ).fetchone()
+        sqlite_events.append(
+            connection, row[0], EventKind.STARTED, at_ms, job_id, index=row[1], attempt=attempt
+        )
+
+    patch.setattr(sqlite_projects, "start", start)
+
+
+def a_change_has_no_event(patch: pytest.MonkeyPatch) -> None:
+    append = sqlite_events.append
+
+    def forgetful(
+        connection: Any, project_id: str, kind: EventKind, *rest: Any, **more: Any
+    ) -> None:
+        if kind is not EventKind.RETRIED:
+            append(connection, project_id, kind, *rest, **more)
+
+    patch.setattr(sqlite_projects, "append", forgetful)
+
+
+def the_numbers_of_events_have_gaps(patch: pytest.MonkeyPatch) -> None:
+    skips = sqlite_events._APPEND.replace("+ 1", "+ 1 + (?3 = 'retried')")
+    patch.setattr(sqlite_events, "_APPEND", skips)
+
+
+def whoever_was_served_last_is_served_again(patch: pytest.MonkeyPatch) -> None:
+    def rank(line: Any) -> Rank:
+        return Rank(-line.account.served_ms, -line.account.turn)
+
+    patch.setattr(waiting._Line, "rank", property(rank))
+
+
+def an_accepted_project_is_dropped_when_its_app_leaves(patch: pytest.MonkeyPatch) -> None:
+    app_left = Projects.app_left
+
+    def careless(projects: Projects, app: Any, *, orderly: bool) -> None:
+        for project in projects.active(app.account, app.app_id):
+            projects._open.remove(project)
+        app_left(projects, app, orderly=orderly)
+
+    patch.setattr(Projects, "app_left", careless)
+
+
+PLANTED: tuple[Plant, ...] = (
+    a_delivered_job_is_paid_twice,
+    money_is_minted_on_cancel,
+    a_failed_job_keeps_its_hold,
+    what_is_withheld_is_charged,
+    an_interrupted_job_is_forgotten,
+    a_restart_forgets_what_was_on_a_worker,
+    a_late_result_is_accepted,
+    a_job_is_given_to_two_workers,
+    a_job_is_given_away_before_that_is_stored,
+    a_project_is_acknowledged_before_it_is_stored,
+    an_end_is_told_before_it_is_stored,
+    a_frame_follows_the_end,
+    a_retry_has_another_id,
+    an_event_is_told_without_its_change,
+    a_change_has_no_event,
+    the_numbers_of_events_have_gaps,
+    whoever_was_served_last_is_served_again,
+    an_accepted_project_is_dropped_when_its_app_leaves,
+)
