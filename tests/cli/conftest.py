@@ -32,8 +32,17 @@ def idle_grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
 
 
 @pytest.fixture
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where commands of `call` keep what they remember; not there yet."""
+    return tmp_path_factory.mktemp("config") / "config.toml"
+
+
+@pytest.fixture
 def call(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    config: Path,
 ) -> Call:
     """`dreamgrid ARGUMENTS` in this process, in an empty folder: as a process, only quicker."""
 
@@ -45,6 +54,7 @@ def call(
                 patch.delenv(name)
             for name, value in clean(environment).items():
                 patch.setenv(name, value)
+            patch.setenv("DREAMGRID_CONFIG", str(config))
             capsys.readouterr()
             with pytest.raises(SystemExit) as ended:
                 main()

@@ -8,7 +8,26 @@ import typer
 from rich.logging import RichHandler
 
 import dreamgrid
-from dreamgrid.cli import audit, demo, exits, generate, grant, keys, models, serve, up, work
+from dreamgrid.cli import (
+    account,
+    audit,
+    demo,
+    enhance,
+    estimate,
+    exits,
+    generate,
+    grant,
+    keys,
+    models,
+    presets,
+    projects,
+    serve,
+    sound,
+    status,
+    up,
+    video,
+    work,
+)
 from dreamgrid.errors import DreamgridError
 
 app = typer.Typer(
@@ -16,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="An open network for AI image generation that you run yourself.",
+    help="An open network for AI pictures, videos and sound that you run yourself.",
     epilog="Start with: dreamgrid demo",
 )
 
@@ -44,15 +63,26 @@ def _common(
     logging.basicConfig(level=level, format="%(message)s", datefmt="[%X]", handlers=[handler])
 
 
-app.command()(demo.demo)
-app.command()(generate.generate)
-app.command()(up.up)
-app.command()(serve.serve)
-app.command()(work.work)
-app.command()(models.models)
-app.command()(grant.grant)
-app.command()(audit.audit)
-app.add_typer(keys.app, name="keys")
+_MAKE, _LOOK, _RUN = "Make something", "Look around", "Run a grid"
+
+app.command(rich_help_panel=_MAKE)(demo.demo)
+app.command(rich_help_panel=_MAKE)(generate.generate)
+app.command(rich_help_panel=_MAKE)(video.video)
+app.command(rich_help_panel=_MAKE)(sound.music)
+app.command(rich_help_panel=_MAKE)(sound.speak)
+app.command(rich_help_panel=_MAKE)(enhance.enhance)
+app.command(rich_help_panel=_LOOK)(status.status)
+app.command(rich_help_panel=_LOOK)(models.models)
+app.command(rich_help_panel=_LOOK)(presets.presets)
+app.command(rich_help_panel=_LOOK)(estimate.estimate)
+app.add_typer(projects.app, name="projects", rich_help_panel=_LOOK)
+app.add_typer(account.app, name="account", rich_help_panel=_LOOK)
+app.add_typer(keys.app, name="keys", rich_help_panel=_LOOK)
+app.command(rich_help_panel=_RUN)(up.up)
+app.command(rich_help_panel=_RUN)(serve.serve)
+app.command(rich_help_panel=_RUN)(work.work)
+app.command(rich_help_panel=_RUN)(grant.grant)
+app.command(rich_help_panel=_RUN)(audit.audit)
 
 
 @app.command()

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from dreamgrid.cli import exits, loop, options
 from dreamgrid.cli.folder import data_dir
-from dreamgrid.cli.generate import OUT, tell
-from dreamgrid.cli.making import Interrupted, Made, Settings, make
+from dreamgrid.cli.making import Interrupted, Made, Wish, make
+from dreamgrid.cli.producing import OUT, tell
 from dreamgrid.cli.screen import LiveScreen, Screen
 from dreamgrid.cli.target import connected
 
@@ -59,10 +59,10 @@ async def _demo(prompt: str, out: Path, screen: Screen, data: Path) -> Made:
     try:
         with screen:
             screen.say("starting server and worker")
-            async with connected(None, None, data) as (client, _):
+            async with connected(None, None, data, use_login=False) as (client, _):
                 screen.say("loading the model")
-                settings = Settings(prompt=prompt)
-                return await make(client, settings, out=out, screen=screen, timeout_s=300)
+                wish = Wish(media="image", settings={"prompt": prompt})
+                return await make(client, wish, out=out, screen=screen, timeout_s=300)
     except Interrupted as interrupted:
         exits.note(str(interrupted))
         raise

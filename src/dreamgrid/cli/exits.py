@@ -49,10 +49,11 @@ _ENDINGS = (
     ),
     _Ending(errors.ModelNotServed, FAILED, "'dreamgrid models' lists what has a worker now"),
     _Ending(errors.AuthenticationFailed, NO_CONNECTION, ""),
+    _Ending(errors.NotAllowed, NO_CONNECTION, ""),
     _Ending(
         errors.ConnectionFailed,
         NO_CONNECTION,
-        "check --server or DREAMGRID_URL; without either, this machine's own grid is used",
+        "check --server or DREAMGRID_URL; 'dreamgrid status' says which grid is used",
     ),
     _Ending(errors.ServerUnavailable, NO_CONNECTION, "try again in a moment"),
     _Ending(errors.ProtocolError, NO_CONNECTION, "check --server or DREAMGRID_URL"),

@@ -1,21 +1,15 @@
-"""`dreamgrid generate`: a prompt in, picture files out."""
+"""`dreamgrid generate`: words in, pictures out."""
 
-import asyncio
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from dreamgrid.cli import exits, loop, options
-from dreamgrid.cli.folder import data_dir
-from dreamgrid.cli.making import Interrupted, Made, Settings, make
-from dreamgrid.cli.screen import LiveScreen, Screen
-from dreamgrid.cli.target import connected
-
-OUT = Path("dreamgrid-out")
+from dreamgrid.cli import options
+from dreamgrid.cli.making import Wish
+from dreamgrid.cli.producing import OUT, TIMEOUT_S, Manner, produce
+from dreamgrid.errors import InvalidRequest
 
 
 class Format(StrEnum):
@@ -26,44 +20,56 @@ class Format(StrEnum):
     WEBP = "webp"
 
 
+_Image = Annotated[
+    Path | None, typer.Option("--image", metavar="FILE", help="A picture to begin with.")
+]
+_Strength = Annotated[
+    float | None,
+    typer.Option("--strength", help="How much to change it: 0 keeps it, 1 ignores it."),
+]
+_Context = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--context", metavar="FILE", help="A picture to take things from; several are possible."
+    ),
+]
+_Format = Annotated[
+    Format | None,
+    typer.Option("--format", case_sensitive=False, help="File type. Default: the model's."),
+]
+_Preview = Annotated[
+    bool | None,
+    typer.Option(
+        "--preview/--no-preview",
+        help="Show the picture in the terminal. Default: if it can.",
+        show_default=False,
+    ),
+]
+
+
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to show.", show_default=False)],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Id of a model; see 'dreamgrid models'. Default: the first that is there."
-        ),
-    ] = None,
-    count: Annotated[int, typer.Option("--count", "-n", help="How many pictures.")] = 1,
-    size: Annotated[
-        str | None, typer.Option(metavar="WxH|PRESET", help="Such as 512x512, or a preset's name.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="More is slower and finer.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="How closely to follow the words.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Makes the first picture again.")] = None,
-    negative: Annotated[str, typer.Option(help="What to avoid.", show_default=False)] = "",
-    style: Annotated[str, typer.Option(help="Added to the prompt.", show_default=False)] = "",
-    image: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A picture to begin with.")
-    ] = None,
-    strength: Annotated[
-        float | None, typer.Option(help="How much to change it: 0 keeps it, 1 ignores it.")
-    ] = None,
-    file_format: Annotated[
-        Format, typer.Option("--format", case_sensitive=False, help="File type.")
-    ] = Format.PNG,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where to save.")] = OUT,
-    preview: Annotated[
-        bool | None,
-        typer.Option(
-            "--preview/--no-preview",
-            help="Show the picture in the terminal. Default: if it can.",
-            show_default=False,
-        ),
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Cancel if it takes longer. 0: never.")
-    ] = 600,
+    model: options.Model = None,
+    count: options.Count = 1,
+    size: options.Size = None,
+    steps: options.Steps = None,
+    guidance: options.Guidance = None,
+    seed: options.Seed = None,
+    negative: options.Negative = "",
+    style: options.Style = "",
+    image: _Image = None,
+    strength: _Strength = None,
+    context: _Context = None,
+    lora: options.Loras = None,
+    sampler: Annotated[str | None, typer.Option(help="One of the model's samplers.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="One of its noise schedules.")] = None,
+    file_format: _Format = None,
+    unfiltered: options.Unfiltered = False,
+    network: options.Network = None,
+    max_cost: options.MaxCost = None,
+    out: options.Out = OUT,
+    preview: _Preview = None,
+    timeout: options.Timeout = TIMEOUT_S,
     server: options.Server = None,
     key: options.Key = None,
     data: options.Data = None,
@@ -71,9 +77,9 @@ def generate(
 ) -> None:
     """Make pictures from words.
 
-    Uses the grid that --server or DREAMGRID_URL names, else the one that runs on this machine, and
-    starts one for the moment if there is none. Ctrl-C cancels; nothing is charged for what was not
-    finished.
+    Uses the grid that --server or DREAMGRID_URL names, else the one that you signed in to, else the
+    one that runs on this machine, and starts one for the moment if there is none. Ctrl-C cancels;
+    nothing is charged for what was not finished.
 
     For example:
 
@@ -82,90 +88,52 @@ def generate(
     - `dreamgrid generate "a green apple" --image apple.png --strength 0.9`
     - `dreamgrid generate "a house" --json | jq -r .files[]`
     """
-    exits.speaks_json.set(as_json)
-    settings = Settings(
-        prompt=prompt,
-        model=model,
-        count=count,
-        size=size,
-        steps=steps,
-        guidance=guidance,
-        seed=seed,
-        negative_prompt=negative,
-        style_prompt=style,
-        starting_image=image,
-        strength=strength,
-        output_format=file_format.value,
-    )
-    console = Console(highlight=False)
-    show = not as_json and console.is_terminal
-    screen = LiveScreen(console, previews=preview) if show else Screen()
-    made = loop.run(
-        _generate(
-            settings, out=out, screen=screen, timeout_s=timeout or None, grid=(server, key, data)
-        )
-    )
-    if as_json:
-        exits.say_json(as_record(made))
-    else:
-        tell(console, made)
-
-
-async def _generate(
-    settings: Settings,
-    *,
-    out: Path,
-    screen: Screen,
-    timeout_s: float | None,
-    grid: tuple[str | None, str | None, Path | None],
-) -> Made:
-    server, key, data = grid
-    try:
-        with screen:
-            screen.say("looking for a grid")
-            async with connected(server, key, data_dir(data)) as (client, _):
-                return await make(client, settings, out=out, screen=screen, timeout_s=timeout_s)
-    except Interrupted as interrupted:
-        exits.note(str(interrupted))
-        if exits.speaks_json.get():
-            exits.say_json(
-                {
-                    "event": "interrupted",
-                    "project": interrupted.project_id,
-                    "canceled": interrupted.canceled,
-                    "files": [str(path) for path in interrupted.files],
-                }
-            )
-        raise
-    except asyncio.CancelledError:
-        exits.note("interrupted before anything was asked for")
-        raise
-
-
-def as_record(made: Made) -> dict[str, object]:
-    """The last JSON line: everything a program may want to know."""
-    return {
-        "event": "completed",
-        "project": made.project_id,
-        "model": made.model,
-        "files": [str(path) for path in made.files],
-        "seeds": list(made.seeds),
-        "failed": made.failed,
-        "cost": None if made.charge is None else f"{made.charge.token.normalize():f}",
-        "token": None if made.charge is None else made.charge.token_type,
-        "seconds": round(made.seconds, 3),
+    settings = {
+        "prompt": prompt,
+        "count": count,
+        "steps": steps,
+        "guidance": guidance,
+        "seed": seed,
+        "negative_prompt": negative,
+        "style_prompt": style,
+        "starting_image": image,
+        "strength": strength,
+        "context_images": context,
+        "loras": loras_of(lora),
+        "sampler": sampler,
+        "scheduler": scheduler,
+        "output_format": None if file_format is None else file_format.value,
+        "disable_safety": unfiltered or None,
+        "network": network,
+        "max_cost": max_cost,
     }
+    produce(
+        Wish(media="image", model=model, size=size, settings=settings),
+        Manner(
+            out=out,
+            timeout=timeout,
+            server=server,
+            key=key,
+            data=data,
+            as_json=as_json,
+            preview=preview,
+        ),
+    )
 
 
-def tell(console: Console, made: Made) -> None:
-    """Where the pictures are, what they cost and how long they took."""
-    for path, seed in zip(made.files, made.seeds, strict=True):
-        console.print(
-            Text.assemble("  ", (str(path), "bold green"), ("   seed ", "dim"), str(seed))
-        )
-    count = len(made.files)
-    pictures = "1 picture" if count == 1 else f"{count} pictures"
-    cost = f" for {made.charge}" if made.charge is not None else ""
-    console.print(f"  {pictures} in {made.seconds:.1f} s{cost}, by {made.model}", style="dim")
-    if made.failed:
-        console.print(f"  {made.failed} could not be made", style="yellow")
+def loras_of(flags: list[str] | None) -> dict[str, Any] | None:
+    """LoRAs with their strengths, from flags such as `warm-light:0.8`.
+
+    Raises:
+        InvalidRequest: A strength is no number.
+    """
+    if not flags:
+        return None
+    found = {}
+    for flag in flags:
+        name, _, strength = flag.partition(":")
+        try:
+            found[name] = float(strength) if strength else 1.0
+        except ValueError:
+            raise InvalidRequest(f"--lora {flag}: write it as ID or ID:0.8") from None
+    return found

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,12 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 import dreamgrid
-from dreamgrid.cli import exits, loop, options
-from dreamgrid.cli.folder import data_dir
-from dreamgrid.cli.target import connected
+from dreamgrid.cli import exits, options
+from dreamgrid.cli.asking import ask
 from dreamgrid.protocol.scopes import Scope
-
-T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 
@@ -58,7 +53,7 @@ def create(
     """
     exits.speaks_json.set(as_json)
     per_day, total = _tokens(max_per_day), _tokens(max_total)
-    made = _ask(
+    made = ask(
         lambda client: client.account.keys.create(
             name, scope=scope, max_per_day=per_day, max_total=total
         ),
@@ -83,7 +78,7 @@ def list_keys(
 ) -> None:
     """List the account's keys, without their secrets."""
     exits.speaks_json.set(as_json)
-    keys = _ask(lambda client: client.account.keys.list(), server, key, data)
+    keys = ask(lambda client: client.account.keys.list(), server, key, data)
     if as_json:
         exits.say_json([_record(one) for one in keys])
         return
@@ -108,24 +103,11 @@ def revoke(
 ) -> None:
     """Make a key useless from now on."""
     exits.speaks_json.set(as_json)
-    _ask(lambda client: client.account.keys.revoke(key_id), server, key, data)
+    ask(lambda client: client.account.keys.revoke(key_id), server, key, data)
     if as_json:
         exits.say_json({"event": "revoked", "id": key_id})
     else:
         Console(highlight=False).print("revoked", style="green")
-
-
-def _ask(
-    question: Callable[[dreamgrid.AsyncClient], Awaitable[T]],
-    server: str | None,
-    key: str | None,
-    data: Path | None,
-) -> T:
-    async def ask() -> T:
-        async with connected(server, key, data_dir(data), worker=False) as (client, _):
-            return await question(client)
-
-    return loop.run(ask())
 
 
 def _tokens(text: str | None) -> Decimal | None:

@@ -1,4 +1,4 @@
-"""From settings to files: what `generate` and `demo` have in common."""
+"""From wishes to files: what all commands that make something have in common."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dreamgrid
 from dreamgrid.cli.screen import Screen
@@ -21,7 +22,13 @@ from dreamgrid.errors import (
     ServerUnavailable,
     WaitTimeout,
 )
-from dreamgrid.protocol.params import ImageFormat
+from dreamgrid.protocol.assets import (
+    REFERENCE_AUDIO,
+    REFERENCE_IMAGE,
+    REFERENCE_IMAGE_END,
+    REFERENCE_VIDEO,
+)
+from dreamgrid.protocol.params import Media
 
 _CANCEL_S = 10.0
 _WORKER_S = 20.0
@@ -29,43 +36,64 @@ _WORKER_S = 20.0
 
 _ASK_AGAIN_S = 0.5
 _PREVIEWS = 12
+_VIDEO_INPUTS = {
+    "reference_image": REFERENCE_IMAGE,
+    "reference_image_end": REFERENCE_IMAGE_END,
+    "reference_audio": REFERENCE_AUDIO,
+    "reference_video": REFERENCE_VIDEO,
+}
 _SIZE = re.compile(r"([0-9]{1,6}) *[xX] *([0-9]{1,6})")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What to make; the fields mean the same as in `projects.create`."""
+class Wish:
+    """What to make.
 
-    prompt: str
+    Attributes:
+        media: `image`, `video` or `audio`.
+        model: Id of a model. None: the first that fits and has a worker.
+        settings: Of `projects.create`; those that are None are left to the model.
+        size: `512x512`, or the name of a preset.
+        speech: Of sound: whether words are to be spoken, instead of music to be played.
+    """
+
+    media: Media
+    settings: Mapping[str, Any]
     model: str | None = None
-    count: int = 1
     size: str | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    seed: int | None = None
-    negative_prompt: str = ""
-    style_prompt: str = ""
-    starting_image: Path | None = None
-    strength: float | None = None
-    output_format: ImageFormat = "png"
+    speech: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return int(self.settings.get("count", 1))
+
+    def for_model(self, model: str) -> dict[str, Any]:
+        """All settings of `projects.create` that say something."""
+        width, height, preset = pixels(self.size)
+        sized = {"width": width, "height": height, "size_preset": preset}
+        every = {"model": model, **self.settings, **sized}
+        return {name: value for name, value in every.items() if value not in (None, "", ())}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """Finished pictures on disk.
+    """Finished files on disk.
 
     Attributes:
         project_id: The project that made them.
         model: The model that made them.
+        media: What they are.
         files: Where they are, in order.
         seeds: Their seeds, in the same order.
-        failed: How many of the pictures asked for are missing.
+        failed: How many of those asked for are missing.
         charge: What it cost. None: the server does not say.
         seconds: From the request to the last file.
     """
 
     project_id: str
     model: str
+    media: Media
     files: tuple[Path, ...]
     seeds: tuple[int | None, ...]
     failed: int
@@ -79,7 +107,7 @@ class Interrupted(asyncio.CancelledError):
     Attributes:
         project_id: The project.
         canceled: The server has confirmed it. False: it did not answer, and the project goes on.
-        files: The pictures that were finished before, on disk.
+        files: What was finished before, on disk.
     """
 
     def __init__(self, project_id: str, *, canceled: bool, files: tuple[Path, ...]) -> None:
@@ -95,63 +123,79 @@ class Interrupted(asyncio.CancelledError):
             return f"canceled; nothing is charged for what was not finished{saved}"
         return (
             f"the server did not confirm the cancel: project {self.project_id} goes on there, and "
-            f"its pictures are charged{saved}"
+            f"its results are charged{saved}"
         )
 
 
-async def default_model(client: dreamgrid.AsyncClient) -> str:
-    """The first model of the catalogue that makes pictures and has a worker.
+async def default_model(client: dreamgrid.AsyncClient, wish: Wish) -> str:
+    """The first model of the catalogue that makes what is wished for and has a worker.
 
     Raises:
         ServerUnavailable: No worker offers one.
     """
     available = {model.id for model in await client.projects.wait_for_models(timeout_s=20)}
     for model in await client.projects.get_supported_models():
-        if model.media == "image" and model.id in available:
+        if model.id not in available or model.media != wish.media:
+            continue
+        if await _fits(client, model.id, wish):
             return model.id
-    raise ServerUnavailable("no connected worker makes pictures; 'dreamgrid models' shows what is")
+    what = {"image": "pictures", "video": "such videos"}.get(wish.media)
+    what = what or ("speech" if wish.speech else "music")
+    raise ServerUnavailable(f"no connected worker makes {what}; 'dreamgrid models' shows what is")
+
+
+async def _fits(client: dreamgrid.AsyncClient, model: str, wish: Wish) -> bool:
+    """Whether a model of the right media can make what is wished for."""
+    match wish.media:
+        case "image":
+            return True
+        case "video":
+            return await _fits_video(client, model, wish)
+        case "audio":
+            options = await client.projects.get_model_options(model)
+            speaks = isinstance(options, dreamgrid.AudioOptions) and options.speaker is not None
+            return speaks is wish.speech
+
+
+async def _fits_video(client: dreamgrid.AsyncClient, model: str, wish: Wish) -> bool:
+    """Whether a video model takes the inputs that were given, and needs no others."""
+    config = await client.projects.get_video_asset_config(model)
+    if config.assets is None:
+        return True
+    given = {role for name, role in _VIDEO_INPUTS.items() if wish.settings.get(name)}
+    return (
+        all(config.assets.get(role) != "forbidden" for role in given)
+        and all(role in given for role, need in config.assets.items() if need == "required")
+        and (not config.any_of or any(role in given for role in config.any_of))
+    )
 
 
 async def make(
     client: dreamgrid.AsyncClient,
-    settings: Settings,
+    wish: Wish,
     *,
     out: Path,
     screen: Screen,
     timeout_s: float | None = None,
 ) -> Made:
-    """Makes the pictures, shows how, and saves them; canceled, it cancels the project too.
+    """Makes it, shows how, and saves it; canceled, it cancels the project too.
 
     Raises:
         ModelNotServed: No worker offers the model.
         WaitTimeout: It took longer than `timeout_s`, and was canceled.
-        ProjectFailed: No picture could be made.
+        ProjectFailed: Nothing could be made.
         OSError: They cannot be written to `out`.
     """
     await asyncio.to_thread(out.mkdir, parents=True, exist_ok=True)
     began = time.monotonic()
-    width, height, size_preset = _size(settings.size)
-    if settings.model is None:
+    wish.for_model("")  # a size that is none is refused before anybody is asked
+    if wish.model is None:
         screen.say("looking for a model")
-    screen.begin(settings.count)
-    create = partial(
-        client.projects.create,
-        model=settings.model or await default_model(client),
-        prompt=settings.prompt,
-        count=settings.count,
-        width=width,
-        height=height,
-        size_preset=size_preset,
-        steps=settings.steps,
-        guidance=settings.guidance,
-        seed=settings.seed,
-        negative_prompt=settings.negative_prompt,
-        style_prompt=settings.style_prompt,
-        starting_image=settings.starting_image,
-        strength=settings.strength,
-        output_format=settings.output_format,
-        previews=_PREVIEWS if screen.wants_previews else 0,
-    )
+    screen.begin(wish.count, wish.media)
+    asked = wish.for_model(wish.model or await default_model(client, wish))
+    if wish.media == "image" and screen.wants_previews:
+        asked["previews"] = _PREVIEWS
+    create = partial(client.projects.create, **asked)
     project = await _accepted(create, screen, min(_WORKER_S, timeout_s or _WORKER_S))
     try:
         async with asyncio.timeout(timeout_s):
@@ -171,16 +215,20 @@ async def make(
             project_id=project.id,
         ) from None
     if not files:
-        raise ProjectFailed("the content filter withheld every picture", project_id=project.id)
+        raise ProjectFailed(
+            "the content filter withheld everything; nothing is charged for it",
+            project_id=project.id,
+        )
     charge = None
     with contextlib.suppress(DreamgridError):
         charge = await project.charge()
     return Made(
         project_id=project.id,
         model=project.params.model,
+        media=wish.media,
         files=tuple(files),
         seeds=tuple(seeds),
-        failed=settings.count - len(files),
+        failed=wish.count - len(files),
         charge=charge,
         seconds=time.monotonic() - began,
     )
@@ -217,7 +265,8 @@ async def _follow(
     seeds: list[int | None] = []
     for image in await project.wait(timeout_s=None):
         path = await _save(project, image, out)
-        screen.show_result(image.index, await asyncio.to_thread(path.read_bytes))
+        if isinstance(image, dreamgrid.Image):
+            screen.show_result(image.index, await asyncio.to_thread(path.read_bytes))
         files.append(path)
         seeds.append(image.seed)
     return files, seeds
@@ -255,7 +304,7 @@ async def _cancel(project: dreamgrid.Project[dreamgrid.Result]) -> bool:
     return True
 
 
-def _size(size: str | None) -> tuple[int | None, int | None, str | None]:
+def pixels(size: str | None) -> tuple[int | None, int | None, str | None]:
     """Width, height and preset that `512x512`, or the name of a preset, stands for."""
     if size is None:
         return None, None, None
@@ -270,4 +319,4 @@ def _size(size: str | None) -> tuple[int | None, int | None, str | None]:
 def _slug(prompt: str) -> str:
     """The prompt as part of a file name: a few plain words."""
     words = re.findall(r"[a-z0-9]+", prompt.lower())
-    return "-".join(words)[:40].strip("-") or "picture"
+    return "-".join(words)[:40].strip("-") or "untitled"

@@ -1,7 +1,9 @@
 """`dreamgrid models`: what this grid can make."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+import dreamgrid
 from dreamgrid.cli import exits, loop, options
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.target import connected
+from dreamgrid.protocol.params import Network
 from dreamgrid.protocol.rest import NumberRange
 
 
@@ -31,6 +35,10 @@ def models(
     key: options.Key = None,
     data: options.Data = None,
     as_json: options.Json = False,
+    network: options.Network = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and show every change until Ctrl-C.")
+    ] = False,
     everything: Annotated[
         bool, typer.Option("--all", help="Also models that no connected worker serves.")
     ] = False,
@@ -43,10 +51,14 @@ def models(
 
     - `dreamgrid models`
     - `dreamgrid models --all`
+    - `dreamgrid models --watch`
     - `dreamgrid models --json | jq -r '.[] | select(.workers > 0).id'`
     """
     exits.speaks_json.set(as_json)
-    rows = loop.run(_models(server, key, data_dir(data)))
+    if watch:
+        loop.run(_watch(server, key, data_dir(data), network or "fast", as_json=as_json))
+        return
+    rows = loop.run(_models(server, key, data_dir(data), network or "fast"))
     if as_json:
         exits.say_json([asdict(row) for row in rows])
         return
@@ -70,9 +82,29 @@ def _table(rows: Sequence[_Row]) -> Table:
     return table
 
 
-async def _models(server: str | None, key: str | None, data: Path) -> list[_Row]:
+async def _watch(
+    server: str | None, key: str | None, data: Path, network: Network, *, as_json: bool
+) -> None:
+    """Prints the models that workers serve whenever they change."""
+    console = Console(highlight=False)
     async with connected(server, key, data) as (client, _):
-        available = await client.projects.get_available_models()
+        changed = asyncio.Event()
+        client.projects.on(dreamgrid.ModelsChanged, lambda _: changed.set())
+        await client.account.switch_network(network)
+        while True:
+            served = {model.id: model.worker_count for model in client.projects.available_models}
+            if as_json:
+                exits.say_json({"event": "models", "workers": served})
+            else:
+                offers = ", ".join(f"{model} x {count}" for model, count in served.items())
+                console.print(f"[dim]{datetime.now():%H:%M:%S}[/] {offers or 'no workers'}")
+            await changed.wait()
+            changed.clear()
+
+
+async def _models(server: str | None, key: str | None, data: Path, network: Network) -> list[_Row]:
+    async with connected(server, key, data) as (client, _):
+        available = await client.projects.get_available_models(network=network)
         workers = {model.id: model.worker_count for model in available}
         rows = []
         for model in await client.projects.get_supported_models():

@@ -98,3 +98,49 @@ Signup = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON lines for programs, and nothing else.")
 ]
+Network = Annotated[
+    Literal["fast", "relaxed"] | None,
+    typer.Option("--network", help="Pool of workers. Default: the grid's."),
+]
+
+# What to make: `generate`, `video`, `music`, `speak` and `estimate` share these.
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="Id of a model; see 'dreamgrid models'. Default: the first that is there."
+    ),
+]
+Count = Annotated[int, typer.Option("--count", "-n", help="How many.")]
+Size = Annotated[
+    str | None,
+    typer.Option("--size", metavar="WxH|PRESET", help="Such as 512x512, or a preset's name."),
+]
+Steps = Annotated[int | None, typer.Option("--steps", help="More is slower and finer.")]
+Guidance = Annotated[
+    float | None, typer.Option("--guidance", help="How closely to follow the words.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Makes the first one again.")]
+Negative = Annotated[str, typer.Option("--negative", help="What to avoid.", show_default=False)]
+Style = Annotated[str, typer.Option("--style", help="Added to the prompt.", show_default=False)]
+Duration = Annotated[
+    float | None, typer.Option("--duration", metavar="SECONDS", help="How long it is.")
+]
+Loras = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lora", metavar="ID[:STRENGTH]", help="A LoRA to apply; may be given several times."
+    ),
+]
+Unfiltered = Annotated[
+    bool, typer.Option("--unfiltered", help="Also deliver what the content filter objects to.")
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option("--max-cost", metavar="TOKENS", help="Ask for the price first; stop if higher."),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where to save.")]
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", metavar="SECONDS", help="Cancel if it takes longer. 0: never."),
+]

@@ -18,6 +18,14 @@ from dreamgrid.client.events import AnyEvent
 
 if TYPE_CHECKING:
     from dreamgrid.client.results import Result
+    from dreamgrid.protocol.params import Media
+
+WORDS: "dict[Media, tuple[str, str]]" = {
+    "image": ("painting", "pictures"),
+    "video": ("filming", "videos"),
+    "audio": ("playing", "pieces"),
+}
+"""What a worker does, and what several results are called."""
 
 _BAR_COLUMNS = 20
 _LARGEST_COLUMNS = 64
@@ -44,8 +52,8 @@ class Screen:
     def say(self, status: str) -> None:
         """Where things stand, in words."""
 
-    def begin(self, count: int) -> None:
-        """So many pictures were asked for."""
+    def begin(self, count: int, media: "Media" = "image") -> None:
+        """So many results of that kind were asked for."""
 
     def show(self, event: "AnyEvent[Result]") -> None:
         """Something happened."""
@@ -68,6 +76,7 @@ class LiveScreen(Screen):
         self._status = "starting"
         self._spinner = Spinner("dots", style="cyan")
         self._count = 1
+        self._doing, self._several = WORDS["image"]
         self._fractions: dict[int, float] = {}
         self._pictures: dict[int, HalfBlocks] = {}
         self._steps = ""
@@ -95,9 +104,10 @@ class LiveScreen(Screen):
         """Where things stand, in words."""
         self._status = status
 
-    def begin(self, count: int) -> None:
-        """So many pictures were asked for."""
+    def begin(self, count: int, media: "Media" = "image") -> None:
+        """So many results of that kind were asked for."""
         self._count = count
+        self._doing, self._several = WORDS[media]
 
     def show(self, event: "AnyEvent[Result]") -> None:
         """Something happened."""
@@ -108,9 +118,9 @@ class LiveScreen(Screen):
             case dreamgrid.Assigned(worker=worker):
                 self._status = f"{worker} loads the model" if worker else "loading the model"
             case dreamgrid.Started():
-                self._status = "painting"
+                self._status = self._doing
             case dreamgrid.Progressed():
-                self._status = "painting"
+                self._status = self._doing
                 self._fractions[event.job_index] = event.fraction
                 self._steps = f"step {event.step}/{event.step_count}"
                 self._eta_s, self._eta_at = event.eta_s, time.monotonic()
@@ -157,7 +167,7 @@ class LiveScreen(Screen):
         words = [f"{done:4.0%}", self._steps]
         if self._count > 1:
             finished = sum(fraction >= 1 for fraction in self._fractions.values())
-            words.append(f"{finished} of {self._count} pictures")
+            words.append(f"{finished} of {self._count} {self._several}")
         left_s = self._left_s()
         if left_s is not None:
             words.append(f"{left_s:.0f} s left")

@@ -2,8 +2,9 @@
 
 1. flags        --server and --key
 2. environment  DREAMGRID_URL and DREAMGRID_API_KEY
-3. the grid that runs on this machine from the same data folder
-4. an embedded one, for as long as the command takes
+3. config file  written by `dreamgrid account login`
+4. the grid that runs on this machine from the same data folder
+5. an embedded one, for as long as the command takes
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 import dreamgrid
 from dreamgrid.cli import exits
 from dreamgrid.cli.folder import find_running
+from dreamgrid.cli.saved import remembered
 from dreamgrid.client.endpoint import KEY_VARIABLE, URL_VARIABLE
 from dreamgrid.errors import ConfigError, FolderInUse
 
@@ -40,11 +42,16 @@ class Target:
     embedded: bool = False
 
 
-async def find(server: str | None, key: str | None, data: Path) -> Target | None:
-    """The grid that flags, environment or this machine name; None: there is none."""
+async def find(
+    server: str | None, key: str | None, data: Path, *, use_login: bool = True
+) -> Target | None:
+    """The grid that flags, environment, configuration or this machine name; None: there is none."""
     url = server or os.environ.get(URL_VARIABLE)
     if url:
         return Target(url=url, api_key=key or os.environ.get(KEY_VARIABLE, ""))
+    login = remembered() if use_login else None
+    if login is not None:
+        return Target(url=login.server, api_key=key or login.api_key)
     if key:
         raise ConfigError("--key says who you are, but not where: give --server as well")
     running = await find_running(data)
@@ -55,7 +62,12 @@ async def find(server: str | None, key: str | None, data: Path) -> Target | None
 
 @asynccontextmanager
 async def connected(
-    server: str | None, key: str | None, data: Path, *, worker: bool = True
+    server: str | None,
+    key: str | None,
+    data: Path,
+    *,
+    worker: bool = True,
+    use_login: bool = True,
 ) -> AsyncIterator[tuple[dreamgrid.AsyncClient, Target]]:
     """A client of the grid that this command is for; starts one if there is none.
 
@@ -64,11 +76,12 @@ async def connected(
         key: The flag `--key`.
         data: The data folder.
         worker: Whether an embedded grid needs a worker.
+        use_login: Whether the grid that the person signed in to may be used.
 
     Raises:
         ConfigError: No grid is named or running, and none can be started.
     """
-    target = await find(server, key, data)
+    target = await find(server, key, data, use_login=use_login)
     if target is not None:
         async with dreamgrid.AsyncClient(target.url, target.api_key) as client:
             yield client, target

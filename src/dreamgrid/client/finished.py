@@ -62,7 +62,7 @@ class Finished(Files):
         if media is not None and media_of_params(params) != media:
             return ()
         jobs = sorted(record.completed_jobs, key=lambda job: job.job_index)
-        return tuple(self._of_record(job, params) for job in jobs if _is_delivered(job))
+        return tuple(self._of_record(job, params) for job in jobs if is_delivered(job))
 
     async def list_recent(
         self,
@@ -160,6 +160,7 @@ def media_of_params(params: AnyParams) -> Media:
     return "audio" if isinstance(params, AudioParams) else "video"
 
 
-def _is_delivered(job: JobRecord) -> bool:
+def is_delivered(job: JobRecord) -> bool:
+    """Whether there is a file to fetch: it was made, and is not withheld."""
     withheld = job.triggered_nsfw_filter and not job.nsfw_detected
     return job.status == _DONE and not withheld

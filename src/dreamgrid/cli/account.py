@@ -1,0 +1,211 @@
+"""`dreamgrid account`: sign in to a grid, and see what you have there."""
+
+from __future__ import annotations
+
+import platform
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import dreamgrid
+from dreamgrid.cli import exits, loop, options
+from dreamgrid.cli.asking import ask
+from dreamgrid.cli.saved import Login, forget, remember, remembered
+from dreamgrid.errors import AuthenticationFailed, ConfigError, DreamgridError
+
+app = typer.Typer(no_args_is_help=True, help="Sign in to a grid, and see what you have there.")
+
+_Server = Annotated[
+    str,
+    typer.Option("--server", metavar="URL", prompt="Address of the grid", help="Which grid."),
+]
+_Username = Annotated[str, typer.Option("--username", prompt=True, help="Your name there.")]
+_Password = Annotated[
+    str,
+    typer.Option(
+        "--password",
+        envvar="DREAMGRID_PASSWORD",
+        prompt=True,
+        hide_input=True,
+        help="Never leaves this machine. Better typed, or in DREAMGRID_PASSWORD.",
+    ),
+]
+
+
+@app.command()
+def login(
+    server: _Server,
+    key: Annotated[
+        str | None, typer.Option("--key", help="An API key, instead of name and password.")
+    ] = None,
+    username: Annotated[str | None, typer.Option("--username", help="Your name there.")] = None,
+    password: Annotated[
+        str | None,
+        typer.Option(
+            "--password",
+            envvar="DREAMGRID_PASSWORD",
+            help="Never leaves this machine. Asked for if it is not given.",
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Sign in to a grid; all commands use it from then on, until 'dreamgrid account logout'.
+
+    What is kept is an API key of its own, in a file that only you can read; not the password.
+
+    For example:
+
+    - `dreamgrid account login --server https://grid.example.org`
+    - `dreamgrid account login --server http://studio:8770 --key dgk_...`
+    """
+    exits.speaks_json.set(as_json)
+    if key is None:
+        username = username or typer.prompt("Username")
+        password = password or typer.prompt("Password", hide_input=True)
+
+    async def sign_in() -> Login:
+        async with dreamgrid.AsyncClient(server, key or "") as client:
+            if key is None:
+                await client.account.login(str(username), str(password))
+                return await _with_key(client, server)
+            me = await client.account.me()
+            return Login(server=server, api_key=key, username=me.username)
+
+    _keep(loop.run(sign_in()), as_json=as_json)
+
+
+@app.command()
+def signup(
+    server: _Server,
+    username: _Username,
+    email: Annotated[str, typer.Option(prompt=True, help="Where the operator can write to.")],
+    password: Annotated[
+        str,
+        typer.Option(
+            "--password",
+            envvar="DREAMGRID_PASSWORD",
+            prompt=True,
+            hide_input=True,
+            confirmation_prompt=True,
+            help="Nobody can restore it. Better typed, or in DREAMGRID_PASSWORD.",
+        ),
+    ],
+    as_json: options.Json = False,
+) -> None:
+    """Open an account on a grid, and sign in to it.
+
+    For example:
+
+    - `dreamgrid account signup --server https://grid.example.org`
+    """
+    exits.speaks_json.set(as_json)
+
+    async def open_account() -> Login:
+        async with dreamgrid.AsyncClient(server, "") as client:
+            await client.account.create(username, password, email=email)
+            return await _with_key(client, server)
+
+    _keep(loop.run(open_account()), as_json=as_json)
+
+
+@app.command()
+def logout(as_json: options.Json = False) -> None:
+    """Forget the grid that you signed in to, and revoke the key that was made for it."""
+    exits.speaks_json.set(as_json)
+    known = remembered()
+    if known is None:
+        raise ConfigError("you are not signed in; 'dreamgrid account login' does that")
+    if known.key_id:
+        loop.run(_revoke(known))
+    forget()
+    if as_json:
+        exits.say_json({"event": "logged_out", "server": known.server})
+    else:
+        Console(highlight=False).print(f"signed out of {known.server}", style="green")
+
+
+@app.command()
+def balance(
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show what you can spend."""
+    exits.speaks_json.set(as_json)
+    owned = ask(lambda client: client.account.balance(), server, key, data)
+    if as_json:
+        exits.say_json({"spark": f"{owned.spark:f}", "sogni": f"{owned.sogni:f}"})
+    else:
+        Console(highlight=False).print(f"{owned.spark:f} spark, {owned.sogni:f} sogni")
+
+
+@app.command()
+def history(
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many lines.")] = 20,
+    offset: Annotated[int, typer.Option(min=0, help="How many of the newest to leave out.")] = 0,
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show what you received and paid, newest first."""
+    exits.speaks_json.set(as_json)
+    page = ask(
+        lambda client: client.account.transactions(limit=limit, offset=offset), server, key, data
+    )
+    if as_json:
+        exits.say_json(
+            [
+                {
+                    "at": one.at.isoformat(),
+                    "kind": one.kind,
+                    "amount": f"{one.amount:f}",
+                    "token": one.token_type,
+                    "description": one.description,
+                    "id": one.id,
+                }
+                for one in page.entries
+            ]
+        )
+        return
+    table = Table("when", "amount", "", "what for", box=None, header_style="dim", pad_edge=False)
+    for one in page.entries:
+        when = one.at.astimezone().strftime("%Y-%m-%d %H:%M")
+        amount = f"{one.amount.normalize():f}"
+        signed = f"[green]+{amount}[/]" if one.kind == "credit" else f"-{amount}"
+        table.add_row(when, signed, one.token_type, escape(one.description))
+    console = Console(highlight=False)
+    console.print(table if page.entries else "[dim]nothing yet")
+
+
+async def _with_key(client: dreamgrid.AsyncClient, server: str) -> Login:
+    """A key for this machine: unlike a session it can be used by several commands at once."""
+    me = await client.account.me()
+    made = await client.account.keys.create(f"dreamgrid command on {platform.node()}"[:100])
+    login = Login(server=server, api_key=made.key or "", key_id=made.id, username=me.username)
+    await client.account.logout()
+    return login
+
+
+async def _revoke(login: Login) -> None:
+    async with dreamgrid.AsyncClient(login.server, login.api_key) as client:
+        try:
+            await client.account.keys.revoke(login.key_id)
+        except AuthenticationFailed:
+            pass  # somebody revoked it already
+        except DreamgridError as error:
+            exits.note(f"the key could not be revoked, and stays valid there: {error}")
+
+
+def _keep(login: Login, *, as_json: bool) -> None:
+    path = remember(login)
+    if as_json:
+        exits.say_json({"event": "logged_in", "server": login.server, "username": login.username})
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"signed in to {login.server} as {login.username}", style="green")
+    exits.note(f"kept in {path}; 'dreamgrid account logout' ends it")

@@ -1,0 +1,238 @@
+"""`dreamgrid projects`: what you asked for, from any process and at any time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import dreamgrid
+from dreamgrid.cli import exits, loop, options
+from dreamgrid.cli.asking import ask
+from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.producing import OUT
+from dreamgrid.cli.screen import LiveScreen, Screen
+from dreamgrid.cli.target import connected
+from dreamgrid.errors import ProjectFailed
+from dreamgrid.protocol.rest import JobRecord, ProjectRecord
+
+app = typer.Typer(no_args_is_help=True, help="List, watch, cancel and download what you asked for.")
+
+_Id = Annotated[str, typer.Argument(metavar="ID", help="As 'dreamgrid projects list' shows it.")]
+
+
+@app.command("list")
+def list_projects(
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Most finished ones.")] = 20,
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """List what is under way, and what was made lately (at most a week ago)."""
+    exits.speaks_json.set(as_json)
+
+    async def look(client: dreamgrid.AsyncClient) -> list[ProjectRecord]:
+        unfinished = [one.id for one in await client.projects.list_projects_elsewhere()]
+        recent = [one.project_id for one in await client.projects.list_recent(limit=limit)]
+        ids = dict.fromkeys((*unfinished, *recent))
+        found = [await client.projects.get_status(project_id) for project_id in ids]
+        return sorted(found, key=lambda one: -one.create_time)
+
+    records = ask(look, server, key, data)
+    if as_json:
+        exits.say_json([_row(record) for record in records])
+        return
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    table.add_column("id", no_wrap=True)  # to be copied
+    for heading in ("when", "model", "state"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("results", "cost"):
+        table.add_column(heading, justify="right")
+    for record in records:
+        row = _row(record)
+        results = f"{row['delivered']} of {row['count']}"
+        cost = f"{row['cost']} {row['token']}" if float(row["cost"]) else ""
+        state = f"[{_COLORS.get(row['state'], 'yellow')}]{row['state']}[/]"
+        table.add_row(record.id, _local(record.create_time), record.model.id, state, results, cost)
+    console = Console(highlight=False)
+    console.print(table if records else "[dim]nothing lately; 'dreamgrid generate' makes something")
+
+
+@app.command()
+def show(
+    project_id: _Id,
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show one project with all of its results."""
+    exits.speaks_json.set(as_json)
+    record = ask(lambda client: client.projects.get_status(project_id), server, key, data)
+    jobs = [_job(job, over=False) for job in record.worker_jobs]
+    jobs += [_job(job, over=True) for job in record.completed_jobs]
+    jobs.sort(key=lambda job: int(job["index"]))
+    if as_json:
+        exits.say_json(_row(record) | {"jobs": jobs})
+        return
+    console = Console(highlight=False)
+    row = _row(record)
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim")
+    facts.add_row("project", f"[bold]{record.id}[/]")
+    facts.add_row("model", record.model.id)
+    facts.add_row("asked for", f"{record.image_count}, {_local(record.create_time)}")
+    facts.add_row("state", row["state"] + (f" ({record.reason})" if record.reason else ""))
+    facts.add_row("cost", f"{row['cost']} {row['token']}")
+    console.print(facts)
+    table = Table("", "state", "seed", "worker", box=None, header_style="dim", pad_edge=False)
+    for job in jobs:
+        seed = "" if job["seed"] is None else str(job["seed"])
+        table.add_row(str(job["index"] + 1), job["state"], seed, escape(job["worker"]))
+    console.print(table)
+
+
+@app.command()
+def watch(
+    project_id: _Id,
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Follow a project until it ends, whoever asked for it. Ctrl-C stops watching, not the project.
+
+    With --json, one line for each event.
+    """
+    exits.speaks_json.set(as_json)
+    console = Console(highlight=False)
+    live = not as_json and console.is_terminal
+    screen = LiveScreen(console) if live else Screen()
+
+    async def follow() -> str:
+        with screen:
+            async with connected(server, key, data_dir(data), worker=False) as (client, _):
+                project = await client.projects.attach(project_id)
+                screen.begin(max(1, project.params.count), project.type)
+                async for event in project.events():
+                    screen.show(event)
+                    if as_json:
+                        exits.say_json(_event(event))
+                if project.error is not None:
+                    raise project.error
+                return str(project.state)
+
+    state = loop.run(follow())
+    if not as_json:
+        console.print(f"{state}; 'dreamgrid projects download {project_id}' saves what was made")
+
+
+@app.command()
+def cancel(
+    project_id: _Id,
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Cancel a project. What was delivered stays paid; the rest is given back."""
+    exits.speaks_json.set(as_json)
+    ask(lambda client: client.projects.cancel(project_id), server, key, data)
+    if as_json:
+        exits.say_json({"event": "canceled", "project": project_id.upper()})
+    else:
+        Console(highlight=False).print("canceled", style="green")
+
+
+@app.command()
+def download(
+    project_id: _Id,
+    out: options.Out = OUT,
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Save everything that a project has delivered so far."""
+    exits.speaks_json.set(as_json)
+
+    async def save(client: dreamgrid.AsyncClient) -> list[Path]:
+        results = await client.projects.get_result(project_id)
+        if not results:
+            raise ProjectFailed(
+                f"project {project_id} has delivered nothing (yet)", project_id=project_id
+            )
+        await asyncio.to_thread(out.mkdir, parents=True, exist_ok=True)
+        name = project_id[:8].lower()
+        return [await one.save(out / f"{name}-{one.index + 1}") for one in results]
+
+    files = ask(save, server, key, data)
+    if as_json:
+        exits.say_json({"event": "saved", "files": [str(path) for path in files]})
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for path in files:
+        console.print(f"  [bold green]{path}[/]")
+
+
+_COLORS = {"completed": "green", "failed": "red", "canceled": "dim"}
+
+
+def is_delivered(job: JobRecord) -> bool:
+    """Whether there is a file to fetch."""
+    # Here, because it loads the whole client.
+    from dreamgrid.client import finished  # noqa: PLC0415
+
+    return finished.is_delivered(job)
+
+
+def _row(record: ProjectRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "model": record.model.id,
+        "media": record.model.type,
+        "state": record.status,
+        "count": record.image_count,
+        "delivered": sum(map(is_delivered, record.completed_jobs)),
+        "cost": record.cost_actual.cost_in_token,
+        "token": record.token_type,
+        "created": datetime.fromtimestamp(record.create_time / 1000, UTC).isoformat(),
+    }
+
+
+def _job(job: JobRecord, *, over: bool) -> dict[str, Any]:
+    if is_delivered(job):
+        state = "delivered"
+    elif job.triggered_nsfw_filter:
+        state = "withheld by the content filter"
+    elif over:
+        state = f"not made: {job.reason}" if job.reason else "not made"
+    else:
+        state = "on a worker" if job.worker.name else "waiting"
+    return {
+        "id": job.job_id,
+        "index": job.job_index,
+        "state": state,
+        "seed": job.seed_used if job.seed_used >= 0 else None,
+        "worker": job.worker.name,
+    }
+
+
+def _event(event: dreamgrid.Event) -> dict[str, Any]:
+    """An event as a JSON line: its kind, and whatever of it is plain."""
+    plain = (str, int, float, bool, type(None))
+    told = {one.name: getattr(event, one.name) for one in fields(event)}
+    plain_ones = {name: value for name, value in told.items() if isinstance(value, plain)}
+    return {"event": type(event).__name__.lower(), **plain_ones}
+
+
+def _local(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000).astimezone().strftime("%d %b %H:%M")

@@ -1,0 +1,127 @@
+"""Video, music and speech from the command line, by the embedded engines; prices and sizes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Call
+from tests.cli.processes import Grid
+
+pytest.importorskip("av", reason="videos and sound need PyAV: pip install 'dreamgrid[embedded]'")
+
+
+def test_a_video_is_made_and_saved(grid: Grid, call: Call, tmp_path: Path) -> None:
+    ran = call(
+        *("video", "a sailboat, zoom in", "--duration", "1", "--steps", "4", "--seed", "3"),
+        "--json",
+        environment=grid.environment,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    (file,) = ran.last_json["files"]
+    data = (tmp_path / file).read_bytes()
+    assert file.endswith(".mp4")
+    assert data[4:8] == b"ftyp"
+    assert float(ran.last_json["cost"]) > 0
+
+
+def test_a_video_begins_with_a_picture_of_ours(grid: Grid, call: Call, tmp_path: Path) -> None:
+    picture = call(
+        *("generate", "a sun", "--model", "pattern-v1", "--json"), environment=grid.environment
+    ).last_json["files"][0]
+    ran = call(
+        *("video", "it glows", "--first", picture, "--duration", "1", "--steps", "4", "--json"),
+        environment=grid.environment,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "i2v" in ran.last_json["model"]  # the one that takes a picture
+
+
+@pytest.mark.parametrize(("kind", "head"), [("wav", b"RIFF"), ("flac", b"fLaC")])
+def test_music_is_made_in_the_format_that_was_asked_for(
+    grid: Grid, call: Call, tmp_path: Path, kind: str, head: bytes
+) -> None:
+    ran = call(
+        *("music", "a calm piano", "--duration", "5", "--bpm", "90", "--scale", "A minor"),
+        *("--format", kind, "--json"),
+        environment=grid.environment,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    (file,) = ran.last_json["files"]
+    assert (tmp_path / file).read_bytes().startswith(head)
+
+
+def test_a_text_is_spoken(grid: Grid, call: Call, tmp_path: Path) -> None:
+    ran = call("speak", "Good morning.", environment=grid.environment)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    (file,) = (tmp_path / "dreamgrid-out").iterdir()
+    assert file.suffix == ".mp3"
+    assert "1 piece in " in ran.stdout
+
+
+def test_what_does_not_fit_is_refused_with_what_does(grid: Grid, call: Call) -> None:
+    ran = call("music", "a waltz", "--bpm", "5000", environment=grid.environment)
+    assert ran.returncode == 2
+    assert "bpm" in ran.stderr
+    ran = call("video", "a wave", "--size", "huge", environment=grid.environment)
+    assert ran.returncode == 2
+    assert "huge" in ran.stderr
+
+
+def test_the_estimate_is_what_is_charged(grid: Grid, call: Call) -> None:
+    asked = ("--count", "2", "--size", "256x256", "--steps", "4")
+    estimate = call("estimate", "pattern-v1", *asked, "--json", environment=grid.environment)
+    made = call(
+        *("generate", "a sun", "--model", "pattern-v1", *asked, "--json"),
+        environment=grid.environment,
+    )
+    assert float(estimate.last_json["cost"]) == float(made.last_json["cost"]) > 0
+    told = call("estimate", "pattern-v1", *asked, environment=grid.environment)
+    assert " spark" in told.stdout
+
+
+def test_too_dear_is_not_even_begun(grid: Grid, call: Call) -> None:
+    before = call("account", "balance", "--json", environment=grid.environment).last_json
+    ran = call(
+        *("generate", "a sun", "--model", "pattern-v1", "--max-cost", "0.0001"),
+        environment=grid.environment,
+    )
+    assert ran.returncode != 0
+    assert "would cost" in ran.stderr
+    assert call("account", "balance", "--json", environment=grid.environment).last_json == before
+
+
+def test_sizes_have_names(grid: Grid, call: Call) -> None:
+    listed = call("presets", "pattern-v1", "--json", environment=grid.environment).last_json
+    assert {"id": "square", "label": "Square", "width": 512, "height": 512} in listed
+    assert "512x512" in call("presets", "pattern-v1", environment=grid.environment).stdout
+
+
+def test_a_picture_is_made_finer(grid: Grid, call: Call, tmp_path: Path) -> None:
+    first = call(
+        *("generate", "a sun", "--model", "pattern-v1", "--size", "64x64", "--json"),
+        environment=grid.environment,
+    ).last_json["files"][0]
+    ran = call(
+        *("enhance", first, "--prompt", "a sun", "--model", "pattern-v1", "--json"),
+        environment=grid.environment,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    (better,) = ran.last_json["files"]
+    assert (tmp_path / better).read_bytes() != (tmp_path / first).read_bytes()
+
+
+def test_the_grid_at_a_glance(grid: Grid, call: Call) -> None:
+    seen = call("status", "--json", environment=grid.environment).last_json
+    assert seen["url"] == grid.ready["url"]
+    assert seen["username"] == "local"
+    assert seen["workers"]["pattern-v1"] == 1
+    shown = call("status", environment=grid.environment).stdout
+    assert "pattern-v1" in shown
+    assert json.dumps(seen["url"]).strip('"') in shown
+
+
+def test_without_any_grid_the_status_says_how_to_get_one(call: Call, tmp_path: Path) -> None:
+    ran = call("status", environment={"DREAMGRID_DATA": str(tmp_path / "nothing")})
+    assert ran.returncode == 2
+    assert "dreamgrid up" in ran.stderr

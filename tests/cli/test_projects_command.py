@@ -1,0 +1,52 @@
+"""`dreamgrid projects`: what was asked for is found again by another process."""
+
+from pathlib import Path
+
+from tests.cli.conftest import Call
+from tests.cli.processes import Grid
+
+ASKED = ("generate", "a sun", "--model", "pattern-v1", "--size", "64x64", "--json")
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+def test_a_finished_project_is_listed_shown_and_downloaded(
+    grid: Grid, call: Call, tmp_path: Path
+) -> None:
+    made = call(*ASKED, "--count", "2", "--seed", "7", environment=grid.environment).last_json
+    listed = call("projects", "list", "--json", environment=grid.environment).last_json
+    row = next(one for one in listed if one["id"] == made["project"])
+    assert (row["state"], row["delivered"], row["count"]) == ("completed", 2, 2)
+    assert float(row["cost"]) == float(made["cost"])
+    assert made["project"] in call("projects", "list", environment=grid.environment).stdout
+
+    shown = call("projects", "show", made["project"], "--json", environment=grid.environment)
+    assert [job["seed"] for job in shown.last_json["jobs"]] == made["seeds"]
+    assert {job["state"] for job in shown.last_json["jobs"]} == {"delivered"}
+    told = call("projects", "show", made["project"], environment=grid.environment).stdout
+    assert "pattern-v1" in told
+
+    saved = call(
+        *("projects", "download", made["project"], "--out", "again", "--json"),
+        environment=grid.environment,
+    ).last_json
+    assert len(saved["files"]) == 2
+    for old, new in zip(made["files"], saved["files"], strict=True):
+        assert (tmp_path / old).read_bytes() == (tmp_path / new).read_bytes()
+
+
+def test_a_finished_project_is_watched_from_its_first_event(grid: Grid, call: Call) -> None:
+    made = call(*ASKED, environment=grid.environment).last_json
+    ran = call("projects", "watch", made["project"], "--json", environment=grid.environment)
+    assert ran.returncode == 0
+    kinds = [line for line in ran.stdout.splitlines() if '"jobcompleted"' in line]
+    assert len(kinds) == 1
+    assert ran.last_json["event"] == "completed"
+
+
+def test_a_project_of_nobody_is_refused(grid: Grid, call: Call) -> None:
+    for words in (("show",), ("watch",), ("cancel",), ("download",)):
+        ran = call("projects", *words, NOBODY, environment=grid.environment)
+        assert ran.returncode == 2, words
+        assert "project" in ran.stderr
+    ran = call("projects", "show", "yesterday", environment=grid.environment)
+    assert ran.returncode == 2
