@@ -29,7 +29,8 @@ MP3_BITS_PER_CHANNEL = 96_000
 _TITLE_CHARS = 200
 _FULL_SCALE = 32767
 _STRETCH = 1 << 18  # frames handed to the encoder at once, to save memory
-_LAME_SCALE = 0.95  # LAME turns everything down by this much; given back before
+_MPEG2_RATE = 24_000  # up to this sample rate mp3 has fewer bit rates
+_MPEG2_BITS = 160_000
 
 
 def check_format(output_format: OutputFormat) -> None:
@@ -95,14 +96,16 @@ def _by_ffmpeg(
         container.metadata.update(tags)
         if output_format == "mp3":
             stream = container.add_stream("libmp3lame", rate=sample_rate, layout=layout)
-            stream.bit_rate = MP3_BITS_PER_CHANNEL * samples.shape[0]
+            stream.bit_rate = _mp3_bits(samples.shape[0], sample_rate)
+            # LAME turns its lower bit rates down; given back before.
+            lowered = np.float32(0.97 if stream.bit_rate > _MPEG2_BITS else 0.95)
             stream.options = {"compression_level": "5"}  # finer costs twice the time
         else:
             stream = container.add_stream("flac", rate=sample_rate, layout=layout)
         for start in range(0, samples.shape[1], _STRETCH):
             part = samples[:, start : start + _STRETCH]
             if output_format == "mp3":
-                planes = np.clip(part, -1, 1) / np.float32(_LAME_SCALE)
+                planes = np.clip(part, -1, 1) / lowered
                 frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
             else:
                 packed = np.frombuffer(_integers(part), "<i2").reshape(1, -1)
@@ -112,6 +115,11 @@ def _by_ffmpeg(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return out.getvalue()
+
+
+def _mp3_bits(channels: int, sample_rate: int) -> int:
+    bits = MP3_BITS_PER_CHANNEL * channels
+    return min(bits, _MPEG2_BITS) if sample_rate <= _MPEG2_RATE else bits
 
 
 def _wav(samples: Floats, sample_rate: int, tags: dict[str, str]) -> bytes:

@@ -29,7 +29,8 @@ def test_a_file_holds_every_sample_and_no_more(
     assert sound.codec == CODECS[output_format]
     assert sound.sample_rate == sample_rate
     assert sound.samples.shape == samples.shape
-    assert np.abs(sound.samples - samples).mean() < 0.01
+    assert np.abs(sound.samples - samples).mean() < 0.005
+    assert np.std(sound.samples) == pytest.approx(np.std(samples), rel=0.005)
 
 
 @pytest.mark.parametrize("output_format", FORMATS)

@@ -172,6 +172,7 @@ def test_it_stops_where_it_is_told_to() -> None:
         ({"duration_s": 1e6}, "duration"),
         ({"creativity": 3.0}, "creativity"),
         ({"prompt_strength": -1.0}, "prompt strength"),
+        ({"prompt": "lolicon"}, "never made"),
         ({"speaker": "heart"}, "no setting speaker"),
         ({"shift": 3.0}, "no setting shift"),
     ],

@@ -165,6 +165,14 @@ def test_letters_of_other_scripts_do_not_stop_a_text(speak: Speak) -> None:
     assert speak("Naïve \ud800café 雨 🎉 señor\x00.").duration_s > 1
 
 
+def test_indecent_words_are_labelled_and_the_worst_are_never_said(engine: VoiceEngine) -> None:
+    assert engine.generate(render_of("Good morning."), {}, lambda _: None).sensitive == ()
+    labelled = engine.generate(render_of("A porn story."), {}, lambda _: None)
+    assert labelled.sensitive == ("prompt",)
+    with pytest.raises(RenderRefused, match="never made"):
+        engine.generate(render_of("A lolicon story."), {}, lambda _: None)
+
+
 def test_pictures_and_other_models_are_refused(engine: VoiceEngine) -> None:
     picture = ImageRender(model=MODEL, prompt="a", steps=1, guidance=1, seed=1, width=8, height=8)
     with pytest.raises(RenderRefused, match="speech only"):

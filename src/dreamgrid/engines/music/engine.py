@@ -14,6 +14,7 @@ from dreamgrid.engines.music.harmony import Key
 from dreamgrid.engines.music.meter import METERS
 from dreamgrid.engines.music.style import Style, style_of, usual_bpm, usual_minor
 from dreamgrid.engines.music.tones import SAMPLE_RATE
+from dreamgrid.engines.prompt_rules import check_prompt
 from dreamgrid.errors import ModelNotAvailable, RenderRefused
 from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.protocol.renders import AnyRender, AudioRender
@@ -48,7 +49,8 @@ class MusicEngine:
         Raises:
             RenderCanceled: Raised by `on_step` and passed on.
             ModelNotAvailable: What the file type needs is not installed.
-            RenderRefused: It is no music, or a setting is out of all bounds.
+            RenderRefused: It is no music, a setting is out of all bounds, or the content filter
+                refuses the prompt.
         """
         if not isinstance(render, AudioRender):
             raise RenderRefused(f"{MODEL} makes music only")
@@ -87,7 +89,11 @@ class MusicEngine:
 
 
 def _check(render: AudioRender) -> None:
-    """Refuses what no catalogue would let through, before any work."""
+    """Refuses what no catalogue would let through, before any work.
+
+    Instrumental music cannot be indecent, but the file carries the prompt as its title.
+    """
+    check_prompt(render.prompt)
     if render.time_signature is not None and render.time_signature not in METERS:
         raise RenderRefused(
             f"time signature {render.time_signature!r:.20} is unknown: use {', '.join(METERS)}"

@@ -9,6 +9,7 @@ import numpy as np
 from dreamgrid.engines import audio_file, loudness
 from dreamgrid.engines.base import Artifact, OnStep, Step
 from dreamgrid.engines.convolution import Floats
+from dreamgrid.engines.prompt_rules import check_prompt, is_sexual
 from dreamgrid.engines.voice.pace import speed_of
 from dreamgrid.engines.voice.script import Piece, pieces
 from dreamgrid.errors import ModelNotAvailable, RenderRefused
@@ -61,8 +62,8 @@ class VoiceEngine:
             RenderCanceled: Raised by `on_step` and passed on.
             ModelNotAvailable: hibari-tts, or what the file type needs, is not installed.
             RenderRefused: There is nothing to say, it takes longer than `duration_s` (told before
-                the first step when that is clear from the text), or a setting that this voice
-                does not have.
+                the first step when that is clear from the text), a setting that this voice does
+                not have, or the content filter refuses the text.
         """
         wish = _wish_of(render)
         audio_file.check_format(wish.render.output_format)
@@ -102,6 +103,7 @@ class VoiceEngine:
             data=data,
             content_type=CONTENT_TYPES[wish.render.output_format],
             steps=wish.render.steps,
+            sensitive=("prompt",) if is_sexual(wish.render.prompt) else (),
         )
 
     def _speak(
@@ -148,6 +150,7 @@ def _wish_of(render: AnyRender) -> _Wish:
         raise RenderRefused(f"{MODEL} makes speech only")
     if not render.prompt.strip():
         raise RenderRefused("the text to say is empty")
+    check_prompt(render.prompt)
     if render.speaker not in {None, VOICE}:
         raise RenderRefused(f"the only speaker here is {VOICE}, not {render.speaker!r:.80}")
     if render.language not in {None, LANGUAGE}:
