@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import dreamgrid
+from dreamgrid.client.connection import Backoff
 from dreamgrid.protocol.renders import AudioRender, VideoRender
 from tests.client import mill
 from tests.client.mill import MP3, MP4, MUSIC, PICTURE, SPEECH, VIDEO, VIDEO_OF_IMAGE, working
@@ -242,6 +243,22 @@ async def test_a_server_without_an_event_stream_is_asked_for_the_record(
         found = await other.projects.attach(project.id)
         held.set()
         assert len(await found.wait(timeout_s=10)) == 1
+
+
+async def test_a_project_that_was_taken_up_survives_a_restart_of_the_server(
+    house: Grid, guest: dreamgrid.AsyncClient
+) -> None:
+    async with dreamgrid.AsyncClient(house.url, house.key) as other:
+        other._tracker._tick_s = 0.02
+        other._tracker.connection.backoff = Backoff(first_s=0.01, limit_s=0.05)
+        project = await guest.projects.create(model=PICTURE, prompt="x", count=2)
+        found = await other.projects.attach(project.id)
+        await house.restart()
+        async with working(house):
+            assert len(await found.wait(timeout_s=20)) == 2
+            assert len(await project.wait(timeout_s=20)) == 2
+        story = kinds([event async for event in found.events()])
+    assert (story.count("JobCompleted"), story.count("Completed")) == (2, 1)
 
 
 async def test_attaching_to_nothing_is_told(house: Grid, guest: dreamgrid.AsyncClient) -> None:

@@ -35,6 +35,7 @@ SAVES = {
     "watch_events": ["picture-0.png", "picture-1.png"],
     "video": ["waves.mp4"],
     "music": ["song.mp3", "words.mp3"],
+    "batch_csv": ["batch-csv/001/0.png", "batch-csv/002/0.png"],
     "resume": ["castle-0.png", "castle-1.png"],
 }
 SHOWN = ("dreamlet-v1", mill.VIDEO, mill.VIDEO_OF_IMAGE, mill.MUSIC, mill.SPEECH)
@@ -80,7 +81,9 @@ def helped(grid: Grid) -> Iterator[None]:
         loop.close()
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in EXAMPLES if path.stem in SAVES], ids=lambda path: path.stem
+)
 def test_the_example_runs_and_saves_what_it_says(grid: Grid, tmp_path: Path, path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-W", "error", str(path)],
@@ -95,6 +98,37 @@ def test_the_example_runs_and_saves_what_it_says(grid: Grid, tmp_path: Path, pat
     for name in SAVES[path.stem]:
         assert name in ran.stdout
         assert (tmp_path / name).stat().st_size > 1000
+
+
+async def test_the_web_application_paints_for_a_browser_and_tells_it_again(grid: Grid) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-W",
+        "error",
+        str(ROOT / "examples" / "web_app.py"),
+        "0",
+        env=clean(grid.environment),
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60), aiohttp.ClientSession() as browser:
+            line = (await process.stdout.readline()).decode()
+            address = re.findall(r"http://[0-9.]+:[0-9]+", line)[0]
+            async with browser.get(address) as page:
+                assert "<form>" in await page.text()
+            async with browser.post(f"{address}/pictures", data={"prompt": "a tree"}) as answer:
+                number = (await answer.json())["id"]
+            for _ in range(2):
+                async with browser.get(f"{address}/pictures/{number}/events") as stream:
+                    told = await stream.text()
+                assert '"kind": "JobCompleted"' in told
+                assert told.rstrip().endswith('"last": true}')
+            async with browser.get(f"{address}/pictures/nonsense/events") as answer:
+                assert answer.status == 404
+    finally:
+        process.terminate()
+        assert await process.wait() == 0
 
 
 SAVED_BY_THE_PAGE = (
@@ -187,6 +221,6 @@ def test_every_command_line_on_the_page_is_understood(page: str) -> None:
 
 
 def test_nothing_in_the_examples_depends_on_this_machine() -> None:
-    assert {path.stem for path in EXAMPLES} == set(SAVES)
+    assert {path.stem for path in EXAMPLES} == {*SAVES, "web_app"}
     for path in EXAMPLES:
         assert os.sep + "tmp" not in path.read_text("utf-8")

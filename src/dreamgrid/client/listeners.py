@@ -38,6 +38,8 @@ class Listeners:
 
     def tell(self, event: object) -> None:
         """Calls everyone who wants to know of this event."""
+        if not self._wanted:
+            return
         for kind in type(event).__mro__:
             for listener in tuple(self._wanted.get(kind, ())):
                 if (kind, listener) in self._once:

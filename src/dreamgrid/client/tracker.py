@@ -190,7 +190,7 @@ class Tracker:
             try:
                 async with aclosing(watching.follow(self._http, history, after=after)) as stream:
                     async for number, preview in stream:
-                        after, failures = number, 0
+                        after, failures, tracked.polled = number, 0, False
                         if preview:
                             self._want_previews(history)
                         if history.finished:
@@ -203,6 +203,7 @@ class Tracker:
                 return
             except errors.DreamgridError as error:
                 _log.info("the event stream of project %s broke off: %s", history.id, error)
+                tracked.polled = True  # until it is back
             failures += 1
             await asyncio.sleep(self.connection.backoff.delay_s(failures))
 
