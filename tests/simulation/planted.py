@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dreamgrid.server import frames, ledger, waiting
+from dreamgrid.server import frames, ledger
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.projects import Projects
@@ -15,7 +15,7 @@ from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.scheduler import Match, Scheduler
 from dreamgrid.server.store import sqlite_events, sqlite_money, sqlite_projects
 from dreamgrid.server.store.base import Acquisition, EventKind, JobEnd
-from dreamgrid.server.waiting import Rank, WaitingJobs
+from dreamgrid.server.waiting import WaitingJobs
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobState
 from tests.simulation.disk import DiskStore
@@ -199,11 +199,16 @@ def the_numbers_of_events_have_gaps(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sqlite_events, "_APPEND", skips)
 
 
-def whoever_was_served_last_is_served_again(patch: pytest.MonkeyPatch) -> None:
-    def rank(line: Any) -> Rank:
-        return Rank(-line.account.served_ms, -line.account.turn)
+def a_turn_does_not_count(patch: pytest.MonkeyPatch) -> None:
+    take = WaitingJobs.take
 
-    patch.setattr(waiting._Line, "rank", property(rank))
+    def take_again(lines: WaitingJobs, job: LiveJob, now_ms: int) -> None:
+        account = lines._accounts[job.project.account_id]
+        before = account.served_ms, account.turn
+        take(lines, job, now_ms)
+        account.served_ms, account.turn = before
+
+    patch.setattr(WaitingJobs, "take", take_again)
 
 
 def an_accepted_project_is_dropped_when_its_app_leaves(patch: pytest.MonkeyPatch) -> None:
@@ -234,6 +239,6 @@ PLANTED: tuple[Plant, ...] = (
     an_event_is_told_without_its_change,
     a_change_has_no_event,
     the_numbers_of_events_have_gaps,
-    whoever_was_served_last_is_served_again,
+    a_turn_does_not_count,
     an_accepted_project_is_dropped_when_its_app_leaves,
 )
