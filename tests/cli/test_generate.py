@@ -17,7 +17,7 @@ from dreamgrid.engines.base import EngineSpec
 from dreamgrid.engines.registry import FoundEngine, Registry
 from dreamgrid.protocol.rest import ActiveProjects, ProjectAnswer
 from tests.cli.conftest import Call
-from tests.cli.processes import COMMAND, Grid, Ran, clean, run, start
+from tests.cli.processes import COMMAND, Grid, Ran, clean, run, running, start
 
 PATTERN = ("--model", "pattern-v1")
 HEAD = {"png": b"\x89PNG\r\n\x1a\n", "jpg": b"\xff\xd8\xff", "webp": b"RIFF"}
@@ -333,3 +333,23 @@ def test_help_and_version_load_neither_server_nor_client(call: Call) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "Make pictures from words" in ran.stdout
     assert call("--version", environment={}).stdout == f"dreamgrid {dreamgrid.__version__}\n"
+
+
+def test_a_model_that_no_worker_offers_is_refused_and_says_what_to_do(
+    idle_grid: Grid, call: Call
+) -> None:
+    asked = ("generate", "x", "--model", "dreamlet-v1", "--timeout", "0.1")
+    ran = call(*asked, environment=idle_grid.environment)
+    assert ran.returncode == 1
+    assert "dreamgrid work --model dreamlet-v1" in ran.stderr
+
+
+def test_on_a_grid_that_was_just_started_the_first_worker_is_waited_for(tmp_path: Path) -> None:
+    with running("serve", "--json", "--port", "0", data=tmp_path / "data") as young:
+        asked = ("generate", "x", *PATTERN, "--json")
+        process = start(*asked, environment=young.environment, cwd=tmp_path)
+        work = ("work", "--json", "--model", "pattern-v1")
+        with running(*work, data=tmp_path / "worker", environment=young.environment):
+            output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert json.loads(output.splitlines()[-1])["event"] == "completed"

@@ -176,7 +176,8 @@ class Rendering:
 
     def worker_joined(self, worker: WorkerSession, running: Iterable[RunningJob]) -> None:
         """Gives a worker that came back the jobs that it still holds, and takes back the others."""
-        worker.paused = self._reliability.paused(worker.id, self._clock())
+        if self._reliability.paused(worker.id, self._clock()):
+            self._workers.pause(worker, paused=True)
         kept = set()
         for held in running:
             job = self._open.job(held.job_id)

@@ -7,7 +7,7 @@ There is no answer where a speed was never measured, nor for projects that no wo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dreamgrid.server.live import LiveJob
 from dreamgrid.server.pricing import render_s
@@ -15,16 +15,18 @@ from dreamgrid.server.speeds import Speeds
 from dreamgrid.server.workers import WorkerSession
 
 MAX_ROOMS = 100
-"""With more rooms than this nothing is foretold: every room is compared with every other one."""
+MAX_COMPARISONS = 20_000
+"""With more rooms, or rooms times workers, than this nothing is foretold: each room is compared
+with every other room and every worker."""
 
 
 @dataclass(slots=True)
 class _Room:
-    """One room: its jobs in order, the seconds of each, and who serves it."""
+    """One room: its jobs in order, the seconds of each, and the ids of those who serve it."""
 
     jobs: list[LiveJob]
     seconds: list[float] | None
-    workers: list[WorkerSession] = field(default_factory=list)
+    workers: frozenset[str]
 
     @property
     def total_s(self) -> float:
@@ -42,15 +44,19 @@ def foretell(
         speeds: What was measured.
         now_ms: The time.
     """
-    if len(rooms) > MAX_ROOMS:
+    if len(rooms) > MAX_ROOMS or len(rooms) * len(workers) > MAX_COMPARISONS:
         return {}
     takes = _Durations(speeds)
     known = [_room(jobs, workers, takes) for jobs in rooms]
     free_s = {worker.id: _free_in_s(worker, takes, now_ms) for worker in workers}
     starts: dict[str, float] = {}
     for room in known:
-        rivals = [other for other in known if other is not room and _meet(room, other)]
-        times = [free_s[worker.id] for worker in room.workers]
+        rivals = [
+            other
+            for other in known
+            if other is not room and not room.workers.isdisjoint(other.workers)
+        ]
+        times = [free_s[worker_id] for worker_id in room.workers]
         sure = room.seconds is not None and all(other.seconds is not None for other in rivals)
         if not times or not sure or any(time is None for time in times):
             continue
@@ -87,17 +93,12 @@ class _Durations:
 def _room(jobs: list[LiveJob], workers: Sequence[WorkerSession], takes: _Durations) -> _Room:
     project = jobs[0].project
     seconds = [takes_s for job in jobs if (takes_s := takes.of(job)) is not None]
-    able = [
-        worker
+    able = frozenset(
+        worker.id
         for worker in workers
         if worker.can_take(project.network, jobs[0].render.model, project.targeting)
-    ]
+    )
     return _Room(jobs, seconds if len(seconds) == len(jobs) else None, able)
-
-
-def _meet(room: _Room, other: _Room) -> bool:
-    """Whether a worker serves both."""
-    return any(worker in other.workers for worker in room.workers)
 
 
 def _free_in_s(worker: WorkerSession, takes: _Durations, now_ms: int) -> float | None:

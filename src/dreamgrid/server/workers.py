@@ -10,6 +10,9 @@ from dreamgrid.protocol.worker import ServerMessage
 from dreamgrid.server.live import LiveJob
 from dreamgrid.server.worker_flags import ANYBODY, Targeting
 
+MAX_REMEMBERED = 10_000
+"""Most kinds of jobs of which it is remembered whether a worker takes them."""
+
 
 def names_of(worker_id: str, name: str, owner: str) -> frozenset[str]:
     """All names by which an app can mean a worker, case-folded.
@@ -97,30 +100,31 @@ class Workers:
 
     def __init__(self) -> None:
         self._sessions: dict[str, WorkerSession] = {}
+        self._served: dict[tuple[Network, str, Targeting], bool] = {}
         self.changed: Callable[[], None] = lambda: None
 
     def add(self, session: WorkerSession) -> WorkerSession | None:
         """Adds a worker; returns the older connection of the same worker that it replaces."""
         replaced = self._sessions.get(session.id)
         self._sessions[session.id] = session
-        self.changed()
+        self._note_change()
         return replaced
 
     def remove(self, session: WorkerSession) -> None:
         """Forgets a connection that has closed; a newer one of the same worker stays."""
         if self._sessions.get(session.id) is session:
             del self._sessions[session.id]
-            self.changed()
+            self._note_change()
 
     def drain(self, session: WorkerSession) -> None:
         """Gives no more jobs to a worker."""
         session.draining = True
-        self.changed()
+        self._note_change()
 
     def pause(self, session: WorkerSession, *, paused: bool) -> None:
         """Gives no jobs to a worker for a while, or again."""
         session.paused = paused
-        self.changed()
+        self._note_change()
 
     def get(self, worker_id: str) -> WorkerSession | None:
         """The connection of a worker."""
@@ -140,9 +144,18 @@ class Workers:
 
     def serves(self, network: Network, model: str, targeting: Targeting = ANYBODY) -> bool:
         """Whether any worker takes jobs for a model, and for a project that wants these workers."""
-        return any(
-            session.can_take(network, model, targeting) for session in self._sessions.values()
-        )
+        kind = (network, model, targeting)
+        served = self._served.get(kind)  # asked for every waiting project, and rarely different
+        if served is None:
+            if len(self._served) >= MAX_REMEMBERED:
+                self._served.clear()
+            served = any(session.can_take(*kind) for session in self._sessions.values())
+            self._served[kind] = served
+        return served
+
+    def _note_change(self) -> None:
+        self._served.clear()
+        self.changed()
 
     def pausing(self, network: Network, model: str) -> bool:
         """Whether a worker that serves a model is paused, because it failed too often."""
