@@ -261,6 +261,30 @@ async def test_a_project_that_was_taken_up_survives_a_restart_of_the_server(
     assert (story.count("JobCompleted"), story.count("Completed")) == (2, 1)
 
 
+async def test_previews_of_a_project_that_was_taken_up_are_fetched(
+    house: Grid, guest: dreamgrid.AsyncClient
+) -> None:
+    worker = await house.worker("painter", models=(PICTURE,))
+    async with dreamgrid.AsyncClient(house.url, house.key) as other:
+        project = await guest.projects.create(model=PICTURE, prompt="x", previews=3)
+        job = await worker.assigned()
+        await worker.start(job)
+        found = await other.projects.attach(project.id)
+        events = found.events()
+        async for event in events:
+            if isinstance(event, dreamgrid.Started):
+                break
+        await worker.upload_preview(job, mill.png())
+        await worker.progress(job, 1, preview_ready=True)
+        async with asyncio.timeout(10):
+            async for event in events:
+                if isinstance(event, dreamgrid.Previewed):
+                    assert event.data == mill.png()
+                    break
+        await worker.finish(job, mill.png())
+        assert len(await found.wait(timeout_s=10)) == 1
+
+
 async def test_attaching_to_nothing_is_told(house: Grid, guest: dreamgrid.AsyncClient) -> None:
     del house
     with pytest.raises(dreamgrid.NotFound):

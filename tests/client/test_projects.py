@@ -12,6 +12,7 @@ from dreamgrid.protocol.job_request import JobRequest
 from tests.client import stub as wire
 from tests.client.stub import JOB_A, JOB_B, MODEL, Stub
 
+P = "EEEEEEEE-EEEE-4EEE-8EEE-EEEEEEEEEEEE"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 
 
@@ -286,6 +287,19 @@ async def test_a_starting_image_is_uploaded_before_the_request(
     await creating
 
 
+async def test_an_upload_that_fails_is_told_as_what_it_is_and_nothing_is_sent(
+    stub: Stub, client: dreamgrid.AsyncClient
+) -> None:
+    refusal = lambda _: wire.error(403, 4004, "no room for you")  # noqa: E731
+    for role in ("startingImage", "contextImage1", "contextImage2"):
+        stub.answer(f"/files/{P}-{role}", refusal)
+    with pytest.raises(dreamgrid.NotAllowed, match="no room"):
+        await client.projects.create(
+            model=MODEL, prompt="x", project_id=P, starting_image=PNG, context_images=[PNG, PNG]
+        )
+    assert not stub.sockets
+
+
 async def test_a_create_that_is_given_up_leaves_no_project_behind(
     stub: Stub, client: dreamgrid.AsyncClient
 ) -> None:
@@ -303,9 +317,6 @@ async def test_a_request_that_no_server_reads_is_refused_here(
     with pytest.raises(dreamgrid.InvalidRequest, match="make the prompts shorter"):
         await client.projects.create(model=MODEL, prompt="x" * codec.MAX_CLIENT_MESSAGE_BYTES)
     assert stub.frames.empty()
-
-
-P = "EEEEEEEE-EEEE-4EEE-8EEE-EEEEEEEEEEEE"
 
 
 async def test_the_same_request_under_one_id_is_one_project(

@@ -223,9 +223,12 @@ class Projects(Emitter, Models, Prices, Finished, Files):
             async with gate:
                 await self._put(project_id, role, file.data, file.content_type)
 
-        async with asyncio.TaskGroup() as group:
-            for role, file in files.items():
-                group.create_task(put(role, file))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for role, file in files.items():
+                    group.create_task(put(role, file))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # one reason is enough; the others were stopped
         return {role: file.content_type for role, file in files.items()}
 
     async def _submit(self, project_id: str, params: AnyParams, frame: bytes) -> Project[Result]:
