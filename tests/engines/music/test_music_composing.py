@@ -67,6 +67,19 @@ def test_named_instruments_play_and_stand_out() -> None:
     assert all(asked.loud[role] > 0 for role in ("lead", "chords"))
 
 
+def test_two_named_melody_instruments_both_play() -> None:
+    cast = style("irish jig with flute and fiddle").instruments
+    assert (cast["lead"], cast["pad"]) == ("flute", "violin")
+
+
+def test_a_named_instrument_is_heard_from_the_first_theme_on() -> None:
+    piece = score("calm pop with bells")
+    first = next(s for s in form.composed(60, METERS["4"], 0.125).sections if s.kind == "A")
+    start, stop = first.start_bar * 16, (first.start_bar + first.bars) * 16
+    bells = [note for part in piece.parts if part.instrument == "bells" for note in part.notes]
+    assert any(start <= note.start < stop for note in bells)
+
+
 @pytest.mark.parametrize(
     ("prompt", "negative"), [("rock", "drums"), ("rock without drums", ""), ("rock, no drums", "")]
 )

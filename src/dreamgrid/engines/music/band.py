@@ -29,7 +29,7 @@ _INSTRUMENT_DB = {
     "clarinet": -2.0,
     "violin": -1.0,
     "synth_bass": -2.0,
-    "sub_bass": -1.5,
+    "sub_bass": -4.0,
     "piano": 2.0,
     "guitar": 2.0,
     "harp": 2.0,

@@ -171,7 +171,7 @@ class _Writer:
         """The last chord: the tonic, by everybody, until it has faded."""
         chord = harmony.chord_on(self._wish.key, 0)
         voices = harmony.voicing(chord, (), accompaniment.CHORDS_LOW, accompaniment.CHORDS_HIGH)
-        root = melody.nearest(38, (chord.root,), accompaniment.BASS_LOW, accompaniment.BASS_HIGH)
+        root = melody.nearest(40, (chord.root,), accompaniment.BASS_LOW, accompaniment.BASS_HIGH)
         low, high = self._range()
         top = melody.nearest((low + high) // 2, (chord.root,), low, high)
         pitches: dict[Role, tuple[int, ...]] = {
@@ -198,6 +198,8 @@ class _Writer:
             silent = {"bass"} if self._style.energy > 0.4 else {"color"}
         elif section.kind == "A" and section.visit == 0 and self._wish.composed:
             silent = {"color"} if self._style.energy < 0.75 else set()
+        if section.kind in {"A", "C"}:
+            silent -= set(self._style.loud)  # who asked for bells wants to hear them
         return [role for role in cast if role not in silent] or cast
 
     def _harmony(self, section: Section) -> list[Span]:

@@ -21,11 +21,11 @@ ROLES_OF: dict[str, tuple[Role, ...]] = {
     "pad": ("pad",),
     "choir": ("pad", "lead"),
     "organ": ("chords", "pad"),
-    "flute": ("lead",),
-    "clarinet": ("lead",),
-    "violin": ("lead",),
-    "brass": ("lead",),
-    "synth_lead": ("lead",),
+    "flute": ("lead", "pad"),
+    "clarinet": ("lead", "pad"),
+    "violin": ("lead", "pad"),
+    "brass": ("lead", "pad"),
+    "synth_lead": ("lead", "pad"),
     "bells": ("color", "lead"),
     "music_box": ("lead", "color"),
     "marimba": ("color", "lead"),
@@ -156,7 +156,7 @@ def _cast(
 ) -> dict[Role, str]:
     """Who plays what: named instruments first, then the kind's own where a role is free."""
     cast: dict[Role, str] = {}
-    # Those with one role choose first: with a violin, a music box is color.
+    # Those with fewer roles choose first.
     for instrument in sorted(dict.fromkeys(named), key=lambda one: len(ROLES_OF[one])):
         free = [role for role in ROLES_OF[instrument] if role not in cast]
         if free:
