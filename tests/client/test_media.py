@@ -333,7 +333,18 @@ async def test_what_was_made_lately_can_still_be_saved(
         ({"model": PICTURE, "starting_image": True}, "give the project_id"),
         ({"model": PICTURE, "max_cost": "much"}, "give a number"),
         ({"model": PICTURE, "loras": 3}, "loras is"),
+        ({"model": PICTURE, "loras": [3]}, "loras[0].id: expected str"),
+        ({"model": PICTURE, "loras": {"warm": "very"}}, "strength: expected float"),
         ({"model": PICTURE, "control_net": "canny"}, "dreamgrid.ControlNet"),
+        (
+            {"model": PICTURE, "control_net": dreamgrid.ControlNet(name="canny", image=mill.png())},
+            "takes no control_net",
+        ),
+        ({"model": VIDEO, "points": [(1, "x")]}, "points"),
+        ({"model": VIDEO, "keyframes": {"first": mill.png()}}, "keyframes"),
+        ({"model": VIDEO, "duration_s": "long"}, "give seconds"),
+        ({"model": VIDEO, "reference_video": [MP4] * 4}, "allowed are 3"),
+        ({"model": PICTURE, "context_images": "apple.png"}, "is a list of files"),
     ],
 )
 async def test_a_mistake_is_refused_with_what_is_allowed_before_anything_is_sent(

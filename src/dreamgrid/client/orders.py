@@ -255,25 +255,24 @@ def _named(roles: Sequence[str]) -> list[str]:
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _loras(value: object) -> tuple[Lora, ...]:
+def _loras(value: object) -> list[dict[str, object]]:
+    """Plain, so that all of it is checked with the rest."""
     if isinstance(value, Mapping):
-        return tuple(Lora(id=name, strength=strength) for name, strength in value.items())
+        return [{"id": name, "strength": strength} for name, strength in value.items()]
     if not isinstance(value, list | tuple):
         raise InvalidRequest(f"loras is a strength by id or a list, not {type(value).__name__}")
-    return tuple(one if isinstance(one, Lora) else Lora(id=one) for one in value)
+    return [
+        {"id": one.id, "strength": one.strength} if isinstance(one, Lora) else {"id": one}
+        for one in value
+    ]
 
 
-def _control_net(net: object) -> wire.ControlNet:
+def _control_net(net: object) -> dict[str, object]:
+    """Plain, so that all of it is checked with the rest; its image is an input."""
     if not isinstance(net, ControlNet):
         raise InvalidRequest("control_net is a dreamgrid.ControlNet(name=..., image=...)")
-    return wire.ControlNet(
-        name=net.name,
-        strength=net.strength,
-        mode=net.mode,
-        start=net.start,
-        end=net.end,
-        preprocess=net.preprocess,
-    )
+    names = wire.ControlNet.__struct_fields__
+    return {name: getattr(net, name) for name in names}
 
 
 def _frames(plain: dict[str, Any], options: VideoOptions) -> dict[str, Any]:

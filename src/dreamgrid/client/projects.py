@@ -31,8 +31,9 @@ from dreamgrid.client.settings import (
     takes,
 )
 from dreamgrid.client.tracker import Tracker
-from dreamgrid.protocol.assets import AUDIO_ROLES, VIDEO_ROLES
+from dreamgrid.protocol.assets import AUDIO_ROLES, REFERENCE_AUDIO, VIDEO_ROLES
 from dreamgrid.protocol.job_request import valid_id
+from dreamgrid.protocol.model_names import AUDIO_IDENTITY
 from dreamgrid.protocol.params import AnyParams, ImageParams, Media, VideoParams
 from dreamgrid.protocol.request_params import request_from_params
 from dreamgrid.protocol.request_template import encode_request
@@ -194,6 +195,8 @@ class Projects(Emitter, Models, Prices, Finished, Files):
         if settings.get("max_cost") is not None and not self._tracker.follows(number):
             await self._check_cost(params, settings["max_cost"])
         types = await self._upload_inputs(number, order)
+        if order.voice and REFERENCE_AUDIO in types:
+            types[AUDIO_IDENTITY] = types[REFERENCE_AUDIO]
         request = request_from_params(number, params, comfy=comfy, voice=order.voice)
         return await self._submit(number, params, encode_request(request, types))
 

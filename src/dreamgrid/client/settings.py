@@ -255,6 +255,17 @@ NAMES: dict[Media, frozenset[str]] = {
 
 _ALL = frozenset(Settings.__annotations__)
 
+_DEFAULTS = {
+    "model": inspect.Parameter.empty,
+    "prompt": "",
+    "negative_prompt": "",
+    "style_prompt": "",
+    "count": 1,
+    "previews": 0,
+    "disable_safety": False,
+}
+"""What a setting that is left out means; None, which leaves it to the model, for all others."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -270,7 +281,7 @@ def takes(kind: type) -> Callable[[F], F]:
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 annotation=hints[name],
-                default=inspect.Parameter.empty if name == "model" else ...,
+                default=_DEFAULTS.get(name),
             )
             for name in hints
         ]

@@ -10,9 +10,15 @@ from typing import Any
 
 import msgspec
 
-from dreamgrid.protocol.assets import MEDIA_ROLES, REFERENCE_IMAGE, REFERENCE_IMAGE_END
+from dreamgrid.protocol.assets import (
+    MEDIA_ROLES,
+    REFERENCE_IMAGE,
+    REFERENCE_IMAGE_END,
+    REFERENCE_MASK,
+)
 from dreamgrid.protocol.codec import encode_raw
 from dreamgrid.protocol.job_request import JobRequest
+from dreamgrid.protocol.model_names import AUDIO_IDENTITY
 
 PROJECT: dict[str, Any] = {
     "selectedUpscalingModel": "OFF",
@@ -69,7 +75,12 @@ KEY_FRAME: dict[str, Any] = {
 }
 """What surrounds every key frame. A strength without a starting image means nothing."""
 
-_TYPED_ROLES = MEDIA_ROLES | {REFERENCE_IMAGE, REFERENCE_IMAGE_END, "referenceMask"}
+_TYPED_ROLES = MEDIA_ROLES | {
+    REFERENCE_IMAGE,
+    REFERENCE_IMAGE_END,
+    REFERENCE_MASK,
+    AUDIO_IDENTITY,
+}
 
 
 def encode_request(request: JobRequest, content_types: Mapping[str, str]) -> bytes:
