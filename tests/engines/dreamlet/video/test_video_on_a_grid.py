@@ -18,7 +18,7 @@ import dreamgrid
 from dreamgrid.engines.dreamlet.video.ids import FROM_IMAGES, FROM_TEXT
 from tests.cli.processes import Grid, running
 
-SMALL: dict[str, Any] = {"frames": 9, "steps": 4, "fps": 8}
+SMALL: dict[str, Any] = {"frames": 9, "steps": 4, "fps": 16}
 PATIENCE_S = 90
 
 
@@ -44,9 +44,9 @@ async def test_a_video_is_made_from_words(client: dreamgrid.AsyncClient) -> None
     with av.open(io.BytesIO(await video.read()), "r") as container:
         stream = container.streams.video[0]
         assert (stream.width, stream.height) == (640, 480)
-        assert stream.average_rate == 8
+        assert stream.average_rate == 16
         assert len(list(container.decode(stream))) == 9
-        assert container.duration == 9 * 1_000_000 // 8
+        assert container.duration == 9 * 1_000_000 // 16
     steps = [event.step for event in story if isinstance(event, dreamgrid.Progressed)]
     assert steps == sorted(set(steps))
     assert len(steps) > 4
