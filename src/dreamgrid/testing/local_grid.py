@@ -1,0 +1,184 @@
+"""A server in this process, an SDK client for it, and scripted workers around it."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from dreamgrid.client.aio import AsyncClient
+from dreamgrid.protocol.params import Network
+from dreamgrid.server.app import ServerReady, run_server
+from dreamgrid.server.catalog import Catalog
+from dreamgrid.server.config import MICROS, NO_LIMIT, ServerConfig
+from dreamgrid.testing.behaviour import Behaviour, Does
+from dreamgrid.testing.clock import ManualClock
+from dreamgrid.testing.worker import ScriptedWorker
+
+MEMORY = Path("/dev/shm")  # noqa: S108 (where there is one; a temporary folder of our own in it)
+"""Where nothing waits for a disk."""
+
+
+@asynccontextmanager
+async def grid(
+    *, balance: Decimal | int = 1_000, catalog_files: tuple[Path, ...] = ()
+) -> AsyncIterator["Grid"]:
+    """A grid of its own for one test; nothing of it is left behind.
+
+    Args:
+        balance: What the account has of each currency.
+        catalog_files: JSON files with models, added to the built-in ones.
+    """
+    in_memory = MEMORY if os.access(MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="dreamgrid-", dir=in_memory) as folder:
+        config = ServerConfig(
+            data_dir=Path(folder),
+            port=0,
+            catalog_files=catalog_files,
+            starting_grant_micros=int(balance * MICROS),
+            # The clock stands still, so what is used of a rate would never come back.
+            requests=NO_LIMIT,
+            stranger_requests=NO_LIMIT,
+            messages=NO_LIMIT,
+            worker_messages=NO_LIMIT,
+            # Apps and workers are one account here, which would get back at once what it pays.
+            worker_share_permille=0,
+        )
+        async with aiohttp.ClientSession() as http:
+            one = Grid(config, http)
+            await one.start()
+            try:
+                yield one
+            finally:
+                await one.close()
+
+
+class Grid:
+    """A running grid.
+
+    Attributes:
+        clock: What the server and the workers go by; `advance` moves it.
+        url: Address of the server.
+        key: API key of its account.
+        workers: Those that were made.
+    """
+
+    def __init__(self, config: ServerConfig, http: aiohttp.ClientSession) -> None:
+        self.clock = ManualClock()
+        self.url = ""
+        self.key = ""
+        self.workers: list[ScriptedWorker] = []
+        self._config = config
+        self._http = http
+        self._stop = asyncio.Event()
+        self._ready: ServerReady | None = None
+        self._server: asyncio.Task[None] | None = None
+        self._client: AsyncClient | None = None
+        self._numbers = count(1)
+
+    @property
+    def client(self) -> AsyncClient:
+        """A client of the grid's account, closed with the grid. Make more with `url` and `key`."""
+        if self._client is None:
+            self._client = AsyncClient(self.url, self.key)
+        return self._client
+
+    async def worker(
+        self,
+        behaviour: Behaviour | Does = "finish",
+        *,
+        models: tuple[str, ...] | None = None,
+        name: str | None = None,
+        slots: int = 1,
+        network: Network = "fast",
+    ) -> ScriptedWorker:
+        """A worker that has joined.
+
+        Args:
+            behaviour: What it does with its jobs; a word alone is a behaviour without numbers.
+            models: Catalogue ids that it serves. None: all that this grid knows.
+            name: As apps see it. None: made up.
+            slots: How many jobs it holds at once.
+            network: The pool it belongs to.
+        """
+        if models is None:
+            models = tuple(model.id for model in Catalog.load(self._config.catalog_files).models())
+        worker = ScriptedWorker(
+            self._http,
+            self.clock,
+            name=name or f"worker-{next(self._numbers)}",
+            models=models,
+            slots=slots,
+            network=network,
+            behaviour=Behaviour(does=behaviour) if isinstance(behaviour, str) else behaviour,
+        )
+        self.workers.append(worker)
+        await worker.connect(self.url, self.key)
+        return worker
+
+    async def reconnect(self, worker: ScriptedWorker) -> None:
+        """Brings back a worker that has left, crashed or fallen silent; it reports what it has."""
+        await worker.leave()
+        await worker.connect(self.url, self.key)
+
+    async def advance(self, seconds: float) -> None:
+        """Lets time pass: renders go on, leases end, workers that live say so.
+
+        Returns when the server has looked at what that means. What follows from it travels over
+        real sockets: wait for it as your app would.
+        """
+        left = seconds
+        while left > 0:
+            step = min(left, self._config.heartbeat_s)
+            left -= step
+            self.clock.move(step)
+            await asyncio.gather(*(worker.beat() for worker in self.workers))
+            assert self._ready is not None, "the grid is closed"
+            await self._ready.tick()
+
+    # ── the server ───────────────────────────────────────────────────────────────────────────────
+
+    async def restart(self) -> None:
+        """Stops the server and starts it again: same address, same data. Workers come back."""
+        await self.stop()
+        await self.start()
+        for worker in self.workers:
+            await self.reconnect(worker)
+
+    async def start(self) -> None:
+        """Starts the server after `stop`."""
+        ready: asyncio.Future[ServerReady] = asyncio.get_running_loop().create_future()
+        self._stop = asyncio.Event()
+        running = run_server(
+            self._config, stop=self._stop, on_ready=ready.set_result, clock=self.clock
+        )
+        self._server = asyncio.create_task(running, name="dreamgrid.testing server")
+        either: set[asyncio.Future[Any]] = {self._server, ready}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if self._server.done():
+            self._server.result()
+        self._ready = ready.result()
+        self.url, self.key = self._ready.url, self._ready.api_key
+        self._config = replace(self._config, port=int(self.url.rpartition(":")[2]))
+
+    async def stop(self) -> None:
+        """Stops the server as a signal would; clients see a lost connection and come back."""
+        self._stop.set()
+        server, self._server = self._server, None
+        if server is not None:
+            await server
+
+    async def close(self) -> None:
+        """Ends everything."""
+        for worker in self.workers:
+            await worker.leave()
+        if self._client is not None:
+            await self._client.aclose()
+        await self.stop()
