@@ -96,6 +96,26 @@ def files_of(ann: Ann) -> list[Try]:
     )
 
 
+def for_administrators(ann: Ann) -> dict[str, list[Try]]:
+    """Nobody here is one, Ann neither."""
+    admin = "/v1/admin"
+    job, project = ann.running.job_id, ann.running.project_id
+    bodies: dict[str, tuple[str, Any]] = {
+        "GET /v1/admin/accounts": (f"{admin}/accounts", None),
+        "PUT /v1/admin/accounts/{username}/limits": (f"{admin}/accounts/ann/limits", {}),
+        "POST /v1/admin/grants": (f"{admin}/grants", {"username": "mallory", "amount": "5"}),
+        "POST /v1/admin/refunds": (f"{admin}/refunds", {"projectId": ann.done}),
+        "GET /v1/admin/workers": (f"{admin}/workers", None),
+        "POST /v1/admin/workers": (f"{admin}/workers", {"worker": "w1", "action": "pause"}),
+        "POST /v1/admin/jobs/{jobId}/requeue": (f"{admin}/jobs/{job}/requeue", {}),
+        "POST /v1/admin/projects/{projectId}/cancel": (f"{admin}/projects/{project}/cancel", {}),
+        "GET /v1/admin/bans": (f"{admin}/bans", None),
+        "POST /v1/admin/bans": (f"{admin}/bans", {"kind": "account", "target": "ann"}),
+        "GET /v1/admin/actions": (f"{admin}/actions", None),
+    }
+    return {name: [Try(path, 403, 401, 403, body)] for name, (path, body) in bodies.items()}
+
+
 def webhooks_of(ann: Ann) -> dict[str, list[Try]]:
     one, sent = f"/v1/webhooks/{ann.webhook}", f"/deliveries/{ann.done}-1/redeliver"
     new = {"url": "http://127.0.0.1:9/never"}
@@ -128,9 +148,7 @@ def entries(ann: Ann) -> dict[str, list[Try]]:
         "GET /v1/account/keys": personal("/v1/account/keys"),
         "POST /v1/account/keys": personal("/v1/account/keys", {"name": "k"}, 201),
         "DELETE /v1/account/keys/{keyId}": foreign(f"/v1/account/keys/{ann.spare_key['id']}"),
-        "POST /v1/admin/grants": [
-            Try("/v1/admin/grants", 403, 401, 403, {"username": "mallory", "amount": "5"})
-        ],
+        **for_administrators(ann),
         "GET /v1/subscriptions/status": personal("/v1/subscriptions/status"),
         "GET /api/v1/models/list": public("/api/v1/models/list"),
         "GET /api/v2/models/tiers": public("/api/v2/models/tiers"),

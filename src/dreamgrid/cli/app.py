@@ -10,6 +10,7 @@ from rich.logging import RichHandler
 import dreamgrid
 from dreamgrid.cli import (
     account,
+    admin,
     audit,
     demo,
     enhance,
@@ -83,6 +84,7 @@ app.command(rich_help_panel=_RUN)(serve.serve)
 app.command(rich_help_panel=_RUN)(work.work)
 app.command(rich_help_panel=_RUN)(grant.grant)
 app.command(rich_help_panel=_RUN)(audit.audit)
+app.add_typer(admin.app, name="admin", rich_help_panel=_RUN)
 
 
 @app.command()

@@ -24,6 +24,8 @@ def serve_grid(
     web_origins: list[str] | None,
     trusted_proxies: list[str] | None,
     signup: SignupChoice,
+    admins: list[str] | None,
+    worker_share: int,
     worker: bool,
     as_json: bool,
     threads: int = 0,
@@ -39,6 +41,8 @@ def serve_grid(
         public_url=public_url,
         web_origins=tuple(origin.rstrip("/") for origin in web_origins or ()),
         trusted_proxies=tuple(trusted_proxies or ()),
+        admins=tuple(admins or ()),
+        worker_share_permille=worker_share,
         signup=None if signup == "local" else signup,
     )
     grid = GridOptions(server=server, threads=threads, worker=worker, announce=True)

@@ -85,6 +85,26 @@ TrustedProxies = Annotated[
         "each of them; may be given several times.",
     ),
 ]
+Admins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--admin",
+        metavar="NAME",
+        envvar="DREAMGRID_ADMIN",
+        help="Account that may administer the grid, besides you; may be given several times.",
+    ),
+]
+WorkerShare = Annotated[
+    int,
+    typer.Option(
+        "--worker-share",
+        min=0,
+        max=1_000,
+        metavar="PERMILLE",
+        envvar="DREAMGRID_WORKER_SHARE",
+        help="Thousandths of a job's price that the owner of its worker earns.",
+    ),
+]
 SignupChoice = Literal["open", "closed", "local"]
 Signup = Annotated[
     SignupChoice,

@@ -13,6 +13,8 @@ def serve(
     web_origins: options.WebOrigins = None,
     trusted_proxies: options.TrustedProxies = None,
     signup: options.Signup = "local",
+    admins: options.Admins = None,
+    worker_share: options.WorkerShare = 1_000,
     as_json: options.Json = False,
 ) -> None:
     """Run a server without a worker. Workers join it with 'dreamgrid work', from any machine.
@@ -34,6 +36,8 @@ def serve(
         web_origins=web_origins,
         trusted_proxies=trusted_proxies,
         signup=signup,
+        admins=admins,
+        worker_share=worker_share,
         worker=False,
         as_json=as_json,
     )

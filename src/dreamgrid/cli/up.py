@@ -14,6 +14,8 @@ def up(
     web_origins: options.WebOrigins = None,
     trusted_proxies: options.TrustedProxies = None,
     signup: options.Signup = "local",
+    admins: options.Admins = None,
+    worker_share: options.WorkerShare = 1_000,
     threads: options.Threads = 0,
     as_json: options.Json = False,
 ) -> None:
@@ -40,6 +42,8 @@ def up(
         web_origins=web_origins,
         trusted_proxies=trusted_proxies,
         signup=signup,
+        admins=admins,
+        worker_share=worker_share,
         threads=threads,
         worker=True,
         as_json=as_json,

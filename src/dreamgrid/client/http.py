@@ -220,7 +220,7 @@ class Http:
     ) -> bytes:
         headers = await self._credential()
         data = None
-        if method == "POST":
+        if method == "POST" or body is not None:
             headers["Content-Type"] = "application/json"
             data = b"{}" if body is None else msgspec.json.encode(body)
         url = URL(host + path)

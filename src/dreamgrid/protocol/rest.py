@@ -160,11 +160,12 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of `POST /v1/admin/grants`; `amount` in tokens."""
+    """Body of `POST /v1/admin/grants`; `amount` in tokens, `reason` for the trail."""
 
     username: str
     amount: Decimal
     token_type: TokenType = "spark"
+    reason: str = ""
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,9 @@ from dreamgrid.protocol.params import Network
 CLOSE_REPLACED = 4015
 """A newer connection of the same account and app took over. Clients do not reconnect."""
 
+CLOSE_BLOCKED = 4010
+"""The app id is blocked. Clients sign out and do not reconnect."""
+
 CLOSE_AUTHENTICATION = 4021
 """The credential is wrong. Clients sign out and do not reconnect."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from dreamgrid.errors import ConfigError, InvalidRequest, NotAllowed, NotFound
 from dreamgrid.protocol import codec
 from dreamgrid.protocol.params import TOKEN_TYPES, TokenType
-from dreamgrid.protocol.rest import Grant, KeyInfo, NewKey
+from dreamgrid.protocol.rest import KeyInfo, NewKey
 from dreamgrid.protocol.scopes import Scope
 from dreamgrid.protocol.socket import BalanceUpdate
 from dreamgrid.server import auth, ledger
@@ -170,27 +170,6 @@ class Accounts:
         _write_private(path, secret.key)
         return account, secret.key
 
-    async def grant(self, granter: Account, wish: Grant) -> BalanceUpdate:
-        """Gives an account more to spend; its balances afterwards.
-
-        Raises:
-            NotAllowed: The granter is not the person who started this server.
-            InvalidRequest: The amount is not one that can be given.
-            NotFound: Nobody has this name.
-        """
-        if granter.username != LOCAL_ACCOUNT:
-            raise NotAllowed("only the owner of this grid can grant, with the key in local-key")
-        if not wish.amount.is_finite() or not _LEAST_GRANT <= wish.amount <= _LARGEST_GRANT:
-            raise InvalidRequest(f"an amount is a number from {_LEAST_GRANT:f} to {_LARGEST_GRANT}")
-        row = await self._store.account_by_username(wish.username)
-        if row is None:
-            raise NotFound(f"nobody on this grid has the name {wish.username[:40]}")
-        now_ms = milliseconds(self._clock)
-        amount_micros = int(wish.amount * MICROS)
-        balance = await self._store.grant(row.id, wish.token_type, amount_micros, now_ms)
-        self.note_balance(row.id, wish.token_type, balance)
-        return await self.balance(row.id)
-
     async def balance(self, account_id: str) -> BalanceUpdate:
         """The account's balances as apps see them, fresh from the store."""
         if len(self._balances) >= _MAX_CACHED_BALANCES:
@@ -208,6 +187,17 @@ class Accounts:
         subject = account_subject(account_id)
         if self._bus.listening(subject):
             self._bus.publish(subject, codec.encode(ledger.balance_update(known)), key=subject)
+
+
+def grant_micros(tokens: Decimal) -> int:
+    """The amount of a grant in micro-units.
+
+    Raises:
+        InvalidRequest: It is not one that can be given.
+    """
+    if not tokens.is_finite() or not _LEAST_GRANT <= tokens <= _LARGEST_GRANT:
+        raise InvalidRequest(f"an amount is a number from {_LEAST_GRANT:f} to {_LARGEST_GRANT}")
+    return int(tokens * MICROS)
 
 
 def _cap(tokens: Decimal | None) -> int | None:

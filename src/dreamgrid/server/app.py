@@ -45,6 +45,7 @@ from dreamgrid.server.refusals import Runner
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.routes import (
     account,
+    admin,
     catalog,
     documentation,
     estimates,
@@ -57,6 +58,7 @@ from dreamgrid.server.routes import (
     sign_in,
     webhooks,
 )
+from dreamgrid.server.rules import Rules
 from dreamgrid.server.services import Services
 from dreamgrid.server.sessions import Sessions
 from dreamgrid.server.sign_in import SignIn
@@ -196,7 +198,9 @@ async def assembled(
     sessions = Sessions(config, store, bus, signer, clock)
     workers = Workers()
     known_workers = KnownWorkers(config.worker_known_s, store, workers, clock)
-    open_projects = OpenProjects(config, blobs, bus, workers, clock)
+    rules = Rules(store.admin)
+    await rules.load()
+    open_projects = OpenProjects(config, blobs, bus, workers, clock, rules)
     rendering = Rendering(
         config=config,
         catalog=models,
@@ -240,6 +244,8 @@ async def assembled(
         limits=Limits(config, clock),
         uploads=uploads,
         feeds=EventFeeds(store, bus),
+        rules=rules,
+        open_projects=open_projects,
         webhooks=Webhooks(config, store.webhooks, clock),
         webhook_sender=WebhookSender(config, store, open_projects, clock),
         clock=clock,
@@ -285,6 +291,7 @@ def endpoints(services: Services, workers: WorkerSockets) -> list[Endpoints]:
         sign_in,
         history,
         webhooks,
+        admin,
         health,
     )
     subjects = [room.routes(services) for room in rooms]

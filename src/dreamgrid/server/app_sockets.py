@@ -20,10 +20,11 @@ from dreamgrid.server.auth import Account
 from dreamgrid.server.bus.base import (
     account_subject,
     app_subject,
+    ban_subject,
     network_subject,
     queue_subject,
 )
-from dreamgrid.server.outbox import Outbox
+from dreamgrid.server.outbox import Outbox, close_reason
 from dreamgrid.server.projects import App
 from dreamgrid.server.services import Services
 
@@ -100,6 +101,11 @@ class AppSockets:
         credential, account = await conversation.authenticated(self._services, request, "read")
         if request.transport is None:
             return  # it went away while its key was looked up
+        blocked = self._services.rules.reason("app", request.query.get("appId", ""))
+        if blocked is not None:
+            reason = close_reason(f"this app id is blocked on this grid: {blocked}")
+            await ws.close(code=socket.CLOSE_BLOCKED, message=reason)
+            return
         outbox = Outbox(ws, request.transport, WSMsgType.BINARY)
         session = AppSession(self._app(request, account), outbox, _subscriptions_of(request))
         known = (account.id, session.app.app_id) in self._sessions
@@ -107,6 +113,12 @@ class AppSockets:
             self._services.limits.connection("apps", account, replaces=known),
             conversation.ended_with_credential(
                 self._services, credential, partial(outbox.close, socket.CLOSE_AUTHENTICATION)
+            ),
+            conversation.ended_by_ban(
+                self._services,
+                outbox.close,
+                ban_subject("account", account.id),
+                ban_subject("app", session.app.app_id),
             ),
         ):
             await self._serve(session, ws)

@@ -50,6 +50,7 @@ class ServerConfig:
             None: as each of them addressed it.
         catalog_files: JSON files with models, tiers and size presets, added to the built-in ones.
         default_token_type: Currency of projects that name none.
+        admins: Names of accounts that may administer the grid, besides whoever started it.
         starting_grant_micros: What a new account receives, in micro-units of each currency.
         worker_share_permille: Thousandths of a delivered job's price that the owner of its worker
             earns; the house keeps the rest. All of it unless told otherwise: what apps pay goes to
@@ -108,6 +109,7 @@ class ServerConfig:
     public_url: str | None = None
     catalog_files: tuple[Path, ...] = ()
     default_token_type: TokenType = "spark"
+    admins: tuple[str, ...] = ()
     starting_grant_micros: int = 1_000 * MICROS
     worker_share_permille: int = 1_000
     charge_withheld: bool = False

@@ -67,6 +67,31 @@ async def authenticated(
 
 
 @contextmanager
+def ended_by_ban(
+    services: Services, end: Callable[[int, str], None], *subjects: str
+) -> Iterator[None]:
+    """Ends a conversation, while the block runs, when its account or app id is banned.
+
+    Args:
+        services: The server.
+        end: Is called with the close code and the reason.
+        subjects: What the ban may be about; see `ban_subject`.
+    """
+
+    def banned(frame: bytes, key: str | None) -> None:
+        del key
+        code, _, reason = frame.decode().partition(" ")
+        end(int(code), reason)
+
+    unsubscribes = [services.bus.subscribe(subject, banned) for subject in subjects]
+    try:
+        yield
+    finally:
+        for unsubscribe in unsubscribes:
+            unsubscribe()
+
+
+@contextmanager
 def ended_with_credential(
     services: Services, credential: str, end: Callable[[str], None]
 ) -> Iterator[None]:

@@ -28,9 +28,21 @@ _render = msgspec.json.Decoder(AnyRender)
 
 @dataclass(slots=True, eq=False)
 class AccountLoad:
-    """What one account occupies. `running`: how many of its jobs workers hold."""
+    """What one account occupies, and may occupy.
+
+    Attributes:
+        running: How many of its jobs workers hold.
+        max_running: Most of them. None: as the settings say.
+        ahead_ms: How much longer its jobs count as waiting.
+    """
 
     running: int = 0
+    max_running: int | None = None
+    ahead_ms: int = 0
+
+    def most(self, usual: int) -> int:
+        """Most of its jobs that workers may hold at once."""
+        return usual if self.max_running is None else self.max_running
 
 
 @dataclass(slots=True, eq=False)

@@ -15,6 +15,7 @@ from dreamgrid.server.bus.base import Bus, project_subject, queue_subject
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.live import AccountLoad, LiveJob, LiveProject
+from dreamgrid.server.rules import Rules
 from dreamgrid.server.waiting_reasons import reason_of
 from dreamgrid.server.workers import Workers
 
@@ -38,13 +39,20 @@ class OpenProjects:
     """
 
     def __init__(
-        self, config: ServerConfig, blobs: Blobs, bus: Bus, workers: Workers, clock: Clock
+        self,
+        config: ServerConfig,
+        blobs: Blobs,
+        bus: Bus,
+        workers: Workers,
+        clock: Clock,
+        rules: Rules,
     ) -> None:
         self._config = config
         self._blobs = blobs
         self._bus = bus
         self._workers = workers
         self._clock = clock
+        self._rules = rules
         self._loop = asyncio.get_running_loop()
         self._projects: dict[str, LiveProject] = {}
         self._jobs: dict[str, LiveJob] = {}
@@ -59,9 +67,22 @@ class OpenProjects:
         self._projects[project.id] = project
         self._per_account[project.account_id] += 1
         project.load = self._loads.setdefault(project.account_id, AccountLoad())
+        self.limits_changed(project.account_id)
         project.load.running += sum(job.on_worker for job in project.jobs)
         for job in project.jobs:
             self._jobs[job.id] = job
+
+    def limits_changed(self, account_id: str) -> None:
+        """Takes over the limits that an account has now."""
+        load, limits = self._loads.get(account_id), self._rules.limits(account_id)
+        if load is not None:
+            load.max_running = limits.max_running_jobs
+            load.ahead_ms = limits.priority * 60_000
+
+    def max_projects(self, account_id: str) -> int:
+        """Most unfinished projects of an account."""
+        own = self._rules.limits(account_id).max_queued_projects
+        return self._config.max_queued_projects if own is None else own
 
     def remove(self, project: LiveProject) -> None:
         """Forgets a project that has ended, or was refused."""
@@ -165,7 +186,7 @@ class OpenProjects:
             project,
             served=served,
             pausing=not served and self._workers.pausing(project.network, project.model),
-            max_running=self._config.max_running_jobs,
+            max_running=project.load.most(self._config.max_running_jobs),
         )
 
     def _standing(self, project: LiveProject, position: int) -> frames.Standing:

@@ -142,9 +142,10 @@ class Projects:
             return
         if self._stopping:
             raise ServerRestarting("the server is restarting; send this again in a moment")
-        if self._open.count(app.account.id) >= self._config.max_queued_projects:
+        most = self._open.max_projects(app.account.id)
+        if self._open.count(app.account.id) >= most:
             raise TooManyRequests(
-                f"you have {self._config.max_queued_projects} unfinished projects, the most that "
+                f"you have {most} unfinished projects, the most that "
                 "this server queues for one account; wait for some of them to end",
                 retry_after_s=5.0,
             )
@@ -272,25 +273,39 @@ class Projects:
             ServerUnavailable: It could not be stored; the project goes on.
         """
         project = self._open.project(project_id.upper())
-        if project is None or project.account_id != account.id or project.canceling:
-            return
+        if project is not None and project.account_id == account.id:
+            await self._cancel(project, claimed=True)
+
+    async def end(self, project: LiveProject) -> None:
+        """Ends a project without having been asked by its app, which is told.
+
+        Raises:
+            ServerUnavailable: It could not be stored; the project goes on.
+        """
+        if await self._cancel(project, claimed=False):
+            self._open.tell_end(project)
+
+    async def _cancel(self, project: LiveProject, *, claimed: bool) -> bool:
+        """Ends a project; False when it had ended, or somebody else is doing it."""
+        if project.canceling:
+            return False
         project.canceling = True
         for job in project.jobs:
             if job.on_worker:
                 self._rendering.stop_on_worker(job)
         try:
             ended = await self._store.cancel(
-                project.id, failures.ARTIST_CANCELED, milliseconds(self._clock), claimed=True
+                project.id, failures.ARTIST_CANCELED, milliseconds(self._clock), claimed=claimed
             )
         except ServerUnavailable:
             project.canceling = False
             if self._open.project(project.id) is not project:
-                return  # it was not accepted either
+                return False  # it was not accepted either
             self._resume(project)
             raise
         project.canceling = False
         if not ended.accepted:
-            return  # it ended while the cancel was on its way, and its app was told so
+            return False  # it ended while the cancel was on its way, and its app was told so
         project.canceled = True
         project.ended_ms = milliseconds(self._clock)
         for job in project.jobs:
@@ -298,8 +313,9 @@ class Projects:
                 job.move(JobEvent.CANCEL)
         self._open.remove(project)
         self._open.changed(project)
-        self._accounts.note_balance(account.id, project.token_type, ended.balance)
+        self._accounts.note_balance(project.account_id, project.token_type, ended.balance)
         self._rendering.scheduler.hint()
+        return True
 
     def _resume(self, project: LiveProject) -> None:
         """Goes on with a project whose cancel could not be stored."""

@@ -300,6 +300,12 @@ class Rendering:
         if job is not None:
             self._lose(job, "the worker is shutting down", counts=False)
 
+    def take_back(self, job: LiveJob) -> None:
+        """Takes a job from the worker that holds it, for another one; that costs no attempt."""
+        if job.on_worker and not job.settling and not job.project.canceling:
+            self.stop_on_worker(job)
+            self._lose(job, "an administrator gave it to another worker", counts=False)
+
     def _held_by(self, worker: WorkerSession, job_id: str, attempt: int) -> LiveJob | None:
         """The job, if this worker holds it with this attempt and nothing is under way with it."""
         job = worker.jobs.get(job_id)
@@ -459,7 +465,7 @@ class Rendering:
             return
         completed = end.state is JobState.COMPLETED
         job.move(JobEvent.COMPLETE if completed else JobEvent.FAIL)
-        if project.load.running == self._config.max_running_jobs - 1:
+        if project.load.running == project.load.most(self._config.max_running_jobs) - 1:
             self.scheduler.hint()  # its account had as many as it may: one more can start now
         job.ended_ms = end.at_ms
         job.reason = end.reason

@@ -120,7 +120,8 @@ class _Choice:
     def _may_take(self, worker: WorkerSession, job: LiveJob) -> bool:
         """Whether a job may run now, on this worker rather than on another one."""
         project = job.project
-        if project.load.running + self._given[project.account_id] >= self._max_running:
+        most = project.load.most(self._max_running)
+        if project.load.running + self._given[project.account_id] >= most:
             return False
         if worker.id in job.failed_on and self._others(
             job, lambda one: one.id not in job.failed_on

@@ -15,9 +15,11 @@ from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.event_feed import EventFeeds
 from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.limits import Limits
+from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.projects import Projects
 from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.rendering import Rendering
+from dreamgrid.server.rules import Rules
 from dreamgrid.server.sessions import Sessions
 from dreamgrid.server.sign_in import SignIn
 from dreamgrid.server.store.base import Store
@@ -47,15 +49,25 @@ class Services:
     limits: Limits
     uploads: Uploads
     feeds: EventFeeds
+    rules: Rules
+    open_projects: OpenProjects
     webhooks: Webhooks
     webhook_sender: WebhookSender
     clock: Clock
 
     async def authenticate(self, credential: str) -> Account | None:
-        """The account behind an API key or an access token; None when it is not valid."""
+        """The account behind an API key or an access token; None when it is not valid.
+
+        Raises:
+            NotAllowed: The account is banned.
+        """
         if is_key(credential):
-            return await self.accounts.authenticate(credential)
-        return await self.sessions.authenticate(credential)
+            found = await self.accounts.authenticate(credential)
+        else:
+            found = await self.sessions.authenticate(credential)
+        if found is not None:
+            self.rules.check_account(found.id)
+        return found
 
     def end_subject(self, credential: str) -> str:
         """Where it is told that a valid credential is good no longer."""

@@ -44,11 +44,15 @@ class Turn(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Account:
-    """When an account had its last turn, the number of that turn, and how many lines it has."""
+    """When an account had its last turn, the number of that turn, and how many lines it has.
+
+    `ahead_ms`: how much longer its jobs count as waiting, which an administrator may say.
+    """
 
     served_ms: int
     turn: int = 0
     lines: int = 0
+    ahead_ms: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +66,9 @@ class _Line:
     @property
     def rank(self) -> tuple[int, int]:
         """What decides; changes, and only rises, when the account has a turn."""
-        return min(self.account.served_ms, self.since_ms + HANDICAP_MS), self.account.turn
+        account = self.account
+        since_ms = min(account.served_ms, self.since_ms + HANDICAP_MS)
+        return since_ms - account.ahead_ms, account.turn
 
 
 class _Room:
@@ -168,6 +174,7 @@ class WaitingJobs:
         line = room.lines.get(project.account_id)
         if line is None:
             account = self._account(project.account_id, job.created_ms)
+            account.ahead_ms = project.load.ahead_ms
             line = room.open_line(project.account_id, account, job.created_ms)
         room.projects[project.id] = room.projects.get(project.id, 0) + 1
         if first:

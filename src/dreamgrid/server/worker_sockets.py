@@ -24,6 +24,7 @@ from dreamgrid.protocol.worker import (
 )
 from dreamgrid.server import conversation
 from dreamgrid.server.auth import Account
+from dreamgrid.server.bus.base import ban_subject
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.outbox import Outbox, close_reason
 from dreamgrid.server.services import Services
@@ -71,7 +72,11 @@ class WorkerSockets:
             return  # it went away while its key was looked up
         outbox = Outbox(ws, request.transport, WSMsgType.TEXT)
         end = partial(outbox.close, socket.CLOSE_AUTHENTICATION)
-        with conversation.ended_with_credential(self._services, credential, end):
+        banned = ban_subject("account", account.id)
+        with (
+            conversation.ended_with_credential(self._services, credential, end),
+            conversation.ended_by_ban(self._services, outbox.close, banned),
+        ):
             await self._serve(request, ws, account, outbox)
 
     async def _serve(
@@ -129,6 +134,7 @@ class WorkerSockets:
 
     def _join(self, session: WorkerSession, hello: Hello) -> None:
         config = self._services.config
+        session.held_back = self._services.rules.reason("worker", session.id) is not None
         replaced = self._services.workers.add(session)
         self._services.known_workers.note([session])
         if replaced is not None:

@@ -49,6 +49,7 @@ class WorkerSession:
         loaded_model: The model of its last job.
         seen_at_s: Clock time of its last message.
         draining: It takes no new jobs.
+        held_back: An administrator lets it have no jobs.
         paused: It failed at many jobs in a row and gets none for a while.
         pace: Its seconds for a job over what is usual for that model; above 1 is slower.
         known_as: The names by which apps can mean it.
@@ -69,6 +70,7 @@ class WorkerSession:
     loaded_model: str | None = None
     draining: bool = False
     paused: bool = False
+    held_back: bool = False
     pace: float = 1.0
     known_as: frozenset[str] = frozenset()
 
@@ -80,15 +82,19 @@ class WorkerSession:
         return (
             model in self.models
             and self.network == network
-            and not self.draining
-            and not self.paused
+            and self.takes_jobs
             and targeting.allows(self.known_as)
         )
 
     @property
+    def takes_jobs(self) -> bool:
+        """Whether it gets jobs at all now."""
+        return not (self.draining or self.paused or self.held_back)
+
+    @property
     def free_slots(self) -> int:
         """How many more jobs it can take now."""
-        return 0 if self.draining or self.paused else self.slots - len(self.jobs)
+        return self.slots - len(self.jobs) if self.takes_jobs else 0
 
 
 class Workers:
@@ -126,6 +132,11 @@ class Workers:
         session.paused = paused
         self._note_change()
 
+    def hold_back(self, session: WorkerSession, *, held_back: bool) -> None:
+        """Gives no jobs to a worker until an administrator says otherwise, or again."""
+        session.held_back = held_back
+        self.changed()
+
     def get(self, worker_id: str) -> WorkerSession | None:
         """The connection of a worker."""
         return self._sessions.get(worker_id)
@@ -138,7 +149,7 @@ class Workers:
         """Model id to number of workers that take jobs for it, on one network."""
         counts: Counter[str] = Counter()
         for session in self._sessions.values():
-            if session.network == network and not (session.draining or session.paused):
+            if session.network == network and session.takes_jobs:
                 counts.update(session.models)
         return dict(sorted(counts.items()))
 

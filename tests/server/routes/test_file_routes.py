@@ -20,7 +20,9 @@ from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.http import ACCOUNT, Handler, cors_middleware, errors_middleware
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.routes import images, media
+from dreamgrid.server.rules import Rules
 from dreamgrid.server.services import Services
+from dreamgrid.server.store.sqlite import SqliteStore
 from dreamgrid.server.uploads import Uploads
 from dreamgrid.server.workers import Workers
 
@@ -57,7 +59,8 @@ async def by_name(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
     config = ServerConfig(data_dir=tmp_path, max_image_bytes=1000)
     blobs = LocalBlobs(tmp_path)
-    open_projects = OpenProjects(config, blobs, MemoryBus(), Workers(), system_clock)
+    rules = Rules(SqliteStore(tmp_path / "unused.sqlite").admin)
+    open_projects = OpenProjects(config, blobs, MemoryBus(), Workers(), system_clock, rules)
     services = SimpleNamespace(
         config=config,
         blobs=blobs,

@@ -56,6 +56,11 @@ def network_subject(network: str) -> str:
     return f"network/{network}"
 
 
+def ban_subject(kind: str, target: str) -> str:
+    """That an account or an app id was banned, for the sockets of it: close code and reason."""
+    return f"ban/{kind}/{target}"
+
+
 def key_subject(key_hash: bytes) -> str:
     """That an API key was revoked, for the connections that it opened."""
     return f"key/{key_hash.hex()}"

@@ -1,7 +1,7 @@
 """Accounts: who am I, what do I own, which keys have I."""
 
-from dreamgrid.errors import InvalidRequest, NotAllowed, NotFound
-from dreamgrid.protocol.rest import Grant, KeyInfo, KeyList, Me, NewKey
+from dreamgrid.errors import InvalidRequest, NotFound
+from dreamgrid.protocol.rest import KeyInfo, KeyList, Me, NewKey
 from dreamgrid.protocol.rest_account import KeyPath, Nothing, SubscriptionStatus
 from dreamgrid.protocol.socket import BalanceUpdate
 from dreamgrid.server.auth import Account
@@ -12,7 +12,7 @@ MAX_KEY_NAME_CHARS = 100
 
 
 def routes(services: Services) -> Endpoints:
-    """The endpoints under `/v1/account`, grants, balances, and the subscription probe."""
+    """The endpoints under `/v1/account`, balances, and the subscription probe."""
     accounts = services.accounts
     api = Endpoints("Account", "Who you are, what you own, and your API keys.")
 
@@ -56,11 +56,6 @@ def routes(services: Services) -> Endpoints:
         """Revokes an API key; what is connected with it is disconnected at once."""
         await accounts.revoke_key(account, path.key_id)
         return Nothing()
-
-    @api.post("/v1/admin/grants", status=201, errors=(NotAllowed, NotFound))
-    async def grant(account: Account, body: Grant) -> BalanceUpdate:
-        """Gives an account more to spend; only for whoever started the server."""
-        return await accounts.grant(account, body)
 
     @api.get("/v1/subscriptions/status")
     async def subscription_status(account: Account) -> SubscriptionStatus:

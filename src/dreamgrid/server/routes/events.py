@@ -11,7 +11,8 @@ from dreamgrid.protocol.project_events import EventsQuery, ProgressEvent, Projec
 from dreamgrid.protocol.rest_projects import ProjectPath
 from dreamgrid.server import event_words
 from dreamgrid.server.auth import Account
-from dreamgrid.server.conversation import ended_with_credential
+from dreamgrid.server.bus.base import ban_subject
+from dreamgrid.server.conversation import ended_by_ban, ended_with_credential
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.file_links import FileLinks
 from dreamgrid.server.http import credential_of
@@ -52,6 +53,11 @@ def routes(services: Services) -> Endpoints:
         with (
             services.limits.connection("streams", account),
             ended_with_credential(services, credential, partial(_hang_up, request)),
+            ended_by_ban(
+                services,
+                lambda _, reason: _hang_up(request, reason),
+                ban_subject("account", account.id),
+            ),
         ):
             return await watch(account, path, query, request)
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from dreamgrid.protocol.params import TokenType
+from dreamgrid.server.store.admin import AdminStore
 from dreamgrid.server.store.audit import Audit
 from dreamgrid.server.store.rows import (
     AccountRow,
@@ -63,10 +64,14 @@ class Store(Protocol):
 
     Attributes:
         webhooks: Endpoints of accounts, and the outbox of events for them.
+        admin: What administrators decided, and the trail of what they did.
     """
 
     @property
     def webhooks(self) -> WebhookStore: ...
+
+    @property
+    def admin(self) -> AdminStore: ...
 
     async def open(self) -> None:
         """Opens and migrates the database.

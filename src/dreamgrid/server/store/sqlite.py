@@ -44,6 +44,7 @@ from dreamgrid.server.store.base import (
     WorkerRow,
 )
 from dreamgrid.server.store.group_commit import GroupCommitWriter
+from dreamgrid.server.store.sqlite_admin import SqliteAdmin
 from dreamgrid.server.store.sqlite_audit import audit_file
 from dreamgrid.server.store.sqlite_schema import migrate
 from dreamgrid.server.store.sqlite_webhooks import SqliteWebhooks
@@ -73,6 +74,7 @@ class SqliteStore:
         self._read_connection: sqlite3.Connection
         self._closed = False
         self.webhooks = SqliteWebhooks(self._write, self._read)
+        self.admin = SqliteAdmin(self._write, self._read)
 
     async def open(self) -> None:
         try:

@@ -37,11 +37,15 @@ _DUE = f"""
 """
 
 
-class _Write(Protocol):
+class Write(Protocol):
+    """Runs an operation in a transaction."""
+
     def __call__(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]: ...
 
 
-class _Read(Protocol):
+class Read(Protocol):
+    """Asks a question of what is stored."""
+
     def __call__(self, question: Callable[[sqlite3.Connection], T]) -> Awaitable[T]: ...
 
 
@@ -60,7 +64,7 @@ def forget(connection: sqlite3.Connection, project_ids: Iterable[tuple[str]]) ->
 class SqliteWebhooks:
     """A `WebhookStore`; it writes and reads through the store that it belongs to."""
 
-    def __init__(self, write: _Write, read: _Read) -> None:
+    def __init__(self, write: Write, read: Read) -> None:
         self._write = write
         self._read = read
 

@@ -1,0 +1,280 @@
+"""`dreamgrid admin`: what only whoever runs the grid may do."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dreamgrid.cli import exits, loop, options
+from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.target import connected
+from dreamgrid.client.endpoint import Endpoint
+from dreamgrid.client.http import Http
+from dreamgrid.protocol import rest_admin as wire
+from dreamgrid.protocol.rest import Balances, Grant
+
+T = TypeVar("T")
+Method = Literal["GET", "POST", "PUT"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Run a grid for others: accounts, money, workers, jobs, bans. Every action is kept in a "
+    "trail with its reason ('dreamgrid admin log').",
+)
+
+Because = Annotated[str, typer.Option("--reason", "-r", help="Why, for the trail.")]
+Lift = Annotated[bool, typer.Option("--lift", help="End it instead.")]
+
+
+@app.command()
+def accounts(
+    search: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """List accounts: what they can spend, their limits and bans."""
+    path = f"accounts?limit=500&search={quote(search)}"
+    found = _call("GET", path, wire.AccountEntries, None, server, key, data, as_json)
+    if as_json:
+        exits.say_json(msgspec.to_builtins(found.accounts))
+        return
+    table = _table("name", "spark", "sogni", "running", "queued", "priority", "banned")
+    for one in found.accounts:
+        own = one.limits
+        limits = ["" if most is None else str(most) for most in _caps(own)]
+        table.add_row(
+            Text(one.username),
+            one.spark,
+            one.sogni,
+            *limits,
+            str(own.priority or ""),
+            Text("" if one.banned_reason is None else one.banned_reason or "yes"),
+        )
+    Console(highlight=False).print(table)
+
+
+def _caps(limits: wire.Limits) -> tuple[int | None, int | None]:
+    return limits.max_running_jobs, limits.max_queued_projects
+
+
+@app.command()
+def grant(
+    username: Annotated[str, typer.Argument(help="Whom.")],
+    amount: Annotated[str, typer.Argument(help="How much, such as 100 or 0.5.")],
+    token: Annotated[Literal["spark", "sogni"], typer.Option("--token")] = "spark",
+    reason: Because = "",
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Give an account more to spend."""
+    try:
+        wish = Grant(username=username, amount=Decimal(amount), token_type=token, reason=reason)
+    except ArithmeticError:
+        raise typer.BadParameter(f"the amount '{amount}' is no number") from None
+    balance = _call("POST", "grants", Balances, wish, server, key, data, as_json)
+    said = {"username": username, "spark": balance.spark.net, "sogni": balance.sogni.net}
+    _done(as_json, "granted", **said)
+
+
+@app.command()
+def refund(
+    project: Annotated[str, typer.Argument(help="Id of the project.")],
+    job: Annotated[str, typer.Argument(help="Id of one job of it. Without it: all.")] = "",
+    reason: Because = "",
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Take back what was charged for a project, or one job of it. Twice is as good as once."""
+    wish = wire.NewRefund(project_id=project, job_id=job or None, reason=reason)
+    done = _call("POST", "refunds", wire.RefundAnswer, wish, server, key, data, as_json)
+    _done(as_json, "refunded", jobs=done.jobs, amount=done.amount, token=done.token_type)
+
+
+@app.command()
+def workers(
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """List the connected workers and what they are doing."""
+    found = _call("GET", "workers", wire.WorkerEntries, None, server, key, data, as_json)
+    if as_json:
+        exits.say_json(msgspec.to_builtins(found.workers))
+        return
+    table = _table("name", "owner", "state", "jobs", "models", "id")
+    for one in found.workers:
+        jobs = f"{len(one.jobs)}/{one.slots}"
+        table.add_row(
+            Text(one.name), Text(one.owner), one.state, jobs, ", ".join(one.models), one.id
+        )
+    Console(highlight=False).print(table)
+
+
+_ORDERED = {"pause": "paused", "resume": "resumed", "drain": "draining"}
+
+
+@app.command()
+def worker(
+    name: Annotated[str, typer.Argument(help="Its name or id.")],
+    action: Annotated[Literal["pause", "resume", "drain"], typer.Argument()],
+    reason: Because = "",
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Pause a worker (for as long as you like), resume it, or let it finish and leave."""
+    wish = wire.WorkerOrder(worker=name, action=action, reason=reason)
+    _call("POST", "workers", Any, wish, server, key, data, as_json)
+    _done(as_json, _ORDERED[action], worker=name)
+
+
+@app.command()
+def requeue(
+    job: Annotated[str, typer.Argument(help="Id of the job.")],
+    reason: Because = "",
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Take a job from its worker and let another one render it."""
+    path = f"jobs/{quote(job, safe='')}/requeue"
+    _call("POST", path, Any, wire.Because(reason=reason), server, key, data, as_json)
+    _done(as_json, "requeued", job=job)
+
+
+@app.command()
+def cancel(
+    project: Annotated[str, typer.Argument(help="Id of the project.")],
+    reason: Because = "",
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """End a project of anybody; what is not delivered is given back."""
+    path = f"projects/{quote(project, safe='')}/cancel"
+    _call("POST", path, Any, wire.Because(reason=reason), server, key, data, as_json)
+    _done(as_json, "canceled", project=project)
+
+
+@app.command()
+def ban(
+    kind: Annotated[Literal["account", "app"], typer.Argument(help="An account, or an app id.")],
+    target: Annotated[str, typer.Argument(help="Its name, or the app id.")],
+    lift: Lift = False,
+    reason: Because = "",
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Ban an account or block an app id, and disconnect it; with --lift end that."""
+    wish = wire.NewBan(kind=kind, target=target, reason=reason, lift=lift)
+    _call("POST", "bans", Any, wish, server, key, data, as_json)
+    _done(as_json, "lifted" if lift else "banned", kind=kind, target=target)
+
+
+@app.command()
+def limits(
+    username: Annotated[str, typer.Argument(help="Whose.")],
+    running: Annotated[
+        int | None, typer.Option("--running", min=0, help="Most jobs that workers hold at once.")
+    ] = None,
+    queued: Annotated[
+        int | None, typer.Option("--queued", min=0, help="Most unfinished projects.")
+    ] = None,
+    priority: Annotated[
+        int,
+        typer.Option(
+            "--priority", min=-60, max=60, help="Minutes by which its jobs count as older."
+        ),
+    ] = 0,
+    reason: Because = "",
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Give an account limits of its own; what is left out is as the grid's settings say."""
+    wish = wire.NewLimits(
+        max_running_jobs=running, max_queued_projects=queued, priority=priority, reason=reason
+    )
+    path = f"accounts/{quote(username, safe='')}/limits"
+    _call("PUT", path, Any, wish, server, key, data, as_json)
+    _done(as_json, "limited", username=username)
+
+
+@app.command()
+def log(
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="Most lines.")] = 50,
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show what administrators did, newest first: when, who, what, and why."""
+    path = f"actions?limit={limit}"
+    found = _call("GET", path, wire.ActionEntries, None, server, key, data, as_json)
+    if as_json:
+        exits.say_json(msgspec.to_builtins(found.actions))
+        return
+    table = _table("when", "who", "did", "to", "detail", "because")
+    for one in found.actions:
+        when = datetime.fromtimestamp(one.time / 1_000).astimezone().strftime("%Y-%m-%d %H:%M")
+        words = (one.actor, one.action, one.target, one.detail, one.reason)
+        table.add_row(when, *map(Text, words))
+    Console(highlight=False).print(table)
+
+
+def _call(
+    method: Method,
+    path: str,
+    kind: type[T],
+    body: msgspec.Struct | None,
+    server: str | None,
+    key: str | None,
+    data: Path | None,
+    as_json: bool,
+) -> T:
+    exits.speaks_json.set(as_json)
+
+    async def ask() -> T:
+        async with connected(server, key, data_dir(data), worker=False) as (_, target):
+            endpoint = Endpoint.resolve(target.url, target.api_key)
+            http = Http(endpoint, user_agent="dreamgrid-admin")
+            try:
+                return await http.rest(method, f"/v1/admin/{path}", kind, body=body)
+            finally:
+                await http.aclose()
+
+    return loop.run(ask())
+
+
+def _done(as_json: bool, event: str, **details: object) -> None:
+    if as_json:
+        exits.say_json({"event": event, **details})
+        return
+    words = ", ".join(f"{name} {value}" for name, value in details.items())
+    Console(highlight=False).print(Text(event, "green") + Text(f"  {words}", "dim"))
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, header_style="dim", pad_edge=False)
