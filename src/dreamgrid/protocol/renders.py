@@ -1,7 +1,7 @@
 """One result to make, everything decided: what a worker is assigned and an engine receives.
 
 On the wire to the worker and in the store a render names its kind in `media`. Settings that the
-model does not have are None.
+model does not have, or chooses itself, are None.
 """
 
 import msgspec
