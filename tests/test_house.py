@@ -32,7 +32,10 @@ MAY_IMPORT = {
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 70
 SUBJECTLESS = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "part2"}
-WIRE_SPELLINGS = re.compile(r"jobID|imgID")
+WIRE_SPELLINGS = re.compile(
+    r"jobID|imgID|initiatingModel|jobProgress|jobError|allJobsCompleted"
+    r'|"(jobCompleted|jobStarted|jobResult|errored|cancelled|artistCanceled|genfailure)"'
+)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -19,8 +19,7 @@ from dreamgrid.protocol.params import (
 )
 from dreamgrid.protocol.rest import JobRecord, ProjectAnswer, ProjectRecord
 from dreamgrid.protocol.rest_projects import JobList
-
-_DONE = "jobCompleted"
+from dreamgrid.protocol.statuses import JOB_DELIVERED
 
 
 class Finished(Files):
@@ -163,4 +162,4 @@ def media_of_params(params: AnyParams) -> Media:
 def is_delivered(job: JobRecord) -> bool:
     """Whether there is a file to fetch: it was made, and is not withheld."""
     withheld = job.triggered_nsfw_filter and not job.nsfw_detected
-    return job.status == _DONE and not withheld
+    return job.status == JOB_DELIVERED and not withheld

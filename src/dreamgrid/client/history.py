@@ -19,18 +19,10 @@ from dreamgrid.client.results import Result
 from dreamgrid.protocol import failures, heard, socket
 from dreamgrid.protocol.params import AnyParams
 from dreamgrid.protocol.rest import JobRecord, ProjectRecord
+from dreamgrid.protocol.statuses import JOB_STATE, PROJECT_STATE
 from dreamgrid.states import FINAL_PROJECT_STATES, JobState, ProjectState
 
 PROJECT_LOST = "projectLost"
-
-_STATE_OF_STATUS = {
-    "assigned": JobState.ASSIGNED,
-    "initiatingModel": JobState.ASSIGNED,
-    "jobStarted": JobState.RUNNING,
-    "jobProgress": JobState.RUNNING,
-}
-_CANCELED = frozenset({"canceled", "cancelled"})
-_FAILED = frozenset({"failed", "errored"})
 
 
 class Found(NamedTuple):
@@ -104,7 +96,7 @@ class History:
         elif frame.job_id and frame.type in {socket.INITIATING, socket.STARTED}:
             job = self._job(frame.job_id, frame.job_index)
             if job is not None:
-                state = _STATE_OF_STATUS[frame.type]
+                state = JobState(JOB_STATE[frame.type])
                 job.prompt = frame.positive_prompt or job.prompt
                 job.negative_prompt = frame.negative_prompt or job.negative_prompt
                 self._on_worker(job, state, frame.worker_name or job.worker)
@@ -229,9 +221,9 @@ class History:
                 self._on_job_record(job, entry, record.step_count)
         if record.status == "completed":
             self._end_completed()
-        elif record.status in _CANCELED:
+        elif PROJECT_STATE.get(record.status) == ProjectState.CANCELED:
             self._end_canceled()
-        elif record.status in _FAILED:
+        elif PROJECT_STATE.get(record.status) == ProjectState.FAILED:
             reason = record.reason or "the server does not say why"
             self._end_failed(f"the project failed: {reason}", _code(reason))
         elif self._told_completed:
@@ -340,18 +332,19 @@ class History:
             )
 
     def _on_job_record(self, job: Job[Result], entry: JobRecord, step_count: int) -> None:
-        if entry.status == "jobCompleted":
+        state = JOB_STATE.get(entry.status)
+        if state == JobState.COMPLETED:
             seed = entry.seed_used if entry.seed_used >= 0 else None
             job.sensitive = entry.nsfw_sources
             found = Found(entry.result_url, entry.sha256, entry.output_format)
             withheld = entry.triggered_nsfw_filter and not entry.nsfw_detected
             self._on_delivered(job, seed, found, withheld=withheld)
-        elif entry.status == "jobError" and entry.reason == failures.ARTIST_CANCELED:
+        elif state == JobState.FAILED and entry.reason == failures.ARTIST_CANCELED:
             job.move(JobState.CANCELED)
-        elif entry.status == "jobError":
+        elif state == JobState.FAILED:
             self._on_job_failed(job, entry.reason or "the render failed")
-        elif entry.status in _STATE_OF_STATUS:
-            self._on_worker(job, _STATE_OF_STATUS[entry.status], entry.worker.name or job.worker)
+        elif state in (JobState.ASSIGNED, JobState.RUNNING):
+            self._on_worker(job, JobState(state), entry.worker.name or job.worker)
             if entry.performed_steps > job.step and job.state is JobState.RUNNING:
                 job.step, job.step_count = entry.performed_steps, max(step_count, job.step_count)
                 self._progressed(job)

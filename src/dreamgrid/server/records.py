@@ -22,28 +22,12 @@ from dreamgrid.protocol.rest import (
 )
 from dreamgrid.protocol.rest_projects import ListedJob, ParentRequest, RequestModel
 from dreamgrid.protocol.socket import WaitingReason
+from dreamgrid.protocol.statuses import JOB_STATUS, PROJECT_STATUS
 from dreamgrid.server import ledger, pricing
 from dreamgrid.server.auth import Account
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.waiting_reasons import of_jobs
-from dreamgrid.states import JobState, ProjectState
-
-# Raw words of `v1/projects/:id` and of recovery; `v2` speaks the SDKs' words.
-_RAW_PROJECT_STATUS = {
-    ProjectState.QUEUED: "queued",
-    ProjectState.PROCESSING: "progress",
-    ProjectState.COMPLETED: "completed",
-    ProjectState.FAILED: "errored",
-    ProjectState.CANCELED: "cancelled",
-}
-_JOB_STATUS = {
-    JobState.QUEUED: "queued",
-    JobState.ASSIGNED: "initiatingModel",
-    JobState.RUNNING: "jobProgress",
-    JobState.COMPLETED: "jobCompleted",
-    JobState.FAILED: "jobError",
-    JobState.CANCELED: "jobError",
-}
+from dreamgrid.states import JobState
 
 
 def record(
@@ -85,7 +69,7 @@ def record(
         preview_count=project.previews,
         has_guide_image=any(STARTING_IMAGE in job.render.assets for job in project.jobs),
         denoise_strength=_denoise(project),
-        status=_RAW_PROJECT_STATUS[state] if raw else str(state),
+        status=PROJECT_STATUS[state] if raw else str(state),
         finished=project.ended_ms is not None,
         reason=project.reason,
         waiting_reason=waiting,
@@ -163,7 +147,7 @@ def _job_record(job: LiveJob) -> JobRecord:
         worker=WorkerInfo(
             id=job.worker_id.rpartition("/")[2], name=job.worker_name, username=job.worker_name
         ),
-        status=_JOB_STATUS[job.state],
+        status=JOB_STATUS[job.state],
         reason=job.reason,
         performed_steps=job.steps or job.step,
         seed_used=job.seed if job.seed is not None else job.render.seed,

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from dreamgrid.protocol import failures
 from dreamgrid.protocol.params import CONTENT_TYPES
+from dreamgrid.protocol.statuses import ALL_DELIVERED, JOB_DELIVERED
 from dreamgrid.protocol.worker import (
     Assign,
     Cancel,
@@ -263,7 +264,7 @@ class Rendering:
         job.seed = message.seed
         job.steps = message.steps
         job.sha256 = message.sha256
-        self._end_job(worker, job, JobState.COMPLETED, "jobCompleted")
+        self._end_job(worker, job, JobState.COMPLETED, JOB_DELIVERED)
 
     def _note_speed(self, worker: WorkerSession, job: LiveJob, took_s: float) -> None:
         """Learns how fast the worker is; no more than the time that passed is believed."""
@@ -489,4 +490,4 @@ def _reason_of(state: ProjectState, job_reason: str) -> str | None:
     """Why a project ended, when it did."""
     if state not in FINAL_PROJECT_STATES:
         return None
-    return "allJobsCompleted" if state is ProjectState.COMPLETED else job_reason
+    return ALL_DELIVERED if state is ProjectState.COMPLETED else job_reason
