@@ -11,7 +11,7 @@ export PROMPT
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint typecheck format bench clean
+.PHONY: help demo test lint typecheck format bench soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ format: $(VENV)/.ready-dev ## Format the code
 
 bench: $(VENV)/.ready-dev ## Measure, beside the floor in the same run
 	$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.ready-dev ## Kill server, workers and app under load, then look what is lost (KILLS=100)
+	$(BIN)/python -m tests.soak $(or $(KILLS),100)
 
 clean: ## Remove the virtual environment and caches; pictures and data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
