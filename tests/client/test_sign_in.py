@@ -1,5 +1,6 @@
 """Signing up, in and out with name and password, against a whole server."""
 
+import asyncio
 import base64
 import json
 from pathlib import Path
@@ -32,6 +33,21 @@ async def test_somebody_signs_up_makes_a_picture_and_leaves(house: Grid) -> None
         assert not client.current_account.is_authenticated
         with pytest.raises(dreamgrid.AuthenticationFailed):
             await client.account.me()
+
+
+async def test_who_waits_for_a_project_is_told_of_a_logout(house: Grid) -> None:
+    async with anonymous(house) as client:
+        await client.account.create("erin", "secret", email="")
+        project = await client.projects.create(model=PICTURE, prompt="x")
+        waiting = asyncio.create_task(project.wait())
+        await asyncio.sleep(0)
+        await client.account.logout()
+        with pytest.raises(dreamgrid.ConnectionFailed, match="signed in or out"):
+            await waiting
+        await client.account.login("erin", "secret")
+        found = await client.projects.attach(project.id)
+        await found.cancel()
+        assert found.state is dreamgrid.ProjectState.CANCELED
 
 
 async def test_a_session_goes_on_in_another_process(house: Grid) -> None:
@@ -87,6 +103,9 @@ async def test_what_was_received_and_paid_is_listed(house: Grid, tmp_path: Path)
         assert await client.stats.leaderboard("renders") == ()
         assert isinstance(await client.projects.get_loras(), tuple)
         assert (await client.projects.get_lora_constraints()).max_per_request == 8
+        light = await client.projects.estimate_enhancement_cost("light")
+        heavy = await client.projects.estimate_enhancement_cost("heavy")
+        assert 0 < light.token < heavy.token
 
 
 async def test_the_network_and_the_subscriptions_are_switched(house: Grid) -> None:

@@ -145,10 +145,8 @@ class Projects(Emitter, Models, Prices, Finished, Files):
             ConnectionFailed: No server there.
         """
         number = valid_id(project_id)
-        followed = self._followed().get(number)
-        if followed is not None:
-            return followed
-        return await self._attach(await self._tracker.record(number))
+        followed = self._still_followed(number)
+        return followed or await self._attach(await self._tracker.record(number))
 
     async def sync(self) -> tuple[Project[Result], ...]:
         """Takes up every unfinished project of this `app_id`, such as after a restart.
@@ -257,7 +255,7 @@ class Projects(Emitter, Models, Prices, Finished, Files):
         return (await self._http.bare(path, ProjectSync, query=query)).active_projects
 
     async def _attached(self, record: ProjectRecord) -> Project[Result]:
-        return self._followed().get(valid_id(record.id)) or await self._attach(record)
+        return self._still_followed(valid_id(record.id)) or await self._attach(record)
 
     async def _attach(self, record: ProjectRecord) -> Project[Result]:
         number = valid_id(record.id)
@@ -334,6 +332,12 @@ class Projects(Emitter, Models, Prices, Finished, Files):
         """Ends listeners that are still at work; they have to be waited for."""
         all_of_them = [self._listeners, *(one._listeners for one in self._projects.values())]
         return set[asyncio.Task[Any]]().union(*(one.cancel() for one in all_of_them))
+
+    def _still_followed(self, project_id: str) -> Project[Result] | None:
+        """The project of that id, unless this client has let go of it before its end."""
+        project = self._followed().get(project_id)
+        let_go = project is not None and project.error is not None and not project.finished
+        return None if let_go else project
 
     def _followed(self) -> dict[str, Project[Result]]:
         histories = self._tracker.histories

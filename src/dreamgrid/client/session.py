@@ -105,8 +105,12 @@ class Session:
             self._tell(BalanceChanged(balance=balance))
 
     async def restart(self) -> None:
-        """Ends the socket, because somebody else signs in; the next need opens a new one."""
+        """Ends the socket, because somebody else signs in; the next need opens a new one.
+
+        Whoever waits for a project is told: it belongs to the account that was here before.
+        """
         await self.connection.restart()
+        self._ended(ConnectionFailed("this client signed in or out meanwhile; the project goes on"))
         self._who = self._balance = None
         self._catalog.announce({})
 
