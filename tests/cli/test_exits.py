@@ -15,6 +15,7 @@ CODES = {
     "NotFound": 2,
     "ConfigError": 2,
     "AuthenticationFailed": 3,
+    "NotAllowed": 3,
     "ConnectionFailed": 3,
     "ServerUnavailable": 3,
     "ProtocolError": 3,

@@ -29,5 +29,5 @@ def test_a_worker_with_a_key_that_may_not_work_ends_and_says_which_one_may(
     ).last_json
     environment = idle_grid.environment | {"DREAMGRID_API_KEY": made["key"]}
     ran = run("work", "--data", str(tmp_path / "w"), environment=environment, cwd=tmp_path)
-    assert ran.returncode == 1
+    assert ran.returncode == 3
     assert "--scope work" in ran.stderr
