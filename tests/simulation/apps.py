@@ -12,7 +12,9 @@ from dreamgrid.errors import NotFound
 from dreamgrid.protocol import codec
 from dreamgrid.server.auth import Account
 from dreamgrid.server.projects import App
+from dreamgrid.server.store.base import EventRow
 from tests.simulation.lines import Line
+from tests.simulation.logs import ENDS
 from tests.simulation.server import ORIGIN
 from tests.support.wire import CANCELED, Frame, job_request
 
@@ -104,6 +106,35 @@ class ScriptedApp:
             asked = self.world.chance.choice(open_ones)
             asked.unwanted = True
             self._send_cancel(asked)
+
+    def watch(self) -> None:
+        """Reads the log of a project from its beginning to its end, beside the frames."""
+        world = self.world
+        known = [one.id for one in self.projects.values() if world.oracle.has_accepted(one.id)]
+        unwatched = [one for one in known if one not in world.watching]
+        if unwatched:
+            project_id = world.chance.choice(unwatched)
+            world.watching.add(project_id)
+            world.start(self._watch(project_id))
+
+    async def _watch(self, project_id: str) -> None:
+        """After every crash it goes on with the number of the last event that it has seen."""
+        after = 0
+        while True:
+            server = self.world.server
+            if server.running:
+                async with server.services.feeds.watch(project_id, after=after) as feed:
+                    async for event in feed.events():
+                        if self.world.server is not server:
+                            break
+                        if not isinstance(event, EventRow):
+                            continue
+                        assert event.number == after + 1, f"{event} was seen after event {after}"
+                        after = event.number
+                        if event.kind in ENDS:
+                            self.world.watching.discard(project_id)
+                            return
+            await asyncio.sleep(1.0)
 
     def leave(self) -> None:
         """Closes its connection in good order."""

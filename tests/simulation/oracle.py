@@ -170,6 +170,10 @@ class Oracle:
                 f"{account_id} waits while {served} was given {passed[served]} jobs"
             )
 
+    def has_accepted(self, project_id: str) -> bool:
+        """Whether the server has said so."""
+        return project_id in self._accepted
+
     def is_unknown(self, project_id: str) -> None:
         """The server says that there is no such project."""
         assert project_id not in self._accepted, f"the accepted project {project_id} is lost"

@@ -33,7 +33,7 @@ from tests.simulation.workers import GOOD, KINDS, Behaviour, ScriptedWorker
 
 OWNER = "OWNER"
 MODELS = ("pattern-v1", "dreamlet-v1")
-ENDS_WITHIN_S = 600.0
+ENDS_WITHIN_S = 1_500.0
 """How long everything may take to end once nothing goes wrong any more."""
 
 TRACE_LINES = 120
@@ -121,6 +121,7 @@ class World:
         self.workers: list[ScriptedWorker] = []
         self.calm = False
         self.wrong: asyncio.Future[None] = loop.create_future()
+        self.watching: set[str] = set()
         self._frames_to_crash = 0
         self._tasks: set[asyncio.Task[None]] = set()
         loop.set_exception_handler(self._unhandled)
@@ -254,6 +255,7 @@ class World:
         actions: list[Callable[[], None]] = [
             *[lambda: app.ask(chance.randint(1, 3))] * 4,
             app.ask_again,
+            app.watch,
             app.cancel,
             app.leave,
         ]
@@ -356,7 +358,8 @@ class World:
         while not self._over():
             assert self.now_s < end_s, (
                 f"nothing goes wrong for {ENDS_WITHIN_S} s, and still open are: "
-                f"{self.oracle.still_open()}; not heard of: {self._unheard()}"
+                f"{self.oracle.still_open()}; not heard of: {self._unheard()}, "
+                f"watched in vain: {self.watching}"
             )
             await asyncio.sleep(5.0)
             for app in self.apps:
@@ -366,6 +369,8 @@ class World:
         self.oracle.look_at_the_end(apps)
 
     def _over(self) -> bool:
+        if self.watching:
+            return False
         ended = self.server.running and self.oracle.everything_has_ended()
         return ended and not self._unheard() and all(app.connected for app in self.apps)
 
