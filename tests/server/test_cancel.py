@@ -321,3 +321,18 @@ async def test_a_retry_that_crosses_a_cancel_that_fails_goes_on(grid: Grid) -> N
     assert (again.job_id, again.attempt) == (job.job_id, 2)
     await worker.finish(again)
     await app.wait_state("jobCompleted", jobID=project)
+
+
+async def test_whoever_cancels_too_hears_whether_the_first_cancel_was_stored(grid: Grid) -> None:
+    app, other, worker = await grid.app(), await grid.app("app-2"), await grid.worker()
+    project = await app.request()
+    await worker.assigned()
+    grid.store.fail_cancels = True
+    await grid.store.hold()
+    await app.send("jobError", {"jobID": project, **CANCELED})
+    await worker.expect(Cancel)
+    await other.send("jobError", {"jobID": project, **CANCELED})
+    await other.send("changeNetwork", "relaxed")  # is read after the cancel was dealt with
+    grid.store.release()
+    assert (await app.wait_for(CONFIRMED, jobID=project))["didCancel"] is False
+    assert (await other.wait_for(CONFIRMED, jobID=project))["didCancel"] is False

@@ -40,7 +40,7 @@ from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.refused_projects import code_and_message
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.resolve.prompts import check_text
-from dreamgrid.server.store.base import Store, SubmitResult, Submitted
+from dreamgrid.server.store.base import Ended, Store, SubmitResult, Submitted
 from dreamgrid.states import JobEvent, JobState, may
 
 UNCLAIMED_KEPT_MS = 60 * 60 * 1000
@@ -93,6 +93,7 @@ class Projects:
         self._queue = queue
         self._clock = clock
         self._being_claimed: set[str] = set()
+        self._cancels: dict[str, asyncio.Future[Ended]] = {}  # those under way, by project
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -286,17 +287,23 @@ class Projects:
             self._open.tell_end(project)
 
     async def _cancel(self, project: LiveProject, *, claimed: bool) -> bool:
-        """Ends a project; False when it had ended, or somebody else is doing it."""
-        if project.canceling:
+        """Ends a project; False when it had ended, or somebody else has ended it meanwhile."""
+        under_way = self._cancels.get(project.id)
+        if under_way is not None:  # it may still fail, and then this one must not say otherwise
+            await asyncio.wait([under_way])
+            if self._open.project(project.id) is project:
+                under_way.result()
             return False
         project.canceling = True
         for job in project.jobs:
             if job.on_worker:
                 self._rendering.stop_on_worker(job)
+        now_ms = milliseconds(self._clock)
+        cancel = self._store.cancel(project.id, failures.ARTIST_CANCELED, now_ms, claimed=claimed)
+        self._cancels[project.id] = cancel
+        cancel.add_done_callback(lambda _: self._cancels.pop(project.id))
         try:
-            ended = await self._store.cancel(
-                project.id, failures.ARTIST_CANCELED, milliseconds(self._clock), claimed=claimed
-            )
+            ended = await cancel
         except ServerUnavailable:
             project.canceling = False
             if self._open.project(project.id) is not project:
