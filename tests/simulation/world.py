@@ -8,7 +8,7 @@ import logging
 import random
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,8 +16,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from dreamgrid.errors import DreamgridError
 from dreamgrid.protocol import codec
 from dreamgrid.protocol.params import NETWORKS
+from dreamgrid.server.accounts import LOCAL_ACCOUNT
+from dreamgrid.server.admin import Admin
 from dreamgrid.server.auth import Account, account_of
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.projects import App
@@ -121,6 +124,7 @@ class World:
         self.workers: list[ScriptedWorker] = []
         self.calm = False
         self.wrong: asyncio.Future[None] = loop.create_future()
+        self._local = Account(id="LOCAL", username=LOCAL_ACCOUNT)
         self.watching: set[str] = set()
         self._frames_to_crash = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -275,6 +279,8 @@ class World:
             self._worker_dies,
             self._worker_retires,
             self._lines_are_cut,
+            self._administrator_takes_a_job_back,
+            self._administrator_ends_a_project,
         ]
         while not self.calm:
             await asyncio.sleep(chance.uniform(0.0, 2 * self.plan.trouble_every_s))
@@ -343,6 +349,22 @@ class World:
         for line in lines:
             if line is not None and self.chance.random() < 0.5:
                 line.cut()
+
+    def _administrator_takes_a_job_back(self) -> None:
+        jobs = self.disk.rows("SELECT id FROM job WHERE state IN ('assigned', 'running')")
+        if jobs:
+            admin = Admin(self.server.services)
+            self.start(self._order(admin.requeue(self._local, self.chance.choice(jobs)[0], "")))
+
+    def _administrator_ends_a_project(self) -> None:
+        projects = self.disk.rows("SELECT id FROM project WHERE ended_ms IS NULL")
+        if projects and self.chance.random() < 0.5:
+            admin = Admin(self.server.services)
+            self.start(self._order(admin.cancel(self._local, self.chance.choice(projects)[0], "")))
+
+    async def _order(self, order: Coroutine[Any, Any, None]) -> None:
+        with suppress(DreamgridError):  # such as: it has ended in the meantime
+            await order
 
     # ── the end ──────────────────────────────────────────────────────────────────────────────────
 
