@@ -11,7 +11,7 @@ from rich.console import Console
 
 import dreamgrid
 from dreamgrid.client import progress
-from dreamgrid.protocol import heard
+from dreamgrid.protocol import heard, socket
 from tests.client import stub as wire
 from tests.client.mill import png
 from tests.client.stub import JOB_A, Stub
@@ -135,7 +135,7 @@ async def test_a_render_that_counts_no_steps_shows_its_share(
     await stub.send(
         wire.started(project.id),
         heard.Progress(project_id=project.id, job_id=JOB_A, progress=0.25),
-        heard.Eta(project_id=project.id, job_id=JOB_A, eta_s=30),
+        socket.JobEta(project_id=project.id, job_id=JOB_A, eta_s=30),
     )
     async for event in project.events():
         if isinstance(event, dreamgrid.Progressed) and event.eta_s == 30:

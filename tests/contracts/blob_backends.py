@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.local import LocalBlobs
-from dreamgrid.server.http import cors_middleware, errors_middleware
+from dreamgrid.server.http import add_cors_headers, cors_middleware, errors_middleware
 
 KEY = "results/P1/J1-1.png"
 PNG = b"\x89PNG\r\n\x1a\n" + b"a small picture" * 10
@@ -74,6 +74,7 @@ async def local(folder: Path) -> AsyncIterator[Store]:
     clock = Clock()
     blobs = LocalBlobs(folder, clock=clock)
     app = web.Application(middlewares=[cors_middleware, errors_middleware], client_max_size=1000)
+    app.on_response_prepare.append(add_cors_headers)
     app.add_routes(blobs.routes())
     async with TestServer(app) as server, aiohttp.ClientSession() as http:
         yield Store(blobs, clock, str(server.make_url("/")).rstrip("/"), http)

@@ -129,6 +129,11 @@ MESSAGES: list[tuple[Message, str, dict[str, Any]]] = [
         {"jobID": P, "imgID": A, "step": 0, "stepCount": 20, "hasImage": True, "etaSeconds": 1.5},
     ),
     (
+        socket.JobEta(project_id=P, job_id=A, eta_s=90.5),
+        "jobETA",
+        {"jobID": P, "imgID": A, "etaSeconds": 90.5},
+    ),
+    (
         socket.JobResult(
             project_id=P,
             job_id=A,

@@ -207,3 +207,26 @@ async def test_seeds_as_the_sdks_write_them(grid: Grid, seed: float | None) -> N
     job = await worker.assigned()
     assert 0 <= job.render.seed < 2**32
     assert seed in (-1, None) or job.render.seed == seed
+
+
+async def test_the_same_request_in_another_spelling_is_the_same_request(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    project = await app.request(steps=4)
+    job = await worker.assigned()
+    asked = job_request(project, steps=4)
+    await app.send("jobRequest", dict(reversed(asked.items())) | {"canvasIsOn": False})
+    await worker.finish(job)
+    await app.wait_state("jobCompleted", jobID=project)
+    assert not [frame for frame in app.frames if frame.type == "jobError"]
+
+
+async def test_a_model_with_prompts_of_its_own_length_takes_them(grid: Grid) -> None:
+    app = await grid.app()
+    await grid.worker(models=("minimax-h3-fl2va-fp8_t2v",))
+    wish = {"modelID": "minimax-h3-fl2va-fp8_t2v", "sizePreset": None, "steps": None}
+    wish |= {"width": None, "height": None}
+    accepted = await app.request(positivePrompt="waves " * 1000, **wish)
+    await app.wait_state("queued", jobID=accepted)
+    refused = await app.request(positivePrompt="waves " * 1200, **wish)
+    error = await app.wait_for("jobError", jobID=refused)
+    assert "at most 7000" in error["error_message"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from dreamgrid.protocol.worker import Assign, Finished
+from dreamgrid.protocol.worker import Assign, Finished, Released
 from tests.support.grid import Grid
 from tests.support.wire import PNG, App, Worker, finished
 
@@ -91,3 +91,19 @@ async def test_withheld_stays_withheld_after_a_restart(grid: Grid) -> None:
     assert status == 404
     (made,) = (await grid.record(project))["completedWorkerJobs"]
     assert made["triggeredNSFWFilter"] is True
+
+
+async def test_what_earlier_attempts_left_of_a_withheld_picture_is_gone_too(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    await app.request(previews=2)
+    job = await worker.assigned()
+    await worker.upload_preview(job)
+    await worker.progress(job, 1, preview_ready=True)
+    await app.wait_for("jobProgress", hasImage=True)
+    await worker.send(Released(job_id=job.job_id, attempt=job.attempt))
+    again = await worker.assigned()
+    assert again.attempt == 2
+    await worker.upload(again)
+    await worker.send(objecting(again))
+    await worker.expect_settled(again)
+    assert [file for file in grid.config.data_dir.rglob("*") if job.job_id in file.name] == []

@@ -118,7 +118,7 @@ class History:
         job.step, job.step_count, job.eta_s = step, step_count, frame.eta_s or None
         self._progressed(job)
 
-    def on_eta(self, frame: heard.Eta) -> None:
+    def on_eta(self, frame: socket.JobEta) -> None:
         """A job knows how long it will still take."""
         job = self.jobs.get(frame.job_id.upper()) if self._hear() else None
         if job is not None and not job.finished and frame.eta_s > 0:

@@ -290,8 +290,8 @@ class Tracker:
                 self._fold(envelope, socket.JobRetry, History.on_retry)
             case socket.CancelConfirmation.message_type:
                 self._fold(envelope, socket.CancelConfirmation, History.on_cancel_answer)
-            case heard.Eta.message_type:
-                self._fold(envelope, heard.Eta, History.on_eta)
+            case socket.JobEta.message_type:
+                self._fold(envelope, socket.JobEta, History.on_eta)
             case socket.ProjectQueue.message_type:
                 self._fold(envelope, socket.ProjectQueue, History.on_waiting)
             case _:

@@ -35,13 +35,3 @@ class Progress(Message, frozen=True, kw_only=True, rename="camel"):
     progress: float | None = None
     has_image: bool = False
     eta_s: float | None = msgspec.field(default=None, name="etaSeconds")
-
-
-class Eta(Message, frozen=True, kw_only=True):
-    """How long a render will still take; for those that take long."""
-
-    message_type: ClassVar[str] = "jobETA"
-
-    project_id: str = msgspec.field(name="jobID")
-    job_id: str = msgspec.field(name="imgID")
-    eta_s: float = msgspec.field(name="etaSeconds")

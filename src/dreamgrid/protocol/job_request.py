@@ -24,7 +24,7 @@ from dreamgrid.protocol.assets import (
     REFERENCE_MASK,
     REFERENCE_VIDEO,
 )
-from dreamgrid.protocol.codec import Envelope, Message, decode_payload
+from dreamgrid.protocol.codec import UNREADABLE, Envelope, Message, decode_payload
 from dreamgrid.protocol.params import STARTING_IMAGE, Network, TokenType
 
 _UUID = re.compile(r"[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}\Z")
@@ -238,6 +238,17 @@ def project_id_of(envelope: Envelope) -> str:
 def looks_like_id(value: str) -> bool:
     """Whether a text has the shape of an id, in any case."""
     return _UUID.match(value.upper()) is not None
+
+
+def same_request(one: bytes, other: bytes) -> bool:
+    """Whether two payloads ask for the same, however they write it."""
+    if one == other:
+        return True
+    try:
+        first, second = (msgspec.json.decode(raw, type=JobRequest) for raw in (one, other))
+    except UNREADABLE:
+        return False
+    return first == second
 
 
 def valid_id(value: str) -> str:

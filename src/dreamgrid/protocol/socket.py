@@ -270,6 +270,16 @@ class JobProgress(Message, frozen=True, kw_only=True, rename="camel", omit_defau
     eta_s: float | None = msgspec.field(default=None, name="etaSeconds")
 
 
+class JobEta(Message, frozen=True, kw_only=True):
+    """How many seconds a render will still take. Clients grant it time by that."""
+
+    message_type: ClassVar[str] = "jobETA"
+
+    project_id: str = msgspec.field(name="jobID")
+    job_id: str = msgspec.field(name="imgID")
+    eta_s: float = msgspec.field(name="etaSeconds")
+
+
 class JobResult(Message, frozen=True, kw_only=True, rename="camel"):
     """One render is finished. Exactly one per render that did not fail.
 

@@ -125,6 +125,7 @@ TO_APPS = (
             project_id=_PROJECT, job_id=_JOB, step=10, step_count=20, has_image=False
         ),
     ),
+    _to_app(socket.JobEta, socket.JobEta(project_id=_PROJECT, job_id=_JOB, eta_s=42.5)),
     _to_app(
         socket.JobResult,
         socket.JobResult(

@@ -31,6 +31,7 @@ from dreamgrid.server.http import (
     ACCOUNT,
     COOKIE_COUNTS,
     Handler,
+    add_cors_headers,
     cors_middleware,
     credential_of,
     errors_middleware,
@@ -271,6 +272,7 @@ def _application(services: Services, apps: AppSockets, workers: WorkerSockets) -
             _socket_middleware(apps),
         ],
     )
+    app.on_response_prepare.append(add_cors_headers)
     for subject in endpoints(services, workers):
         app.add_routes(subject)
     return app

@@ -96,6 +96,11 @@ def progress(job: LiveJob, *, preview: bool, eta_s: float | None = None) -> byte
     )
 
 
+def eta(job: LiveJob, eta_s: float) -> bytes:
+    """The job will still take so many seconds."""
+    return encode(socket.JobEta(project_id=job.project.id, job_id=job.id, eta_s=round(eta_s, 3)))
+
+
 def result(job: LiveJob, url: str | None) -> bytes:
     """The job is completed; its file can be fetched unless it is withheld."""
     return encode(
@@ -171,9 +176,14 @@ def ended(project: LiveProject) -> bytes:
             project_id=project.id,
             is_from_worker=project.reason != failures.WORKER_DISCONNECTED,
             error=project.reason or failures.GENERATION_FAILURE,
-            error_message="every render of this project failed; nothing was charged for it",
+            error_message=_why_failed(project),
         )
     )
+
+
+def _why_failed(project: LiveProject) -> str:
+    told = next((job.message for job in project.jobs if job.message), "")
+    return f"nothing could be made, and nothing was charged{': ' if told else ''}{told}"
 
 
 def cancel_answer(project_id: str, problem: str | None) -> bytes:

@@ -238,13 +238,18 @@ _CORS_HEADERS = {
 
 @web.middleware
 async def cors_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Lets browsers of any origin call the API; credentials still decide what they may do."""
-    origin = request.headers.get("Origin")
+    """Lets browsers of any origin ask whether they may call the API; see `add_cors_headers`."""
     preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-    response = web.Response(status=204) if preflight else await handler(request)
-    if origin and not response.prepared:
+    if not preflight:
+        return await handler(request)
+    return web.Response(status=204)
+
+
+async def add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Marks every answer to a page of another origin, streams included; a signal of aiohttp."""
+    origin = request.headers.get("Origin")
+    if origin:
         response.headers.update(_CORS_HEADERS)
         response.headers["Access-Control-Allow-Origin"] = origin
         asked = request.headers.get("Access-Control-Request-Headers")
         response.headers["Access-Control-Allow-Headers"] = asked or "Content-Type"
-    return response

@@ -57,7 +57,10 @@ class LiveJob:
         ending: The final state that is on the way into the store.
         in_line: `WaitingJobs` has it; jobs that no longer wait stay there until they come up.
         previewed: A preview can be fetched.
+        ends_at_s: Clock time at which its worker expects to be done. None: not said.
+        eta_told_s: Clock time at which its app was last told that.
         failed_on: Ids of the workers that failed at it; others are asked before these.
+        message: Why it failed, in words; not stored.
         sensitive: What the content filter objected to: `image`, `prompt`; empty for nothing.
         withheld: It was made, but is not delivered because of that.
         charged_micros: What was posted for it.
@@ -79,6 +82,8 @@ class LiveJob:
     step_count: int = 0
     in_line: bool = False
     previewed: bool = False
+    ends_at_s: float | None = None
+    eta_told_s: float = 0.0
     failed_on: set[str] = field(default_factory=set)
     settling: bool = False
     ending: JobState | None = None
@@ -88,6 +93,7 @@ class LiveJob:
     sensitive: tuple[str, ...] = ()
     withheld: bool = False
     charged_micros: int = 0
+    message: str = ""
     reason: str | None = None
     started_ms: int | None = None
     ended_ms: int | None = None

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import msgspec
 
 from dreamgrid.errors import (
-    DuplicateProject,
     InvalidRequest,
     MissingAsset,
     NotFound,
@@ -17,7 +16,7 @@ from dreamgrid.errors import (
 )
 from dreamgrid.protocol import failures
 from dreamgrid.protocol.codec import MAX_REQUEST_BYTES
-from dreamgrid.protocol.job_request import JobRequest, valid_id
+from dreamgrid.protocol.job_request import JobRequest, same_request, valid_id
 from dreamgrid.protocol.params import MAX_SEED, AnyParams, Network
 from dreamgrid.protocol.renders import AnyRender
 from dreamgrid.protocol.request_params import params_from_request
@@ -37,7 +36,7 @@ from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.live import LiveJob, LiveProject, extent_of, from_row, to_row
 from dreamgrid.server.open_projects import OpenProjects, key_of_result
 from dreamgrid.server.queue_notices import QueueNotices
-from dreamgrid.server.refused_projects import code_and_message
+from dreamgrid.server.refused_projects import code_and_message, id_taken
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.resolve.prompts import check_text
 from dreamgrid.server.store.base import Ended, Store, SubmitResult, Submitted
@@ -153,7 +152,8 @@ class Projects:
         model = self._catalog.model(request.key_frames[0].model_id)
         params = params_from_request(request, model.media)
         network = params.network or app.network
-        check_text("prompt", params.prompt, self._config.max_prompt_chars)  # with its flags
+        most_chars = model.spec.max_prompt_chars or self._config.max_prompt_chars
+        check_text("prompt", params.prompt, most_chars)  # with its flags
         said = prompt_language.read(request, network)
         params = msgspec.structs.replace(params, network=network, prompt=said.prompt)
         renders = self._catalog.resolve(params, self._config, lambda: secrets.randbelow(MAX_SEED))
@@ -221,10 +221,8 @@ class Projects:
         return project
 
     def _answer_again(self, app: App, project: LiveProject, raw: bytes) -> None:
-        if project.account_id != app.account.id or project.request != raw:
-            raise DuplicateProject(
-                f"project id {project.id} is taken by a different request; use a fresh UUID"
-            )
+        if project.account_id != app.account.id or not same_request(project.request, raw):
+            raise id_taken(project.id)
         if project.stored and not project.canceling:
             for frame in self._open.replay(project, self._queue.position(project)):
                 self._open.tell(project, frame)
@@ -244,7 +242,8 @@ class Projects:
             self._rendering.scheduler.hint()
             return
         self._open.remove(project)
-        if error is None and future.result().result is SubmitResult.KNOWN:
+        known = (SubmitResult.KNOWN, SubmitResult.CONFLICT)
+        if error is None and future.result().result in known:
             task = asyncio.create_task(self._tell_end_again(project), name="known-project")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -255,7 +254,12 @@ class Projects:
     async def _tell_end_again(self, asked: LiveProject) -> None:
         """Answers a request for a project that has ended with how it ended."""
         row = await self._store.project(asked.id)
-        if row is None or row.ended_ms is None:
+        same = row is not None and row.account_id == asked.account_id
+        if row is None or not (same and same_request(row.request, asked.request)):
+            code, message = failures.code_of(taken := id_taken(asked.id)), str(taken)
+            self._open.tell(asked, frames.refused(asked.id, code, message))
+            return
+        if row.ended_ms is None:
             return
         ended = from_row(row)
         ended.origin = asked.origin
@@ -440,7 +444,7 @@ class Projects:
             NotFound: It has none with this id.
         """
         live = self._open.project(project_id)
-        if live is None:
+        if live is None or not live.stored:
             row = await self._store.project(project_id)
             live = from_row(row) if row is not None else None
         if live is None or live.account_id != account.id or not live.stored:

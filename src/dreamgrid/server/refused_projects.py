@@ -45,9 +45,14 @@ def _refusal(project: LiveProject, answer: Submitted) -> DreamgridError:
                 f"{ledger.decimal(answer.cap_micros)} in all; use another key"
             )
         case _:
-            return DuplicateProject(
-                f"project id {project.id} is taken by a different request; use a fresh UUID"
-            )
+            return id_taken(project.id)
+
+
+def id_taken(project_id: str) -> DuplicateProject:
+    """Why a project cannot have that id."""
+    return DuplicateProject(
+        f"project id {project_id} is taken by a different request; use a fresh UUID"
+    )
 
 
 def _left(answer: Submitted) -> str:

@@ -27,10 +27,11 @@ from dreamgrid.protocol.worker import (
 from dreamgrid.server import frames, ledger
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.blobs.base import Blobs
-from dreamgrid.server.blobs.keys import input_key, preview_key
+from dreamgrid.server.blobs.keys import input_key, preview_key, result_key
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.etas import Etas
 from dreamgrid.server.live import LiveJob
 from dreamgrid.server.open_projects import OpenProjects, key_of_result
 from dreamgrid.server.pricing import render_s
@@ -83,6 +84,7 @@ class Rendering:
         self.speeds = Speeds()
         self._reliability = Reliability()
         self._clock = clock
+        self.etas = Etas(open_projects, clock)
         self.scheduler = Scheduler(
             workers, store, clock, config.max_running_jobs, self._assigned, self._not_assigned
         )
@@ -236,6 +238,8 @@ class Rendering:
             # A preview notice is an event of its own and must not be superseded.
             key=None if message.preview_ready else job.id,
         )
+        if message.eta_s is not None:
+            self.etas.note(job, message.eta_s)
 
     async def finished(self, worker: WorkerSession, message: Finished) -> None:
         """A result was uploaded: charges for it and tells the app where it is.
@@ -276,10 +280,11 @@ class Rendering:
         worker.pace = self.speeds.pace(worker.id, model)
 
     async def _remove_files(self, job: LiveJob) -> None:
-        """Removes what a worker uploaded of a render that is withheld."""
-        preview = preview_key(job.project.id, job.id, job.attempt)
-        for key in (key_of_result(job), preview):
-            await self._blobs.delete(key)
+        """Removes what workers uploaded of a render that is withheld, in any attempt at it."""
+        project, kind = job.project.id, job.render.output_format
+        for attempt in range(1, job.attempt + 1):
+            await self._blobs.delete(result_key(project, job.id, attempt, kind))
+            await self._blobs.delete(preview_key(project, job.id, attempt))
 
     def failed(self, worker: WorkerSession, message: Failed) -> None:
         """An attempt failed: another one follows, or the job fails."""
@@ -386,7 +391,8 @@ class Rendering:
             if not accepted:
                 return
             job.move(JobEvent.LOSE)
-            job.step, job.previewed, job.started_ms = 0, False, None
+            job.step, job.previewed, job.started_ms, job.ends_at_s = 0, False, None, None
+            job.sensitive, job.withheld = (), False
             if job.project.canceling:
                 return  # the cancel moves it on, or puts it back in line
             self._open.tell(
@@ -475,6 +481,7 @@ class Rendering:
             project.charged_micros += job.charged_micros
             self._open.tell(project, frames.result(job, self._open.result_url(job)))
         else:
+            job.message = message
             self._open.tell(project, frames.failed(job, message))
         if end.project_state in FINAL_PROJECT_STATES:
             project.ended_ms = end.at_ms

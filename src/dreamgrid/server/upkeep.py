@@ -31,6 +31,7 @@ async def _leases(services: Services, sockets: WorkerSockets) -> None:
     sockets.close_silent()
     services.rendering.end_pauses()
     services.rendering.expire_leases()
+    services.rendering.etas.repeat()
     services.rendering.scheduler.hint()  # the tick that makes a lost hint harmless
 
 

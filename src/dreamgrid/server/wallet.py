@@ -14,7 +14,7 @@ from dreamgrid.protocol.wallet import TypedData
 NONCE_S = 5 * 60.0
 """How long a nonce may be signed; clients need a second."""
 
-NONCES_PER_WALLET = 4
+NONCES_PER_WALLET = 32
 """Logins of one wallet that may be under way at once; an older nonce is forgotten."""
 
 _MAX_WALLETS = 10_000

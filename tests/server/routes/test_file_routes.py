@@ -17,7 +17,13 @@ from dreamgrid.server.blobs.local import LocalBlobs
 from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.clock import system_clock
 from dreamgrid.server.config import ServerConfig
-from dreamgrid.server.http import ACCOUNT, Handler, cors_middleware, errors_middleware
+from dreamgrid.server.http import (
+    ACCOUNT,
+    Handler,
+    add_cors_headers,
+    cors_middleware,
+    errors_middleware,
+)
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.routes import images, media
 from dreamgrid.server.rules import Rules
@@ -69,6 +75,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         origin=lambda request: f"http://{request.host}",
     )
     app = web.Application(middlewares=[cors_middleware, errors_middleware, by_name])
+    app.on_response_prepare.append(add_cors_headers)
     for subject in (images.routes, media.routes):
         app.add_routes(subject(cast(Services, services)))
     app.add_routes(blobs.routes())

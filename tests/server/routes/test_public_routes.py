@@ -20,7 +20,7 @@ from dreamgrid.server import pricing
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import system_clock
 from dreamgrid.server.config import ServerConfig
-from dreamgrid.server.http import cors_middleware, errors_middleware, parameters
+from dreamgrid.server.http import add_cors_headers, cors_middleware, errors_middleware, parameters
 from dreamgrid.server.routes import catalog as catalog_routes
 from dreamgrid.server.routes import estimates
 from dreamgrid.server.services import Services
@@ -44,6 +44,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         clock=system_clock,
     )
     app = web.Application(middlewares=[cors_middleware, errors_middleware])
+    app.on_response_prepare.append(add_cors_headers)
     for module in (catalog_routes, estimates):
         app.add_routes(module.routes(cast(Services, services)))
     async with TestClient(TestServer(app)) as opened:

@@ -21,7 +21,7 @@ from dreamgrid.server.catalog_entries import (
 from dreamgrid.server.resolve import prompts, request
 from dreamgrid.server.resolve.request import RandomSeed, RequestLimits
 from dreamgrid.server.resolve.settings import check_range, whole_setting
-from dreamgrid.server.resolve.sizes import check_pixels, size_asked
+from dreamgrid.server.resolve.sizes import check_pixels, size_asked, stepped
 from dreamgrid.server.samplers import NameChoice, sampler_choice, scheduler_choice
 
 DEFAULT_STRENGTH = 0.5
@@ -131,13 +131,12 @@ class ImageRules:
         return float(params.strength)
 
     def _size(self, params: ImageParams) -> tuple[int, int]:
-        """Pixels: as asked for, else the model's default."""
+        """Pixels: as asked for, each side down to the model's step, else its default."""
         asked = size_asked(self.spec.id, self.presets, params)
         if asked is None:
             return self.size.width, self.size.height
         for field, side in zip(("width", "height"), asked, strict=True):
             check_range(field, side, self.size.min, self.size.max)
-            if side % self.size.step:
-                raise InvalidRequest(f"{field} {side} is not a multiple of {self.size.step}")
-        check_pixels(self.spec.id, *asked, self.size.max_pixels)
-        return asked
+        width, height = (stepped(side, self.size.step) for side in asked)
+        check_pixels(self.spec.id, width, height, self.size.max_pixels)
+        return width, height

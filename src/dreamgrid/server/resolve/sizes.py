@@ -33,6 +33,14 @@ def size_asked(
     return width, height
 
 
+def stepped(side: int, step: float | None) -> int:
+    """A side brought down to what the model can make: a multiple of its step.
+
+    Clients let people ask for any size between the limits.
+    """
+    return side - side % int(step or 1)
+
+
 def check_pixels(model: str, width: int, height: int, most: int | None) -> None:
     """The area is not too large.
 

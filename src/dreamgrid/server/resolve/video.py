@@ -12,7 +12,7 @@ from dreamgrid.server.catalog_entries import LoraSpec, ModelSpec, NumberRange, P
 from dreamgrid.server.resolve import prompts, request
 from dreamgrid.server.resolve.request import RandomSeed, RequestLimits
 from dreamgrid.server.resolve.settings import check_range, settle, whole_setting
-from dreamgrid.server.resolve.sizes import check_pixels, size_asked
+from dreamgrid.server.resolve.sizes import check_pixels, size_asked, stepped
 from dreamgrid.server.samplers import NameChoice, sampler_choice, scheduler_choice
 
 MAX_POINTS = 100
@@ -115,7 +115,7 @@ class VideoRules:
         allowed = (self.tier.width, self.tier.height)
         for field, side, limit in zip(("width", "height"), asked, allowed, strict=True):
             check_range(field, side, limit.min, limit.max)
-            sides.append(side - side % int(limit.step or 1))
+            sides.append(stepped(side, limit.step))
         width, height = sides
         check_pixels(self.spec.id, width, height, self.tier.max_pixels)
         return width, height

@@ -23,6 +23,7 @@ from dreamgrid.server.store.base import EventRow
 
 EVENT_STREAM = "text/event-stream"
 _RECONNECT_MS = 1_000
+_NOT_KEPT = {"Cache-Control": "no-store"}
 _STILL_HERE = b": nothing new\n\n"
 
 _json = msgspec.json.Encoder()
@@ -66,7 +67,9 @@ def routes(services: Services) -> Endpoints:
     ) -> web.StreamResponse:
         project = await projects.find(account, valid_id(path.project_id))
         after = _last_event_id(request)
-        response = web.StreamResponse(headers={"Cache-Control": "no-store"})
+        if request.method == "HEAD":
+            return web.Response(content_type=EVENT_STREAM, headers=_NOT_KEPT)
+        response = web.StreamResponse(headers=_NOT_KEPT)
         response.content_type = EVENT_STREAM
         await response.prepare(request)
         await response.write(f"retry: {_RECONNECT_MS}\n\n".encode())
