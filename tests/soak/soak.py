@@ -189,19 +189,22 @@ class Soak:
         data = self._folder / f"worker-{number}"
 
         def start() -> "subprocess.Popen[str]":
-            return processes.start(
-                *("work", "--json", "--model", "pattern-v1", "--data", str(data)),
-                environment=self._environment,
-                stderr=self._errors,
-            )
+            arguments = ("work", "--json", "--model", "pattern-v1", "--data", str(data))
+            return self._popen(*processes.COMMAND, *arguments)
 
         return start
 
     def _start_app(self) -> "subprocess.Popen[str]":
+        arguments = ("-m", "tests.soak.client", str(self._journal), str(self._stop))
+        return self._popen(sys.executable, *arguments)
+
+    def _popen(self, *command: str) -> "subprocess.Popen[str]":
+        """Starts what nobody reads from: into a pipe it could write until it is full, and hang."""
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.soak.client", str(self._journal), str(self._stop)],
+            command,
             cwd=ROOT,
             env=processes.clean(self._environment),
+            stdin=subprocess.DEVNULL,
             stdout=self._errors,
             stderr=self._errors,
             text=True,
