@@ -3,8 +3,11 @@
 import pytest
 
 from tests.interop.grid import Grid
-from tests.interop.sdks import App, Driver, Sdk, SdkError
+from tests.interop.sdks import SDKS, App, Driver, Sdk, SdkError
 from tests.interop.worker import ScriptedWorker, png
+
+PYTHON = [one for one in SDKS if one.name.startswith("py")]
+"""Of the published SDKs, only this one knows reasons."""
 
 
 async def test_an_app_learns_the_text_of_each_picture(
@@ -32,11 +35,8 @@ async def test_a_model_that_nobody_offers_is_refused_at_once(
         assert caught.value.told["code"] == 4104
 
 
-async def test_the_python_sdk_shows_why_a_project_waits(
-    app: App, driver: Driver, grid: Grid, sdk: Sdk
-) -> None:
-    if not sdk.name.startswith("py"):
-        pytest.skip("only the Python SDK knows reasons")
+@pytest.mark.parametrize("sdk", PYTHON, indirect=True, ids=str)
+async def test_the_python_sdk_shows_why_a_project_waits(app: App, driver: Driver) -> None:
     await app.create(modelId="dreamlet-v1")  # whose worker is away
     changed = await driver.until("queueChanged")
     assert changed["data"]["waitingReason"]["reason"] == "no_workers"
