@@ -21,11 +21,13 @@ def anonymous(house: Grid) -> dreamgrid.AsyncClient:
 async def test_somebody_signs_up_makes_a_picture_and_leaves(house: Grid) -> None:
     async with anonymous(house) as client, working(house):
         assert await client.account.validate_username("alice")
-        await client.account.create("alice", "secret", email="alice@example.com")
+        await client.account.create("alice", "correct horse", email="alice@example.com")
         assert not await client.account.validate_username("alice")
         me = await client.account.me()
         assert (me.username, me.email) == ("alice", "alice@example.com")
-        assert me.wallet_address == (await client.account.get_wallet("Alice", "secret")).address
+        assert (
+            me.wallet_address == (await client.account.get_wallet("Alice", "correct horse")).address
+        )
         assert len(await client.projects.generate(model=PICTURE, prompt="x")) == 1
         assert client.current_account.username == "alice"
         await client.account.logout()
@@ -37,14 +39,14 @@ async def test_somebody_signs_up_makes_a_picture_and_leaves(house: Grid) -> None
 
 async def test_who_waits_for_a_project_is_told_of_a_logout(house: Grid) -> None:
     async with anonymous(house) as client:
-        await client.account.create("erin", "secret", email="")
+        await client.account.create("erin", "correct horse", email="")
         project = await client.projects.create(model=PICTURE, prompt="x")
         waiting = asyncio.create_task(project.wait())
         await asyncio.sleep(0)
         await client.account.logout()
         with pytest.raises(dreamgrid.ConnectionFailed, match="signed in or out"):
             await waiting
-        await client.account.login("erin", "secret")
+        await client.account.login("erin", "correct horse")
         found = await client.projects.attach(project.id)
         await found.cancel()
         assert found.state is dreamgrid.ProjectState.CANCELED
@@ -52,10 +54,10 @@ async def test_who_waits_for_a_project_is_told_of_a_logout(house: Grid) -> None:
 
 async def test_a_session_goes_on_in_another_process(house: Grid) -> None:
     async with anonymous(house) as first:
-        await first.account.create("bob", "secret", email="")
+        await first.account.create("bob", "correct horse", email="")
         tokens = first.tokens
     assert tokens is not None
-    assert "secret" not in repr(tokens)
+    assert "correct horse" not in repr(tokens)
     assert tokens.token not in repr(tokens)
     async with anonymous(house) as second:
         assert not await second.check_auth()
@@ -66,18 +68,18 @@ async def test_a_session_goes_on_in_another_process(house: Grid) -> None:
 
 async def test_a_wrong_password_and_a_taken_name_are_told(house: Grid) -> None:
     async with anonymous(house) as client:
-        await client.account.create("carol", "secret", email="")
+        await client.account.create("carol", "correct horse", email="")
         with pytest.raises(dreamgrid.UsernameTaken):
             await client.account.create("carol", "other", email="")
         with pytest.raises(dreamgrid.DreamgridError):
             await client.account.login("carol", "wrong")
-        await client.account.login("CAROL", "secret", remember_me=True)
+        await client.account.login("CAROL", "correct horse", remember_me=True)
         assert (await client.account.me()).username == "carol"
 
 
 async def test_a_token_that_has_run_out_is_exchanged_without_a_word(house: Grid) -> None:
     async with anonymous(house) as client:
-        tokens = await client.account.create("dave", "secret", email="")
+        tokens = await client.account.create("dave", "correct horse", email="")
         head, payload, signature = tokens.token.split(".")
         claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
         old = base64.urlsafe_b64encode(json.dumps(claims | {"exp": 1}).encode()).decode()

@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.interop.grid import Grid
 from tests.interop.sdks import SDKS, App, Driver, Sdk, SdkError
 from tests.interop.worker import ScriptedWorker, png
 

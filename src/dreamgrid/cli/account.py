@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from decimal import Decimal
 from typing import Annotated
 
 import typer
@@ -140,7 +141,7 @@ def balance(
     if as_json:
         exits.say_json({"spark": f"{owned.spark:f}", "sogni": f"{owned.sogni:f}"})
     else:
-        Console(highlight=False).print(f"{owned.spark:f} spark, {owned.sogni:f} sogni")
+        Console(highlight=False).print(f"{plain(owned.spark)} spark, {plain(owned.sogni)} sogni")
 
 
 @app.command()
@@ -175,11 +176,16 @@ def history(
     table = Table("when", "amount", "", "what for", box=None, header_style="dim", pad_edge=False)
     for one in page.entries:
         when = one.at.astimezone().strftime("%Y-%m-%d %H:%M")
-        amount = f"{one.amount.normalize():f}"
+        amount = plain(one.amount)
         signed = f"[green]+{amount}[/]" if one.kind == "credit" else f"-{amount}"
         table.add_row(when, signed, one.token_type, escape(one.description))
     console = Console(highlight=False)
     console.print(table if page.entries else "[dim]nothing yet")
+
+
+def plain(amount: Decimal) -> str:
+    """An amount without zeros that say nothing."""
+    return f"{amount.normalize():f}"
 
 
 async def _with_key(client: dreamgrid.AsyncClient, server: str) -> Login:

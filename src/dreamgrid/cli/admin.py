@@ -18,7 +18,6 @@ from dreamgrid.cli import exits, loop, options
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.target import connected
 from dreamgrid.client.endpoint import Endpoint
-from dreamgrid.client.http import Http
 from dreamgrid.protocol import rest_admin as wire
 from dreamgrid.protocol.rest import Balances, Grant
 
@@ -259,6 +258,8 @@ def _call(
     async def ask() -> T:
         async with connected(server, key, data_dir(data), worker=False) as (_, target):
             endpoint = Endpoint.resolve(target.url, target.api_key)
+            from dreamgrid.client.http import Http  # noqa: PLC0415 (loads the whole client)
+
             http = Http(endpoint, user_agent="dreamgrid-admin")
             try:
                 return await http.rest(method, f"/v1/admin/{path}", kind, body=body)

@@ -38,7 +38,7 @@ class _Ending(NamedTuple):
 # The first that matches decides.
 _ENDINGS = (
     _Ending(errors.UnknownModel, BAD_INPUT, "'dreamgrid models' lists what this grid has"),
-    _Ending(errors.InvalidRequest, BAD_INPUT, "see 'dreamgrid generate --help'"),
+    _Ending(errors.InvalidRequest, BAD_INPUT, "the command with --help says what is possible"),
     _Ending(errors.ConfigError, BAD_INPUT, ""),
     _Ending(errors.NotFound, BAD_INPUT, ""),
     _Ending(errors.SpendingCapReached, INSUFFICIENT_FUNDS, "'dreamgrid keys list' shows the caps"),
@@ -48,8 +48,12 @@ _ENDINGS = (
         "fewer steps or pictures cost less; the grid's owner can 'dreamgrid grant' more",
     ),
     _Ending(errors.ModelNotServed, FAILED, "'dreamgrid models' lists what has a worker now"),
-    _Ending(errors.AuthenticationFailed, NO_CONNECTION, ""),
-    _Ending(errors.NotAllowed, NO_CONNECTION, ""),
+    _Ending(
+        errors.AuthenticationFailed,
+        NO_CONNECTION,
+        "give a key with --key or DREAMGRID_API_KEY, or sign in with 'dreamgrid account login'",
+    ),
+    _Ending(errors.NotAllowed, NO_CONNECTION, "another key may: --key, or DREAMGRID_API_KEY"),
     _Ending(
         errors.ConnectionFailed,
         NO_CONNECTION,

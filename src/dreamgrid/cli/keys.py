@@ -14,6 +14,7 @@ from rich.text import Text
 import dreamgrid
 from dreamgrid.cli import exits, options
 from dreamgrid.cli.asking import ask
+from dreamgrid.errors import NotFound
 from dreamgrid.protocol.scopes import Scope
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
@@ -83,7 +84,9 @@ def list_keys(
         exits.say_json([_record(one) for one in keys])
         return
     columns = ("id", "name", "begins with", "made", "may", "spends at most")
-    table = Table(*columns, box=None, header_style="dim", pad_edge=False)
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column == "id", min_width=36 if column == "id" else None)
     for one in keys:
         made = one.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
         caps = [f"{one.max_per_day:f} a day"] if one.max_per_day is not None else []
@@ -95,7 +98,12 @@ def list_keys(
 
 @app.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="As 'dreamgrid keys list' shows it.")],
+    key_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID|NAME", help="As 'dreamgrid keys list' shows them; the beginning is enough."
+        ),
+    ],
     server: options.Server = None,
     key: options.Key = None,
     data: options.Data = None,
@@ -103,9 +111,19 @@ def revoke(
 ) -> None:
     """Make a key useless from now on."""
     exits.speaks_json.set(as_json)
-    ask(lambda client: client.account.keys.revoke(key_id), server, key, data)
+
+    async def end(client: dreamgrid.AsyncClient) -> str:
+        known = await client.account.keys.list()
+        meant = [one for one in known if one.name == key_id or one.id.startswith(key_id.upper())]
+        if len(meant) != 1:
+            many = f"{len(meant)} keys are" if meant else "you have no key that is"
+            raise NotFound(f"{many} called '{key_id}'; see 'dreamgrid keys list'")
+        await client.account.keys.revoke(meant[0].id)
+        return meant[0].id
+
+    revoked = ask(end, server, key, data)
     if as_json:
-        exits.say_json({"event": "revoked", "id": key_id})
+        exits.say_json({"event": "revoked", "id": revoked})
     else:
         Console(highlight=False).print("revoked", style="green")
 

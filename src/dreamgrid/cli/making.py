@@ -196,7 +196,7 @@ async def make(
     if wish.media == "image" and screen.wants_previews:
         asked["previews"] = _PREVIEWS
     create = partial(client.projects.create, **asked)
-    project = await _accepted(create, screen, min(_WORKER_S, timeout_s or _WORKER_S))
+    project = await _accepted(client, create, screen, min(_WORKER_S, timeout_s or _WORKER_S))
     try:
         async with asyncio.timeout(timeout_s):
             files, seeds = await _follow(project, out, screen)
@@ -235,6 +235,7 @@ async def make(
 
 
 async def _accepted(
+    client: dreamgrid.AsyncClient,
     create: Callable[[], Awaitable[dreamgrid.Project[dreamgrid.Result]]],
     screen: Screen,
     patience_s: float,
@@ -249,8 +250,9 @@ async def _accepted(
         try:
             return await create()
         except ModelNotServed:
-            if time.monotonic() >= deadline_s:
-                raise
+            late = time.monotonic() >= deadline_s
+            if late or await client.projects.get_available_models():
+                raise  # a grid with workers has had its time to start
         screen.say("waiting for a worker")
         await asyncio.sleep(_ASK_AGAIN_S)
 

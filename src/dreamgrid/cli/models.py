@@ -73,7 +73,8 @@ def models(
 
 def _table(rows: Sequence[_Row]) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False)
-    for heading in ("model", "name", "makes", "workers", "steps", "guidance"):
+    table.add_column("model", no_wrap=True, min_width=max(len(row.id) for row in rows))
+    for heading in ("name", "makes", "workers", "steps", "guidance"):
         table.add_column(heading, justify="right" if heading == "workers" else "left")
     for row in rows:
         workers = f"[green]{row.workers}[/]" if row.workers else "[dim]none[/]"
@@ -91,13 +92,17 @@ async def _watch(
         changed = asyncio.Event()
         client.projects.on(dreamgrid.ModelsChanged, lambda _: changed.set())
         await client.account.switch_network(network)
+        shown: dict[str, int] | None = None
         while True:
             served = {model.id: model.worker_count for model in client.projects.available_models}
-            if as_json:
+            if served == shown:
+                pass  # told already
+            elif as_json:
                 exits.say_json({"event": "models", "workers": served})
             else:
                 offers = ", ".join(f"{model} x {count}" for model, count in served.items())
                 console.print(f"[dim]{datetime.now():%H:%M:%S}[/] {offers or 'no workers'}")
+            shown = served
             await changed.wait()
             changed.clear()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import fields
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,17 +16,28 @@ from rich.table import Table
 
 import dreamgrid
 from dreamgrid.cli import exits, loop, options
+from dreamgrid.cli.account import plain
 from dreamgrid.cli.asking import ask
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.producing import OUT
 from dreamgrid.cli.screen import LiveScreen, Screen
 from dreamgrid.cli.target import connected
-from dreamgrid.errors import ProjectFailed
+from dreamgrid.errors import NotFound, ProjectFailed
 from dreamgrid.protocol.rest import JobRecord, ProjectRecord
+from dreamgrid.states import ProjectState
 
 app = typer.Typer(no_args_is_help=True, help="List, watch, cancel and download what you asked for.")
 
-_Id = Annotated[str, typer.Argument(metavar="ID", help="As 'dreamgrid projects list' shows it.")]
+_Id = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="As 'dreamgrid projects list' shows it, or its beginning, as in names of files.",
+    ),
+]
+_WHOLE_ID = 36
+_LATELY = 100
+"""How many results back a shortened id is looked for."""
 
 
 @app.command("list")
@@ -36,13 +48,15 @@ def list_projects(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """List what is under way, and what was made lately (at most a week ago)."""
+    """List what is under way, and what was made lately (at most a week ago).
+
+    Projects that made nothing, because they failed or were canceled, are not listed any more.
+    """
     exits.speaks_json.set(as_json)
 
     async def look(client: dreamgrid.AsyncClient) -> list[ProjectRecord]:
-        unfinished = [one.id for one in await client.projects.list_projects_elsewhere()]
-        recent = [one.project_id for one in await client.projects.list_recent(limit=limit)]
-        ids = dict.fromkeys((*unfinished, *recent))
+        unfinished, made = await _known_ids(client)
+        ids = [*unfinished, *made[:limit]]
         found = [await client.projects.get_status(project_id) for project_id in ids]
         return sorted(found, key=lambda one: -one.create_time)
 
@@ -51,17 +65,17 @@ def list_projects(
         exits.say_json([_row(record) for record in records])
         return
     table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column("id", no_wrap=True)  # to be copied
-    for heading in ("when", "model", "state"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("results", "cost"):
-        table.add_column(heading, justify="right")
+    table.add_column("id", no_wrap=True, min_width=_WHOLE_ID)  # to be copied
+    table.add_column("state", no_wrap=True)
+    table.add_column("made", no_wrap=True)
+    table.add_column("cost", justify="right", no_wrap=True)
+    table.add_column("model", no_wrap=True, overflow="ellipsis")
     for record in records:
         row = _row(record)
         results = f"{row['delivered']} of {row['count']}"
-        cost = f"{row['cost']} {row['token']}" if float(row["cost"]) else ""
+        cost = f"{plain(Decimal(row['cost']))}" if float(row["cost"]) else ""
         state = f"[{_COLORS.get(row['state'], 'yellow')}]{row['state']}[/]"
-        table.add_row(record.id, _local(record.create_time), record.model.id, state, results, cost)
+        table.add_row(record.id, state, results, cost, record.model.id)
     console = Console(highlight=False)
     console.print(table if records else "[dim]nothing lately; 'dreamgrid generate' makes something")
 
@@ -76,7 +90,11 @@ def show(
 ) -> None:
     """Show one project with all of its results."""
     exits.speaks_json.set(as_json)
-    record = ask(lambda client: client.projects.get_status(project_id), server, key, data)
+
+    async def look(client: dreamgrid.AsyncClient) -> ProjectRecord:
+        return await client.projects.get_status(await _whole_id(client, project_id))
+
+    record = ask(look, server, key, data)
     jobs = [_job(job, over=False) for job in record.worker_jobs]
     jobs += [_job(job, over=True) for job in record.completed_jobs]
     jobs.sort(key=lambda job: int(job["index"]))
@@ -120,7 +138,7 @@ def watch(
     async def follow() -> str:
         with screen:
             async with connected(server, key, data_dir(data), worker=False) as (client, _):
-                project = await client.projects.attach(project_id)
+                project = await client.projects.attach(await _whole_id(client, project_id))
                 screen.begin(max(1, project.params.count), project.type)
                 async for event in project.events():
                     screen.show(event)
@@ -145,11 +163,20 @@ def cancel(
 ) -> None:
     """Cancel a project. What was delivered stays paid; the rest is given back."""
     exits.speaks_json.set(as_json)
-    ask(lambda client: client.projects.cancel(project_id), server, key, data)
+
+    async def stop(client: dreamgrid.AsyncClient) -> ProjectRecord:
+        whole = await _whole_id(client, project_id)
+        if not (await client.projects.get_status(whole)).finished:
+            await client.projects.cancel(whole)
+        return await client.projects.get_status(whole)
+
+    record = ask(stop, server, key, data)
     if as_json:
-        exits.say_json({"event": "canceled", "project": project_id.upper()})
-    else:
+        exits.say_json({"event": record.status, "project": record.id})
+    elif record.status == ProjectState.CANCELED:
         Console(highlight=False).print("canceled", style="green")
+    else:
+        Console(highlight=False).print(f"it had ended already: {record.status}", style="yellow")
 
 
 @app.command()
@@ -165,13 +192,12 @@ def download(
     exits.speaks_json.set(as_json)
 
     async def save(client: dreamgrid.AsyncClient) -> list[Path]:
-        results = await client.projects.get_result(project_id)
+        whole = await _whole_id(client, project_id)
+        results = await client.projects.get_result(whole)
         if not results:
-            raise ProjectFailed(
-                f"project {project_id} has delivered nothing (yet)", project_id=project_id
-            )
+            raise ProjectFailed(f"project {whole} has delivered nothing (yet)", project_id=whole)
         await asyncio.to_thread(out.mkdir, parents=True, exist_ok=True)
-        name = project_id[:8].lower()
+        name = whole[:8].lower()
         return [await one.save(out / f"{name}-{one.index + 1}") for one in results]
 
     files = ask(save, server, key, data)
@@ -184,6 +210,28 @@ def download(
 
 
 _COLORS = {"completed": "green", "failed": "red", "canceled": "dim"}
+
+
+async def _known_ids(client: dreamgrid.AsyncClient) -> tuple[list[str], list[str]]:
+    """Projects under way, and those that made something lately, newest first."""
+    unfinished = [one.id for one in await client.projects.list_projects_elsewhere()]
+    made = [one.project_id for one in await client.projects.list_recent(limit=_LATELY)]
+    return unfinished, [one for one in dict.fromkeys(made) if one not in unfinished]
+
+
+async def _whole_id(client: dreamgrid.AsyncClient, text: str) -> str:
+    """The one project that an id, or the beginning of one, means.
+
+    Raises:
+        NotFound: No project of the last days begins so, or several do.
+    """
+    if len(text) >= _WHOLE_ID:
+        return text
+    found = [one for ids in await _known_ids(client) for one in ids if one.startswith(text.upper())]
+    if len(found) == 1:
+        return found[0]
+    many = f"{len(found)} projects begin" if found else "no project of yours begins"
+    raise NotFound(f"{many} with '{text}'; 'dreamgrid projects list' shows whole ids")
 
 
 def is_delivered(job: JobRecord) -> bool:
@@ -227,10 +275,12 @@ def _job(job: JobRecord, *, over: bool) -> dict[str, Any]:
 
 
 def _event(event: dreamgrid.Event) -> dict[str, Any]:
-    """An event as a JSON line: its kind, and whatever of it is plain."""
+    """An event as a JSON line: its kind, and whatever of it is plain; of a result, its facts."""
     plain = (str, int, float, bool, type(None))
     told = {one.name: getattr(event, one.name) for one in fields(event)}
     plain_ones = {name: value for name, value in told.items() if isinstance(value, plain)}
+    if isinstance(event, dreamgrid.JobCompleted):
+        plain_ones |= {"seed": event.result.seed, "url": event.result.url}
     return {"event": type(event).__name__.lower(), **plain_ones}
 
 

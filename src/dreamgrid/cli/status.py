@@ -8,6 +8,7 @@ from rich.table import Table
 
 import dreamgrid
 from dreamgrid.cli import exits, loop, options
+from dreamgrid.cli.account import plain
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.target import find
 from dreamgrid.errors import ConfigError
@@ -94,7 +95,9 @@ def _table(seen: Status) -> Table:
     table.add_column(style="dim")
     table.add_row("grid", f"[bold]{seen.url}[/]")
     table.add_row("account", escape(seen.username))
-    table.add_row("balance", f"{seen.balance.spark:f} spark, {seen.balance.sogni:f} sogni")
+    table.add_row(
+        "balance", f"{plain(seen.balance.spark)} spark, {plain(seen.balance.sogni)} sogni"
+    )
     table.add_row("unfinished", str(seen.unfinished) if seen.unfinished else "nothing")
     offers = [f"{model} [dim]x {count}[/]" for model, count in sorted(seen.workers.items())]
     table.add_row(

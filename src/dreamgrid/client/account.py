@@ -12,7 +12,7 @@ from dreamgrid.client.current_account import Balance, CurrentAccount, balance_of
 from dreamgrid.client.http import Http
 from dreamgrid.client.session import Session
 from dreamgrid.client.signing import Wallet, wallet_of
-from dreamgrid.errors import AuthenticationFailed, UsernameTaken
+from dreamgrid.errors import AuthenticationFailed, InvalidRequest, UsernameTaken
 from dreamgrid.protocol import rest, rest_account, wallet
 from dreamgrid.protocol.params import Network, TokenType
 from dreamgrid.protocol.scopes import Scope
@@ -21,6 +21,9 @@ __all__ = ["Account", "ApiKey", "Balance", "Keys", "Me", "Reward", "Transaction"
 
 _KEYS = "/v1/account/keys"
 _GRANTS = "/v1/admin/grants"
+
+MIN_PASSWORD_CHARS = 8
+"""Shortest password of a new account. Older accounts may have shorter ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,10 +224,16 @@ class Account:
             remember_me: Ask for a long session.
 
         Raises:
+            InvalidRequest: The password is too short.
             UsernameTaken: Somebody has that name.
             NotAllowed: This grid is closed to strangers.
             ConfigError: The extra is not installed.
         """
+        if len(password) < MIN_PASSWORD_CHARS:
+            raise InvalidRequest(
+                f"a password has at least {MIN_PASSWORD_CHARS} characters: name and password are "
+                "the account's key, and nothing else guards it"
+            )
         who = await self.get_wallet(username, password)
         nonce = await self.get_nonce(who.address)
         typed = wallet.signup(

@@ -143,8 +143,8 @@ class Result:
         """Downloads the file to `path`; an existing file is replaced, but only by a whole one.
 
         Args:
-            path: A file, or a folder, in which it is named after its job. Missing folders are
-                made; a missing suffix is added.
+            path: A file, or a folder that is there or whose name ends with `/`, in which it is
+                named after its job. Missing folders are made; a missing suffix is added.
             metadata: Write prompt, seed and settings into a PNG, JPEG or WebP that does not hold
                 them yet. False: leave every byte as the worker made it.
 
@@ -157,7 +157,7 @@ class Result:
             ConnectionFailed: The download broke off.
             ProtocolError: What came is not what the worker made.
         """
-        folder, name = await asyncio.to_thread(self._place, Path(path))
+        folder, name = await asyncio.to_thread(self._place, os.fspath(path))
         partial = folder / f".{name or self.job_id}.{secrets.token_hex(4)}.part"
         try:
             file = await asyncio.to_thread(partial.open, "xb")
@@ -181,8 +181,11 @@ class Result:
     def _html(self, url: str) -> str:
         return f'<a href="{url}">{html.escape(repr(self))}</a>'
 
-    def _place(self, path: Path) -> tuple[Path, str | None]:
+    def _place(self, written: str) -> tuple[Path, str | None]:
         """The folder, which exists afterwards, and the name in it. None: after the job."""
+        path = Path(written)
+        if written.endswith(("/", os.sep)):
+            path.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             return path, None
         path.parent.mkdir(parents=True, exist_ok=True)

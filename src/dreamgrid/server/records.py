@@ -65,7 +65,8 @@ def record(
         model=ProjectModel(id=model.id, name=model.name, type=model.media, sid=model.sid),
         model_type=model.media,
         image_count=len(project.jobs),
-        step_count=project.steps,
+        # Some samplers and engines take more steps than were asked for, and count those.
+        step_count=max(project.steps, *(max(job.step_count, job.steps) for job in project.jobs)),
         preview_count=project.previews,
         has_guide_image=any(STARTING_IMAGE in job.render.assets for job in project.jobs),
         denoise_strength=_denoise(project),
