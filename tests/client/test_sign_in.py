@@ -70,7 +70,9 @@ async def test_a_wrong_password_and_a_taken_name_are_told(house: Grid) -> None:
     async with anonymous(house) as client:
         await client.account.create("carol", "correct horse", email="")
         with pytest.raises(dreamgrid.UsernameTaken):
-            await client.account.create("carol", "other", email="")
+            await client.account.create("carol", "another horse", email="")
+        with pytest.raises(dreamgrid.InvalidRequest, match="at least 8 characters"):
+            await client.account.create("fred", "short", email="")
         with pytest.raises(dreamgrid.DreamgridError):
             await client.account.login("carol", "wrong")
         await client.account.login("CAROL", "correct horse", remember_me=True)
