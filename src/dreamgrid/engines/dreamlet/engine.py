@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from dreamgrid.engines import picture_file
 from dreamgrid.engines.base import Artifact, OnStep, Step
 from dreamgrid.engines.dreamlet import pictures
 from dreamgrid.engines.dreamlet.networks import Networks, networks_in
@@ -105,7 +106,7 @@ class DreamletEngine:
             painted = pictures.from_floats(proportioned(pixels))
         picture = pictures.fit(painted, render.width, render.height)
         return Artifact(
-            data=pictures.encode(picture, render.output_format, _settings(render, strength)),
+            data=picture_file.encode(picture, render.output_format, _settings(render, strength)),
             content_type=CONTENT_TYPES[render.output_format],
             steps=steps_done,
             sensitive=self._filter.objections(render.prompt, [picture]),

@@ -1,32 +1,17 @@
-"""Pictures of the model's size and of the app's: fitting, and files with the settings inside."""
+"""Pictures of the model's size and of the app's: fitting, extending, previews."""
 
 import io
-import json
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageOps
 
 from dreamgrid.engines.dreamlet.sampler import Floats
-from dreamgrid.protocol.params import OutputFormat
 
 PREVIEW_SIDE_PX = 128
 MAX_EXTENSION = 4
 """Longer pictures than 4:1 are not only extended but also cropped."""
 
 _PREVIEW_QUALITY = 80
-_METADATA_KEY = "dreamgrid"
-
-# A JPEG holds at most 64 KiB of EXIF; a text can take six bytes a character once escaped.
-_MAX_METADATA_CHARACTERS = 4000
-
-# Says in the vocabulary of the IPTC that the picture was made by a trained model.
-_XMP = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF \
-xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" \
-xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" \
-Iptc4xmpExt:DigitalSourceType=\
-"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/></rdf:RDF></x:xmpmeta>
-<?xpacket end="w"?>"""
 
 
 def fit(picture: Image.Image, width_px: int, height_px: int) -> Image.Image:
@@ -64,37 +49,6 @@ def encode_preview(pixels: Floats) -> bytes:
     picture = from_floats(pixels)
     scale = PREVIEW_SIDE_PX / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return _saved(picture.resize(size, Image.Resampling.LANCZOS), "JPEG", quality=_PREVIEW_QUALITY)
-
-
-def encode(
-    picture: Image.Image, file_format: OutputFormat, settings: dict[str, str | int | float]
-) -> bytes:
-    """The file, with the settings inside as JSON.
-
-    PNG holds them in the text chunk `dreamgrid`, JPEG and WebP in the EXIF field UserComment. All
-    of them carry an XMP packet that says that a trained model made the picture.
-    """
-    shortened = {
-        name: value[:_MAX_METADATA_CHARACTERS] if isinstance(value, str) else value
-        for name, value in settings.items()
-    }
-    software = f"dreamgrid {settings['model']}"
-    if file_format == "png":
-        chunks = PngImagePlugin.PngInfo()
-        chunks.add_text("Software", software)
-        chunks.add_itxt(_METADATA_KEY, json.dumps(shortened, ensure_ascii=False))
-        chunks.add_itxt("XML:com.adobe.xmp", _XMP.decode())
-        return _saved(picture, "PNG", pnginfo=chunks)
-    exif = Image.Exif()
-    exif[ExifTags.Base.Software] = software
-    comment = b"ASCII\0\0\0" + json.dumps(shortened).encode("ascii")
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
-    kind = {"jpg": "JPEG", "webp": "WEBP"}[file_format]
-    return _saved(picture, kind, quality=92, exif=exif, xmp=_XMP)
-
-
-def _saved(picture: Image.Image, kind: str, **options: object) -> bytes:
     out = io.BytesIO()
-    picture.save(out, kind, **options)
+    picture.resize(size, Image.Resampling.LANCZOS).save(out, "JPEG", quality=_PREVIEW_QUALITY)
     return out.getvalue()
