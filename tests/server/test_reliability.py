@@ -4,16 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamgrid.protocol.worker import Assign, Failed, Heartbeat
+from dreamgrid.protocol.worker import Assign, Failed, Heartbeat, Settled
 from dreamgrid.server.reliability import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
+    LOWEST_RATE,
     MAX_WORKERS,
     PAUSED_AFTER,
     Reliability,
 )
 from tests.server.conftest import MakeGrid
-from tests.support.grid import Grid
+from tests.support.grid import LEASE_S, Grid
 from tests.support.wire import App, Worker
 
 
@@ -87,6 +88,21 @@ def test_a_worker_that_delivers_is_never_paused_for_what_was_before(
             assert pause_s == 0 or reliability.paused("w", now_s)
 
 
+def test_the_delivery_rate_is_the_share_of_the_last_jobs_that_were_delivered() -> None:
+    reliability, rates = Reliability(), []
+    assert reliability.rate("w") == 1.0
+    for number in range(300):
+        if number % 4:
+            reliability.delivered("w")
+        else:
+            reliability.failed("w", str(number), 1e9 * number)
+        rates.append(reliability.rate("w"))
+    assert sum(rates[100:]) / 200 == pytest.approx(0.75, abs=0.05)
+    for number in range(1_000):
+        reliability.failed("w", f"more {number}", 0.0)
+    assert reliability.rate("w") == LOWEST_RATE
+
+
 # ── in a server ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -147,6 +163,38 @@ async def test_a_new_connection_does_not_end_a_pause(grid: Grid) -> None:
     seen = len(back.received)
     await grid.ticked()
     assert not any(isinstance(message, Assign) for message in back.received[:seen])
+
+
+async def test_a_worker_whose_process_dies_again_and_again_is_paused_and_says_why(
+    make_grid: MakeGrid,
+) -> None:
+    async with make_grid(max_attempts=1) as grid:
+        app, worker = await grid.app(), await grid.worker()
+        for _ in range(PAUSED_AFTER):
+            await app.request()
+            await worker.assigned()
+            await worker.drop()
+            await grid.without_workers()
+            worker = await grid.worker(worker_id=worker.hello.worker_id)  # and knows nothing
+            await worker.expect(Settled)
+        (entry,) = (await grid.data("/v1/admin/workers"))["workers"]
+    assert entry["state"] == "resting"
+    assert "job after job" in entry["pausedReason"]
+    assert "restart" in entry["pausedReason"]
+
+
+async def test_one_breakdown_counts_once_however_many_jobs_it_took_along(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker(slots=2 * PAUSED_AFTER)
+    for _ in range(2 * PAUSED_AFTER):
+        await app.request()
+        await worker.assigned()
+    await worker.drop()
+    await grid.without_workers()
+    grid.clock.advance(LEASE_S + 1)
+    for _ in range(2 * PAUSED_AFTER):
+        await app.wait_for("jobRetry")
+    back = await grid.worker(worker_id=worker.hello.worker_id)
+    await back.assigned()
 
 
 @pytest.mark.parametrize("fault", ["the job's", "the size's"])

@@ -21,6 +21,9 @@ from tests.support.wire import CANCELED, Frame, job_request
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+ABSENT_WORKER = "remembered"
+"""A worker that the grid knows and that is never there."""
+
 TRY_AGAIN = {1001, 4104, 5006}
 """Wire codes of refusals after which the same request may be sent again."""
 
@@ -87,11 +90,18 @@ class ScriptedApp:
             modelID=chance.choice(self.models),
             tokenType=chance.choice(["spark", "spark", "sogni"]),
             disableSafety=chance.random() < 0.3,
+            **self._wish(),
         )
         asked = Asked(project_id, count, json.dumps(request).encode())
         self.projects[project_id] = asked
         self.world.oracle.asked(asked, self.account.id)
         self._send(asked)
+
+    def _wish(self) -> dict[str, str]:
+        """Where nothing may wait for ever, some want a worker that never comes."""
+        if self.world.plan.max_queue_s and self.world.chance.random() < 0.3:
+            return {"positivePrompt": f"a cat --workers={ABSENT_WORKER}"}
+        return {}
 
     def ask_again(self) -> None:
         """Sends a request once more, as after a lost connection."""

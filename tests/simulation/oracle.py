@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from dreamgrid.protocol import codec
+from dreamgrid.protocol import codec, failures
 from dreamgrid.protocol.params import TOKEN_TYPES
 from dreamgrid.protocol.worker import Assign, Finished, Settled, WorkerMessage
 from dreamgrid.server import ledger
@@ -17,6 +17,7 @@ from dreamgrid.server.store.sqlite_audit import audit
 from tests.simulation import logs
 from tests.simulation.apps import Asked, opened
 from tests.simulation.disk import Disk
+from tests.simulation.server import MIN_RUN_S
 from tests.support.frame_rules import Referee
 from tests.support.wire import Frame
 
@@ -31,15 +32,27 @@ class Oracle:
         grant_micros: What every account was given of each currency.
         share_permille: What owners of workers earn.
         fair_share: Jobs that others may be given while an account waits. None: not looked at.
+        max_queue_s: How long a job may wait. 0: for ever.
+        clock: The time.
     """
 
     def __init__(
-        self, disk: Disk, *, grant_micros: int, share_permille: int, fair_share: int | None
+        self,
+        disk: Disk,
+        *,
+        grant_micros: int,
+        share_permille: int,
+        fair_share: int | None,
+        max_queue_s: float,
+        clock: Callable[[], float],
     ) -> None:
         self._disk = disk
         self._grant_micros = grant_micros
         self._share_permille = share_permille
         self._fair_share = fair_share
+        self._max_queue_s = max_queue_s
+        self._clock = clock
+        self._given_s: dict[str, float] = {}  # job to when it was last given away
         self._counts: dict[str, int] = {}
         self._accepted: set[str] = set()
         self._ended: dict[str, set[str]] = defaultdict(set)  # by app
@@ -103,6 +116,8 @@ class Oracle:
         )
         assert rows, f"{word} names job {job_id}, which its project does not have"
         state, withheld, attempt, price = rows[0]
+        if word in ("jobError", "jobRetry"):
+            self._time_is_up(frame)
         if word == "jobError":
             assert state == "failed", f"job {job_id} was told to have failed; it is {state}"
         if word != "jobResult":
@@ -115,6 +130,18 @@ class Oracle:
         if not withheld:
             key = f"results/{frame['jobID']}/{job_id}-{attempt}.png"
             assert self._disk.files.has(key), f"{key} was told and is not there"
+
+    def _time_is_up(self, frame: Frame) -> None:
+        """Whoever is told that something took too long is told the truth."""
+        job_id, now_s = frame["imgID"], self._clock()
+        if frame["error"] == failures.JOB_TIMED_OUT:
+            took_s = now_s - self._given_s[job_id]
+            assert took_s >= MIN_RUN_S, f"job {job_id} was taken away after {took_s} s"
+        if frame["error"] == failures.QUEUE_TIMED_OUT:
+            (created_ms,) = self._disk.rows("SELECT created_ms FROM job WHERE id = ?", job_id)[0]
+            waited_s = now_s - created_ms / 1000
+            in_time = self._max_queue_s and waited_s >= self._max_queue_s
+            assert in_time, f"job {job_id} was given up after {waited_s} s"
 
     def of_worker(self, worker_id: str) -> Said:
         """Takes what the server says on a new connection of a worker."""
@@ -140,6 +167,7 @@ class Oracle:
             f"job {job.job_id} was given away with attempt {job.attempt} after attempt {before}"
         )
         self._assigned[job.job_id] = job.attempt
+        self._given_s[job.job_id] = self._clock()
         state, attempt, holder, account_id = self._disk.rows(
             "SELECT job.state, attempt, worker_id, account_id FROM job"
             " JOIN project ON project.id = project_id WHERE job.id = ?",

@@ -1,5 +1,6 @@
 """Bugs to plant in the real code: each must make histories fail, or the oracle proves nothing."""
 
+import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.projects import Projects
 from dreamgrid.server.rendering import Rendering
+from dreamgrid.server.run_limits import RunLimits
 from dreamgrid.server.scheduler import Match, Scheduler
 from dreamgrid.server.store import sqlite_events, sqlite_money, sqlite_projects
 from dreamgrid.server.store.base import Acquisition, EventKind, JobEnd
@@ -19,6 +21,7 @@ from dreamgrid.server.waiting import WaitingJobs
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobState
 from tests.simulation.disk import DiskStore
+from tests.simulation.server import MIN_RUN_S
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -236,6 +239,32 @@ def an_accepted_project_is_dropped_when_its_app_leaves(patch: pytest.MonkeyPatch
     patch.setattr(Projects, "app_left", careless)
 
 
+def a_render_may_take_for_ever(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(RunLimits, "run_s", lambda limits, job: math.inf)
+    patch.setattr(RunLimits, "longest_s", lambda limits, job: math.inf)
+
+
+def a_render_is_taken_away_too_early(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(RunLimits, "run_s", lambda limits, job: MIN_RUN_S / 3)
+
+
+def a_project_may_wait_for_ever(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Rendering, "end_long_waits", lambda rendering: None)
+
+
+def a_project_is_given_up_too_early(patch: pytest.MonkeyPatch) -> None:
+    end_long_waits = Rendering.end_long_waits
+
+    def hasty(rendering: Rendering) -> None:
+        for project in rendering._open.all():
+            for job in project.jobs:
+                job.waits_since_ms = 0
+            project.created_ms = 0
+        end_long_waits(rendering)
+
+    patch.setattr(Rendering, "end_long_waits", hasty)
+
+
 PLANTED: tuple[Plant, ...] = (
     a_delivered_job_is_paid_twice,
     money_is_minted_on_cancel,
@@ -256,4 +285,8 @@ PLANTED: tuple[Plant, ...] = (
     a_watcher_misses_an_event,
     a_turn_does_not_count,
     an_accepted_project_is_dropped_when_its_app_leaves,
+    a_render_may_take_for_ever,
+    a_render_is_taken_away_too_early,
+    a_project_may_wait_for_ever,
+    a_project_is_given_up_too_early,
 )

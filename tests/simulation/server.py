@@ -30,9 +30,11 @@ ORIGIN = "http://grid.example"
 RESTARTING = 1012
 LEASE_S = 30.0
 HEARTBEAT_S = 5.0
+MIN_RUN_S = 120.0
+MAX_RUN_S = 300.0
 
 
-def settings(folder: Path) -> ServerConfig:
+def settings(folder: Path, *, max_queue_s: float = 0.0) -> ServerConfig:
     """A server whose workers' owners earn a part, so that all kinds of entries occur."""
     return ServerConfig(
         data_dir=folder,
@@ -40,6 +42,9 @@ def settings(folder: Path) -> ServerConfig:
         lease_s=LEASE_S,
         heartbeat_s=HEARTBEAT_S,
         worker_share_permille=700,
+        min_run_s=MIN_RUN_S,
+        max_run_s=MAX_RUN_S,
+        max_queue_s=max_queue_s,
         requests=NO_LIMIT,
         messages=NO_LIMIT,
         worker_messages=NO_LIMIT,

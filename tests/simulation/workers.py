@@ -47,6 +47,7 @@ class Behaviour:
         repeats: It reports everything again and again.
         objects: Its content filter objects.
         hands_back: It hands the job back.
+        never_ends: It renders for ever, and says that it lives.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Behaviour:
     repeats: float = 0.0
     objects: float = 0.0
     hands_back: float = 0.0
+    never_ends: float = 0.0
 
 
 GOOD = Behaviour("good")
@@ -73,7 +75,8 @@ KINDS = (
     Behaviour("repeating", repeats=0.8),
     Behaviour("objecting", objects=0.7),
     Behaviour("leaving", hands_back=0.5),
-    Behaviour("all at once", 8.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.1, 0.1),
+    Behaviour("endless", never_ends=0.3),
+    Behaviour("all at once", 8.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.1, 0.1, 0.05),
 )
 
 
@@ -184,6 +187,8 @@ class ScriptedWorker:
         job, behaviour, chance = held.job, self.behaviour, self.world.chance
         end_s = behaviour.render_s * chance.uniform(0.7, 1.3)
         self._say(Started(job_id=job.job_id, attempt=job.attempt))
+        if chance.random() < behaviour.never_ends:
+            await asyncio.Event().wait()
         for step in range(1, 4):
             await asyncio.sleep(end_s / 4)
             if await self._interrupted(held):

@@ -26,7 +26,7 @@ from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.projects import App
 from dreamgrid.server.store.base import AccountRow, WorkerRow
 from tests.simulation import virtual_time
-from tests.simulation.apps import ScriptedApp, opened
+from tests.simulation.apps import ABSENT_WORKER, ScriptedApp, opened
 from tests.simulation.disk import Disk, DiskStore
 from tests.simulation.lines import FAIR, Line, ServerOutbox, Weather
 from tests.simulation.oracle import Oracle
@@ -58,6 +58,8 @@ class Plan:
         behaviours: One for each worker.
         weather: The network at its worst.
         trouble_every_s: About how often something breaks.
+        max_queue_s: How long a job may wait. 0: for ever. With a limit some apps ask for workers
+            that never come.
     """
 
     lasts_s: float
@@ -67,6 +69,7 @@ class Plan:
     behaviours: tuple[Behaviour, ...]
     weather: Weather
     trouble_every_s: float
+    max_queue_s: float = 0.0
 
 
 def plan_of(chance: random.Random, *, flood: bool) -> Plan:
@@ -89,6 +92,7 @@ def plan_of(chance: random.Random, *, flood: bool) -> Plan:
             lose=0.2 * bad * chance.random(),
         ),
         trouble_every_s=chance.choice([6.0, 15.0, 60.0]),
+        max_queue_s=chance.choice([0.0, 0.0, 90.0]),
     )
 
 
@@ -111,13 +115,16 @@ class World:
         self.loop = loop
         self.trace: list[tuple[float, str, str, Any]] = []
         self.disk = Disk(self.chance, loop.clock)
-        self.config = settings(Path(_folder().name))
+        max_queue_s = self.plan.max_queue_s
+        self.config = settings(Path(_folder().name), max_queue_s=max_queue_s)
         slots = len(self.plan.behaviours) * 2
         self.oracle = Oracle(
             self.disk,
             grant_micros=self.plan.rich,
             share_permille=self.config.worker_share_permille,
             fair_share=slots + 2 if self.plan.flood else None,
+            max_queue_s=max_queue_s,
+            clock=loop.clock,
         )
         self.server = self._new_server()
         self.apps: list[ScriptedApp] = []
@@ -405,7 +412,7 @@ def _remembered(network: Any, now_ms: int) -> WorkerRow:
         id=f"{OWNER}/remembered-{network}",
         account_id=OWNER,
         owner=OWNER.lower(),
-        name="remembered",
+        name=ABSENT_WORKER,
         network=network,
         models=MODELS,
         seen_ms=now_ms,

@@ -122,7 +122,11 @@ def workers(
         table.add_row(
             Text(one.name), Text(one.owner), one.state, jobs, ", ".join(one.models), one.id
         )
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    for one in found.workers:
+        if one.paused_reason:
+            console.print(Text(f"{one.name} {one.state}: {one.paused_reason}", style="yellow"))
 
 
 _ORDERED = {"pause": "paused", "resume": "resumed", "drain": "draining"}

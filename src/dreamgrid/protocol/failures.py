@@ -15,6 +15,14 @@ SERVER_RESTARTING = 1001
 ARTIST_CANCELED = "artistCanceled"
 WORKER_DISCONNECTED = "workerDisconnected"
 GENERATION_FAILURE = "genfailure"
+JOB_TIMED_OUT = "jobTimedOut"
+"""It took longer than it may; the name is one that the published clients know."""
+
+QUEUE_TIMED_OUT = "queueTimedOut"
+"""No worker took it for longer than whoever runs the grid lets anything wait."""
+
+NOT_FROM_WORKERS = frozenset({WORKER_DISCONNECTED, JOB_TIMED_OUT, QUEUE_TIMED_OUT})
+"""Reasons that the server found itself; all others came from a worker."""
 
 OUT_OF_MEMORY = "out_of_memory"
 """What a worker says of a job that is too large for its device, but perhaps not for others."""

@@ -98,7 +98,7 @@ class WorkerEntry(_Body, frozen=True, kw_only=True):
     Attributes:
         state: `working`; `draining`: it takes no new jobs and leaves; `resting`: it failed at many
             jobs in a row and gets none for a while; `paused`: by an administrator.
-        paused_reason: Why it is paused.
+        paused_reason: Why it is paused, or has to rest.
     """
 
     id: str

@@ -200,8 +200,15 @@ class Admin:
             slots=session.slots,
             jobs=tuple(session.jobs),
             state=_state(session),
-            paused_reason=self._rules.reason("worker", session.id),
+            paused_reason=self._paused_reason(session),
         )
+
+    def _paused_reason(self, session: WorkerSession) -> str | None:
+        """Why a worker gets no jobs: what an administrator said, else what it failed at."""
+        said = self._rules.reason("worker", session.id)
+        if said is None and session.paused:
+            return self._rendering.reliability.reason(session.id)
+        return said
 
     async def order(self, actor: Account, wish: wire.WorkerOrder) -> None:
         """Pauses, resumes or drains a worker.

@@ -126,6 +126,11 @@ class Catalog:
             return ModelEntry(id=model_id, name=model_id, sid=0, tier="", media="image")
         return model.entry
 
+    def max_run_s(self, model_id: str) -> float | None:
+        """Longest time of one render of a model. None: its tier does not say."""
+        model = self._models.get(model_id)
+        return model.tier.max_run_s if model is not None else None
+
     def tiers(self) -> dict[str, Any]:
         """Tier id to tier, as `models/tiers` answers. Not to be changed by the caller."""
         return self._tiers

@@ -104,7 +104,12 @@ class Benchmark(_Entry, frozen=True, kw_only=True):
 
 
 class _Tier(_Entry, frozen=True, kw_only=True):
+    """What all tiers share. `max_run_s`: longest time of one render, loading the model included."""
+
     benchmark: Benchmark
+    max_run_s: Annotated[float, Meta(gt=0, le=7 * 86400)] | None = field(
+        default=None, name="maxRunSeconds"
+    )
     nickname: str | None = None
     guidance: NumberRange | None = None
     model_fee_usd: Usd | None = field(default=None, name="modelFeeUSD")

@@ -60,6 +60,12 @@ class ServerConfig:
         lease_s: A job is given to another worker when its worker was silent for this long.
         heartbeat_s: How often workers report; several fit into one lease.
         max_attempts: How many workers may fail at one job before it fails.
+        run_factor: A render may take this many times what it usually takes on its worker, as
+            measured; then it is taken away. A worker that lives but never ends keeps no job.
+        min_run_s: What every render may take, however fast it usually is.
+        max_run_s: What a render may take at most, loading the model included, and what it may take
+            where nothing was measured yet. A tier of the catalogue may say otherwise.
+        max_queue_s: A job that no worker took for this long fails. 0: it waits as long as it takes.
         max_count: Most pictures in one project.
         max_video_count: Most videos in one project.
         max_audio_count: Most pieces of music or speech in one project.
@@ -116,6 +122,10 @@ class ServerConfig:
     lease_s: float = 30.0
     heartbeat_s: float = 5.0
     max_attempts: int = 3
+    run_factor: float = 10.0
+    min_run_s: float = 180.0
+    max_run_s: float = 2 * 60 * 60.0
+    max_queue_s: float = 0.0
     max_count: int = 16
     max_video_count: int = 4
     max_audio_count: int = 4
@@ -181,6 +191,7 @@ class ServerConfig:
                 f"heartbeat_s ({self.heartbeat_s}) must fit at least twice into "
                 f"lease_s ({self.lease_s})"
             )
+        self._check_times()
         self._check_uploads()
         self._check_money_and_news()
         for rate in (self.requests, self.stranger_requests, self.messages, self.worker_messages):
@@ -195,6 +206,15 @@ class ServerConfig:
             raise ConfigError("max_running_jobs must be at least 1, and worker_known_s at least 0")
         if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):
             raise ConfigError(f"public_url '{self.public_url}' must begin with http:// or https://")
+
+    def _check_times(self) -> None:
+        if self.run_factor < 1 or not 0 < self.min_run_s <= self.max_run_s:
+            raise ConfigError(
+                f"run_factor ({self.run_factor}) must be at least 1, and min_run_s "
+                f"({self.min_run_s}) above 0 and no more than max_run_s ({self.max_run_s})"
+            )
+        if self.max_queue_s < 0:
+            raise ConfigError("max_queue_s must be at least 0, which means no limit")
 
     def _check_money_and_news(self) -> None:
         if not 0 <= self.worker_share_permille <= 1_000:

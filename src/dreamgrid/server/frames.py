@@ -125,7 +125,7 @@ def failed(job: LiveJob, message: str) -> bytes:
         socket.JobError(
             project_id=job.project.id,
             job_id=job.id,
-            is_from_worker=job.reason != failures.WORKER_DISCONNECTED,
+            is_from_worker=job.reason not in failures.NOT_FROM_WORKERS,
             error=job.reason or failures.GENERATION_FAILURE,
             error_message=message,
         )
@@ -141,7 +141,7 @@ def retried(job: LiveJob, error: str, message: str, max_attempts: int) -> bytes:
             job_index=job.index,
             attempt=max(1, job.failures),
             max_attempts=max_attempts,
-            is_from_worker=error != failures.WORKER_DISCONNECTED,
+            is_from_worker=error not in failures.NOT_FROM_WORKERS,
             error=error,
             error_message=message,
         )
@@ -174,7 +174,7 @@ def ended(project: LiveProject) -> bytes:
     return encode(
         socket.JobError(
             project_id=project.id,
-            is_from_worker=project.reason != failures.WORKER_DISCONNECTED,
+            is_from_worker=project.reason not in failures.NOT_FROM_WORKERS,
             error=project.reason or failures.GENERATION_FAILURE,
             error_message=_why_failed(project),
         )

@@ -5,17 +5,20 @@ them, and only along the arrows of `dreamgrid.states`.
 """
 
 from dataclasses import dataclass, field
+from math import inf
 
 import msgspec
 
 from dreamgrid.protocol.params import Network, TokenType
 from dreamgrid.protocol.renders import AnyRender, AudioRender
+from dreamgrid.protocol.statuses import ALL_DELIVERED
 from dreamgrid.server.bus.base import app_subject
 from dreamgrid.server.prompt_language import Said, recall
 from dreamgrid.server.store.base import JobRow, ProjectRow
 from dreamgrid.server.worker_flags import ANYBODY, Targeting
 from dreamgrid.states import (
     FINAL_JOB_STATES,
+    FINAL_PROJECT_STATES,
     JobEvent,
     JobState,
     ProjectState,
@@ -53,6 +56,8 @@ class LiveJob:
         attempt: The fencing number: how often it was assigned.
         failures: How many attempts count as failed.
         lease_until_s: Clock time at which a silent worker loses it.
+        run_until_s: Clock time at which its worker loses it, however much it says.
+        waits_since_ms: When it came into line; its own time of creation unless it came back.
         settling: A change of it is on the way into the store; nothing else may happen to it.
         ending: The final state that is on the way into the store.
         in_line: `WaitingJobs` has it; jobs that no longer wait stay there until they come up.
@@ -78,6 +83,8 @@ class LiveJob:
     worker_id: str = ""
     worker_name: str = ""
     lease_until_s: float = 0.0
+    run_until_s: float = inf
+    waits_since_ms: int = 0
     step: int = 0
     step_count: int = 0
     in_line: bool = False
@@ -97,6 +104,9 @@ class LiveJob:
     reason: str | None = None
     started_ms: int | None = None
     ended_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        self.waits_since_ms = self.created_ms
 
     def move(self, event: JobEvent) -> None:
         """Follows an arrow of the state table."""
@@ -191,6 +201,13 @@ class LiveProject:
 def extent_of(render: AnyRender) -> tuple[int, int]:
     """Width and height in pixels; sound has none."""
     return (0, 0) if isinstance(render, AudioRender) else (render.width, render.height)
+
+
+def end_reason(state: ProjectState, job_reason: str) -> str | None:
+    """Why a project ended, when it did."""
+    if state not in FINAL_PROJECT_STATES:
+        return None
+    return ALL_DELIVERED if state is ProjectState.COMPLETED else job_reason
 
 
 def to_row(project: LiveProject) -> ProjectRow:

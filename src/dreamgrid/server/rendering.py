@@ -9,12 +9,9 @@ import logging
 from collections.abc import Iterable
 
 from dreamgrid.protocol import failures
-from dreamgrid.protocol.params import CONTENT_TYPES
-from dreamgrid.protocol.statuses import ALL_DELIVERED, JOB_DELIVERED
+from dreamgrid.protocol.statuses import JOB_DELIVERED
 from dreamgrid.protocol.worker import (
-    Assign,
     Cancel,
-    Download,
     Failed,
     Finished,
     Progress,
@@ -22,20 +19,21 @@ from dreamgrid.protocol.worker import (
     RunningJob,
     Settled,
     Started,
-    Upload,
 )
 from dreamgrid.server import frames, ledger
 from dreamgrid.server.accounts import Accounts
+from dreamgrid.server.assignments import assignment
 from dreamgrid.server.blobs.base import Blobs
-from dreamgrid.server.blobs.keys import input_key, preview_key, result_key
+from dreamgrid.server.blobs.keys import preview_key, result_key
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.etas import Etas
-from dreamgrid.server.live import LiveJob
+from dreamgrid.server.live import LiveJob, end_reason
 from dreamgrid.server.open_projects import OpenProjects, key_of_result
 from dreamgrid.server.pricing import render_s
 from dreamgrid.server.reliability import Reliability
+from dreamgrid.server.run_limits import RunLimits, out_of_time
 from dreamgrid.server.scheduler import Match, Scheduler
 from dreamgrid.server.speeds import Speeds
 from dreamgrid.server.store.base import Ended, JobEnd, Store
@@ -44,13 +42,9 @@ from dreamgrid.states import (
     FINAL_PROJECT_STATES,
     JobEvent,
     JobState,
-    ProjectState,
     may,
     project_state,
 )
-
-MAX_PREVIEW_BYTES = 1024 * 1024
-PREVIEW_CONTENT_TYPE = "image/jpeg"
 
 MAX_ERROR_CHARS = 64
 MAX_MESSAGE_CHARS = 500
@@ -82,7 +76,8 @@ class Rendering:
         self._workers = workers
         self._open = open_projects
         self.speeds = Speeds()
-        self._reliability = Reliability()
+        self.reliability = Reliability()
+        self._run_limits = RunLimits(config, catalog, self.speeds)
         self._clock = clock
         self.etas = Etas(open_projects, clock)
         self.scheduler = Scheduler(
@@ -96,7 +91,10 @@ class Rendering:
         with the result.
         """
         if job.on_worker:
-            job.lease_until_s = self._clock() + self._config.lease_s
+            now_s = self._clock()
+            job.lease_until_s = now_s + self._config.lease_s
+            began_s = now_s if job.started_ms is None else job.started_ms / 1000
+            job.run_until_s = began_s + self._run_limits.longest_s(job)
         elif job.state is JobState.QUEUED:
             self.scheduler.waiting.add(job)
 
@@ -118,8 +116,10 @@ class Rendering:
         if self._workers.get(worker.id) is not worker:
             self._lose(job, "the worker went away before it got this render", counts=False)
             return
-        job.lease_until_s = self._clock() + self._config.lease_s
-        worker.send(self._assignment(job, worker.origin))
+        now_s = self._clock()
+        job.lease_until_s = now_s + self._config.lease_s
+        job.run_until_s = now_s + self._run_limits.longest_s(job)
+        worker.send(assignment(job, worker.origin, self._blobs, self._config))
         self._open.tell(project, frames.initiating(job))
         if project.noticed_reason:
             self._open.tell_reason(project)
@@ -131,56 +131,11 @@ class Rendering:
         job.attempt -= 1
         self.scheduler.waiting.add(job, first=True)
 
-    def _assignment(self, job: LiveJob, origin: str) -> Assign:
-        project = job.project
-        expires_s = self._config.render_url_s
-        content_type = CONTENT_TYPES[job.render.output_format]
-        inputs: tuple[Download, ...] = ()
-        for role in job.render.assets:
-            key = input_key(project.account_id, project.id, role)
-            url = self._blobs.get_url(key, expires_s=expires_s, origin=origin)
-            inputs += (Download(role=role, url=url),)
-        preview = None
-        if job.render.previews:
-            preview = Upload(
-                url=self._blobs.put_url(
-                    preview_key(project.id, job.id, job.attempt),
-                    content_type=PREVIEW_CONTENT_TYPE,
-                    max_bytes=MAX_PREVIEW_BYTES,
-                    expires_s=expires_s,
-                    origin=origin,
-                    durable=False,  # the next one replaces it in a moment
-                ),
-                content_type=PREVIEW_CONTENT_TYPE,
-                max_bytes=MAX_PREVIEW_BYTES,
-            )
-        return Assign(
-            job_id=job.id,
-            project_id=project.id,
-            attempt=job.attempt,
-            render=job.render,
-            deliver_sensitive=project.disable_safety,
-            inputs=inputs,
-            output=Upload(
-                url=self._blobs.put_url(
-                    key_of_result(job),
-                    content_type=content_type,
-                    max_bytes=self._config.max_result_bytes,
-                    expires_s=expires_s,
-                    origin=origin,
-                ),
-                content_type=content_type,
-                max_bytes=self._config.max_result_bytes,
-            ),
-            preview=preview,
-        )
-
     # ── what workers report ──────────────────────────────────────────────────────────────────────
 
     def worker_joined(self, worker: WorkerSession, running: Iterable[RunningJob]) -> None:
         """Gives a worker that came back the jobs that it still holds, and takes back the others."""
-        if self._reliability.paused(worker.id, self._clock()):
-            self._workers.pause(worker, paused=True)
+        worker.delivery_rate = self.reliability.rate(worker.id)
         kept = set()
         for held in running:
             job = self._open.job(held.job_id)
@@ -196,9 +151,17 @@ class Rendering:
                 kept.add(job.id)
             else:
                 worker.send(Cancel(job_id=held.job_id, attempt=held.attempt))
-        for job in self._open.jobs_on_workers():
-            if job.worker_id == worker.id and job.id not in kept and not job.settling:
-                self._lose(job, "the worker restarted in the middle of this render", counts=True)
+        lost = [
+            job
+            for job in self._open.jobs_on_workers()
+            if job.worker_id == worker.id and job.id not in kept and not job.settling
+        ]
+        if lost:  # one breakdown, whatever it took along
+            self._note_failure(worker.id, lost[0].id, "a restart")
+        for job in lost:
+            self._lose(job, "the worker restarted in the middle of this render", counts=True)
+        if self.reliability.paused(worker.id, self._clock()):
+            self._workers.pause(worker, paused=True)
         self.scheduler.hint()
 
     def worker_left(self, worker: WorkerSession) -> None:
@@ -215,6 +178,7 @@ class Rendering:
             return
         job.move(JobEvent.START)
         job.started_ms = milliseconds(self._clock)
+        job.run_until_s = self._clock() + self._run_limits.run_s(job)
         # Told before it is stored: losing this one to a crash leaves the job assigned, and the
         # rescue of an assigned job and of a running one is the same.
         at_ms, attempt = job.started_ms, job.attempt
@@ -264,7 +228,8 @@ class Rendering:
             self._attempt_failed(worker, job, "upload_failed", "the result never arrived whole")
             return
         self._note_speed(worker, job, message.render_s)
-        self._reliability.delivered(worker.id)
+        self.reliability.delivered(worker.id)
+        worker.delivery_rate = self.reliability.rate(worker.id)
         job.seed = message.seed
         job.steps = message.steps
         job.sha256 = message.sha256
@@ -331,7 +296,7 @@ class Rendering:
         job.failures += 1
         job.failed_on.add(worker.id)
         if retryable and error != failures.OUT_OF_MEMORY:  # else it is not the worker's fault
-            self._note_failure(worker, job, error)
+            self._note_failure(worker.id, job.id, error)
         if retryable and job.failures < self._config.max_attempts:
             worker.send(Settled(job_id=job.id, attempt=job.attempt))
             self._requeue(job, error, message)
@@ -339,52 +304,89 @@ class Rendering:
         job.reason = failures.GENERATION_FAILURE
         self._end_job(worker, job, JobState.FAILED, failures.GENERATION_FAILURE, message=message)
 
-    def _note_failure(self, worker: WorkerSession, job: LiveJob, error: str) -> None:
-        pause_s = self._reliability.failed(worker.id, job.id, self._clock())
+    def _note_failure(self, worker_id: str, incident: str, error: str) -> None:
+        """Remembers that a worker did not deliver; `incident`: a job, or a breakdown with many."""
+        pause_s = self.reliability.failed(worker_id, incident, self._clock(), error)
+        worker = self._workers.get(worker_id)
+        if worker is not None:
+            worker.delivery_rate = self.reliability.rate(worker_id)
         if pause_s:
-            self._workers.pause(worker, paused=True)
-            _log.warning(
-                "worker %s is paused for %d s: it failed at many jobs in a row, at last with %s",
-                worker.name,
-                pause_s,
-                error,
-            )
+            if worker is not None:
+                self._workers.pause(worker, paused=True)
+            name = worker.name if worker is not None else worker_id
+            _log.warning("worker %s: %s", name, self.reliability.reason(worker_id))
 
     def end_pauses(self) -> None:
         """Lets workers try again whose pause is over; called by upkeep."""
         for worker in self._workers.all():
-            if worker.paused and not self._reliability.paused(worker.id, self._clock()):
+            if worker.paused and not self.reliability.paused(worker.id, self._clock()):
                 self._workers.pause(worker, paused=False)
 
+    # ── time ─────────────────────────────────────────────────────────────────────────────────────
+
     def expire_leases(self) -> None:
-        """Takes jobs back from workers that were silent for too long; called by upkeep."""
+        """Takes jobs from workers that were silent, or rendered, for too long; called by upkeep."""
         now_s = self._clock()
         for job in self._open.jobs_on_workers():
-            if not job.settling and now_s >= job.lease_until_s:
+            if job.settling or job.project.canceling:
+                continue
+            if now_s >= job.run_until_s:
+                self._out_of_time(job)
+            elif now_s >= job.lease_until_s:
                 worker = self._workers.get(job.worker_id)
                 if worker is None or job.id not in worker.jobs:
+                    incident = f"lost at {job.lease_until_s}"  # the same for all that it held
+                    self._note_failure(job.worker_id, incident, failures.WORKER_DISCONNECTED)
                     self._lose(job, "the worker went away", counts=True)
 
-    def _lose(self, job: LiveJob, message: str, *, counts: bool) -> None:
+    def _out_of_time(self, job: LiveJob) -> None:
+        self._note_failure(job.worker_id, job.id, failures.JOB_TIMED_OUT)
+        self.stop_on_worker(job)
+        self._lose(job, out_of_time(job), counts=True, error=failures.JOB_TIMED_OUT)
+
+    def end_long_waits(self) -> None:
+        """Fails jobs that waited for longer than they may, if there is such a limit.
+
+        Called by upkeep. What was delivered of their projects stays delivered.
+        """
+        limit_s = self._config.max_queue_s
+        if not limit_s:
+            return
+        before_ms = milliseconds(self._clock) - int(limit_s * 1000)
+        reason = failures.QUEUE_TIMED_OUT
+        message = f"no worker took it within {limit_s:.0f} s, the longest that anything waits here"
+        for project in self._open.all():
+            if project.created_ms > before_ms:
+                return  # those after it are younger
+            if project.canceling or not project.stored:
+                continue
+            for job in project.jobs:
+                waits = job.state is JobState.QUEUED and not job.settling
+                if waits and job.waits_since_ms <= before_ms:
+                    job.reason = reason
+                    self._end_job(None, job, JobState.FAILED, reason, message=message)
+
+    def _lose(
+        self, job: LiveJob, message: str, *, counts: bool, error: str = failures.WORKER_DISCONNECTED
+    ) -> None:
+        """A worker has a job no longer; `counts`: as one of the attempts that may fail."""
         if counts:
             job.failures += 1
+            job.failed_on.add(job.worker_id)
         if job.failures >= self._config.max_attempts:
-            job.reason = failures.WORKER_DISCONNECTED
-            self._end_job(
-                self._workers.get(job.worker_id),
-                job,
-                JobState.FAILED,
-                failures.WORKER_DISCONNECTED,
-                message=f"{message}, for the {job.failures}. time",
-            )
+            job.reason = error
+            told = f"{message}, for the {job.failures}. time"
+            worker = self._workers.get(job.worker_id)
+            self._end_job(worker, job, JobState.FAILED, error, message=told)
             return
-        self._requeue(job, failures.WORKER_DISCONNECTED, message)
+        self._requeue(job, error, message)
 
     def _requeue(self, job: LiveJob, error: str, message: str) -> None:
         worker = self._workers.get(job.worker_id)
         if worker is not None:
             worker.jobs.pop(job.id, None)
         job.settling = True
+        at_ms = milliseconds(self._clock)
 
         def requeued(accepted: bool) -> None:
             job.settling = False
@@ -392,6 +394,7 @@ class Rendering:
                 return
             job.move(JobEvent.LOSE)
             job.step, job.previewed, job.started_ms, job.ends_at_s = 0, False, None, None
+            job.waits_since_ms = at_ms
             job.sensitive, job.withheld = (), False
             if job.project.canceling:
                 return  # the cancel moves it on, or puts it back in line
@@ -403,7 +406,6 @@ class Rendering:
                 self._open.tell_queued(job.project, 1)
             self.scheduler.hint()
 
-        at_ms = milliseconds(self._clock)
         self._open.persist(
             lambda: self._store.requeue(job.id, job.attempt, job.failures, error, at_ms), requeued
         )
@@ -449,7 +451,7 @@ class Rendering:
             earned_micros=ledger.share(job.price_micros, self._config.worker_share_permille),
             at_ms=milliseconds(self._clock),
             project_state=after,
-            project_reason=_reason_of(after, reason),
+            project_reason=end_reason(after, reason),
         )
         self._open.persist(
             lambda: self._store.end_job(end),
@@ -491,10 +493,3 @@ class Rendering:
         if end.charge and end.earner and end.earned_micros:
             self._accounts.note_balance(end.earner, project.token_type, ended.earner_balance)
         self._accounts.note_balance(project.account_id, project.token_type, ended.balance)
-
-
-def _reason_of(state: ProjectState, job_reason: str) -> str | None:
-    """Why a project ended, when it did."""
-    if state not in FINAL_PROJECT_STATES:
-        return None
-    return ALL_DELIVERED if state is ProjectState.COMPLETED else job_reason

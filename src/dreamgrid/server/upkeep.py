@@ -30,6 +30,7 @@ async def tick(services: Services, sockets: WorkerSockets) -> None:
 async def _leases(services: Services, sockets: WorkerSockets) -> None:
     sockets.close_silent()
     services.rendering.end_pauses()
+    services.rendering.end_long_waits()
     services.rendering.expire_leases()
     services.rendering.etas.repeat()
     services.rendering.scheduler.hint()  # the tick that makes a lost hint harmless

@@ -52,6 +52,7 @@ class WorkerSession:
         held_back: An administrator lets it have no jobs.
         paused: It failed at many jobs in a row and gets none for a while.
         pace: Its seconds for a job over what is usual for that model; above 1 is slower.
+        delivery_rate: The share of its last jobs that it delivered.
         known_as: The names by which apps can mean it.
     """
 
@@ -72,6 +73,7 @@ class WorkerSession:
     paused: bool = False
     held_back: bool = False
     pace: float = 1.0
+    delivery_rate: float = 1.0
     known_as: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -85,6 +87,11 @@ class WorkerSession:
             and self.takes_jobs
             and targeting.allows(self.known_as)
         )
+
+    @property
+    def cost(self) -> float:
+        """Its pace for what it delivers: an attempt that fails takes time as well."""
+        return self.pace / self.delivery_rate
 
     @property
     def takes_jobs(self) -> bool:
