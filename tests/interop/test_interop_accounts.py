@@ -133,6 +133,28 @@ async def test_what_a_grid_of_ones_own_does_not_have_is_empty(app: App) -> None:
     assert await app.call("stats.leaderboard", board) == []
 
 
+async def test_what_only_newer_sdks_ask_for_is_empty_or_refused_in_words(
+    app: App, sdk: Sdk
+) -> None:
+    if not sdk.recovers:
+        return  # it does not ask for it
+    assert await app.call("announcements.active") == []
+    await app.call("announcements.dismiss", "A1")
+    assert await app.call("replay.list") == {"records": []}
+    assert (await app.call("projects.assets.list"))["assets"] == []
+    assert (await app.call("projects.personalLoras.list"))["loras"] == []
+    slot = {"projectId": "44BABD98-2112-412D-91DA-B5429A1DF233", "type": "startingImage"}
+    for path, args, why in (
+        ("projects.assets.bind", ("A1", slot), "saved uploads are off"),
+        ("projects.personalLoras.get", ("A1",), "no personal LoRAs"),
+        ("replay.get", ("A1",), "not kept"),
+    ):
+        with pytest.raises(SdkError, match=why) as caught:
+            await app.call(path, *args)
+        assert caught.value.told["status"] == 404
+    await app.until_signed_in()
+
+
 async def test_an_account_that_has_only_a_key_counts_as_signed_in(app: App) -> None:
     await app.until_signed_in()
     assert (await app.get("account.currentAccount.walletAddress")).startswith("0x")

@@ -179,6 +179,11 @@ async def test_a_wrong_key_is_told_clearly_and_at_once(
     if sdk.name.startswith("js"):
         refused = await driver.until("unhandled", status=401)
         assert "this key is not valid here" in refused["data"]["message"]
+
+    async def signed_out() -> bool:
+        return not await wrong.get("account.currentAccount.isAuthenticated")
+
+    await driver.until_true(signed_out, "end of the session")
     with pytest.raises(SdkError):
         await wrong.create()
-    assert not await wrong.get("account.currentAccount.isAuthenticated")
+    assert await signed_out()

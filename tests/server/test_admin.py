@@ -147,7 +147,7 @@ async def test_an_account_is_held_to_its_own_limits(grid: Grid) -> None:
     await worker.fence()
     await app.wait_state("queued", jobID=await app.request())
     answer = await app.wait_for("jobError", jobID=await app.request())
-    assert answer["error"] == 429
+    assert (answer["error"], answer["retryAfter"]) == (429, 5)
     assert "2 unfinished" in answer["error_message"]
     assert len((await grid.data("/v1/admin/workers"))["workers"][0]["jobs"]) == 1
     await do(grid, "accounts/bob/limits", {}, method="PUT")

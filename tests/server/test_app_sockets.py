@@ -409,7 +409,12 @@ async def test_events_that_are_switched_off_are_not_sent(grid: Grid) -> None:
     app, worker = await grid.app(), await grid.worker()
     await app.send("setSocketEventSubscriptions", {"unsubscribe": ["jobProgress", "balanceUpdate"]})
     answer = await app.wait_for("socketEventSubscriptionsUpdated")
-    assert answer["socketEventSubscriptions"] == {"jobProgress": False, "balanceUpdate": False}
+    switches = answer["socketEventSubscriptions"]
+    assert {name for name, on in switches.items() if not on} == {
+        *("jobProgress", "balanceUpdate"),
+        *("projectQueue", "appAlert", "subscriptionLimitNotice"),  # which apps have to ask for
+    }
+    assert {"authenticated", "jobState", "jobResult", "modelAvailability"} < set(switches)
     project = await app.request()
     job = await worker.assigned()
     await worker.start(job)
@@ -435,7 +440,23 @@ async def test_switches_of_the_connection_count_from_the_start(grid: Grid) -> No
     assert "swarmModels" not in [frame.type for frame in app.frames]
     await app.send("setSocketEventSubscriptions", {"reset": True})
     answer = await app.wait_for("socketEventSubscriptionsUpdated")
-    assert answer["socketEventSubscriptions"] == {}
+    assert answer["socketEventSubscriptions"]["modelAvailability"] is True
+    swarm = await app.wait_for("swarmModels")
+    assert swarm.payload == {"dreamlet-v1": 1, "pattern-v1": 1}
+
+
+async def test_the_switches_that_an_app_is_told_mean_the_same_when_it_comes_back(
+    grid: Grid,
+) -> None:
+    app = await grid.app()
+    await app.send("setSocketEventSubscriptions", {"unsubscribe": ["modelAvailability", "jobETA"]})
+    told = (await app.wait_for("socketEventSubscriptionsUpdated"))["socketEventSubscriptions"]
+    again = await grid.app(socketEventSubscriptions=json.dumps(told))
+    await grid.worker()
+    await again.send("setSocketEventSubscriptions", {})
+    answer = await again.wait_for("socketEventSubscriptionsUpdated")
+    assert answer["socketEventSubscriptions"] == told
+    assert "swarmModels" not in [frame.type for frame in again.frames]
 
 
 @pytest.mark.parametrize(

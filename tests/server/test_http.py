@@ -417,8 +417,6 @@ async def test_a_grant_that_makes_no_sense_is_refused(
         ("POST", "/v2/account/token/withdraw"),
         ("POST", "/v3/account/token/deposit"),
         ("GET", "/api/v1/job-llm/estimate/spark/some-model/100/100"),
-        ("POST", "/v1/assets/prepare"),
-        ("POST", "/v1/replay/records"),
     ],
 )
 async def test_what_this_grid_does_not_have_is_not_found_and_signs_nobody_out(
@@ -431,8 +429,45 @@ async def test_what_this_grid_does_not_have_is_not_found_and_signs_nobody_out(
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "why"),
+    [
+        ("POST", "/v1/assets/prepare", "saved uploads are off"),
+        ("POST", "/v1/assets/A/finalize", "saved uploads are off"),
+        ("POST", "/v1/assets/A/bind", "saved uploads are off"),
+        ("DELETE", "/v1/assets/A", "saved uploads are off"),
+        ("POST", "/v1/loras/personal", "its operator adds them"),
+        ("GET", "/v1/loras/personal/A", "its operator adds them"),
+        ("DELETE", "/v1/loras/personal/A", "its operator adds them"),
+        ("POST", "/v1/replay/records", "replay records are not kept"),
+        ("GET", "/v1/replay/records/A", "replay records are not kept"),
+    ],
+)
+async def test_what_this_grid_does_not_do_is_refused_in_words(
+    grid: Grid, method: str, path: str, why: str
+) -> None:
+    status, body = await grid.call(method, path, json={})
+    assert (status, body["status"], body["errorCode"]) == (404, "error", 404)
+    assert why in body["message"]
+
+
+async def test_replay_records_are_an_empty_list_without_a_wrapper(grid: Grid) -> None:
+    assert await grid.get("/v1/replay/records?limit=3") == (200, {"records": []})
+
+
+async def test_an_announcement_that_nobody_made_can_be_hidden(grid: Grid) -> None:
+    _, body = await grid.call("POST", "/v1/announcements/A1/dismiss", json={})
+    assert body["data"] == {"dismissed": True, "id": "A1"}
+
+
+NO_SAVED_UPLOADS = dict.fromkeys(
+    ("entries", "bytes", "fileBytes", "idleDays", "copyBytesPerDay", "bindingsPerDay"), 0
+)
+
+
+@pytest.mark.parametrize(
     ("path", "data"),
     [
+        ("/v1/assets", {"assets": [], "limits": NO_SAVED_UPLOADS}),
         ("/v1/leaderboard/", []),
         ("/v1/announcements/active?platform=web", {"announcements": []}),
         ("/v4/account/rewards?provider=base", {"rewards": []}),

@@ -175,6 +175,8 @@ def entries(ann: Ann) -> dict[str, list[Try]]:
         "GET /v2/wallet/balance": personal(f"/v2/wallet/balance?walletAddress={wallet}"),
         "GET /v1/leaderboard/": public("/v1/leaderboard/"),
         "GET /v1/announcements/active": personal("/v1/announcements/active"),
+        "POST /v1/announcements/{id}/dismiss": personal("/v1/announcements/A/dismiss", {}),
+        **elsewhere(),
         "POST /v1/account/device-id": personal("/v1/account/device-id", {"deviceId": "d"}),
         "GET /v1/projects/{projectId}": foreign(f"/v1/projects/{ann.done}"),
         "GET /v2/projects/{projectId}": foreign(f"/v2/projects/{ann.done}")
@@ -212,6 +214,21 @@ def entries(ann: Ann) -> dict[str, list[Try]]:
         "GET /docs/api": public("/docs/api"),
         "GET /docs/socket": public("/docs/socket"),
         "GET /docs/style.css": public("/docs/style.css"),
+    }
+
+
+def elsewhere() -> dict[str, list[Try]]:
+    """What other grids have and this one has not."""
+    nothing = {
+        *("POST /v1/assets/prepare", "POST /v1/assets/{id}/finalize", "POST /v1/assets/{id}/bind"),
+        *("DELETE /v1/assets/{id}", "POST /v1/loras/personal", "GET /v1/loras/personal/{id}"),
+        *("DELETE /v1/loras/personal/{id}", "POST /v1/replay/records"),
+        "GET /v1/replay/records/{id}",
+    }
+    return {
+        "GET /v1/assets": personal("/v1/assets"),
+        "GET /v1/replay/records": personal("/v1/replay/records"),
+        **{one: [Try(one.split()[1].format(id="A"), 404, 401, 404)] for one in nothing},
     }
 
 

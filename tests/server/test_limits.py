@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from dreamgrid.protocol import socket
+from dreamgrid.protocol import socket, socket_messages
 from dreamgrid.protocol.worker import WORKER_PATH
 from dreamgrid.server import app as server_app
 from dreamgrid.server import http
@@ -268,7 +268,7 @@ async def test_too_many_or_too_long_event_switches_change_nothing(
     assert (await app.wait_for("toastMessage"))["type"] == "error"
     await app.send("setSocketEventSubscriptions", {})
     answer = await app.wait_for("socketEventSubscriptionsUpdated")
-    assert answer["socketEventSubscriptions"] == {}
+    assert answer["socketEventSubscriptions"] == socket_messages.switches_in_force({})
 
 
 async def test_event_switches_do_not_grow_little_by_little(grid: Grid) -> None:
@@ -279,7 +279,9 @@ async def test_event_switches_do_not_grow_little_by_little(grid: Grid) -> None:
     assert "reset" in (await app.wait_for("toastMessage"))["message"]
     await app.send("setSocketEventSubscriptions", {"reset": True, "event": "one more"})
     answer = await app.wait_for("socketEventSubscriptionsUpdated")
-    assert answer["socketEventSubscriptions"] == {"one more": True}
+    assert answer["socketEventSubscriptions"] == socket_messages.switches_in_force(
+        {"one more": True}
+    )
 
 
 async def test_an_account_has_only_so_many_keys(make_grid: MakeGrid) -> None:

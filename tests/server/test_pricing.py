@@ -67,10 +67,10 @@ def test_the_wire_shows_the_quote_as_decimal_strings(tmp_path: Path) -> None:
     assert wire.quote.project.cost_in_usd == "0.010000"
     assert wire.quote.job.cost_in_render_sec == "5.000000"
     assert wire.quote.job.calculated_step_count == 20
-    assert wire.quote.model["secPerStep"] == "0.250000"
-    assert wire.rate["costPerBaseHQRenderInUSD"] == "0.005000"
-    assert wire.rate["costPerRenderSecToken"] == "0.160000"
-    assert wire.request["imageCount"] == 2
+    assert wire.quote.model.sec_per_step == "0.250000"
+    assert wire.rate.base_render_usd == "0.005000"
+    assert wire.rate.render_s_token == "0.160000"
+    assert wire.request.image_count == 2
 
 
 def test_the_network_changes_the_price() -> None:

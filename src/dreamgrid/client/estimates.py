@@ -38,7 +38,7 @@ from dreamgrid.protocol.params import (
     VideoParams,
 )
 from dreamgrid.protocol.reading import reading_s
-from dreamgrid.protocol.rest import Estimate
+from dreamgrid.protocol.rest_estimates import Cost
 
 EnhanceStrength = Literal["light", "medium", "heavy"]
 
@@ -79,7 +79,14 @@ class _Benchmark(msgspec.Struct, frozen=True, rename="camel"):
     total_s: float | None = msgspec.field(default=None, name="estimatedTotalTimeSec")
 
 
-class _Answer(Estimate, frozen=True, kw_only=True):
+class _Quote(msgspec.Struct, frozen=True):
+    project: Cost
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What is read of an estimate; servers may say more, or less."""
+
+    quote: _Quote
     benchmark: _Benchmark = _Benchmark()
 
 

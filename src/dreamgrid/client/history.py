@@ -192,7 +192,9 @@ class History:
             self._end_canceled()
         else:
             if not self.acknowledged and code is not None:
-                self.refusal = failures.error_from_code(code, frame.error_message)
+                self.refusal = failures.error_from_code(
+                    code, frame.error_message, frame.retry_after
+                )
                 self.refusal = self.refusal or errors.ProjectFailed(
                     frame.error_message, project_id=self.id, code=code
                 )

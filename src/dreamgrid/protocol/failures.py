@@ -114,6 +114,11 @@ def error_from(http_status: int, body: ErrorBody) -> errors.DreamgridError:
     return errors.DreamgridError(f"HTTP {http_status}: {body.message}")
 
 
-def error_from_code(code: int, message: str) -> errors.DreamgridError | None:
-    """The error class behind a numeric code in a socket message, if it names one of ours."""
-    return next((row.kind(message) for row in _SPELLINGS if row.code == code), None)
+def error_from_code(
+    code: int, message: str, retry_after_s: float | None = None
+) -> errors.DreamgridError | None:
+    """The error behind a numeric code in a socket message, if it names one of ours."""
+    error = next((row.kind(message) for row in _SPELLINGS if row.code == code), None)
+    if error is not None and retry_after_s is not None:
+        error.retry_after_s = retry_after_s
+    return error

@@ -4,7 +4,7 @@ REST host answers are wrapped as `{"status": "success", "data": ...}`; the socke
 """
 
 from decimal import Decimal
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -181,36 +181,6 @@ class DownloadUrl(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Where the file is: by GET or HEAD, ranges too, without a credential."""
 
     download_url: str
-
-
-# ── estimates ────────────────────────────────────────────────────────────────────────────────────
-
-
-class Cost(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A price in every unit; decimal strings. `cost_in_token` is in the requested currency."""
-
-    cost_in_render_sec: str
-    cost_in_usd: str = msgspec.field(name="costInUSD")
-    cost_in_token: str
-    cost_in_spark: str
-    cost_in_sogni: str
-    calculated_step_count: int
-
-
-class Quote(msgspec.Struct, frozen=True, kw_only=True):
-    """What one job and the whole project cost."""
-
-    model: dict[str, str]
-    job: Cost
-    project: Cost
-
-
-class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer of the estimate endpoints."""
-
-    request: dict[str, Any]
-    rate: dict[str, str]
-    quote: Quote
 
 
 # ── projects ─────────────────────────────────────────────────────────────────────────────────────

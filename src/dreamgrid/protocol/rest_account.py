@@ -4,10 +4,12 @@ Paths and meanings as in `rest.md` 1 of the wire contract. Field lengths bound w
 send before anybody knows who it is.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
+
+from dreamgrid.protocol.params import TokenType
 
 WalletAddress = Annotated[str, Meta(pattern=r"^0x[0-9a-fA-F]{40}$")]
 Signature = Annotated[str, Meta(pattern=r"^0x[0-9a-fA-F]{130}$")]
@@ -137,6 +139,34 @@ class Transaction(_Body, frozen=True, kw_only=True):
     subscription_throttled: bool = False
 
 
+class Line(msgspec.Struct, frozen=True):
+    """The words of one kind of entry: whoever pays or gets something back is an artist.
+
+    Attributes:
+        source: What it is about.
+        description: The same for people.
+        type: Whether it was received or paid.
+        role: As what.
+        payment_model: What kind of spark it is.
+    """
+
+    source: str
+    description: str
+    type: Literal["credit", "debit"]
+    role: Literal["artist", "worker"] = "artist"
+    payment_model: str = "paid_spark"
+
+    def of(self, token_type: TokenType) -> str:
+        """The payment model of an amount in that currency."""
+        return self.payment_model if token_type == "spark" else token_type
+
+
+PAID = Line("project", "Project", "debit")
+GRANTED = Line("grant", "Grant", "credit", payment_model="free_spark")
+REFUNDED = Line("refund", "Refund", "credit")
+EARNED = Line("earning", "Earning", "credit", "worker")
+
+
 class TransactionList(_Body, frozen=True, kw_only=True):
     """`GET /v1/transactions/list`. `next` is the offset of the following page."""
 
@@ -156,25 +186,6 @@ class Rewards(_Body, frozen=True, kw_only=True):
     """`GET /v4/account/rewards`: a grid of one's own gives none."""
 
     rewards: tuple[dict[str, Any], ...] = ()
-
-
-class Announcements(_Body, frozen=True, kw_only=True):
-    """`GET /v1/announcements/active`: a grid of one's own makes none."""
-
-    announcements: tuple[dict[str, Any], ...] = ()
-
-
-class Subscription(_Body, frozen=True, kw_only=True):
-    """There are none on a grid of one's own."""
-
-    active: bool = False
-    status: str = "none"
-
-
-class SubscriptionStatus(_Body, frozen=True, kw_only=True):
-    """`GET /v1/subscriptions/status`."""
-
-    subscription: Subscription = Subscription()
 
 
 class RewardEntry(_Body, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What the estimate endpoints are asked by: path segments and query parameters.
+"""What the estimate endpoints are asked by, in path and query, and what they answer.
 
 Source: `rest.md` 5 of the wire contract. Clients write numbers in their own ways: `true` for 1,
 `20.0` for 20, `0.35000000000000003` for 0.35, and 0 for what they leave to the model.
@@ -141,6 +141,101 @@ class AudioEstimateQuery(msgspec.Struct, frozen=True, kw_only=True, rename="came
 
     network: Network = "fast"
     billing_mode: str | None = None
+
+
+# ── answers ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A price in every unit; decimal strings. `cost_in_token` is in the requested currency."""
+
+    cost_in_render_sec: str
+    cost_in_usd: str = msgspec.field(name="costInUSD")
+    cost_in_token: str
+    cost_in_spark: str
+    cost_in_sogni: str
+    calculated_step_count: int
+
+
+class EstimatedRequest(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
+):
+    """What was asked for, with what the model does by default filled in.
+
+    Attributes:
+        model: Catalogue id of the model.
+        name: What people call it.
+        image_count: How many jobs, whatever they make.
+        step_count: Steps of each.
+        preview_count: Previews of each.
+        cn_enabled: Whether a ControlNet picture steers them.
+        denoise_strength: How much of a starting image is changed; `0` without one.
+        time: When it was asked, ISO 8601.
+        width: Pixels.
+        height: Pixels.
+        frames: Frames of a video.
+        fps: Frames in a second of it.
+        duration: Seconds of sound.
+    """
+
+    model: str
+    name: str
+    image_count: int
+    step_count: int
+    preview_count: int
+    cn_enabled: bool
+    denoise_strength: str
+    time: str
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    fps: float | None = None
+    duration: float | None = None
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What render time costs; decimal strings.
+
+    Attributes:
+        base_render_usd: The base render, which prices are thought in.
+        token_usd: One token of the requested currency.
+        render_s_usd: One second of rendering.
+        render_s_token: The same in the requested currency.
+        network: Where it is to be rendered.
+        network_multiplier: What prices of that network are multiplied by.
+    """
+
+    base_render_usd: str = msgspec.field(name="costPerBaseHQRenderInUSD")
+    token_usd: str = msgspec.field(name="tokenMarkePriceUSD")  # the original's spelling
+    render_s_usd: str = msgspec.field(name="costPerRenderSecUSD")
+    render_s_token: str = msgspec.field(name="costPerRenderSecToken")
+    network: Network
+    network_multiplier: str = msgspec.field(name="networkCostMultiplier")
+
+
+class ModelCost(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Render seconds of the model's default render, by what they go into; decimal strings."""
+
+    weight: str = "1"
+    sec_per_step: str
+    sec_per_preview: str
+    sec_for_cn: str = msgspec.field(name="secForCN")
+
+
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
+    """What one job and the whole project cost."""
+
+    model: ModelCost
+    job: Cost
+    project: Cost
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of the estimate endpoints."""
+
+    request: EstimatedRequest
+    rate: Rate
+    quote: Quote
 
 
 def template(kind: type[msgspec.Struct], segments: int) -> str:

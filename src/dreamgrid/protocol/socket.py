@@ -53,6 +53,9 @@ CHANGE_NETWORK = "changeNetwork"
 OPT_IN_EVENTS = frozenset({"projectQueue", "appAlert", "subscriptionLimitNotice"})
 """Events that an app gets only when it asks for them; it gets all others unless it objects."""
 
+MODEL_AVAILABILITY = "modelAvailability"
+"""A group of events: `SWARM_MODELS`, and its relative for language models."""
+
 SET_SUBSCRIPTIONS = "setSocketEventSubscriptions"
 
 
@@ -163,7 +166,10 @@ class ChangeNetwork(Message, frozen=True, kw_only=True):
 
 
 class SubscriptionsUpdated(Message, frozen=True, kw_only=True):
-    """Answer to a change of event subscriptions: the whole resulting map."""
+    """Answer to a change of event subscriptions: every event, and whether this app gets it.
+
+    Clients keep the map, and send it again when they connect the next time.
+    """
 
     message_type: ClassVar[str] = "socketEventSubscriptionsUpdated"
 
@@ -304,7 +310,10 @@ class JobResult(Message, frozen=True, kw_only=True, rename="camel"):
 
 
 class JobError(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """A render (with `job_id`) or the whole project (without) failed."""
+    """A render (with `job_id`) or the whole project (without) failed.
+
+    `retry_after` is set where a project was refused for now: seconds after which it is welcome.
+    """
 
     message_type: ClassVar[str] = "jobError"
 
@@ -313,6 +322,7 @@ class JobError(Message, frozen=True, kw_only=True, omit_defaults=True):
     is_from_worker: bool = msgspec.field(name="isFromWorker")
     error: int | str
     error_message: str
+    retry_after: float | None = msgspec.field(default=None, name="retryAfter")
 
 
 class JobRetry(Message, frozen=True, kw_only=True, rename="camel"):

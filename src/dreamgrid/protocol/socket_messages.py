@@ -3,6 +3,7 @@
 The messages themselves are in `socket` and `job_request`; a test sees to it that none is missing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -99,7 +100,8 @@ TO_APPS = (
     ),
     _to_app(socket.ChangeNetwork, socket.ChangeNetwork(network="relaxed")),
     _to_app(
-        socket.SubscriptionsUpdated, socket.SubscriptionsUpdated(subscriptions={"jobETA": False})
+        socket.SubscriptionsUpdated,
+        socket.SubscriptionsUpdated(subscriptions={"jobETA": False, "jobProgress": True}),
     ),
     _to_app(socket.Toast, socket.Toast(type="info", message="The server restarts at noon.")),
     _to_app(
@@ -175,6 +177,18 @@ TO_APPS = (
     ),
 )
 """What the server sends to apps."""
+
+
+def switches_in_force(overrides: Mapping[str, bool]) -> dict[str, bool]:
+    """Every event by name, the group of them and those that only other grids have; on or off.
+
+    Args:
+        overrides: What an app switched itself.
+    """
+    names = (*(message.type for message in TO_APPS), socket.MODEL_AVAILABILITY)
+    off = dict.fromkeys(sorted(socket.OPT_IN_EVENTS), False)
+    return {**dict.fromkeys(names, True), **off, **overrides}
+
 
 CONVERSATION = (
     "Apps connect to `/` by WebSocket, with their credential in the header `api-key` or "

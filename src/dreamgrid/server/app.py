@@ -49,6 +49,7 @@ from dreamgrid.server.routes import (
     admin,
     catalog,
     documentation,
+    elsewhere,
     estimates,
     events,
     health,
@@ -294,6 +295,7 @@ def endpoints(services: Services, workers: WorkerSockets) -> list[Endpoints]:
         history,
         webhooks,
         admin,
+        elsewhere,
         health,
     )
     subjects = [room.routes(services) for room in rooms]

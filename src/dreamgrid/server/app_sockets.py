@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from dreamgrid.errors import DreamgridError, ProtocolError
-from dreamgrid.protocol import codec, failures, socket
+from dreamgrid.protocol import codec, socket, socket_messages
 from dreamgrid.protocol.codec import Envelope
 from dreamgrid.protocol.job_request import JobRequest, project_id_of
 from dreamgrid.protocol.params import NETWORKS, Network
@@ -38,7 +38,6 @@ CLOSE_POLICY = 1008
 WARN_EVERY_S = 10.0
 """Least time between two notices to an app that it sends too fast."""
 
-_MODEL_EVENTS = "modelAvailability"  # a group: swarmModels and its relative for language models
 _log = logging.getLogger("dreamgrid.sockets")
 
 
@@ -66,7 +65,9 @@ class AppSession:
 
     def wants(self, event: str) -> bool:
         """Whether the app gets this event: all but a few, unless it says otherwise."""
-        if event == socket.SWARM_MODELS and not self.subscriptions.get(_MODEL_EVENTS, True):
+        if event == socket.SWARM_MODELS and not self.subscriptions.get(
+            socket.MODEL_AVAILABILITY, True
+        ):
             return False
         return self.subscriptions.get(event, event not in socket.OPT_IN_EVENTS)
 
@@ -244,7 +245,7 @@ class AppSockets:
         if now_s - session.warned_at_s >= WARN_EVERY_S:
             session.warned_at_s = now_s
             rate = self._services.config.messages
-            session.outbox.put(
+            session.receive(
                 codec.encode(
                     socket.Toast(
                         type="warning",
@@ -272,7 +273,7 @@ class AppSockets:
                     _log.debug("ignored a message of type %.40s", envelope.type)
         except ProtocolError as error:
             session.bad_frames += 1
-            session.outbox.put(
+            session.receive(
                 codec.encode(socket.Toast(type="error", message=f"message ignored: {error}"[:600]))
             )
             if session.bad_frames >= MAX_BAD_FRAMES:
@@ -284,8 +285,7 @@ class AppSockets:
             request = codec.decode_payload(envelope, JobRequest)
             await self._services.projects.submit(session.app, request, envelope.data)
         except DreamgridError as error:
-            project_id = project_id_of(envelope)
-            session.outbox.put(frames.refused(project_id, failures.code_of(error), str(error)))
+            session.outbox.put(frames.refused(project_id_of(envelope), error))
 
     async def _cancel(self, session: AppSession, envelope: Envelope) -> None:
         cancel = codec.decode_payload(envelope, socket.CancelRequest)
@@ -308,11 +308,13 @@ class AppSockets:
 
     def _set_subscriptions(self, session: AppSession, envelope: Envelope) -> None:
         change = codec.decode_payload(envelope, socket.SubscriptionChange)
+        knew_models = session.wants(socket.SWARM_MODELS)
         session.subscriptions = change.applied_to(session.subscriptions)
         self._subscribe(session)
-        session.outbox.put(
-            codec.encode(socket.SubscriptionsUpdated(subscriptions=session.subscriptions))
-        )
+        switches = socket_messages.switches_in_force(session.subscriptions)
+        session.outbox.put(codec.encode(socket.SubscriptionsUpdated(subscriptions=switches)))
+        if not knew_models:  # the next change of the models may be hours away
+            self._send_swarm(session)
 
 
 def _subscriptions_of(request: web.Request) -> dict[str, bool]:

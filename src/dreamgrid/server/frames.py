@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from dreamgrid.errors import DreamgridError
 from dreamgrid.protocol import failures, socket
 from dreamgrid.protocol.codec import encode
 from dreamgrid.server.live import LiveJob, LiveProject
@@ -148,11 +149,15 @@ def retried(job: LiveJob, error: str, message: str, max_attempts: int) -> bytes:
     )
 
 
-def refused(project_id: str, code: int, message: str) -> bytes:
+def refused(project_id: str, error: DreamgridError) -> bytes:
     """The project was not accepted; nothing was charged."""
     return encode(
         socket.JobError(
-            project_id=project_id, is_from_worker=False, error=code, error_message=message
+            project_id=project_id,
+            is_from_worker=False,
+            error=failures.code_of(error),
+            error_message=str(error),
+            retry_after=error.retry_after_s,
         )
     )
 

@@ -10,12 +10,13 @@ charge alike, so both agree.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from dreamgrid.protocol.assets import CONTEXT_IMAGE, CONTROL_NET_IMAGE
 from dreamgrid.protocol.params import Network, TokenType
 from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
-from dreamgrid.protocol.rest import Cost, Estimate
-from dreamgrid.protocol.rest import Quote as WireQuote
+from dreamgrid.protocol.rest_estimates import Cost, Estimate, EstimatedRequest, ModelCost, Rate
+from dreamgrid.protocol.rest_estimates import Quote as WireQuote
 from dreamgrid.server.catalog import Model
 from dreamgrid.server.catalog_entries import Benchmark
 from dreamgrid.server.config import MICROS
@@ -237,58 +238,49 @@ def to_wire(
     worth = rates.token_usd_micros[token]
     permille = rates.network_permille[quoted.network]
     return Estimate(
-        request={
-            "model": model.id,
-            "name": model.spec.name,
-            "imageCount": quoted.count,
-            "stepCount": render.steps,
-            "previewCount": render.previews,
-            "cnEnabled": control_net,
-            "denoiseStrength": str(_strength(render)),
-            "time": asked_at,
+        request=EstimatedRequest(
+            model=model.id,
+            name=model.spec.name,
+            image_count=quoted.count,
+            step_count=render.steps,
+            preview_count=render.previews,
+            cn_enabled=control_net,
+            denoise_strength=str(_strength(render)),
+            time=asked_at,
             **_extent(render),
-        },
-        rate={
-            "costPerBaseHQRenderInUSD": decimal(
-                rates.usd_micros_per_render_s * rates.base_render_s
-            ),
-            "tokenMarkePriceUSD": decimal(worth),  # the original's spelling
-            "costPerRenderSecUSD": decimal(rates.usd_micros_per_render_s),
-            "costPerRenderSecToken": decimal(
-                divided_up(rates.usd_micros_per_render_s * MICROS, worth)
-            ),
-            "network": quoted.network,
-            "networkCostMultiplier": decimal(permille * 1000),
-        },
+        ),
+        rate=Rate(
+            base_render_usd=decimal(rates.usd_micros_per_render_s * rates.base_render_s),
+            token_usd=decimal(worth),
+            render_s_usd=decimal(rates.usd_micros_per_render_s),
+            render_s_token=decimal(divided_up(rates.usd_micros_per_render_s * MICROS, worth)),
+            network=quoted.network,
+            network_multiplier=decimal(permille * 1000),
+        ),
         quote=WireQuote(
-            model={
-                "weight": "1",
-                "secPerStep": decimal(divided_up(micros_of(benchmark.sec), default_steps)),
-                "secPerPreview": decimal(
+            model=ModelCost(
+                sec_per_step=decimal(divided_up(micros_of(benchmark.sec), default_steps)),
+                sec_per_preview=decimal(
                     divided_up(
                         micros_of(benchmark.sec_max_previews or 0), max(1, model.spec.max_previews)
                     )
                 ),
-                "secForCN": decimal(micros_of(benchmark.sec_cn or 0)),
-            },
+                sec_for_cn=decimal(micros_of(benchmark.sec_cn or 0)),
+            ),
             job=_cost(quoted.job, token),
             project=_cost(quoted.project, token),
         ),
     )
 
 
-def _extent(render: AnyRender) -> dict[str, int | float]:
+def _extent(render: AnyRender) -> dict[str, Any]:
     """How large the result is, in its own units."""
     match render:
         case ImageRender():
             return {"width": render.width, "height": render.height}
         case VideoRender():
-            return {
-                "width": render.width,
-                "height": render.height,
-                "frames": render.frames,
-                "fps": render.fps,
-            }
+            size = {"width": render.width, "height": render.height}
+            return {**size, "frames": render.frames, "fps": render.fps}
         case AudioRender():
             return {"duration": render.duration_s}
 

@@ -36,7 +36,7 @@ from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.live import LiveJob, LiveProject, extent_of, from_row, to_row
 from dreamgrid.server.open_projects import OpenProjects, key_of_result
 from dreamgrid.server.queue_notices import QueueNotices
-from dreamgrid.server.refused_projects import code_and_message, id_taken
+from dreamgrid.server.refused_projects import id_taken, refusal
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.resolve.prompts import check_text
 from dreamgrid.server.store.base import Ended, Store, SubmitResult, Submitted
@@ -248,16 +248,15 @@ class Projects:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
-        code, message = code_and_message(project, error or future.result())
-        self._open.tell(project, frames.refused(project.id, code, message))
+        why = refusal(project, error or future.result())
+        self._open.tell(project, frames.refused(project.id, why))
 
     async def _tell_end_again(self, asked: LiveProject) -> None:
         """Answers a request for a project that has ended with how it ended."""
         row = await self._store.project(asked.id)
         same = row is not None and row.account_id == asked.account_id
         if row is None or not (same and same_request(row.request, asked.request)):
-            code, message = failures.code_of(taken := id_taken(asked.id)), str(taken)
-            self._open.tell(asked, frames.refused(asked.id, code, message))
+            self._open.tell(asked, frames.refused(asked.id, id_taken(asked.id)))
             return
         if row.ended_ms is None:
             return

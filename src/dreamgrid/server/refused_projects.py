@@ -8,24 +8,20 @@ from dreamgrid.errors import (
     InsufficientFunds,
     SpendingCapReached,
 )
-from dreamgrid.protocol import failures
 from dreamgrid.server import ledger
 from dreamgrid.server.live import LiveProject
 from dreamgrid.server.store.base import SubmitResult, Submitted
 
-UNEXPECTED = 5000
-"""Wire code of a failure that nobody foresaw."""
-
 _log = logging.getLogger("dreamgrid.projects")
 
 
-def code_and_message(project: LiveProject, answer: Submitted | BaseException) -> tuple[int, str]:
-    """The wire code and the words for a submission that was not stored."""
+def refusal(project: LiveProject, answer: Submitted | BaseException) -> DreamgridError:
+    """Why a submission was not stored."""
     error = _refusal(project, answer) if isinstance(answer, Submitted) else answer
     if isinstance(error, DreamgridError):
-        return failures.code_of(error), str(error)
+        return error
     _log.error("a project could not be stored", exc_info=error)
-    return UNEXPECTED, "the server could not store this project; nothing was charged"
+    return DreamgridError("the server could not store this project; nothing was charged")
 
 
 def _refusal(project: LiveProject, answer: Submitted) -> DreamgridError:

@@ -2,7 +2,7 @@
 
 from dreamgrid.errors import InvalidRequest, NotFound
 from dreamgrid.protocol.rest import KeyInfo, KeyList, Me, NewKey
-from dreamgrid.protocol.rest_account import KeyPath, Nothing, SubscriptionStatus
+from dreamgrid.protocol.rest_account import KeyPath, Nothing
 from dreamgrid.protocol.socket import BalanceUpdate
 from dreamgrid.server.auth import Account
 from dreamgrid.server.endpoint import Endpoints
@@ -12,7 +12,7 @@ MAX_KEY_NAME_CHARS = 100
 
 
 def routes(services: Services) -> Endpoints:
-    """The endpoints under `/v1/account`, balances, and the subscription probe."""
+    """The endpoints under `/v1/account`, and balances."""
     accounts = services.accounts
     api = Endpoints("Account", "Who you are, what you own, and your API keys.")
 
@@ -56,11 +56,5 @@ def routes(services: Services) -> Endpoints:
         """Revokes an API key; what is connected with it is disconnected at once."""
         await accounts.revoke_key(account, path.key_id)
         return Nothing()
-
-    @api.get("/v1/subscriptions/status")
-    async def subscription_status(account: Account) -> SubscriptionStatus:
-        """Whether there is a subscription. There is none on this server."""
-        del account
-        return SubscriptionStatus()
 
     return api

@@ -13,10 +13,8 @@ from dreamgrid.protocol.rest_catalog import (
     LoraQuery,
     LoraRange,
     NetworkPath,
-    PersonalLoras,
     PresetsPath,
 )
-from dreamgrid.server.auth import Account
 from dreamgrid.server.catalog_entries import LoraSpec
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.resolve.request import MAX_LORAS
@@ -63,12 +61,6 @@ def routes(services: Services) -> Endpoints:
         return LoraList(
             loras=found, models=models, constraints=LoraConstraints(max_per_request=MAX_LORAS)
         )
-
-    @api.get("/v1/loras/personal", "/v1/loras/personal/catalog")
-    async def personal_loras(account: Account) -> PersonalLoras:
-        """LoRAs of your own. There are none on this server: its owner adds them for everybody."""
-        del account
-        return PersonalLoras()
 
     return api
 

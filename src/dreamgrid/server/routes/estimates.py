@@ -19,10 +19,10 @@ from dreamgrid.protocol.params import (
     TokenType,
     VideoParams,
 )
-from dreamgrid.protocol.rest import Estimate
 from dreamgrid.protocol.rest_estimates import (
     AudioEstimatePath,
     AudioEstimateQuery,
+    Estimate,
     EstimateQuery,
     ImageEstimatePath,
     VideoEstimatePath,
