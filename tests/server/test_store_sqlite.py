@@ -197,6 +197,54 @@ async def test_renders_of_the_first_version_are_read_as_pictures(tmp_path: Path)
     await store.close()
 
 
+async def test_projects_of_the_time_before_numbers_keep_all_that_is_theirs(tmp_path: Path) -> None:
+    path = tmp_path / "grid.sqlite"
+    connection = sqlite3.connect(path)
+    scripts = sorted(MIGRATIONS.glob("*.sql"))[:10]
+    for script in scripts:
+        connection.executescript(script.read_text())
+    connection.executescript(
+        f"""
+        PRAGMA user_version = {len(scripts)};
+        INSERT INTO account (id, username, created_ms) VALUES ('ADA', 'ada', 1);
+        INSERT INTO project (id, account_id, app_id, model, network, token_type, origin, request,
+               state, width, height, steps, previews, output_format, hold_micros, created_ms,
+               updated_ms, key_id, disable_safety)
+        VALUES ('LATER', 'ADA', 'APP', 'm', 'fast', 'spark', 'o', CAST('{{"a": 1}}' AS BLOB),
+                'processing', 8, 8, 2, 0, 'png', 0, 2, 2, 'KEY', 1),
+               ('FIRST', 'ADA', 'APP', 'm', 'fast', 'spark', 'o', CAST('{{"b": 2}}' AS BLOB),
+                'queued', 8, 8, 2, 0, 'png', 0, 1, 1, NULL, 0);
+        INSERT INTO job (project_id, job_index, id, state, render, price_micros, worker_id,
+               attempt, created_ms)
+        VALUES ('LATER', 1, 'L1', 'queued', CAST('{{"seed":12345678901234567}}' AS BLOB), 0, '',
+                0, 2),
+               ('LATER', 0, 'L0', 'assigned', CAST('{{"guidance":0.25}}' AS BLOB), 0, 'W', 3, 2),
+               ('FIRST', 0, 'F0', 'queued', CAST('{{}}' AS BLOB), 0, '', 0, 1);
+        INSERT INTO event VALUES ('FIRST', 1, 1, 'queued', NULL, '{{}}'),
+               ('LATER', 1, 2, 'queued', NULL, '{{}}'),
+               ('LATER', 2, 3, 'assigned', 'L0', '{{"index": 0}}');
+        """
+    )
+    connection.close()
+    store = SqliteStore(path)
+    await store.open()
+    first, later = await store.open_projects()
+    assert (first.id, first.request, first.key_id) == ("FIRST", b'{"b": 2}', None)
+    assert (later.id, later.request, later.key_id) == ("LATER", b'{"a": 1}', "KEY")
+    assert later.disable_safety
+    assert [(job.id, job.index, job.attempt, job.render) for job in later.jobs] == [
+        ("L0", 0, 3, b'{"guidance":0.25}'),
+        ("L1", 1, 0, b'{"seed":12345678901234567}'),
+    ]
+    assert [(event.number, event.job_id) for event in await store.events("LATER", 0)] == [
+        (1, None),
+        (2, "L0"),
+    ]
+    assert (await store.cancel("LATER", "artistCanceled", 4, claimed=True)).accepted
+    assert [event.number for event in await store.events("LATER", 2)] == [3]
+    await store.close()
+
+
 async def test_opening_again_migrates_nothing_twice(tmp_path: Path) -> None:
     for _ in range(2):
         store = SqliteStore(tmp_path / "grid.sqlite")

@@ -67,7 +67,8 @@ def look(disk: Disk, made: set[tuple[str, int, str]]) -> None:
     """
     stories: dict[str, Story] = {}
     for project_id, number, kind, job_id, text in disk.rows(
-        "SELECT project_id, number, kind, job_id, details FROM event ORDER BY project_id, number"
+        "SELECT project.id, event.number, kind, job_id, details"
+        " FROM event JOIN project ON project = project.number ORDER BY project, event.number"
     ):
         story = stories.setdefault(project_id, Story(project_id))
         details = json.loads(text)
@@ -79,12 +80,12 @@ def look(disk: Disk, made: set[tuple[str, int, str]]) -> None:
 
 
 def _compare(disk: Disk, stories: dict[str, Story]) -> None:
-    counts = dict(disk.rows("SELECT project_id, count(*) FROM event GROUP BY project_id"))
-    newest = dict(disk.rows("SELECT project_id, max(number) FROM event GROUP BY project_id"))
+    counts = dict(disk.rows("SELECT project, count(*) FROM event GROUP BY project"))
+    newest = dict(disk.rows("SELECT project, max(number) FROM event GROUP BY project"))
     assert counts == newest, "the numbers of a log have gaps"
     rows: dict[str, dict[str, list[Any]]] = {}
     for project_id, job_id, state, attempt in disk.rows(
-        "SELECT project_id, id, state, attempt FROM job"
+        "SELECT project.id, job.id, job.state, attempt FROM job JOIN project ON project = number"
     ):
         rows.setdefault(project_id, {})[job_id] = [state, attempt]
     told = {project_id: story.jobs for project_id, story in stories.items()}

@@ -109,8 +109,8 @@ class Oracle:
     def _job_told(self, frame: Frame, word: str) -> None:
         job_id = frame["imgID"]
         rows = self._disk.rows(
-            "SELECT state, withheld, attempt, price_micros FROM job"
-            " WHERE id = ? AND project_id = ?",
+            "SELECT job.state, withheld, attempt, price_micros FROM job"
+            " JOIN project ON project = number WHERE job.id = ? AND project.id = ?",
             job_id,
             frame["jobID"],
         )
@@ -170,7 +170,7 @@ class Oracle:
         self._given_s[job.job_id] = self._clock()
         state, attempt, holder, account_id = self._disk.rows(
             "SELECT job.state, attempt, worker_id, account_id FROM job"
-            " JOIN project ON project.id = project_id WHERE job.id = ?",
+            " JOIN project ON project = number WHERE job.id = ?",
             job.job_id,
         )[0]
         assert (state, attempt, holder) == ("assigned", job.attempt, worker_id), (
@@ -184,7 +184,7 @@ class Oracle:
         waiting = {
             row[0]
             for row in self._disk.rows(
-                "SELECT DISTINCT account_id FROM job JOIN project ON project.id = project_id"
+                "SELECT DISTINCT account_id FROM job JOIN project ON project = number"
                 " WHERE job.state = 'queued' AND project.ended_ms IS NULL"
             )
         }
@@ -223,7 +223,7 @@ class Oracle:
         held: Counter[tuple[str, str]] = Counter()
         for payer, token, state, withheld, price, worker_id in self._disk.rows(
             "SELECT account_id, token_type, job.state, withheld, price_micros, worker_id"
-            " FROM job JOIN project ON project.id = project_id"
+            " FROM job JOIN project ON project = number"
         ):
             if state == "completed" and not withheld:
                 owner = worker_id.partition("/")[0]
@@ -247,8 +247,8 @@ class Oracle:
     def still_open(self) -> list[Any]:
         """What has not ended, for people to read."""
         return self._disk.rows(
-            "SELECT project_id, job.id, job.state, attempt, failures, worker_id FROM job"
-            " JOIN project ON project.id = project_id WHERE project.ended_ms IS NULL"
+            "SELECT project.id, job.id, job.state, attempt, failures, worker_id FROM job"
+            " JOIN project ON project = number WHERE project.ended_ms IS NULL"
         )
 
     def look_at_the_end(self, apps: dict[str, str]) -> None:

@@ -180,7 +180,7 @@ def a_retry_has_another_id(patch: pytest.MonkeyPatch) -> None:
 def an_event_is_told_without_its_change(patch: pytest.MonkeyPatch) -> None:
     def start(connection: sqlite3.Connection, job_id: str, attempt: int, at_ms: int) -> None:
         row = connection.execute(
-            "SELECT project_id, job_index FROM job WHERE id = ?", (job_id,)
+            "SELECT project, job_index FROM job WHERE id = ?", (job_id,)
         ).fetchone()
         sqlite_events.append(
             connection, row[0], EventKind.STARTED, at_ms, job_id, index=row[1], attempt=attempt
@@ -192,11 +192,9 @@ def an_event_is_told_without_its_change(patch: pytest.MonkeyPatch) -> None:
 def a_change_has_no_event(patch: pytest.MonkeyPatch) -> None:
     append = sqlite_events.append
 
-    def forgetful(
-        connection: Any, project_id: str, kind: EventKind, *rest: Any, **more: Any
-    ) -> None:
+    def forgetful(connection: Any, project: int, kind: EventKind, *rest: Any, **more: Any) -> None:
         if kind is not EventKind.RETRIED:
-            append(connection, project_id, kind, *rest, **more)
+            append(connection, project, kind, *rest, **more)
 
     patch.setattr(sqlite_projects, "append", forgetful)
 

@@ -309,7 +309,7 @@ class SqliteStore:
         return rows[0] if rows else None
 
     async def open_projects(self) -> list[ProjectRow]:
-        return await self._projects("ended_ms IS NULL ORDER BY created_ms")
+        return await self._projects("ended_ms IS NULL ORDER BY created_ms, number")
 
     async def unclaimed_projects(
         self, account_id: str, app_id: str | None, since_ms: int
@@ -342,7 +342,7 @@ class SqliteStore:
     ) -> list[ProjectRow]:
         condition = (
             "account_id = ? AND ended_ms >= ? AND EXISTS"
-            " (SELECT 1 FROM job WHERE project_id = project.id AND state = 'completed')"
+            " (SELECT 1 FROM job WHERE project = number AND state = 'completed')"
         )
         values: list[Any] = [account_id, since_ms]
         if app_source is not None:

@@ -125,7 +125,7 @@ _CHECKS = (
         SELECT 'project ' || project.id, hold_micros, coalesce(hold.amount_micros, 0) AS held,
                coalesce(settled.micros, 0) AS settled,
                (SELECT coalesce(sum(price_micros), 0) FROM job
-                 WHERE project_id = project.id AND ended_ms IS NULL) AS waiting
+                 WHERE project = number AND ended_ms IS NULL) AS waiting
           FROM project
           LEFT JOIN transfer AS hold ON hold.project_id = project.id AND hold.kind = 'hold'
           LEFT JOIN settled ON settled.project_id = project.id
@@ -182,7 +182,7 @@ _CHECKS = (
         SELECT 'key ' || key_id || ' ' || token_type, spending.day,
                coalesce(spending.micros, 0) AS told, sum(
                    hold_micros - coalesce((SELECT sum(price_micros) FROM job
-                    WHERE project_id = project.id AND ended_ms IS NOT NULL
+                    WHERE project = number AND ended_ms IS NOT NULL
                       AND charged_micros = 0), 0)) AS spent
           FROM project JOIN spending USING (key_id)
          WHERE spending.currency = token_type AND spending.day = created_ms / 86400000
@@ -218,7 +218,7 @@ _CHECKS = (
     _Check(
         "end",
         "SELECT 'project ' || project.id, project.state, sum(job.ended_ms IS NULL), count(*)"
-        " FROM project JOIN job ON project_id = project.id GROUP BY project.id"
+        " FROM project JOIN job ON project = number GROUP BY number"
         " HAVING (project.ended_ms IS NULL) <> (sum(job.ended_ms IS NULL) > 0)",
         "is {}, and {} of its {} jobs are open",
         "stop the server and start it again: it takes up open projects; if the finding stays, "

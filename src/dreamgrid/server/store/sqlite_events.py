@@ -5,7 +5,6 @@ without the other.
 """
 
 import sqlite3
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,15 +13,14 @@ from dreamgrid.server.store import sqlite_webhooks
 from dreamgrid.server.store.base import EventKind, EventRow
 
 _APPEND = (
-    "INSERT INTO event (project_id, number, at_ms, kind, job_id, details)"
-    " SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5 FROM event WHERE project_id = ?1"
-    " RETURNING number"
+    "INSERT INTO event (project, number, at_ms, kind, job_id, details) VALUES"
+    " (?1, (SELECT coalesce(max(number), 0) + 1 FROM event WHERE project = ?1), ?2, ?3, ?4, ?5)"
 )
 
 
 def append(
     connection: sqlite3.Connection,
-    project_id: str,
+    project: int,
     kind: EventKind,
     at_ms: int,
     job_id: str | None = None,
@@ -30,19 +28,20 @@ def append(
 ) -> None:
     """Adds an event at the end of a project's log, and to the outboxes of webhooks that want it.
 
-    Details that are None are left out.
+    `project` is its number. Details that are None are left out.
     """
     told = {name: value for name, value in details.items() if value is not None}
     text = msgspec.json.encode(told).decode()
-    row = connection.execute(_APPEND, (project_id, at_ms, kind, job_id, text)).fetchone()
-    sqlite_webhooks.enqueue(connection, project_id, row[0], kind, at_ms)
+    connection.execute(_APPEND, (project, at_ms, kind, job_id, text))
+    sqlite_webhooks.enqueue_newest(connection, project, kind, at_ms)
 
 
 def read(connection: sqlite3.Connection, project_id: str, after: int, most: int) -> list[EventRow]:
     """A project's events after a number, in order."""
     rows = connection.execute(
-        "SELECT number, at_ms, kind, job_id, details FROM event"
-        " WHERE project_id = ? AND number > ? ORDER BY number LIMIT ?",
+        "SELECT event.number, at_ms, kind, job_id, details"
+        " FROM event JOIN project ON project = project.number"
+        " WHERE project.id = ? AND event.number > ? ORDER BY event.number LIMIT ?",
         (project_id, after, most),
     )
     return [
@@ -56,9 +55,3 @@ def read(connection: sqlite3.Connection, project_id: str, after: int, most: int)
         )
         for number, at_ms, kind, job_id, details in rows
     ]
-
-
-def forget(connection: sqlite3.Connection, project_ids: Sequence[tuple[str]]) -> None:
-    """Removes the logs of projects."""
-    sqlite_webhooks.forget(connection, project_ids)
-    connection.executemany("DELETE FROM event WHERE project_id = ?", project_ids)

@@ -39,7 +39,7 @@ _REFUNDABLE = """
 # A project's cost is one line, from its end on; those that are forgotten keep theirs.
 _HISTORY = """
     SELECT id, at_ms, currency, amount_micros, kind, project_id, job_id FROM transfer
-     WHERE kind IN ('grant', 'earning', 'refund') AND payee = ?1
+     WHERE (kind = 'earning' OR kind = 'grant' OR kind = 'refund') AND payee = ?1
     UNION ALL
     SELECT max(post.id), coalesce(project.ended_ms, max(post.at_ms)), post.currency,
            sum(post.amount_micros), 'post', post.project_id, NULL

@@ -6,12 +6,13 @@ other callers in the same transaction are not disturbed.
 
 import sqlite3
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from dreamgrid.server import ledger
-from dreamgrid.server.store import sqlite_keys, sqlite_money
+from dreamgrid.server.store import sqlite_keys, sqlite_money, sqlite_webhooks
 from dreamgrid.server.store.base import (
     Acquisition,
     Balance,
@@ -23,36 +24,52 @@ from dreamgrid.server.store.base import (
     SubmitResult,
     Submitted,
 )
-from dreamgrid.server.store.sqlite_events import append, forget
+from dreamgrid.server.store.sqlite_events import append
 from dreamgrid.states import FINAL_PROJECT_STATES, JobState, ProjectState
 
 PRUNED_AT_ONCE = 200
 
-_PROJECT_FIELDS = ProjectRow.__struct_fields__[:-1]  # all but the jobs
-_JOB_FIELDS = JobRow.__struct_fields__
+# All but the jobs, and what is long and never changes: that is in `wish`.
+_PROJECT_FIELDS = tuple(
+    name for name in ProjectRow.__struct_fields__ if name not in ("request", "jobs")
+)
+_JOB_FIELDS = tuple(
+    name for name in JobRow.__struct_fields__ if name not in ("project_id", "render")
+)
 _JOB_COLUMNS = tuple("job_index" if name == "index" else name for name in _JOB_FIELDS)
+_project_values = attrgetter(*_PROJECT_FIELDS)
+_job_values = attrgetter(*_JOB_FIELDS)
+_renders = msgspec.json.Decoder(tuple[msgspec.Raw, ...])
 
 _INSERT_PROJECT = (
     f"INSERT INTO project ({', '.join(_PROJECT_FIELDS)})"
     f" VALUES ({', '.join('?' * len(_PROJECT_FIELDS))}) ON CONFLICT DO NOTHING"
 )
+_INSERT_WISH = "INSERT INTO wish (project, request, renders) VALUES (?, ?, ?)"
 _INSERT_JOB = (
-    f"INSERT INTO job ({', '.join(_JOB_COLUMNS)}) VALUES ({', '.join('?' * len(_JOB_COLUMNS))})"
+    f"INSERT INTO job (project, {', '.join(_JOB_COLUMNS)})"
+    f" VALUES (?, {', '.join('?' * len(_JOB_COLUMNS))})"
 )
+_JOBS = f"SELECT {', '.join(_JOB_COLUMNS)} FROM job WHERE project = ? ORDER BY job_index"
+_OF_PROJECT = (("event", "project"), ("job", "project"), ("wish", "project"), ("project", "number"))
+"""Every table that has rows of a project, and by which column; in the order to delete them."""
 
 
 def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
     """Inserts a project with its jobs and holds their price, or says why not."""
-    added = connection.execute(_INSERT_PROJECT, msgspec.structs.astuple(project)[:-1])
+    added = connection.execute(_INSERT_PROJECT, _project_values(project))
     if added.rowcount == 0:
         owner, request = connection.execute(
-            "SELECT account_id, request FROM project WHERE id = ?", (project.id,)
+            "SELECT account_id, request FROM project JOIN wish ON project = number WHERE id = ?",
+            (project.id,),
         ).fetchone()
         same = owner == project.account_id and request == project.request
         return Submitted(result=SubmitResult.KNOWN if same else SubmitResult.CONFLICT)
+    number = added.lastrowid
+    assert number is not None, "a row was just added"
     refusal = sqlite_keys.refusal(connection, project)
     if refusal is not None:
-        connection.execute("DELETE FROM project WHERE id = ?", (project.id,))
+        connection.execute("DELETE FROM project WHERE number = ?", (number,))
         return refusal
     held = sqlite_money.hold(
         connection,
@@ -65,13 +82,15 @@ def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
         ),
     )
     if held is None:
-        connection.execute("DELETE FROM project WHERE id = ?", (project.id,))
+        connection.execute("DELETE FROM project WHERE number = ?", (number,))
         return Submitted(result=SubmitResult.INSUFFICIENT)
     sqlite_keys.spend(connection, project)
-    connection.executemany(_INSERT_JOB, [msgspec.structs.astuple(job) for job in project.jobs])
+    renders = b"[%b]" % b",".join([job.render for job in project.jobs])
+    connection.execute(_INSERT_WISH, (number, project.request, renders))
+    connection.executemany(_INSERT_JOB, [(number, *_job_values(job)) for job in project.jobs])
     append(
         connection,
-        project.id,
+        number,
         EventKind.QUEUED,
         project.created_ms,
         model=project.model,
@@ -90,7 +109,7 @@ def acquire(
 def _acquire(connection: sqlite3.Connection, wish: Acquisition, at_ms: int) -> bool:
     job = connection.execute(
         "UPDATE job SET state = 'assigned', attempt = ?1, worker_id = ?2, worker_name = ?3"
-        " WHERE id = ?4 AND state = 'queued' AND attempt = ?1 - 1 RETURNING project_id, job_index",
+        " WHERE id = ?4 AND state = 'queued' AND attempt = ?1 - 1 RETURNING project, job_index",
         (wish.attempt, wish.worker_id, wish.worker_name, wish.job_id),
     ).fetchone()
     if job is None:
@@ -113,14 +132,14 @@ def start(connection: sqlite3.Connection, job_id: str, attempt: int, at_ms: int)
     job = connection.execute(
         "UPDATE job SET state = 'running', started_ms = ?"
         " WHERE id = ? AND attempt = ? AND state = 'assigned'"
-        " RETURNING project_id, job_index, worker_name",
+        " RETURNING project, job_index, worker_name",
         (at_ms, job_id, attempt),
     ).fetchone()
     if job is not None:
-        project_id, index, worker = job
+        project, index, worker = job
         append(
             connection,
-            project_id,
+            project,
             EventKind.STARTED,
             at_ms,
             job_id,
@@ -142,7 +161,7 @@ def requeue(
     job = connection.execute(
         "UPDATE job SET state = 'queued', failures = ?, started_ms = NULL"
         " WHERE id = ? AND attempt = ? AND state IN ('assigned', 'running')"
-        " RETURNING project_id, job_index",
+        " RETURNING project, job_index",
         (failures, job_id, attempt),
     ).fetchone()
     if job is None:
@@ -165,7 +184,8 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
     row = connection.execute(
         "UPDATE job SET state = ?, reason = ?, failures = ?, seed = ?, steps = ?, sha256 = ?,"
         " sensitive = ?, withheld = ?, ended_ms = ?, charged_micros = iif(?, price_micros, 0)"
-        " WHERE id = ? AND attempt = ? AND ended_ms IS NULL RETURNING price_micros, job_index",
+        " WHERE id = ? AND attempt = ? AND ended_ms IS NULL"
+        " RETURNING project, job_index, price_micros",
         (
             end.state,
             end.reason,
@@ -183,13 +203,13 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
     ).fetchone()
     if row is None:
         return Ended(accepted=False)
-    price: int = row[0]
-    _tell_end(connection, end, index=row[1])
+    number, index, price = row
+    _tell_end(connection, end, number, index)
     final = end.project_state in FINAL_PROJECT_STATES
     project = connection.execute(
         "UPDATE project SET state = ?, reason = ?, charged_micros = charged_micros + ?,"
-        " updated_ms = ?, ended_ms = ?5 WHERE id = ?6 AND (?5 IS NULL OR NOT EXISTS"
-        " (SELECT 1 FROM job WHERE project_id = ?6 AND ended_ms IS NULL))"
+        " updated_ms = ?, ended_ms = ?5 WHERE number = ?6 AND (?5 IS NULL OR NOT EXISTS"
+        " (SELECT 1 FROM job WHERE project = ?6 AND ended_ms IS NULL))"
         " RETURNING account_id, token_type, key_id, created_ms",
         (
             end.project_state,
@@ -197,7 +217,7 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
             price if end.charge else 0,
             end.at_ms,
             end.at_ms if final else None,
-            end.project_id,
+            number,
         ),
     ).fetchone()
     # An earlier end of this project was not stored after all; this one must wait for it.
@@ -222,12 +242,12 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
     return Ended(accepted=True, balance=balance, earner_balance=earned)
 
 
-def _tell_end(connection: sqlite3.Connection, end: JobEnd, index: int) -> None:
+def _tell_end(connection: sqlite3.Connection, end: JobEnd, project: int, index: int) -> None:
     """Appends that a job has ended, and its project if this was the last."""
     delivered = end.state is JobState.COMPLETED
     append(
         connection,
-        end.project_id,
+        project,
         EventKind.JOB_COMPLETED if delivered else EventKind.JOB_FAILED,
         end.at_ms,
         end.job_id,
@@ -242,7 +262,7 @@ def _tell_end(connection: sqlite3.Connection, end: JobEnd, index: int) -> None:
     )
     if end.project_state in FINAL_PROJECT_STATES:
         kind = EventKind(str(end.project_state))
-        append(connection, end.project_id, kind, end.at_ms, reason=end.project_reason)
+        append(connection, project, kind, end.at_ms, reason=end.project_reason)
 
 
 def cancel(
@@ -251,18 +271,19 @@ def cancel(
     """Cancels a project that has not ended, with the jobs of it that have not."""
     project = connection.execute(
         "UPDATE project SET state = ?, reason = ?, updated_ms = ?, ended_ms = ?, claimed = ?"
-        " WHERE id = ? AND ended_ms IS NULL RETURNING account_id, token_type, key_id, created_ms",
+        " WHERE id = ? AND ended_ms IS NULL"
+        " RETURNING number, account_id, token_type, key_id, created_ms",
         (ProjectState.CANCELED, reason, at_ms, at_ms, claimed, project_id),
     ).fetchone()
     if project is None:
         return Ended(accepted=False)
-    payer, currency, key_id, submitted_ms = project
+    number, payer, currency, key_id, submitted_ms = project
     jobs = connection.execute(
         "UPDATE job SET state = ?, reason = ?, ended_ms = ?"
-        " WHERE project_id = ? AND ended_ms IS NULL RETURNING id, price_micros",
-        (JobState.CANCELED, reason, at_ms, project_id),
+        " WHERE project = ? AND ended_ms IS NULL RETURNING id, price_micros",
+        (JobState.CANCELED, reason, at_ms, number),
     ).fetchall()
-    append(connection, project_id, EventKind.CANCELED, at_ms, reason=reason)
+    append(connection, number, EventKind.CANCELED, at_ms, reason=reason)
     for job_id, price in jobs:
         voided = ledger.void(currency, payer, price, project_id, job_id, at_ms)
         sqlite_money.settle(connection, voided)
@@ -274,11 +295,13 @@ def cancel(
 def prune(connection: sqlite3.Connection, before_ms: int) -> int:
     """Forgets some projects that ended before a time; their transfers stay."""
     ended = connection.execute(
-        "SELECT id FROM project WHERE ended_ms < ? LIMIT ?", (before_ms, PRUNED_AT_ONCE)
+        "SELECT number, id FROM project WHERE ended_ms < ? LIMIT ?", (before_ms, PRUNED_AT_ONCE)
     ).fetchall()
-    forget(connection, ended)
-    connection.executemany("DELETE FROM job WHERE project_id = ?", ended)
-    connection.executemany("DELETE FROM project WHERE id = ?", ended)
+    sqlite_webhooks.forget(connection, [(project_id,) for _, project_id in ended])
+    for table, column in _OF_PROJECT:
+        connection.executemany(
+            f"DELETE FROM {table} WHERE {column} = ?", [(number,) for number, _ in ended]
+        )
     return len(ended)
 
 
@@ -288,26 +311,28 @@ def select(
     """The projects that fulfil an SQL condition, in its order, with their jobs."""
     projects = []
     for row in connection.execute(
-        f"SELECT {', '.join(_PROJECT_FIELDS)} FROM project WHERE {condition}", values
+        f"SELECT number, request, renders, {', '.join(_PROJECT_FIELDS)}"
+        f" FROM project JOIN wish ON project = number WHERE {condition}",
+        values,
     ).fetchall():
-        project = ProjectRow(**dict(zip(_PROJECT_FIELDS, row, strict=True)))
+        number, request, renders, *fields = row
+        project = ProjectRow(**dict(zip(_PROJECT_FIELDS, fields, strict=True)), request=request)
         project.state = ProjectState(project.state)
         project.claimed = bool(project.claimed)
         project.disable_safety = bool(project.disable_safety)
         project.jobs = tuple(
-            _job(job)
-            for job in connection.execute(
-                f"SELECT {', '.join(_JOB_COLUMNS)} FROM job WHERE project_id = ?"
-                " ORDER BY job_index",
-                (project.id,),
+            _job(project.id, render, job)
+            for render, job in zip(
+                _renders.decode(renders), connection.execute(_JOBS, (number,)), strict=True
             )
         )
         projects.append(project)
     return projects
 
 
-def _job(row: tuple[Any, ...]) -> JobRow:
-    job = JobRow(**dict(zip(_JOB_FIELDS, row, strict=True)))
+def _job(project_id: str, render: msgspec.Raw, row: tuple[Any, ...]) -> JobRow:
+    fields = dict(zip(_JOB_FIELDS, row, strict=True))
+    job = JobRow(**fields, project_id=project_id, render=bytes(render))
     job.state = JobState(job.state)
     job.withheld = bool(job.withheld)
     return job

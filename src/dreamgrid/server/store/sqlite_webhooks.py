@@ -19,15 +19,17 @@ _DELIVERY_COLUMNS = ", ".join(f"delivery.{name}" for name in _DELIVERY)
 _ENQUEUE = """
     INSERT INTO delivery
            (project_id, webhook_id, number, kind, created_ms, since_ms, next_ms)
-    SELECT ?1, webhook.id, ?2, ?3, ?4, ?4, ?4
+    SELECT project.id, webhook.id, (SELECT max(number) FROM event WHERE project = ?1),
+           ?2, ?3, ?3, ?3
       FROM project JOIN webhook ON webhook.account_id = project.account_id
-     WHERE project.id = ?1 AND webhook.disabled_ms IS NULL
-       AND (webhook.events = '' OR instr(' ' || webhook.events || ' ', ' ' || ?3 || ' '))
+     WHERE project.number = ?1 AND webhook.disabled_ms IS NULL
+       AND (webhook.events = '' OR instr(' ' || webhook.events || ' ', ' ' || ?2 || ' '))
 """
 # Later events of a project wait for its earlier ones.
 _DUE = f"""
     SELECT {_DELIVERY_COLUMNS}, event.at_ms, event.job_id, event.details
-      FROM delivery JOIN event USING (project_id, number)
+      FROM delivery JOIN project ON project.id = project_id
+      JOIN event ON project = project.number AND event.number = delivery.number
      WHERE webhook_id = ?1 AND delivery.state = 'pending' AND next_ms <= ?2
        AND NOT EXISTS (SELECT 1 FROM delivery AS earlier
                         WHERE earlier.project_id = delivery.project_id
@@ -49,11 +51,11 @@ class Read(Protocol):
     def __call__(self, question: Callable[[sqlite3.Connection], T]) -> Awaitable[T]: ...
 
 
-def enqueue(
-    connection: sqlite3.Connection, project_id: str, number: int, kind: EventKind, at_ms: int
+def enqueue_newest(
+    connection: sqlite3.Connection, project: int, kind: EventKind, at_ms: int
 ) -> None:
-    """Puts an event into the outbox of every endpoint that wants it."""
-    connection.execute(_ENQUEUE, (project_id, number, kind, at_ms))
+    """Puts the newest event of a project into the outbox of every endpoint that wants it."""
+    connection.execute(_ENQUEUE, (project, kind, at_ms))
 
 
 def forget(connection: sqlite3.Connection, project_ids: Iterable[tuple[str]]) -> None:
