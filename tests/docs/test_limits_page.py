@@ -14,7 +14,15 @@ from dreamgrid.server.config import Rate, ServerConfig
 PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 NAMED = re.compile(r"\| [^|]+ \| `(\w+)` \| ([^|]+) \| [^|]+ \|")
 
-LIMITS = {"guesses_per_minute", "signups_per_hour", "unclaimed_kept_s", "media_kept_s"}
+LIMITS = {
+    "guesses_per_minute",
+    "signups_per_hour",
+    "unclaimed_kept_s",
+    "media_kept_s",
+    "history_kept_s",
+    "run_factor",
+    "min_run_s",
+}
 NOT_ABOUT_CALLERS = {"max_attempts"}
 
 FIXED: dict[str, float] = {
@@ -39,9 +47,19 @@ def written(name: str, value: Any) -> str:
     if name.endswith("_bytes"):
         return size(value)
     if name.endswith("_s"):
-        days, hours = divmod(value / 3600, 24)
-        return f"{days:.0f} days" if days > 1 else f"{days * 24 + hours:.0f} hours"
+        return duration(value)
+    if name.endswith("_factor"):
+        return f"{value:g} times"
     return f"{value:,}"
+
+
+def duration(value_s: float) -> str:
+    if value_s == 0:
+        return "no limit"
+    for unit, unit_s, least in (("days", 86400, 2), ("hours", 3600, 1), ("minutes", 60, 1)):
+        if value_s >= least * unit_s:
+            return "1 hour" if value_s == 3600 else f"{value_s / unit_s:g} {unit}"
+    return f"{value_s:g} seconds"
 
 
 def size(value: int) -> str:
@@ -55,9 +73,9 @@ def test_the_page_tells_every_setting_that_limits_callers_and_its_default() -> N
     told = dict(NAMED.findall(PAGE.read_text("utf-8")))
     defaults = {field.name: field.default for field in dataclasses.fields(ServerConfig)}
     wanted = {
-        name: written(name, value).replace("1 hours", "1 hour")
+        name: written(name, value)
         for name, value in defaults.items()
-        if name in LIMITS | {"history_kept_s"}
+        if name in LIMITS
         or isinstance(value, Rate)
         or (name.startswith("max_") and name not in NOT_ABOUT_CALLERS)
     }
