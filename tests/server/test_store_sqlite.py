@@ -103,19 +103,6 @@ async def test_a_locked_database_is_an_error_of_the_moment(tmp_path: Path) -> No
     await store.close()
 
 
-async def test_a_database_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
-    path = tmp_path / "grid.sqlite"
-    newer = sqlite3.connect(path)
-    newer.execute("PRAGMA user_version = 999")
-    newer.close()
-    with pytest.raises(ConfigError, match="newer version"):
-        await SqliteStore(path).open()
-    untouched = sqlite3.connect(path)
-    assert untouched.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
-    assert untouched.execute("PRAGMA user_version").fetchone() == (999,)
-    untouched.close()
-
-
 async def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "grid.sqlite"
     path.write_text("my shopping list " * 100)

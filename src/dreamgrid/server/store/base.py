@@ -77,7 +77,7 @@ class Store(Protocol):
         """Opens and migrates the database.
 
         Raises:
-            ConfigError: It cannot be opened, or a newer version of dreamgrid wrote it.
+            ConfigError: It cannot be opened, or is of a version that this dreamgrid cannot serve.
         """
 
     async def close(self) -> None:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from dreamgrid.errors import ConfigError
+from dreamgrid.server.store import sqlite_schema
 from dreamgrid.server.store.audit import Audit, Finding
-from dreamgrid.server.store.sqlite_schema import newest_version
 
 MOST_PER_CHECK = 100
 """Rows that one check tells; a systematic fault breaks thousands, and more of them say no more."""
@@ -248,11 +248,12 @@ def audit(connection: sqlite3.Connection) -> Audit:
     """Audits what a connection sees, all of it as of one moment."""
     connection.execute("BEGIN")
     try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != newest_version():
+        version = sqlite_schema.check(connection)
+        if version != sqlite_schema.newest_version():
             raise ConfigError(
-                f"the database has version {version} and this dreamgrid knows {newest_version()}: "
-                "audit it with the dreamgrid that serves it"
+                f"the database has version {version}, and this dreamgrid makes it "
+                f"{sqlite_schema.newest_version()} when it serves it: audit it after that, or with "
+                "the dreamgrid that serves it now"
             )
         counted = {
             table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
