@@ -4,10 +4,20 @@ import os
 from collections.abc import Generator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# No deadline: on a busy machine a slow example says nothing about the code.
-settings.register_profile("dreamgrid", deadline=None, max_examples=40, print_blob=True)
+# No deadline: on a busy machine a slow example says nothing about the code. The examples are the
+# same in every run, so that nobody's change fails by what a run found that was there before;
+# `--hypothesis-profile=fresh` looks for that.
+settings.register_profile(
+    "dreamgrid",
+    deadline=None,
+    max_examples=40,
+    print_blob=True,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("fresh", settings.get_profile("dreamgrid"), derandomize=False)
 settings.load_profile("dreamgrid")
 
 SKIP_NOTHING = "DREAMGRID_SKIP_NOTHING"

@@ -21,6 +21,10 @@ from dreamgrid.server.auth import Account
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.services import Services
 
+_ASSET = "{id:(?!(?:capabilities|prepare)$)[^/]+}"
+_LORA = "{id:(?!catalog$)[^/]+}"
+"""Ids are whatever is not a path of its own: no DELETE is told of those."""
+
 
 def routes(services: Services) -> Endpoints:
     """Subscriptions, rewards, wallets, announcements, saved uploads, personal LoRAs, replays."""
@@ -104,7 +108,7 @@ def _saved_uploads(api: Endpoints) -> None:
         del account, path
         refuse()
 
-    @api.delete("/v1/assets/{id}", scope="read", errors=(NotFound,))
+    @api.delete(f"/v1/assets/{_ASSET}", scope="read", errors=(NotFound,))
     async def remove_saved_upload(account: Account, path: ElsewherePath) -> Nothing:
         """Refused: there are no saved uploads here."""
         del account, path
@@ -127,13 +131,13 @@ def _personal_loras(api: Endpoints) -> None:
         del account
         refuse()
 
-    @api.get("/v1/loras/personal/{id}", errors=(NotFound,))
+    @api.get(f"/v1/loras/personal/{_LORA}", errors=(NotFound,))
     async def personal_lora(account: Account, path: ElsewherePath) -> Nothing:
         """Refused: there are no personal LoRAs here."""
         del account, path
         refuse()
 
-    @api.delete("/v1/loras/personal/{id}", scope="read", errors=(NotFound,))
+    @api.delete(f"/v1/loras/personal/{_LORA}", scope="read", errors=(NotFound,))
     async def remove_personal_lora(account: Account, path: ElsewherePath) -> Nothing:
         """Refused: there are no personal LoRAs here."""
         del account, path
