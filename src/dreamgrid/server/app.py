@@ -14,6 +14,7 @@ from dreamgrid.protocol.socket import CLOSE_RESTART
 from dreamgrid.protocol.worker import WORKER_PATH
 from dreamgrid.server import cookies, upkeep
 from dreamgrid.server.accounts import Accounts
+from dreamgrid.server.addresses import Connections
 from dreamgrid.server.app_sockets import AppSockets
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.folder import load_secret
@@ -23,7 +24,7 @@ from dreamgrid.server.bus.base import Bus
 from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, system_clock
-from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.config import LOOPBACK, ServerConfig
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.event_feed import EventFeeds
 from dreamgrid.server.folder_lock import held
@@ -138,6 +139,7 @@ async def _serve(
     async with _services(config, clock) as (services, apps, workers):
         runner = Runner(
             _application(services, apps, workers),
+            Connections(config.max_connections, (*LOOPBACK, *config.trusted_proxies)),
             access_log=None,
             handle_signals=False,
             shutdown_timeout=CLOSE_WITHIN_S / 2,  # aiohttp waits for it twice

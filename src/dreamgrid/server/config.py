@@ -87,6 +87,8 @@ class ServerConfig:
         refresh_token_s: How long a sign-in lasts after its last use.
         guesses_per_minute: Failed sign-ins from one address before it has to wait. 0: no limit.
         signups_per_hour: New accounts from one address. 0: no limit.
+        max_connections: Most open connections of one address, of whatever kind; this machine and
+            trusted proxies have no limit. 0: nobody has one.
         max_apps: Most connected apps of one account. 0: no limit.
         max_workers: Most connected workers of one account. 0: no limit.
         max_streams: Most open event streams of one account. 0: no limit.
@@ -145,6 +147,7 @@ class ServerConfig:
     refresh_token_s: int = 30 * 24 * 60 * 60
     guesses_per_minute: int = 20
     signups_per_hour: int = 100
+    max_connections: int = 2_000
     max_apps: int = 200
     max_workers: int = 2_000
     max_streams: int = 200

@@ -1,14 +1,23 @@
 """What aiohttp refuses before any handler runs, told as every other error: in JSON.
 
-Such as bytes that are no HTTP, lines that are too long, and bodies that break their own rules.
+Such as bytes that are no HTTP, lines that are too long, bodies that break their own rules, and
+connections of an address that has too many.
 """
 
 import asyncio
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from dreamgrid.server.http import refusal
+from dreamgrid.errors import TooManyRequests
+from dreamgrid.protocol import failures
+from dreamgrid.server.addresses import Connections
+from dreamgrid.server.http import encoded, refusal
+
+_RETRY_CONNECTION_S = 15
+_LINGER_S = 2.0
+"""How long a refused connection stays open, so that its peer can read why."""
 
 
 async def expect(request: web.Request) -> web.StreamResponse | None:
@@ -21,11 +30,22 @@ async def expect(request: web.Request) -> web.StreamResponse | None:
 
 
 class Runner(web.AppRunner):
-    """Serves an application as aiohttp's own does, but for how it refuses."""
+    """Serves an application as aiohttp's own does, but for how it refuses.
+
+    Args:
+        app: The application.
+        connections: Counts the connections of each address.
+        options: Those of aiohttp's own.
+    """
+
+    def __init__(self, app: web.Application, connections: Connections, **options: Any) -> None:
+        super().__init__(app, **options)
+        self._connections = connections
 
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
         return _Server(
+            self._connections,
             plain.request_handler,
             request_factory=plain.request_factory,
             loop=asyncio.get_running_loop(),
@@ -34,12 +54,63 @@ class Runner(web.AppRunner):
 
 
 class _Server(web.Server):
+    def __init__(self, open_connections: Connections, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.open_connections = open_connections
+
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
 
 
+class _Refused(asyncio.Protocol):
+    """A connection to which nobody listens any more."""
+
+
+def _too_many() -> bytes:
+    """An answer to whatever will be asked."""
+    body = encoded(
+        failures.body_of(
+            TooManyRequests(
+                "your address has too many connections open here; close some of them",
+                retry_after_s=_RETRY_CONNECTION_S,
+            )
+        )
+    )
+    return (
+        "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nRetry-After: {_RETRY_CONNECTION_S}\r\n"
+        "Connection: close\r\n\r\n"
+    ).encode() + body
+
+
 class _Connection(web.RequestHandler):
-    __slots__ = ()
+    __slots__ = ("_counts", "_place")
+
+    def __init__(self, manager: _Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._counts = manager.open_connections
+        self._place = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody connected."""
+        peer = transport.get_extra_info("peername")
+        place = self._counts.begin(str(peer[0]) if isinstance(peer, tuple) else "")
+        if place is not None:
+            self._place = place
+            super().connection_made(transport)
+            return
+        # Whatever is sent meanwhile is read and dropped: what nobody read would reset the
+        # connection, and the answer with it.
+        transport.set_protocol(_Refused())
+        real = cast(asyncio.Transport, transport)
+        real.write(_too_many())
+        self._loop.call_later(_LINGER_S, real.close)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection is over."""
+        self._counts.end(self._place)
+        self._place = ""
+        super().connection_lost(exc)
 
     def handle_error(
         self,

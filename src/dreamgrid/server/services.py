@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from dreamgrid.server.accounts import Accounts
+from dreamgrid.server.addresses import place
 from dreamgrid.server.auth import Account, hash_key, is_key
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.bus.base import Bus, key_subject, session_subject
@@ -83,9 +84,8 @@ class Services:
         """Where a request comes from, for limits. Behind a proxy that is trusted: what it says."""
         peer = request.remote or ""
         if peer in self.config.trusted_proxies:
-            told = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-            return told or peer
-        return peer
+            peer = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip() or peer
+        return place(peer)
 
     def may_use_cookie(self, request: web.Request) -> bool:
         """Whether a request comes from a page that may act for whoever is signed in.
