@@ -1,4 +1,5 @@
 import asyncio
+import contextvars
 import os
 import sys
 import time
@@ -57,7 +58,7 @@ def call(
             patch.setenv("DREAMGRID_CONFIG", str(config))
             capsys.readouterr()
             with pytest.raises(SystemExit) as ended:
-                main()
+                contextvars.copy_context().run(main)  # what it sets ends with it
             said = capsys.readouterr()
             code = ended.value.code or 0
             assert isinstance(code, int)

@@ -101,5 +101,8 @@ def run(*arguments: str, environment: dict[str, str], cwd: Path) -> Ran:
 def clean(environment: dict[str, str] | None) -> dict[str, str]:
     """This process's environment without its grids, and with `environment`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DREAMGRID_")}
-    nobody = {"DREAMGRID_CONFIG": "/nonexistent/config.toml"}  # a login of our own is no matter
+    nobody = {
+        "DREAMGRID_CONFIG": "/nonexistent/config.toml",  # a login of our own is no matter
+        "DREAMGRID_COMFYUI_URL": "off",  # nor are the models of our own ComfyUI
+    }
     return kept | {"COLUMNS": "200"} | nobody | (environment or {})

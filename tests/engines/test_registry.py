@@ -22,6 +22,9 @@ def refuse():
 
 ENGINE = EngineSpec(name="theirs", models=lambda: ("pattern-v1", "theirs-v1"), create=create)
 EMPTY = EngineSpec(name="empty", models=lambda: (), create=create, missing="pip install empty-gpu")
+EXTRA = EngineSpec(
+    name="extra", models=lambda: (), create=create, missing="start their server", optional=True
+)
 REFUSES = EngineSpec(name="refuses", models=refuse, create=create)
 NUMBERS = EngineSpec(name="numbers", models=lambda: (1, 2), create=create)
 LIMITED = EngineSpec(
@@ -66,6 +69,12 @@ def test_an_installed_distribution_is_found(
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: their-engine\nVersion: 1.0\n")
     (folder / "entry_points.txt").write_text(f"[{GROUP}]\ntheirs = their_engine:ENGINE\n")
     assert find_engines().by_model()["theirs-v1"].reference == "their_engine:ENGINE"
+
+
+def test_what_most_machines_go_without_is_told_on_asking(plugin: None) -> None:
+    registry = find_engines([theirs("EXTRA", name="extra")])
+    assert registry.advice() == ()
+    assert registry.advice(optional=True) == ("extra: start their server",)
 
 
 def test_a_plug_in_serves_a_model_before_the_built_in_engine(plugin: None) -> None:

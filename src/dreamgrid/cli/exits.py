@@ -84,6 +84,11 @@ def code_of(error: Exception) -> int:
     return _ending(error).code
 
 
+def advice_for(error: Exception) -> str:
+    """What to do next; empty when the error's message says it all."""
+    return _ending(error).advice
+
+
 def report(error: Exception) -> None:
     """One line about the failure and one about what to do next, on stderr; or one JSON line."""
     message, advice = _words(error)

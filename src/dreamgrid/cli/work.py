@@ -6,8 +6,12 @@ import typer
 
 from dreamgrid.cli import options
 
+app = typer.Typer()
 
+
+@app.callback(invoke_without_command=True)
 def work(
+    context: typer.Context,
     server: options.Server = None,
     key: options.Key = None,
     name: Annotated[str, typer.Option(help="Name that users see. Default: made up.")] = "",
@@ -28,7 +32,10 @@ def work(
 
     - `dreamgrid work --server https://grid.example.org --key dgk_...`
     - `dreamgrid work --name studio-pc --threads 8 --model dreamlet-v1`
+    - `dreamgrid work doctor`
     """
+    if context.invoked_subcommand:
+        return
     from dreamgrid.cli import working  # noqa: PLC0415 (loads the whole worker)
 
     working.work_for(
@@ -40,3 +47,24 @@ def work(
         threads=threads,
         as_json=as_json,
     )
+
+
+@app.command()
+def doctor(
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Look at this machine, its engines and the grid, and say what to do about what is wrong.
+
+    Ends with 1 when there is a problem.
+
+    For example:
+
+    - `dreamgrid work doctor`
+    - `dreamgrid work doctor --server https://grid.example.org --key dgk_...`
+    """
+    from dreamgrid.cli import doctor as examination  # noqa: PLC0415 (loads every engine's spec)
+
+    raise typer.Exit(examination.look(server=server, key=key, data=data, as_json=as_json))

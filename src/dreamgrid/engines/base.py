@@ -8,7 +8,7 @@ before anything heavy is loaded.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from dreamgrid.protocol.renders import AnyRender
 from dreamgrid.protocol.worker import Objection
@@ -16,10 +16,11 @@ from dreamgrid.protocol.worker import Objection
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One denoising step is done.
+    """One denoising step is done, or a sign of life while the next one takes long.
 
     Attributes:
-        step: Steps done so far, 1..`step_count`.
+        step: Steps done so far, 0..`step_count`. The same number as before only says that the
+            render goes on, and is a chance to be canceled.
         step_count: Steps in all.
         preview: Renders a small JPEG of the picture as it stands; only called when someone wants
             it, and only during the callback. None when the engine cannot.
@@ -49,8 +50,8 @@ class Artifact:
 
 
 OnStep = Callable[[Step], None]
-"""Called after every step. Raises `RenderCanceled` when the job should stop; engines let it
-propagate, free what the job held, and stay usable."""
+"""Called after every step, and at will in between. Raises `RenderCanceled` when the job should
+stop; engines let it propagate, free what the job held, and stay usable."""
 
 
 class Engine(Protocol):
@@ -86,6 +87,23 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something about this machine that its owner may want to know, in plain words.
+
+    Attributes:
+        level: `good`; `note` for what could be better; `problem` for what keeps it from working.
+        subject: What it is about, in a word or two.
+        text: What was found.
+        advice: What to do; empty when nothing is to be done.
+    """
+
+    level: Literal["good", "note", "problem"]
+    subject: str
+    text: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineSpec:
     """What an entry point of group `dreamgrid.engines` names. Importing it must stay cheap.
 
@@ -96,12 +114,16 @@ class EngineSpec:
         create: Builds the engine; called in the child process. `threads` is how many CPU threads
             it may use.
         missing: Says what to install when `models` is empty; shown to the worker's owner.
+        optional: Most machines go without it, so its owner reads `missing` only on asking.
         limited: Says what the models lack on this machine and what to install for it, or "" for
             nothing; called once by the worker and shown to its owner at the start.
+        examine: Looks closer for `dreamgrid work doctor`, beyond what `missing` and `limited` say.
     """
 
     name: str
     models: Callable[[], tuple[str, ...]]
     create: Callable[[int], Engine]
     missing: str = field(default="")
+    optional: bool = False
     limited: Callable[[], str] = field(default=lambda: "")
+    examine: Callable[[], tuple[Finding, ...]] = field(default=lambda: ())

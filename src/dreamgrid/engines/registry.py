@@ -76,12 +76,16 @@ class Registry:
                 serving.setdefault(model, engine)
         return serving
 
-    def advice(self) -> tuple[str, ...]:
-        """One sentence per engine that serves nothing or less here: what to install or mend."""
+    def advice(self, *, optional: bool = False) -> tuple[str, ...]:
+        """One sentence per engine that serves nothing or less here: what to install or mend.
+
+        Args:
+            optional: Speak of engines without which most machines go, too.
+        """
         missing = tuple(
             f"{engine.name}: {engine.spec.missing or 'serves no model on this machine'}"
             for engine in self.engines
-            if not engine.models
+            if not engine.models and (optional or not engine.spec.optional)
         )
         broken = tuple(f"{engine.name}: {engine.reason}" for engine in self.broken)
         return missing + self.limits() + broken

@@ -177,8 +177,9 @@ class JobRun:
         self._on_started()
 
     def _stepped(self, step: Stepped, uploads: PreviewUploads | None) -> None:
-        self._step, self._step_count = step.step, step.step_count
-        self._report_progress()
+        if step.step > self._step:  # else it is only a sign of life
+            self._step, self._step_count = step.step, step.step_count
+            self._report_progress()
         if uploads is not None and step.preview is not None:
             uploads.offer(step.preview)
 

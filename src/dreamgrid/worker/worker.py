@@ -102,7 +102,7 @@ def _serving(config: WorkerConfig, registry: Registry) -> dict[str, str]:
             if available
             else "no engine can serve a model on this machine"
         )
-        raise ConfigError("\n".join([problem, *registry.advice()]))
+        raise ConfigError("\n".join([problem, *registry.advice(optional=True)]))
     for limit in registry.limits():
         _log.warning("%s", limit)
     return {model: available[model] for model in config.models or available}

@@ -1,0 +1,159 @@
+"""What ComfyUI wrote, as the file that was asked for, judged by the content filter."""
+
+import io
+from collections.abc import Iterator
+from typing import cast
+
+import av
+import numpy as np
+from av.container import InputContainer
+from PIL import Image
+
+from dreamgrid.engines import audio_file, picture_file
+from dreamgrid.engines.base import Artifact
+from dreamgrid.engines.interpolation import interpolated
+from dreamgrid.engines.safety import ContentFilter, judged_frames
+from dreamgrid.engines.video_file import Pixels, VideoFile
+from dreamgrid.errors import EngineError
+from dreamgrid.protocol.params import CONTENT_TYPES
+from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
+
+PREVIEW_SIDE_PX = 512
+_SAME_RATE = 0.01
+
+
+def artifact_of(render: AnyRender, data: bytes, steps: int, judge: ContentFilter) -> Artifact:
+    """The finished file of a job.
+
+    Args:
+        render: What was asked for.
+        data: The file that the workflow wrote.
+        steps: Steps performed.
+        judge: The content filter.
+
+    Raises:
+        EngineError: It is no file of the kind or size that was asked for.
+    """
+    try:
+        match render:
+            case ImageRender():
+                encoded, seen = _picture(render, data)
+            case VideoRender():
+                encoded, seen = _video(render, data)
+            case AudioRender():
+                encoded, seen = _sound(render, data), []
+    except (OSError, av.FFmpegError) as error:
+        raise EngineError(
+            f"the render made no readable file\nthe workflow's result: {error}"
+        ) from error
+    return Artifact(
+        data=encoded,
+        content_type=CONTENT_TYPES[render.output_format],
+        steps=steps,
+        sensitive=judge.objections(render.prompt, seen),
+    )
+
+
+def small_jpeg(data: bytes) -> bytes:
+    """A preview as ComfyUI sent it, in at most `PREVIEW_SIDE_PX` pixels a side."""
+    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as picture:
+        small = picture.convert("RGB")
+    small.thumbnail((PREVIEW_SIDE_PX, PREVIEW_SIDE_PX))
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=80)
+    return out.getvalue()
+
+
+def _picture(render: ImageRender, data: bytes) -> tuple[bytes, list[Image.Image]]:
+    with Image.open(io.BytesIO(data)) as opened:
+        picture = opened.convert("RGB")
+    _check_size(render, *picture.size)
+    return picture_file.encode(picture, render.output_format, _settings(render)), [picture]
+
+
+def _video(render: VideoRender, data: bytes) -> tuple[bytes, list[Image.Image]]:
+    """The video as it is when it is what was asked for, else encoded anew."""
+    frames = sum(1 for _ in _frames(data))
+    wanted = judged_frames(frames) if frames > 1 else frozenset({0})
+    seen = [Image.fromarray(frame) for n, frame in enumerate(_frames(data)) if n in wanted]
+    if not seen:
+        raise EngineError("the render made a video without frames")
+    _check_size(render, *seen[0].size)
+    with _opened(data) as container:
+        kinds = container.format.name.split(",")
+        sounds = bool(container.streams.audio)
+        fps = float(container.streams.video[0].average_rate or render.motion_fps)
+    same_rate = abs(fps - render.fps) < _SAME_RATE
+    if render.output_format in kinds and same_rate and not render.trim_end_frame:
+        return data, seen
+    if sounds:
+        raise EngineError(
+            f"this worker cannot make {render.output_format} at {render.fps:g} fps of this model\n"
+            f"the workflow writes {kinds[0]} at {fps:g} fps with sound, which is not encoded anew"
+        )
+    if fps > render.fps and not same_rate:
+        raise EngineError(
+            f"the render has {fps:g} frames per second instead of {render.fps:g}\n"
+            "the mapping's fps or motion_fps must lead to the node that writes the video"
+        )
+    shown = _frames(data) if same_rate else interpolated(_frames(data), fps, render.fps)
+    return _encoded(render, shown), seen
+
+
+def _encoded(render: VideoRender, frames: Iterator[Pixels]) -> bytes:
+    with VideoFile(
+        render.width,
+        render.height,
+        render.fps,
+        render.output_format,
+        title=render.prompt,
+        settings=_settings(render),
+    ) as file:
+        last: Pixels | None = None
+        for frame in frames:
+            if last is not None:
+                file.add(last)
+            last = frame
+        if last is not None and not render.trim_end_frame:
+            file.add(last)
+    return file.data
+
+
+def _frames(data: bytes) -> Iterator[Pixels]:
+    with _opened(data) as container:
+        for frame in container.decode(video=0):
+            yield cast(Pixels, frame.to_ndarray(format="rgb24"))
+
+
+def _opened(data: bytes) -> InputContainer:
+    return cast(InputContainer, av.open(io.BytesIO(data)))
+
+
+def _sound(render: AudioRender, data: bytes) -> bytes:
+    with _opened(data) as container:
+        stream = container.streams.audio[0]
+        rate = stream.rate
+        resampler = av.AudioResampler(format="fltp", layout="stereo", rate=rate)
+        parts = [
+            part.to_ndarray()
+            for frame in container.decode(stream)
+            for part in resampler.resample(frame)
+        ]
+    samples = np.concatenate(parts, axis=1).astype(np.float32)
+    return audio_file.encode(
+        samples, rate, render.output_format, title=render.prompt, settings=_settings(render)
+    )
+
+
+def _check_size(render: ImageRender | VideoRender, width: int, height: int) -> None:
+    if (width, height) != (render.width, render.height):
+        raise EngineError(
+            f"the render has {width}x{height} pixels instead of {render.width}x{render.height}\n"
+            "the mapping's width and height must lead to the size of the result"
+        )
+
+
+def _settings(render: AnyRender) -> dict[str, str | int | float]:
+    """What a reader of the file needs to make it again."""
+    names = ("model", "prompt", "negative_prompt", "width", "height", "steps", "guidance", "seed")
+    return {name: getattr(render, name) for name in names if hasattr(render, name)}
