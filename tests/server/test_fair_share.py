@@ -26,6 +26,7 @@ class Simulation:
 
     workers: list[WorkerSession]
     job_ms: int
+    others_ms: dict[str, int] = field(default_factory=dict)  # how long other accounts' jobs take
     now_ms: int = START_MS
     waiting: WaitingJobs = field(default_factory=WaitingJobs)
     given: dict[LiveJob, int] = field(default_factory=dict)
@@ -47,7 +48,8 @@ class Simulation:
             session.jobs[job.id] = job
             session.loaded_model = job.render.model
             self.given[job] = self.now_ms
-            heapq.heappush(self._ends, (self.now_ms + self.job_ms, len(self.given), job, session))
+            takes_ms = self.others_ms.get(job.project.account_id, self.job_ms)
+            heapq.heappush(self._ends, (self.now_ms + takes_ms, len(self.given), job, session))
 
     def until(self, at_ms: int) -> Iterator[LiveJob]:
         """Lets time pass; gives each job as it ends, before its slot is filled again."""
@@ -77,16 +79,27 @@ workers = st.lists(
 )
 
 
+lengths = st.integers(1_000, LONGEST_MS)
+
+
 def grid_of(made: list[tuple[set[str], int]], job_ms: int) -> Simulation:
     return Simulation([worker(*models, slots=slots) for models, slots in made], job_ms)
 
 
 @settings(deadline=None, max_examples=40)
-@given(workers, st.integers(1_000, LONGEST_MS), st.integers(0, 3 * LONGEST_MS), st.data())
+@given(workers, lengths, lengths, st.integers(0, 3 * LONGEST_MS), st.data())
 def test_a_flood_delays_the_first_job_of_another_until_a_worker_is_free_and_no_longer(
-    made: list[tuple[set[str], int]], job_ms: int, after_ms: int, data: st.DataObject
+    made: list[tuple[set[str], int]],
+    job_ms: int,
+    flood_ms: int,
+    after_ms: int,
+    data: st.DataObject,
 ) -> None:
     grid = grid_of(made, job_ms)
+    grid.others_ms = {"ADA": flood_ms}
+    for one in grid.workers:  # good and bad ones
+        one.paces = {model: data.draw(st.floats(0.2, 5.0)) for model in sorted(one.models)}
+        one.delivery_rate = data.draw(st.floats(0.1, 1.0))
     for model in MODELS:
         grid.submit("ADA", model, jobs=40)
     for _ in grid.until(START_MS + after_ms):
@@ -94,9 +107,10 @@ def test_a_flood_delays_the_first_job_of_another_until_a_worker_is_free_and_no_l
     model = data.draw(st.sampled_from(sorted(set().union(*(models for models, _ in made)))))
     expected_ms = grid.next_free_ms(model)
     (job,) = grid.submit("BOB", model).jobs
-    for _ in grid.until(START_MS + after_ms + 2 * job_ms):
+    for _ in grid.until(START_MS + after_ms + 2 * flood_ms):
         pass
     assert grid.given[job] <= expected_ms
+    assert grid.given[job] <= job.created_ms + flood_ms  # the length of one job
 
 
 @settings(deadline=None, max_examples=25)

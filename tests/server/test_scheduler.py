@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from dreamgrid.protocol.params import NETWORKS
 from dreamgrid.server.live import AccountLoad, LiveJob, LiveProject
-from dreamgrid.server.scheduler import PREFERRED_AHEAD_MS, Match, choose
+from dreamgrid.server.scheduler import MAX_COMPARED, PREFERRED_AHEAD_MS, Match, choose
+from dreamgrid.server.store.base import Choice
 from dreamgrid.server.waiting import Turn, WaitingJobs
 from dreamgrid.server.worker_flags import ANYBODY, Targeting
 from dreamgrid.server.workers import WorkerSession
@@ -178,6 +179,75 @@ def test_an_idle_worker_comes_before_one_with_room_beside_its_work() -> None:
 def test_of_two_idle_workers_the_faster_one_takes_the_job() -> None:
     slow, fast = worker("m1", pace=2.0), worker("m1", pace=0.5)
     assert give(line_up(live_project()), [slow, fast])[0].worker is fast
+
+
+def test_of_two_idle_workers_the_one_that_delivers_more_often_takes_the_job() -> None:
+    careless, careful = worker("m1", delivery_rate=0.5), worker("m1", delivery_rate=0.9)
+    assert give(line_up(live_project()), [careless, careful])[0].worker is careful
+
+
+def test_who_fails_now_and_then_may_still_be_the_one_that_delivers_first() -> None:
+    quick = worker("m1", pace=0.5, delivery_rate=0.8)
+    slow = worker("m1", pace=1.5)
+    assert give(line_up(live_project()), [slow, quick])[0].worker is quick
+
+
+def test_what_counts_is_the_pace_for_the_jobs_model() -> None:
+    one, two = worker("m1", "m2"), worker("m1", "m2")
+    one.paces, two.paces = {"m1": 2.0, "m2": 0.5}, {"m1": 0.5, "m2": 2.0}
+    matches = give(line_up(live_project("ADA", "m1"), live_project("BOB", "m2")), [one, two])
+    assert {match.worker.id: match.job.render.model for match in matches} == {
+        one.id: "m2",
+        two.id: "m1",
+    }
+
+
+def test_a_worker_that_has_the_model_loaded_comes_before_a_faster_one() -> None:
+    fast, warm = worker("m1", "m2", loaded="m2", pace=0.5), worker("m1", loaded="m1")
+    assert give(line_up(live_project()), [fast, warm])[0].worker is warm
+
+
+def test_a_worker_with_the_model_loaded_is_found_among_very_many() -> None:
+    cold = [worker("m1", pace=0.5) for _ in range(3 * MAX_COMPARED)]
+    warm = worker("m1", loaded="m1")
+    assert give(line_up(live_project()), [*cold, warm])[0].worker is warm
+
+
+def test_an_idle_worker_comes_before_a_busy_one_with_the_model_loaded() -> None:
+    warm, idle = worker("m1", loaded="m1", slots=2, holds=1), worker("m1", slots=2)
+    assert give(line_up(live_project()), [warm, idle])[0].worker is idle
+
+
+def test_where_a_job_goes_is_noted_with_the_reasons() -> None:
+    project = live_project(created_ms=900_000)
+    waiting = line_up(live_project("ADA"), project)
+    one, two = worker("m1", slots=2, pace=2.0, delivery_rate=0.9, loaded="m1"), worker("m2")
+    chosen(waiting, one, two)
+    assert project.jobs[0].choice == Choice(
+        waited_ms=100_000, turn_ms=0, loaded=True, pace=2.0, delivery_rate=0.9, idle=2
+    )
+
+
+paces = st.floats(0.2, 5.0)
+crews = st.lists(st.tuples(st.integers(1, 4), paces, st.floats(0.1, 1.0)), min_size=1, max_size=6)
+
+
+@given(crews, st.integers(1, 12))
+def test_a_project_spreads_over_idle_workers_before_any_holds_two_of_its_jobs(
+    crew: list[tuple[int, float, float]], jobs: int
+) -> None:
+    workers = [
+        worker("m1", slots=slots, pace=pace, delivery_rate=rate) for slots, pace, rate in crew
+    ]
+    matches = give(line_up(live_project(jobs=jobs)), workers)
+    room = sum(slots for slots, _, _ in crew)
+    assert len(matches) == min(jobs, room)
+    counts = [len(jobs_of(matches, one)) for one in workers]
+    assert all(count <= one.slots for count, one in zip(counts, workers, strict=True))
+    if len(matches) >= len(workers):
+        assert min(counts) >= 1
+    else:
+        assert max(counts) == 1
 
 
 # ── jobs that no longer wait ─────────────────────────────────────────────────────────────────────

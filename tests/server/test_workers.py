@@ -23,7 +23,11 @@ def pause(workers: Workers, session: WorkerSession) -> None:
     workers.pause(session, paused=True)
 
 
-@pytest.mark.parametrize("stop", [leave, drain, pause])
+def hold_back(workers: Workers, session: WorkerSession) -> None:
+    workers.hold_back(session, held_back=True)
+
+
+@pytest.mark.parametrize("stop", [leave, drain, pause, hold_back])
 def test_what_is_served_follows_the_workers(
     stop: Callable[[Workers, WorkerSession], None],
 ) -> None:

@@ -17,6 +17,7 @@ from dreamgrid.server.store.sqlite_audit import audit
 from tests.simulation import logs
 from tests.simulation.apps import Asked, opened
 from tests.simulation.disk import Disk
+from tests.simulation.reputations import Reputations
 from tests.simulation.server import MIN_RUN_S
 from tests.support.frame_rules import Referee
 from tests.support.wire import Frame
@@ -60,6 +61,7 @@ class Oracle:
         self._assigned: dict[str, int] = {}  # job to its last attempt
         self._reports: set[tuple[str, int]] = set()
         self._made: set[tuple[str, int, str]] = set()
+        self.reputations = Reputations(clock)
         self._passed: dict[str, Counter[str]] = defaultdict(Counter)
 
     # ── what is said ─────────────────────────────────────────────────────────────────────────────
@@ -71,7 +73,7 @@ class Oracle:
 
     def worker_reports(self, name: str, outcome: WorkerMessage) -> None:
         """A worker has an outcome, whether or not anybody will hear of it."""
-        del name
+        self.reputations.reported(name, outcome)
         job_id, attempt = outcome.job_id, outcome.attempt  # type: ignore[attr-defined]
         self._reports.add((job_id, attempt))
         if isinstance(outcome, Finished):
@@ -157,11 +159,15 @@ class Oracle:
 
     def _settled(self, worker_id: str, message: Settled) -> None:
         """An outcome was accepted; that of a job whose attempts are used up comes from nobody."""
+        rows = self._disk.rows("SELECT state FROM job WHERE id = ?", message.job_id)
+        waits_again = rows != [("failed",)]
+        name = worker_id.partition("/")[2]
+        self.reputations.settled(name, message.job_id, message.attempt, waits_again=waits_again)
         if (message.job_id, message.attempt) not in self._reports:
-            rows = self._disk.rows("SELECT state FROM job WHERE id = ?", message.job_id)
             assert rows == [("failed",)], f"{message} settles what {worker_id} never reported"
 
     def _given(self, worker_id: str, job: Assign) -> None:
+        self.reputations.given(worker_id.partition("/")[2])
         before = self._assigned.get(job.job_id, 0)
         assert job.attempt > before, (
             f"job {job.job_id} was given away with attempt {job.attempt} after attempt {before}"

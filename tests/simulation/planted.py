@@ -12,9 +12,10 @@ from dreamgrid.server import frames, ledger
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.projects import Projects
+from dreamgrid.server.reliability import Reliability
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.run_limits import RunLimits
-from dreamgrid.server.scheduler import Match, Scheduler
+from dreamgrid.server.scheduler import Match, Scheduler, _Choice
 from dreamgrid.server.store import sqlite_events, sqlite_money, sqlite_projects
 from dreamgrid.server.store.base import Acquisition, EventKind, JobEnd
 from dreamgrid.server.waiting import WaitingJobs
@@ -217,11 +218,12 @@ def a_watcher_misses_an_event(patch: pytest.MonkeyPatch) -> None:
 def a_turn_does_not_count(patch: pytest.MonkeyPatch) -> None:
     take = WaitingJobs.take
 
-    def take_again(lines: WaitingJobs, job: LiveJob, now_ms: int) -> None:
+    def take_again(lines: WaitingJobs, job: LiveJob, now_ms: int) -> int | None:
         account = lines._accounts[job.project.account_id]
         before = account.served_ms, account.turn
-        take(lines, job, now_ms)
+        served_ms = take(lines, job, now_ms)
         account.served_ms, account.turn = before
+        return served_ms
 
     patch.setattr(WaitingJobs, "take", take_again)
 
@@ -263,6 +265,29 @@ def a_project_is_given_up_too_early(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Rendering, "end_long_waits", hasty)
 
 
+def a_worker_that_fails_at_everything_is_never_paused(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Reliability, "paused", lambda reliability, worker_id, now_s: False)
+
+
+def one_worker_is_filled_before_the_next(patch: pytest.MonkeyPatch) -> None:
+    share = _Choice._share
+    patch.setattr(_Choice, "_share", lambda choice, number: -share(choice, number))
+
+
+def who_delivers_how_often_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    def careless(worker: WorkerSession, model: str | None = None) -> float:
+        return worker.paces.get(model or worker.loaded_model or "", 1.0)
+
+    patch.setattr(WorkerSession, "cost", careless)
+
+
+def the_loaded_model_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    def rank(choice: _Choice, number: int, job: LiveJob) -> tuple[bool, float]:
+        return False, choice._workers[number].cost(job.render.model)
+
+    patch.setattr(_Choice, "_rank", rank)
+
+
 PLANTED: tuple[Plant, ...] = (
     a_delivered_job_is_paid_twice,
     money_is_minted_on_cancel,
@@ -287,4 +312,8 @@ PLANTED: tuple[Plant, ...] = (
     a_render_is_taken_away_too_early,
     a_project_may_wait_for_ever,
     a_project_is_given_up_too_early,
+    a_worker_that_fails_at_everything_is_never_paused,
+    one_worker_is_filled_before_the_next,
+    who_delivers_how_often_is_ignored,
+    the_loaded_model_is_ignored,
 )

@@ -27,6 +27,7 @@ from dreamgrid.server.projects import App
 from dreamgrid.server.store.base import AccountRow, WorkerRow
 from tests.simulation import virtual_time
 from tests.simulation.apps import ABSENT_WORKER, ScriptedApp, opened
+from tests.simulation.choices import judged
 from tests.simulation.disk import Disk, DiskStore
 from tests.simulation.lines import FAIR, Line, ServerOutbox, Weather
 from tests.simulation.oracle import Oracle
@@ -339,6 +340,7 @@ class World:
         await asyncio.sleep(self.chance.choice([0.1, 3.0, 1.5 * LEASE_S]))
         self._look()
         server = self._new_server()
+        self.oracle.reputations.forget()
         await server.start()
         self.note("server", "starts", "")
         self.server = server
@@ -445,7 +447,7 @@ def run_history(seed: int) -> list[str]:
         worlds.append(world)
         await world.run()
 
-    with _quiet():
+    with _quiet(), judged():
         try:
             virtual_time.run(history)
         except Exception as error:  # whatever it is, the seed and the trace go with it

@@ -71,6 +71,7 @@ def worker(
     holds: int = 0,
     name: str = "one",
     pace: float = 1.0,
+    delivery_rate: float = 1.0,
 ) -> WorkerSession:
     """A connected worker that serves some models and already holds some jobs."""
     session = WorkerSession(
@@ -87,7 +88,8 @@ def worker(
         seen_at_s=0.0,
         loaded_model=loaded,
         draining=draining,
-        pace=pace,
+        paces=dict.fromkeys(models, pace),
+        delivery_rate=delivery_rate,
     )
     held = live_project(jobs=holds)
     session.jobs = {job.id: job for job in held.jobs}

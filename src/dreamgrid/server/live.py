@@ -14,7 +14,7 @@ from dreamgrid.protocol.renders import AnyRender, AudioRender
 from dreamgrid.protocol.statuses import ALL_DELIVERED
 from dreamgrid.server.bus.base import app_subject
 from dreamgrid.server.prompt_language import Said, recall
-from dreamgrid.server.store.base import JobRow, ProjectRow
+from dreamgrid.server.store.base import Choice, JobRow, ProjectRow
 from dreamgrid.server.worker_flags import ANYBODY, Targeting
 from dreamgrid.states import (
     FINAL_JOB_STATES,
@@ -65,6 +65,7 @@ class LiveJob:
         ends_at_s: Clock time at which its worker expects to be done. None: not said.
         eta_told_s: Clock time at which its app was last told that.
         failed_on: Ids of the workers that failed at it; others are asked before these.
+        choice: Why it went to the worker that holds it.
         message: Why it failed, in words; not stored.
         sensitive: What the content filter objected to: `image`, `prompt`; empty for nothing.
         withheld: It was made, but is not delivered because of that.
@@ -100,6 +101,7 @@ class LiveJob:
     sensitive: tuple[str, ...] = ()
     withheld: bool = False
     charged_micros: int = 0
+    choice: Choice | None = None
     message: str = ""
     reason: str | None = None
     started_ms: int | None = None

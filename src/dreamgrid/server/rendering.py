@@ -242,7 +242,7 @@ class Rendering:
         project, model = job.project, job.render.model
         work_s = render_s(job.price_micros, project.token_type, project.network)
         self.speeds.observe(worker.id, model, work_s=work_s, took_s=took_s)
-        worker.pace = self.speeds.pace(worker.id, model)
+        worker.paces[model] = self.speeds.pace(worker.id, model)
 
     async def _remove_files(self, job: LiveJob) -> None:
         """Removes what workers uploaded of a render that is withheld, in any attempt at it."""

@@ -7,14 +7,15 @@ decision (fenced by attempt number) and only then tells anybody.
 import asyncio
 import heapq
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain, islice
 from typing import NamedTuple
 
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.live import LiveJob
-from dreamgrid.server.store.base import Acquisition, Store
+from dreamgrid.server.store.base import Acquisition, Choice, Store
 from dreamgrid.server.waiting import WaitingJobs
 from dreamgrid.server.workers import Workers, WorkerSession
 from dreamgrid.states import JobEvent
@@ -24,6 +25,9 @@ LOADED_AHEAD_MS = 30_000
 
 PREFERRED_AHEAD_MS = 15_000
 """How long a job waits for a worker that its project prefers before it takes any other."""
+
+MAX_COMPARED = 32
+"""Most idle workers with a model loaded, and of all others, among which one is chosen for a job."""
 
 _log = logging.getLogger("dreamgrid.scheduler")
 
@@ -44,11 +48,16 @@ def choose(
 ) -> list[Match]:
     """Fills free slots, taking the chosen jobs out of `waiting`.
 
-    The worker that is least busy for its size takes the next job, a faster one before a slower
-    one. Of the jobs that it may take it gets one of the account that was served longest ago
-    (`waiting` has the details); for the model that it has loaded, served `LOADED_AHEAD_MS` longer
-    ago, which saves changes of model and starves nobody. A job that it has failed at is left to
-    another worker that serves it, if there is one.
+    The worker that is least busy for its size has the next turn. Of the jobs that it may take one
+    of the account is chosen that was served longest ago (`waiting` has the details); one for the
+    model that it has loaded, if the account was served at most `LOADED_AHEAD_MS` later, which saves
+    changes of model and starves nobody. Of all workers that are as idle the job then goes to one
+    that has its model loaded, and of these to the one that should deliver it first: by its measured
+    pace and by how often it delivers. So a project's jobs spread over idle workers before any
+    worker holds two of them. A job that a worker has failed at is left to another that serves it,
+    if there is one.
+
+    Notes on each chosen job why it went where it went.
 
     Args:
         waiting: The jobs that wait.
@@ -62,7 +71,7 @@ def choose(
 
 
 class _Choice:
-    """One run of `choose`."""
+    """One run of `choose`. Workers with room are known by their number in it."""
 
     def __init__(
         self,
@@ -76,31 +85,82 @@ class _Choice:
         self._now_ms = now_ms
         self._max_running = max_running
         self._given: Counter[str] = Counter()  # account id to jobs in this run
+        self._room = {
+            n: free for n, worker in enumerate(workers) if (free := worker.free_slots) > 0
+        }
+        self._busy = {n: self._share(n) for n in self._room}
+        # What was pushed before a worker was given something else is passed over later.
+        self._free = [(busy, workers[n].cost(), n) for n, busy in self._busy.items()]
+        heapq.heapify(self._free)
+        self._loaded: defaultdict[str | None, list[int]] = defaultdict(list)
+        for n in self._busy:
+            self._loaded[workers[n].loaded_model].append(n)
+
+    def _share(self, number: int) -> float:
+        """How much of a worker is taken. Made anew each time: workers with the same share tie."""
+        slots = self._workers[number].slots
+        return (slots - self._room[number]) / slots
 
     def matches(self) -> list[Match]:
         matches: list[Match] = []
-        free = [
-            (len(worker.jobs) / worker.slots, worker.pace, n, worker)
-            for n, worker in enumerate(self._workers)
-            if worker.free_slots > 0
-        ]
-        left = {worker.id: worker.free_slots for _, _, _, worker in free}
-        heapq.heapify(free)
-        while free and self._waiting:
-            busy, pace, n, worker = free[0]
-            job = self._best(worker)
-            if job is None:
-                heapq.heappop(free)
+        while self._free and self._waiting:
+            busy, _, number = self._free[0]
+            if self._busy.get(number) != busy:
+                heapq.heappop(self._free)
                 continue
-            self._waiting.take(job, self._now_ms)
-            self._given[job.project.account_id] += 1
-            matches.append(Match(job, worker))
-            left[worker.id] -= 1
-            if left[worker.id]:
-                heapq.heapreplace(free, (busy + 1 / worker.slots, pace, n, worker))
-            else:
-                heapq.heappop(free)
+            job = self._best(self._workers[number])
+            if job is None:
+                heapq.heappop(self._free)
+                del self._busy[number]
+                continue
+            taker = self._taker(number, busy, job)
+            matches.append(Match(job, self._workers[taker]))
+            self._give(job, taker)
         return matches
+
+    def _taker(self, number: int, busy: float, job: LiveJob) -> int:
+        """The worker for a job: of those that are as idle as the one whose turn it is."""
+        best = number
+        if len(self._busy) > 1:
+            best_rank = self._rank(number, job)
+            as_loaded = islice(self._loaded.get(job.render.model, ()), MAX_COMPARED)
+            in_turn = (n for _, _, n in islice(self._free, MAX_COMPARED))
+            for n in chain(as_loaded, in_turn):
+                if (
+                    self._busy.get(n) == busy
+                    and self._rank(n, job) < best_rank
+                    and self._fits(n, job)
+                ):
+                    best, best_rank = n, self._rank(n, job)
+        return best
+
+    def _rank(self, number: int, job: LiveJob) -> tuple[bool, float]:
+        worker, model = self._workers[number], job.render.model
+        return worker.loaded_model != model, worker.cost(model)
+
+    def _fits(self, number: int, job: LiveJob) -> bool:
+        worker, project = self._workers[number], job.project
+        can = worker.can_take(project.network, job.render.model, project.targeting)
+        return can and self._may_take(worker, job)
+
+    def _give(self, job: LiveJob, number: int) -> None:
+        worker, model = self._workers[number], job.render.model
+        served_ms = self._waiting.take(job, self._now_ms)
+        self._given[job.project.account_id] += 1
+        job.choice = Choice(
+            waited_ms=self._now_ms - job.waits_since_ms,
+            turn_ms=None if served_ms is None else self._now_ms - served_ms,
+            loaded=worker.loaded_model == model,
+            pace=worker.paces.get(model),
+            delivery_rate=worker.delivery_rate,
+            idle=len(self._room),
+        )
+        self._room[number] -= 1
+        if self._room[number]:
+            self._busy[number] = busy = self._share(number)
+            heapq.heappush(self._free, (busy, worker.cost(), number))
+        else:
+            del self._room[number], self._busy[number]
 
     def _best(self, worker: WorkerSession) -> LiveJob | None:
         best: tuple[tuple[int | str, ...], LiveJob] | None = None
@@ -203,6 +263,7 @@ class Scheduler:
                     attempt=job.attempt,
                     worker_id=worker.id,
                     worker_name=worker.name,
+                    why=job.choice,
                 )
             )
         stored = self._store.acquire(acquisitions, milliseconds(self._clock))

@@ -219,17 +219,22 @@ class WaitingJobs:
             elif not room.lines:
                 self._remove_room(network, model, targeting)
 
-    def take(self, job: LiveJob, now_ms: int) -> None:
-        """Removes a job that `turns` gave: its account has had its turn."""
+    def take(self, job: LiveJob, now_ms: int) -> int | None:
+        """Removes a job that `turns` gave: its account has had its turn.
+
+        Returns when the account had its turn before; None: not lately.
+        """
         project = job.project
         room = self._rooms[project.network, job.render.model][project.targeting]
         line = room.lines[project.account_id]
         assert line.jobs[0] is job, "only a job whose turn it is may be taken"
         room.pop(line)
         account = line.account
+        before_ms = account.served_ms if account.turn else None
         account.served_ms = line.since_ms = now_ms
         account.turn = next(self._turns)
         self._accounts.move_to_end(project.account_id)
+        return before_ms
 
     def _remove_room(self, network: Network, model: str, targeting: Targeting) -> None:
         rooms = self._rooms[network, model]

@@ -51,7 +51,8 @@ class WorkerSession:
         draining: It takes no new jobs.
         held_back: An administrator lets it have no jobs.
         paused: It failed at many jobs in a row and gets none for a while.
-        pace: Its seconds for a job over what is usual for that model; above 1 is slower.
+        paces: Model id to its seconds for a job over what is usual; above 1 is slower. Models that
+            it has not rendered yet are not in it.
         delivery_rate: The share of its last jobs that it delivered.
         known_as: The names by which apps can mean it.
     """
@@ -72,7 +73,7 @@ class WorkerSession:
     draining: bool = False
     paused: bool = False
     held_back: bool = False
-    pace: float = 1.0
+    paces: dict[str, float] = field(default_factory=dict)
     delivery_rate: float = 1.0
     known_as: frozenset[str] = frozenset()
 
@@ -88,10 +89,13 @@ class WorkerSession:
             and targeting.allows(self.known_as)
         )
 
-    @property
-    def cost(self) -> float:
-        """Its pace for what it delivers: an attempt that fails takes time as well."""
-        return self.pace / self.delivery_rate
+    def cost(self, model: str | None = None) -> float:
+        """Its pace for what it delivers: an attempt that fails takes time as well.
+
+        Args:
+            model: For jobs of this model. None: the one that it has loaded.
+        """
+        return self.paces.get(model or self.loaded_model or "", 1.0) / self.delivery_rate
 
     @property
     def takes_jobs(self) -> bool:
@@ -142,7 +146,7 @@ class Workers:
     def hold_back(self, session: WorkerSession, *, held_back: bool) -> None:
         """Gives no jobs to a worker until an administrator says otherwise, or again."""
         session.held_back = held_back
-        self.changed()
+        self._note_change()
 
     def get(self, worker_id: str) -> WorkerSession | None:
         """The connection of a worker."""

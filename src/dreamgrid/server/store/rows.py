@@ -226,7 +226,7 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
         number: 1, 2, 3, ... within the project.
         job_id: The job that it happened to. None: the whole project.
         details: What else is known: `index`, `attempt`, `worker`, `reason`, `seed`, `steps`,
-            `sha256`, `withheld`.
+            `sha256`, `withheld`; `why` a job was assigned, as `Choice`.
     """
 
     project_id: str
@@ -262,6 +262,27 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     left_micros: int = 0
 
 
+class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a job went to the worker that it went to; noted in the project's log.
+
+    Attributes:
+        waited_ms: How long it was in line.
+        turn_ms: How long ago its account had a turn. None: not lately.
+        loaded: The worker had its model loaded.
+        pace: The worker's seconds for its model over what is usual; above 1 is slower. None: not
+            measured yet.
+        delivery_rate: The share of its last jobs that the worker delivered.
+        idle: How many workers had room then, for whatever model, this one included.
+    """
+
+    waited_ms: int
+    turn_ms: int | None = None
+    loaded: bool = False
+    pace: float | None = None
+    delivery_rate: float = 1.0
+    idle: int = 1
+
+
 class Acquisition(msgspec.Struct, frozen=True, kw_only=True):
     """A queued job goes to a worker. Refused unless it is queued with `attempt - 1`."""
 
@@ -269,6 +290,7 @@ class Acquisition(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     worker_id: str
     worker_name: str
+    why: Choice | None = None
 
 
 class JobEnd(msgspec.Struct, frozen=True, kw_only=True):

@@ -123,6 +123,7 @@ def _acquire(connection: sqlite3.Connection, wish: Acquisition, at_ms: int) -> b
         index=job[1],
         attempt=wish.attempt,
         worker=wish.worker_name,
+        why=wish.why,
     )
     return True
 
