@@ -71,6 +71,7 @@ const commands = {
   wait: async ({ project }) => await projects.get(project).waitForCompletion(),
   cancel: async ({ project }) => await projects.get(project).cancel(),
   enhance: async ({ project, job, strength }) => await projects.get(project).job(job).enhance(strength),
+  lastFrame: async ({ project, job }) => await projects.get(project).job(job).getLastFrameUrl?.(),
   snapshot: async ({ project }) => {
     const one = projects.get(project);
     const jobs = one.jobs.map((job) => {

@@ -105,6 +105,10 @@ async def _enhance(*, project: str, job: str, strength: str) -> Any:
     return await projects[project].job(job).enhance(strength)
 
 
+async def _last_frame(*, project: str, job: str) -> Any:
+    return await projects[project].job(job).get_last_frame_url()
+
+
 async def _snapshot(*, project: str) -> dict[str, Any]:
     one = projects[project]
     jobs = [
@@ -141,6 +145,7 @@ COMMANDS = {
     "wait": _wait,
     "cancel": _cancel,
     "enhance": _enhance,
+    "lastFrame": _last_frame,
     "snapshot": _snapshot,
 }
 

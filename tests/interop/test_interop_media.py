@@ -25,6 +25,9 @@ WAV = b"RIFF\x24\0\0\0WAVEfmt " + b"\0" * 100
 WITH_MEDIA = tuple(sdk for sdk in SDKS if not sdk.oldest)
 """The oldest generation makes pictures only."""
 
+WITH_LAST_FRAME = tuple(sdk for sdk in SDKS if sdk.recovers)
+"""The generations that ask for the last frame of a video."""
+
 FILM = {"type": "video", "modelId": TEXT_TO_VIDEO, "steps": 8, "frames": 33, "fps": 16}
 SONG = {"type": "audio", "modelId": MUSIC, "steps": 8, "duration": 20}
 
@@ -64,6 +67,22 @@ async def test_a_video_is_made_from_words(app: App, driver: Driver, worker: Scri
     assert url.partition("?")[0].endswith(".mp4")
     (shown,) = (await driver.send("snapshot", project=project))["jobs"]
     assert (shown["type"], shown["status"], shown["seed"]) == ("video", "completed", 7)
+
+
+@pytest.mark.parametrize("sdk", WITH_LAST_FRAME, ids=str, indirect=True)
+async def test_the_last_frame_of_a_video_is_fetched(
+    app: App, driver: Driver, worker: ScriptedWorker
+) -> None:
+    project = await app.create(**FILM)
+    finished = driver.send("wait", project=project)
+    job = await worker.job()
+    await job.give_last_frame(png(3))
+    await job.render(MP4)
+    await finished
+    told = await driver.until("job", type="completed", jobId=job.assign.job_id)
+    asked = await driver.send("lastFrame", project=project, job=job.assign.job_id)
+    for url in (told["data"]["lastFrameUrl"], asked):
+        assert await fetch(url) == png(3)
 
 
 async def test_the_estimate_of_a_video_is_what_is_charged(

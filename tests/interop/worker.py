@@ -78,6 +78,12 @@ class Job:
             )
         )
 
+    async def give_last_frame(self, picture: bytes) -> None:
+        assert self.assign.last_frame is not None
+        await self.worker.put(
+            self.assign.last_frame.url, self.assign.last_frame.content_type, picture
+        )
+
     async def finish(self, picture: bytes, *, sensitive: tuple[Objection, ...] = ()) -> None:
         output = self.assign.output
         if self.assign.deliver_sensitive or not sensitive:

@@ -154,6 +154,7 @@ MESSAGES: list[tuple[Message, str, dict[str, Any]]] = [
             "nsfwDetected": False,
             "nsfwSources": [],
             "resultUrl": "http://grid/x.png",
+            "lastFrameUrl": None,
             "outputFormat": "png",
             "sha256": "00",
         },

@@ -149,7 +149,7 @@ def an_end_is_told_before_it_is_stored(patch: pytest.MonkeyPatch) -> None:
     end_job = Rendering._end_job
 
     def hasty(rendering: Rendering, worker: Any, job: LiveJob, *rest: Any, **more: Any) -> None:
-        rendering._open.tell(job.project, frames.result(job, None))
+        rendering._open.tell(job.project, frames.result(job, frames.ResultUrls()))
         end_job(rendering, worker, job, *rest, **more)
 
     patch.setattr(Rendering, "_end_job", hasty)

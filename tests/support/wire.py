@@ -291,6 +291,10 @@ class Worker:
         assert job.preview is not None
         await self._put(job.preview, data)
 
+    async def upload_last_frame(self, job: Assign, data: bytes) -> None:
+        assert job.last_frame is not None
+        await self._put(job.last_frame, data)
+
     async def _put(self, where: worker.Upload, data: bytes) -> None:
         headers = {"Content-Type": where.content_type}
         async with self._http.put(where.url, data=data, headers=headers) as answer:

@@ -54,7 +54,10 @@ class PuppetEngine:
         data = b"|".join([f"{os.getpid()}|{render.seed}".encode(), *inputs.values()])
         if command == "big":
             data = bytes(int(argument))
-        return Artifact(data=data, content_type="image/png", steps=render.steps)
+        last_frame = b"the last frame" if command == "film" else None
+        return Artifact(
+            data=data, content_type="image/png", steps=render.steps, last_frame=last_frame
+        )
 
     def _step(self, render: AnyRender, step: int, on_step: OnStep) -> None:
         def preview() -> bytes:

@@ -157,6 +157,19 @@ async def test_a_result_of_more_than_a_megabyte_arrives_whole(
     assert len(room.files["result/1"]) == finished.size_bytes == 5 * 1024 * 1024
 
 
+@pytest.mark.parametrize("status", [200, 403])
+async def test_the_last_frame_lies_at_its_url_before_the_end_and_never_costs_the_video(
+    room: ServerRoom, worker: RunningWorker, status: int
+) -> None:
+    line = await room.line()
+    upload = Upload(url=f"{room.url}files/last/1", content_type="image/png", max_bytes=100)
+    room.answers["last/1"] = [] if status == 200 else [status]
+    await line.send(replace(room.assign("1", "film"), last_frame=upload))
+    await line.expect(Finished)
+    assert room.files.get("last/1") == (b"the last frame" if status == 200 else None)
+    assert "result/1" in room.files
+
+
 async def test_another_file_type_than_was_asked_for_is_a_failure(
     room: ServerRoom, worker: RunningWorker
 ) -> None:

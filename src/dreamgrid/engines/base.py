@@ -41,12 +41,15 @@ class Artifact:
         steps: Steps performed.
         sensitive: What a content filter objects to: `image`, `prompt`. Empty: nothing, or the
             engine has no filter.
+        last_frame: The last frame of a video as a PNG file, so that a next video can begin with
+            it. None: no video, or the engine does not give it.
     """
 
     data: bytes
     content_type: str
     steps: int
     sensitive: tuple[Objection, ...] = ()
+    last_frame: bytes | None = None
 
 
 OnStep = Callable[[Step], None]

@@ -305,6 +305,7 @@ class JobResult(Message, frozen=True, kw_only=True, rename="camel"):
     nsfw_detected: bool = False
     nsfw_sources: tuple[str, ...] = ()
     result_url: str | None = None
+    last_frame_url: str | None = None
     output_format: str | None = None
     sha256: str | None = None
 

@@ -199,6 +199,8 @@ class Assign(ServerMessage, tag="assign", frozen=True, kw_only=True):
         inputs: Files to fetch first.
         output: Where the result goes.
         preview: Where previews go, if the app wants any.
+        last_frame: Where the last frame of a video goes as a picture, before `finished`; a worker
+            that cannot make one leaves it out. None: not a video.
     """
 
     job_id: str
@@ -209,6 +211,7 @@ class Assign(ServerMessage, tag="assign", frozen=True, kw_only=True):
     inputs: tuple[Download, ...] = ()
     output: Upload
     preview: Upload | None = None
+    last_frame: Upload | None = None
 
 
 class Cancel(ServerMessage, tag="cancel", frozen=True, kw_only=True):

@@ -58,17 +58,15 @@ class FileLinks:
         )
         return DownloadUrl(download_url=url)
 
-    async def kept(self, key: str) -> str:
-        """`key`, whose file must still be there.
+    async def kept(self, key: str, *, missing: str = "there is no such file (any more)") -> str:
+        """`key`, whose file must still be there; `missing` says what it means if it is not.
 
         Raises:
             NotFound: It was never made, or was removed since.
         """
         if await self._services.blobs.stat(key) is None:
             kept_s = self._services.config.media_kept_s
-            raise NotFound(
-                f"there is no such file (any more): results are kept for {kept_s / 3600:g} hours"
-            )
+            raise NotFound(f"{missing}: results are kept for {kept_s / 3600:g} hours")
         return key
 
     async def input_key(self, account: Account, project_id: str, role: str) -> str:

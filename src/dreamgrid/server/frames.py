@@ -10,8 +10,18 @@ from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.waiting_reasons import of_jobs
 from dreamgrid.states import JobState, ProjectState
 
-ResultUrl = Callable[[LiveJob], str | None]
-"""Makes the download URL of a completed job; None: it is withheld."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResultUrls:
+    """Where a completed job can be fetched.
+
+    Attributes:
+        result: Its file. None: it is withheld.
+        last_frame: The last frame of its video. None: there is none.
+    """
+
+    result: str | None = None
+    last_frame: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +112,7 @@ def eta(job: LiveJob, eta_s: float) -> bytes:
     return encode(socket.JobEta(project_id=job.project.id, job_id=job.id, eta_s=round(eta_s, 3)))
 
 
-def result(job: LiveJob, url: str | None) -> bytes:
+def result(job: LiveJob, urls: ResultUrls) -> bytes:
     """The job is completed; its file can be fetched unless it is withheld."""
     return encode(
         socket.JobResult(
@@ -113,7 +123,8 @@ def result(job: LiveJob, url: str | None) -> bytes:
             triggered_nsfw_filter=job.withheld,
             nsfw_detected=bool(job.sensitive) and not job.withheld,
             nsfw_sources=job.sensitive,
-            result_url=url,
+            result_url=urls.result,
+            last_frame_url=urls.last_frame,
             output_format=job.project.output_format,
             sha256=job.sha256,
         )
@@ -200,7 +211,9 @@ def cancel_answer(project_id: str, problem: str | None) -> bytes:
     )
 
 
-def replay(project: LiveProject, standing: Standing, *, url: ResultUrl) -> Iterator[bytes]:
+def replay(
+    project: LiveProject, standing: Standing, *, urls: Callable[[LiveJob], ResultUrls]
+) -> Iterator[bytes]:
     """Everything that an app must know of a project when it comes back.
 
     Repeats are harmless to all clients; what would un-finish a job or project is never sent
@@ -217,7 +230,7 @@ def replay(project: LiveProject, standing: Standing, *, url: ResultUrl) -> Itera
                 if job.step:
                     yield progress(job, preview=False)
             case JobState.COMPLETED:
-                yield result(job, url(job))
+                yield result(job, urls(job))
             case JobState.FAILED:
                 yield failed(job, "this render failed")
     if project.ended_ms is not None:

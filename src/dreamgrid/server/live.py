@@ -62,6 +62,7 @@ class LiveJob:
         ending: The final state that is on the way into the store.
         in_line: `WaitingJobs` has it; jobs that no longer wait stay there until they come up.
         previewed: A preview can be fetched.
+        last_frame: The last frame of its video can be fetched as a picture; not stored.
         ends_at_s: Clock time at which its worker expects to be done. None: not said.
         eta_told_s: Clock time at which its app was last told that.
         failed_on: Ids of the workers that failed at it; others are asked before these.
@@ -90,6 +91,7 @@ class LiveJob:
     step_count: int = 0
     in_line: bool = False
     previewed: bool = False
+    last_frame: bool = False
     ends_at_s: float | None = None
     eta_told_s: float = 0.0
     failed_on: set[str] = field(default_factory=set)

@@ -10,7 +10,7 @@ from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.protocol.socket import WAITS_NO_WORKERS, WaitingReason
 from dreamgrid.server import frames
 from dreamgrid.server.blobs.base import Blobs
-from dreamgrid.server.blobs.keys import result_key
+from dreamgrid.server.blobs.keys import last_frame_key, result_key
 from dreamgrid.server.bus.base import Bus, project_subject, queue_subject
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
@@ -199,20 +199,26 @@ class OpenProjects:
             position=position, served=served, starts_in_s=starts_in_s, reason=reason
         )
 
-    def result_url(self, job: LiveJob) -> str | None:
-        """Where the project's app can fetch a completed job; None: it is withheld."""
+    def result_urls(self, job: LiveJob) -> frames.ResultUrls:
+        """Where the project's app can fetch a completed job."""
         if job.withheld:
-            return None
+            return frames.ResultUrls()
+        return frames.ResultUrls(
+            result=self._link(job, key_of_result(job), CONTENT_TYPES[job.render.output_format]),
+            last_frame=self._link(job, key_of_last_frame(job)) if job.last_frame else None,
+        )
+
+    def _link(self, job: LiveJob, key: str, content_type: str | None = None) -> str:
         return self._blobs.get_url(
-            key_of_result(job),
+            key,
             expires_s=self._config.download_url_s,
             origin=job.project.origin,
-            content_type=CONTENT_TYPES[job.render.output_format],
+            content_type=content_type,
         )
 
     def replay(self, project: LiveProject, position: int) -> Iterator[bytes]:
         """Frames that tell an app all it must know of a project."""
-        return frames.replay(project, self._standing(project, position), url=self.result_url)
+        return frames.replay(project, self._standing(project, position), urls=self.result_urls)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────
 
@@ -245,3 +251,8 @@ class OpenProjects:
 def key_of_result(job: LiveJob) -> str:
     """Where the result of the job's latest attempt lies."""
     return result_key(job.project.id, job.id, job.attempt, job.render.output_format)
+
+
+def key_of_last_frame(job: LiveJob) -> str:
+    """Where the last frame of the video of the job's latest attempt lies, if there is one."""
+    return last_frame_key(job.project.id, job.id, job.attempt)

@@ -34,7 +34,7 @@ from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.job_ids import new_job_id
 from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.live import LiveJob, LiveProject, extent_of, from_row, to_row
-from dreamgrid.server.open_projects import OpenProjects, key_of_result
+from dreamgrid.server.open_projects import OpenProjects, key_of_last_frame, key_of_result
 from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.refused_projects import id_taken, refusal
 from dreamgrid.server.rendering import Rendering
@@ -464,9 +464,15 @@ class Projects:
         return row.account_id if row is not None else None
 
     async def result_key(
-        self, account: Account, project_id: str, job_id: str, *, preview: bool
+        self,
+        account: Account,
+        project_id: str,
+        job_id: str,
+        *,
+        preview: bool,
+        last_frame: bool = False,
     ) -> str:
-        """Where the result, or the newest preview, of a job lies.
+        """Where the result, the newest preview, or the last frame of a video, of a job lies.
 
         Raises:
             NotFound: The account has no such job, or there is nothing to fetch yet.
@@ -478,5 +484,7 @@ class Projects:
         if job is not None and preview and (job.previewed or job.ended):
             return preview_key(project.id, job.id, job.attempt)
         if job is not None and not preview and job.state is JobState.COMPLETED:
+            if last_frame:
+                return key_of_last_frame(job)
             return key_of_result(job)
         raise NotFound(f"project {project_id} has no such file (yet) for {job_id}")

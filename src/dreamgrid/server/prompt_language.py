@@ -10,9 +10,9 @@ import msgspec
 
 from dreamgrid.errors import InvalidRequest
 from dreamgrid.protocol.codec import UNREADABLE
+from dreamgrid.protocol.dynamic_prompts import DynamicPrompts, Prompts
 from dreamgrid.protocol.job_request import JobRequest
 from dreamgrid.protocol.params import Network
-from dreamgrid.server.dynamic_prompts import DynamicPrompts, Prompts
 from dreamgrid.server.worker_flags import ANYBODY, Targeting, take_out
 
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable
 
 from dreamgrid.protocol import failures
+from dreamgrid.protocol.renders import VideoRender
 from dreamgrid.protocol.statuses import JOB_DELIVERED
 from dreamgrid.protocol.worker import (
     Cancel,
@@ -24,13 +25,13 @@ from dreamgrid.server import frames, ledger
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.assignments import assignment
 from dreamgrid.server.blobs.base import Blobs
-from dreamgrid.server.blobs.keys import preview_key, result_key
+from dreamgrid.server.blobs.keys import last_frame_key, preview_key, result_key
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.etas import Etas
 from dreamgrid.server.live import LiveJob, end_reason
-from dreamgrid.server.open_projects import OpenProjects, key_of_result
+from dreamgrid.server.open_projects import OpenProjects, key_of_last_frame, key_of_result
 from dreamgrid.server.pricing import render_s
 from dreamgrid.server.reliability import Reliability
 from dreamgrid.server.run_limits import RunLimits, out_of_time
@@ -216,6 +217,8 @@ class Rendering:
             worker.send(Settled(job_id=message.job_id, attempt=message.attempt, accepted=False))
             return
         stored = await self._blobs.stat(key_of_result(job))
+        if isinstance(job.render, VideoRender):
+            job.last_frame = await self._blobs.stat(key_of_last_frame(job)) is not None
         if self._held_by(worker, message.job_id, message.attempt) is None:
             return  # canceled or taken away while the file was looked at
         job.sensitive = message.sensitive
@@ -249,6 +252,7 @@ class Rendering:
         project, kind = job.project.id, job.render.output_format
         for attempt in range(1, job.attempt + 1):
             await self._blobs.delete(result_key(project, job.id, attempt, kind))
+            await self._blobs.delete(last_frame_key(project, job.id, attempt))
             await self._blobs.delete(preview_key(project, job.id, attempt))
 
     def failed(self, worker: WorkerSession, message: Failed) -> None:
@@ -481,7 +485,7 @@ class Rendering:
         if completed:
             job.charged_micros = job.price_micros if end.charge else 0
             project.charged_micros += job.charged_micros
-            self._open.tell(project, frames.result(job, self._open.result_url(job)))
+            self._open.tell(project, frames.result(job, self._open.result_urls(job)))
         else:
             job.message = message
             self._open.tell(project, frames.failed(job, message))

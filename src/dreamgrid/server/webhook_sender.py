@@ -159,7 +159,8 @@ class WebhookSender:
             return None
         row = await self._store.project(event.project_id)
         jobs = from_row(row).jobs if row is not None else []
-        return next((self._open.result_url(job) for job in jobs if job.id == event.job_id), None)
+        urls = (self._open.result_urls(job).result for job in jobs if job.id == event.job_id)
+        return next(urls, None)
 
 
 def _complaint(status: int) -> str | None:

@@ -131,6 +131,7 @@ class Child:
             content_type=artifact.content_type,
             steps=artifact.steps,
             sensitive=artifact.sensitive,
+            last_frame=artifact.last_frame,
             render_s=time.perf_counter() - began,
         )
 

@@ -93,7 +93,7 @@ class Stepped(FromChild, tag="stepped", frozen=True, kw_only=True):
 
 
 class Rendered(FromChild, tag="rendered", frozen=True, kw_only=True):
-    """The file is finished. `render_s` counts from `Loaded`; `sensitive` as in `Artifact`."""
+    """The file is finished. `render_s` counts from `Loaded`; the rest is as in `Artifact`."""
 
     number: int
     data: bytes
@@ -101,6 +101,7 @@ class Rendered(FromChild, tag="rendered", frozen=True, kw_only=True):
     steps: int
     render_s: float
     sensitive: tuple[Objection, ...] = ()
+    last_frame: bytes | None = None
 
 
 class Failure(FromChild, tag="failure", frozen=True, kw_only=True):

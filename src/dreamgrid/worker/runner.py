@@ -6,6 +6,7 @@ beside other renders.
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Callable
 
@@ -27,6 +28,8 @@ from dreamgrid.worker.tasks import task_group
 from dreamgrid.worker.transfers import Files
 
 MAX_INPUTS = 32
+
+_log = logging.getLogger(__name__)
 
 # Most specific first. Whether another worker may succeed: it may have more memory, but it will get
 # the same broken file, and the same impossible wish.
@@ -111,6 +114,7 @@ class JobRun:
         """
         rendered = await self._render(await self._fetch())
         if self.assign.deliver_sensitive or not rendered.sensitive:
+            await self._upload_last_frame(rendered)
             await self._upload(rendered)
         return Finished(
             job_id=self.assign.job_id,
@@ -211,6 +215,16 @@ class JobRun:
             message = f"the result could not be uploaded: {error}"
             fits = len(rendered.data) <= output.max_bytes
             raise JobFailed("upload_failed", message, retryable=fits) from error
+
+    async def _upload_last_frame(self, rendered: Rendered) -> None:
+        """The video is what the job is about: it is delivered without this picture if need be."""
+        upload = self.assign.last_frame
+        if upload is None or rendered.last_frame is None:
+            return
+        try:
+            await self._files.put(upload, rendered.last_frame)
+        except (ConnectionFailed, NotAllowed) as error:
+            _log.warning("the last frame of job %s is left out: %s", self.assign.job_id, error)
 
 
 def _sha256(data: bytes) -> str:

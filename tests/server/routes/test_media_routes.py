@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
-from tests.support.wire import App, Worker, new_id
+from tests.support.wire import PNG, App, Worker, finished, new_id
 
 VIDEO_MODEL = "wan_v2.2-14b-fp8_t2v_lightx2v"
 MUSIC_MODEL = "dreamlet-music-v1"
@@ -217,6 +218,53 @@ async def test_a_video_without_a_last_frame_says_so(grid: Grid) -> None:
     status, told = await link(grid, "media", "download", **query)
     assert (status, "last frame" in told) == (404, True)
     assert (await link(grid, "media", "download", **query | {"artifact": "x"}))[0] == 400
+
+
+async def test_the_last_frame_of_a_video_is_a_picture_of_its_own(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker(models=MODELS)
+    project = await app.request(modelID=VIDEO_MODEL, outputFormat="mp4", width=512, height=512)
+    job = await worker.assigned()
+    query = {"jobId": project, "id": job.job_id, "type": "complete", "artifact": "lastFrame"}
+    await worker.upload_last_frame(job, PNG)
+    assert (await link(grid, "media", "download", **query))[0] == 404, "the job has not ended"
+    await worker.finish(job, MP4)
+    ended = await app.wait_for("jobResult", imgID=job.job_id)
+    for url in (ended["lastFrameUrl"], (await link(grid, "media", "download", **query))[1]):
+        async with grid.http.get(url) as answer:
+            assert (answer.status, answer.content_type) == (200, "image/png")
+            assert await answer.read() == PNG
+    film = {name: value for name, value in query.items() if name != "artifact"}
+    async with grid.http.get((await link(grid, "media", "download", **film))[1]) as answer:
+        assert await answer.read() == MP4
+    path = "&".join(f"{name}={value}" for name, value in query.items())
+    bob = await grid.account("bob")
+    assert (await grid.get(f"/v1/media/downloadUrl?{path}", key=bob))[0] == 404
+
+
+async def test_the_last_frame_of_a_withheld_video_is_nowhere_on_the_server(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker(models=MODELS)
+    project = await app.request(modelID=VIDEO_MODEL, width=512, height=512)
+    job = await worker.assigned()
+    await worker.upload_last_frame(job, PNG)
+    told = finished(job.job_id, job.attempt, MP4)
+    await worker.send(msgspec.structs.replace(told, sensitive=("image",)))
+    await worker.expect_settled(job)
+    ended = await app.wait_for("jobResult", imgID=job.job_id)
+    assert (ended["triggeredNSFWFilter"], ended["lastFrameUrl"]) == (True, None)
+    query = {"jobId": project, "id": job.job_id, "type": "complete", "artifact": "lastFrame"}
+    assert (await link(grid, "media", "download", **query))[0] == 404
+    assert not list((grid.config.data_dir / "blobs" / "results").rglob("*.png"))
+
+
+async def test_a_picture_has_no_last_frame(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker(models=MODELS)
+    project = await app.request()
+    job = await worker.assigned()
+    assert job.last_frame is None
+    await worker.finish(job)
+    query = {"jobId": project, "id": job.job_id, "type": "complete", "artifact": "lastFrame"}
+    await app.wait_state("jobCompleted", jobID=project)
+    assert (await link(grid, "media", "download", **query))[0] == 404
 
 
 async def test_nobody_gets_a_link_to_the_video_of_another(grid: Grid) -> None:

@@ -49,6 +49,16 @@ def encode_preview(pixels: Floats) -> bytes:
     picture = from_floats(pixels)
     scale = PREVIEW_SIDE_PX / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    small = picture.resize(size, Image.Resampling.LANCZOS)
+    return _saved(small, "JPEG", quality=_PREVIEW_QUALITY)
+
+
+def encode_frame(picture: Image.Image) -> bytes:
+    """A frame of a video as a PNG file, packed quickly rather than tightly."""
+    return _saved(picture, "PNG", compress_level=2)
+
+
+def _saved(picture: Image.Image, kind: str, **options: int) -> bytes:
     out = io.BytesIO()
-    picture.resize(size, Image.Resampling.LANCZOS).save(out, "JPEG", quality=_PREVIEW_QUALITY)
+    picture.save(out, kind, **options)
     return out.getvalue()

@@ -49,6 +49,11 @@ def result_key(project_id: str, job_id: str, attempt: int, extension: str) -> st
     return f"results/{project_id}/{job_id}-{attempt}.{extension}"
 
 
+def last_frame_key(project_id: str, job_id: str, attempt: int) -> str:
+    """Where the last frame of the video of one attempt lies, as a picture."""
+    return f"results/{project_id}/{job_id}-{attempt}-last.png"
+
+
 def preview_key(project_id: str, job_id: str, attempt: int) -> str:
     """Where the newest preview of one attempt lies."""
     return f"previews/{project_id}/{job_id}-{attempt}.jpg"

@@ -4,10 +4,10 @@ import random
 
 import msgspec
 
+from dreamgrid.protocol.dynamic_prompts import DynamicPrompts, Prompts
 from dreamgrid.protocol.params import AnyParams
 from dreamgrid.protocol.renders import AnyRender
 from dreamgrid.server.catalog_entries import ModelSpec
-from dreamgrid.server.dynamic_prompts import DynamicPrompts, Prompts
 from dreamgrid.server.resolve.prompts import negative_prompt_of, prompt_of
 
 

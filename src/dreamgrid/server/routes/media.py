@@ -44,12 +44,16 @@ def routes(services: Services) -> Endpoints:
             role = slot_of(query.type, query.id)
             return links.download(request, await links.input_key(account, query.job_id, role))
         preview = query.type == PREVIEW
+        last_frame = query.artifact is not None and not preview
         job_id = job_of("id", query.id)
-        key = await projects.result_key(account, valid_id(query.job_id), job_id, preview=preview)
-        if query.artifact is not None and not preview:
-            raise NotFound(f"{job_id} has no last frame of its own; leave artifact out")
-        if is_image(key) and not preview:
+        key = await projects.result_key(
+            account, valid_id(query.job_id), job_id, preview=preview, last_frame=last_frame
+        )
+        if is_image(key) and not (preview or last_frame):
             raise NotFound("this result is a picture: ask /v1/image/downloadUrl for it")
+        if last_frame:
+            missing = "has no last frame of its own (any more); leave artifact out"
+            return links.download(request, await links.kept(key, missing=f"{job_id} {missing}"))
         return links.download(request, await links.kept(key))
 
     return api

@@ -138,6 +138,18 @@ def test_frames_between_are_made_up_for_files_faster_than_the_motion(film: Film)
     assert max(distance(a, b) for a, b in zip(slow, fast[::2], strict=True)) < ALIKE
 
 
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_the_last_frame_of_the_file_comes_as_a_picture_too(film: Film, trimmed: bool) -> None:
+    artifact = film(prompt="a red apple turns into a castle", trim_end_frame=trimmed)
+    assert artifact.last_frame is not None
+    with Image.open(io.BytesIO(artifact.last_frame), formats=["PNG"]) as picture:
+        assert picture.mode == "RGB"
+        shown = np.asarray(picture).astype(float)
+    *_, before, last = frames_of(artifact)
+    assert distance(shown, last) < ALIKE
+    assert distance(shown, last) < distance(shown, before)
+
+
 def test_the_last_frame_can_be_left_out(film: Film) -> None:
     whole, trimmed = frames_of(film()), frames_of(film(trim_end_frame=True))
     assert len(trimmed) == len(whole) - 1
@@ -263,9 +275,9 @@ def test_steps_are_counted_over_the_whole_video_each_with_a_preview(film: Film) 
         assert step.preview is not None
         sizes.add(open_picture(step.preview()).size)
 
-    artifact = film(on_step=on_step)  # nine keys in three groups, four steps each
-    assert steps == [Step(step=n, step_count=12) for n in range(1, 13)]
-    assert artifact.steps == 12
+    artifact = film(on_step=on_step)  # five keys in two groups, four steps each
+    assert steps == [Step(step=n, step_count=8) for n in range(1, 9)]
+    assert artifact.steps == 8
     assert sizes == {(128, 85)}
 
 

@@ -168,8 +168,13 @@ def margin_px(side_px: int) -> int:
     return math.ceil(side_px * MARGIN / 2)
 
 
-def look(picture: Image.Image, width: int, height: int, pose: Pose) -> Image.Image:
-    """What the camera sees, `width` x `height`, of a picture with `margin_px` around that size."""
+def look(
+    picture: Image.Image, width: int, height: int, pose: Pose, *, soft: bool = False
+) -> Image.Image:
+    """What the camera sees, `width` x `height`, of a picture with `margin_px` around that size.
+
+    `soft`: the picture has no fine detail, so it may be resampled in half the time.
+    """
     left, top = margin_px(width), margin_px(height)
     if pose == Pose():
         return picture.crop((left, top, left + width, top + height))
@@ -186,7 +191,8 @@ def look(picture: Image.Image, width: int, height: int, pose: Pose) -> Image.Ima
             corners = ((r, c), (r + 1, c), (r + 1, c + 1), (r, c + 1))
             quad = tuple(float(edge[corner]) for corner in corners for edge in (columns, rows))
             mesh.append(((across[c], down[r], across[c + 1], down[r + 1]), quad))
-    return picture.transform((width, height), Image.Transform.MESH, mesh, Image.Resampling.BICUBIC)
+    resampling = Image.Resampling.BILINEAR if soft else Image.Resampling.BICUBIC
+    return picture.transform((width, height), Image.Transform.MESH, mesh, resampling)
 
 
 def _toward(end: Pose, share: float) -> Pose:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from dreamgrid.engines.base import Artifact, OnStep
+from dreamgrid.engines.dreamlet import pictures
 from dreamgrid.engines.dreamlet.networks import Networks, networks_in
 from dreamgrid.engines.dreamlet.sampler import Floats
 from dreamgrid.engines.dreamlet.video import walk
@@ -68,7 +69,7 @@ class VideoEngine:
         _check(render)
         self._filter.check(render.prompt)
         film = _Film(render, inputs, self._networks(), on_step)
-        to_judge = judged_frames(film.plan.frame_count)
+        to_judge = judged_frames(film.plan.frame_count)  # the last one is among them
         judged: list[Image.Image] = []
         with VideoFile(
             render.width,
@@ -87,6 +88,7 @@ class VideoEngine:
             content_type=CONTENT_TYPES[render.output_format],
             steps=film.painter.step_count,
             sensitive=self._filter.objections(render.prompt, judged),
+            last_frame=pictures.encode_frame(judged[-1]),
         )
 
     def _networks(self) -> Networks:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from dreamgrid.protocol.renders import VideoRender
 
-KEYS_PER_S = 16
-"""Up to so many frames a second each frame is a picture of its own. Beyond, the frames between are
-means of their neighbours, which the walk leaves too close together for ghosts."""
+KEYS_PER_S = 8
+"""Key pictures a second. The frames between are means of their neighbours, which the walk leaves so
+close together that a mean and the picture itself differ by a tenth of a level of 255, and by a
+level where one thing turns into another."""
 
 BATCH = 4
 """Key pictures that are painted together: nearly twice as fast as one by one."""

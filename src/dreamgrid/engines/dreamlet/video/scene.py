@@ -84,4 +84,4 @@ class Stage:
             for share, given in details:
                 levels += np.float32(share) * given.detail
             picture = Image.fromarray(np.rint(levels.clip(0, 255)).astype(np.uint8))
-        return look(picture, self.width, self.height, pose)
+        return look(picture, self.width, self.height, pose, soft=not self._given)

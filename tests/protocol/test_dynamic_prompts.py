@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamgrid.server.dynamic_prompts import DynamicPrompts, Prompts
+from dreamgrid.protocol.dynamic_prompts import DynamicPrompts, Prompts, longest_variation
+from dreamgrid.protocol.reading import reading_s
 
 
 def batch(positive: str, count: int, *, style: str = "", negative: str = "") -> list[Prompts]:
@@ -217,3 +218,16 @@ def test_hostile_texts_cost_no_more_than_their_length(text: str) -> None:
     began = time.process_time()
     DynamicPrompts(Prompts(text, text, text)).expand(10**9, random.Random(1))
     assert time.process_time() - began < 2.0
+
+
+def test_the_longest_variation_is_as_long_as_any_expansion() -> None:
+    text = "{a|bb|ccc} and {@2::x|1::yyyy} {~1|22} {not a group}"
+    assert longest_variation(text, len) == "ccc and yyyy 22 {not a group}"
+    assert max(positives(text, 100), key=len) == "ccc and yyyy 22 {not a group}"
+
+
+def test_speech_that_varies_is_as_long_as_its_longest_variation() -> None:
+    short, long = "Hello.", "Hello and welcome, all of you who have come so far."
+    varied = f"{{{short}|{long}|Hi.}}"
+    assert reading_s(varied, 7) == reading_s(long, 7)
+    assert reading_s(f"{varied} Bye.", 7) == reading_s(f"{long} Bye.", 7)

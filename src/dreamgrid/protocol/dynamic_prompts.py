@@ -16,6 +16,7 @@ proportion to its length.
 
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -88,6 +89,18 @@ class DynamicPrompts:
             expanded.append("".join(reversed(parts)))
         style, positive, negative = expanded
         return Prompts(positive, style, negative)
+
+
+def longest_variation(text: str, length: Callable[[str], float]) -> str:
+    """The text with the longest option of each group, whatever random groups will choose.
+
+    Args:
+        text: As it was typed.
+        length: Tells how long an option is.
+    """
+    return "".join(
+        part if isinstance(part, str) else max(part.options, key=length) for part in _parse(text)
+    )
 
 
 def _parse(text: str) -> _Text:
