@@ -614,3 +614,9 @@ async def test_recent_projects_are_those_that_delivered_newest_first(store: Stor
     assert await recent(ADA, 1) == [late]
     assert await recent(BOB, 10) == []
     assert await recent(ADA, 10, "shop") == []
+
+
+async def test_a_job_leads_to_its_project(store: Store) -> None:
+    row = await submitted(store, 100)
+    assert await store.project_of_job(row.jobs[0].id) == row.id
+    assert await store.project_of_job(new_id()) is None

@@ -16,6 +16,7 @@ from dreamgrid.cli import (
     enhance,
     estimate,
     exits,
+    explain,
     generate,
     grant,
     keys,
@@ -76,6 +77,7 @@ app.command(rich_help_panel=_LOOK)(status.status)
 app.command(rich_help_panel=_LOOK)(models.models)
 app.command(rich_help_panel=_LOOK)(presets.presets)
 app.command(rich_help_panel=_LOOK)(estimate.estimate)
+app.command(rich_help_panel=_LOOK)(explain.explain)
 app.add_typer(projects.app, name="projects", rich_help_panel=_LOOK)
 app.add_typer(account.app, name="account", rich_help_panel=_LOOK)
 app.add_typer(keys.app, name="keys", rich_help_panel=_LOOK)

@@ -92,7 +92,7 @@ def show(
     exits.speaks_json.set(as_json)
 
     async def look(client: dreamgrid.AsyncClient) -> ProjectRecord:
-        return await client.projects.get_status(await _whole_id(client, project_id))
+        return await client.projects.get_status(await whole_id(client, project_id))
 
     record = ask(look, server, key, data)
     jobs = [_job(job, over=False) for job in record.worker_jobs]
@@ -138,7 +138,7 @@ def watch(
     async def follow() -> str:
         with screen:
             async with connected(server, key, data_dir(data), worker=False) as (client, _):
-                project = await client.projects.attach(await _whole_id(client, project_id))
+                project = await client.projects.attach(await whole_id(client, project_id))
                 screen.begin(max(1, project.params.count), project.type)
                 async for event in project.events():
                     screen.show(event)
@@ -165,7 +165,7 @@ def cancel(
     exits.speaks_json.set(as_json)
 
     async def stop(client: dreamgrid.AsyncClient) -> ProjectRecord:
-        whole = await _whole_id(client, project_id)
+        whole = await whole_id(client, project_id)
         if not (await client.projects.get_status(whole)).finished:
             await client.projects.cancel(whole)
         return await client.projects.get_status(whole)
@@ -192,7 +192,7 @@ def download(
     exits.speaks_json.set(as_json)
 
     async def save(client: dreamgrid.AsyncClient) -> list[Path]:
-        whole = await _whole_id(client, project_id)
+        whole = await whole_id(client, project_id)
         results = await client.projects.get_result(whole)
         if not results:
             raise ProjectFailed(f"project {whole} has delivered nothing (yet)", project_id=whole)
@@ -219,7 +219,7 @@ async def _known_ids(client: dreamgrid.AsyncClient) -> tuple[list[str], list[str
     return unfinished, [one for one in dict.fromkeys(made) if one not in unfinished]
 
 
-async def _whole_id(client: dreamgrid.AsyncClient, text: str) -> str:
+async def whole_id(client: dreamgrid.AsyncClient, text: str) -> str:
     """The one project that an id, or the beginning of one, means.
 
     Raises:

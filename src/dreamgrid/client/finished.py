@@ -18,6 +18,7 @@ from dreamgrid.protocol.params import (
     OutputFormat,
 )
 from dreamgrid.protocol.rest import JobRecord, ProjectAnswer, ProjectRecord
+from dreamgrid.protocol.rest_explain import Explanation
 from dreamgrid.protocol.rest_projects import JobList
 from dreamgrid.protocol.statuses import JOB_DELIVERED
 
@@ -45,6 +46,18 @@ class Finished(Files):
         """
         path = f"/v2/projects/{valid_id(project_id)}"
         return (await self._http.rest("GET", path, ProjectAnswer)).project
+
+    async def explain(self, project_or_job_id: str) -> Explanation:
+        """Why a project or a job stands where it stands: what it waits for, or what is missing.
+
+        Also when it should start, and why each job went to the worker that has it. The original
+        network has no such answer.
+
+        Raises:
+            NotFound: The account has neither a project nor a job of this id.
+        """
+        path = f"/v1/explain/{valid_id(project_or_job_id)}"
+        return await self._http.rest("GET", path, Explanation)
 
     async def get_result(self, project_id: str, media: Media | None = None) -> tuple[Result, ...]:
         """What a project has delivered so far, in order; ready to be saved.

@@ -255,6 +255,7 @@ class Projects(EmitterDoor):
     cancel = same(projects.Projects.cancel)
     get = same(projects.Projects.get)
     get_status = same(projects.Projects.get_status)
+    explain = same(projects.Projects.explain)
     get_result = _tuple_of(projects.Projects.get_result, _result)
     list_recent = _tuple_of(projects.Projects.list_recent, _result)
     wait_for_models = same(projects.Projects.wait_for_models)

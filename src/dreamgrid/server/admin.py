@@ -35,13 +35,17 @@ class Admin:
         self._bus = services.bus
         self._clock = services.clock
 
+    def is_one(self, account: Account) -> bool:
+        """Whether somebody is an administrator."""
+        return account.username.casefold() in self._admins
+
     def require(self, account: Account) -> None:
         """Refuses everybody who is no administrator.
 
         Raises:
             NotAllowed: They are none.
         """
-        if account.username.casefold() not in self._admins:
+        if not self.is_one(account):
             raise NotAllowed(
                 "only an administrator of this grid can do this: whoever started it (the key is in "
                 "local-key), or somebody named with --admin"

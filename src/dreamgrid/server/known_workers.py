@@ -78,7 +78,7 @@ class KnownWorkers:
         """
         if self._workers.serves(network, model, targeting):
             return
-        able = [row for row in self._recent() if row.network == network and model in row.models]
+        able = self._able(network, model)
         if not able and not self._workers.serves(network, model):
             raise ModelNotServed(self._nobody(network, model))
         if targeting.required and not any(
@@ -89,6 +89,18 @@ class KnownWorkers:
                 f"--workers asks for {named[:200]}, but no worker of that name, owner or id offers "
                 f"{model} here; check the spelling, or leave the flag out"
             )
+
+    def away(self, network: Network, model: str, targeting: Targeting) -> list[WorkerRow]:
+        """Workers that would serve a project, were here not long ago, and are not now."""
+        return [
+            row
+            for row in self._able(network, model)
+            if self._workers.get(row.id) is None
+            and targeting.allows(names_of(row.id, row.name, row.owner))
+        ]
+
+    def _able(self, network: Network, model: str) -> list[WorkerRow]:
+        return [row for row in self._recent() if row.network == network and model in row.models]
 
     def _nobody(self, network: Network, model: str) -> str:
         offered = list(self._workers.counts(network))

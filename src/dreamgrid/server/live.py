@@ -13,6 +13,7 @@ from dreamgrid.protocol.params import Network, TokenType
 from dreamgrid.protocol.renders import AnyRender, AudioRender
 from dreamgrid.protocol.statuses import ALL_DELIVERED
 from dreamgrid.server.bus.base import app_subject
+from dreamgrid.server.forecasts import Forecast
 from dreamgrid.server.prompt_language import Said, recall
 from dreamgrid.server.store.base import Choice, JobRow, ProjectRow
 from dreamgrid.server.worker_flags import ANYBODY, Targeting
@@ -149,6 +150,7 @@ class LiveProject:
         told_reason: Why it waits, as it was told then.
         noticed_reason: The same, as those were told who follow nothing but the reasons.
         starts_at_s: Clock time at which its first job should start. None: nobody can tell.
+        forecast: The first forecast of that, until it starts.
     """
 
     id: str
@@ -184,6 +186,7 @@ class LiveProject:
     told_reason: str = ""
     noticed_reason: str = ""
     starts_at_s: float | None = None
+    forecast: Forecast | None = None
     subject: str = ""
 
     def __post_init__(self) -> None:

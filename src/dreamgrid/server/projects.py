@@ -436,8 +436,10 @@ class Projects:
             found.append(record)
         return tuple(reversed(found))
 
-    async def find(self, account: Account, project_id: str) -> LiveProject:
-        """A project of this account, open or ended.
+    async def find(
+        self, account: Account, project_id: str, *, anybodys: bool = False
+    ) -> LiveProject:
+        """A project of this account (`anybodys`: or of another one), open or ended.
 
         Raises:
             NotFound: It has none with this id.
@@ -446,7 +448,8 @@ class Projects:
         if live is None or not live.stored:
             row = await self._store.project(project_id)
             live = from_row(row) if row is not None else None
-        if live is None or live.account_id != account.id or not live.stored:
+        theirs = live is not None and (anybodys or live.account_id == account.id)
+        if live is None or not theirs or not live.stored:
             raise NotFound(f"you have no project {project_id}")
         return live
 

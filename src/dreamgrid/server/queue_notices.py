@@ -26,6 +26,7 @@ class QueueNotices:
         self._config = config
         self._waiting = rendering.scheduler.waiting
         self._speeds = rendering.speeds
+        self._forecasts = rendering.forecasts
         self._workers = workers
         self._open = open_projects
         self._clock = clock
@@ -53,6 +54,9 @@ class QueueNotices:
     def _look(self, project: LiveProject, place: int, starts_in_s: float | None) -> None:
         now_s = self._clock()
         project.starts_at_s = None if starts_in_s is None else now_s + starts_in_s
+        untouched = not any(job.attempt for job in project.jobs)
+        if starts_in_s is not None and project.forecast is None and untouched:
+            project.forecast = self._forecasts.forecast(starts_in_s, now_s)
         reason = self._open.reason(project)
         word = reason.reason if reason is not None else ""
         if project.waiting and (

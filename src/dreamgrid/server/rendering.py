@@ -30,6 +30,7 @@ from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.etas import Etas
+from dreamgrid.server.forecasts import Forecasts
 from dreamgrid.server.live import LiveJob, end_reason
 from dreamgrid.server.open_projects import OpenProjects, key_of_last_frame, key_of_result
 from dreamgrid.server.pricing import render_s
@@ -77,6 +78,7 @@ class Rendering:
         self._workers = workers
         self._open = open_projects
         self.speeds = Speeds()
+        self.forecasts = Forecasts()
         self.reliability = Reliability()
         self._run_limits = RunLimits(config, catalog, self.speeds)
         self._clock = clock
@@ -120,6 +122,9 @@ class Rendering:
         now_s = self._clock()
         job.lease_until_s = now_s + self._config.lease_s
         job.run_until_s = now_s + self._run_limits.longest_s(job)
+        if project.forecast is not None:
+            self.forecasts.came_out(project.forecast, now_s)
+            project.forecast = None
         worker.send(assignment(job, worker.origin, self._blobs, self._config))
         self._open.tell(project, frames.initiating(job))
         if project.noticed_reason:

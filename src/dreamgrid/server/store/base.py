@@ -211,6 +211,9 @@ class Store(Protocol):
     async def project(self, project_id: str) -> ProjectRow | None:
         """A project with its jobs."""
 
+    async def project_of_job(self, job_id: str) -> str | None:
+        """The id of the project that a job belongs to."""
+
     async def open_projects(self) -> list[ProjectRow]:
         """All projects that have not ended, oldest first, with their jobs."""
 

@@ -308,6 +308,14 @@ class SqliteStore:
         rows = await self._projects("id = ?", project_id)
         return rows[0] if rows else None
 
+    async def project_of_job(self, job_id: str) -> str | None:
+        rows = await self._rows(
+            "SELECT project.id FROM job JOIN project ON project.number = job.project"
+            " WHERE job.id = ?",
+            job_id,
+        )
+        return rows[0][0] if rows else None
+
     async def open_projects(self) -> list[ProjectRow]:
         return await self._projects("ended_ms IS NULL ORDER BY created_ms, number")
 

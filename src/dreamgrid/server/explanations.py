@@ -1,0 +1,59 @@
+"""Finds a project or job that somebody asks about, and explains it."""
+
+from dreamgrid.protocol.rest_explain import Calibration, Explanation, Start
+from dreamgrid.server.admin import Admin
+from dreamgrid.server.auth import Account
+from dreamgrid.server.clock import milliseconds
+from dreamgrid.server.explaining import Grid, explain
+from dreamgrid.server.live import LiveProject
+from dreamgrid.server.services import Services
+
+
+class Explanations:
+    """For the account that owns a project, and for administrators."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._admin = Admin(services)
+
+    async def of(self, account: Account, wanted_id: str) -> Explanation:
+        """Where a project, or one of its jobs, stands and why.
+
+        Raises:
+            NotFound: The account has neither a project nor a job of this id.
+        """
+        services = self._services
+        project_id = await self._project_of_job(wanted_id)
+        anybodys = self._admin.is_one(account)
+        project = await services.projects.find(account, project_id or wanted_id, anybodys=anybodys)
+        log = await services.store.events(project.id, 0)
+        job_id = wanted_id if project_id is not None else None
+        return explain(project, self._grid(project), log, job_id)
+
+    async def _project_of_job(self, job_id: str) -> str | None:
+        job = self._services.open_projects.job(job_id)
+        if job is not None:
+            return job.project.id
+        return await self._services.store.project_of_job(job_id)
+
+    def _grid(self, project: LiveProject) -> Grid:
+        services = self._services
+        forecasts, now_s = services.rendering.forecasts, services.clock()
+        waits = project.waiting and project.ended_ms is None
+        start = None
+        if waits and project.starts_at_s is not None:
+            told = forecasts.forecast(max(0.0, project.starts_at_s - now_s), now_s)
+            start = Start(
+                seconds=round(told.wait_s, 1),
+                earliest_seconds=round(told.earliest_s, 1),
+                latest_seconds=round(told.latest_s, 1),
+            )
+        return Grid(
+            workers=services.workers.all(),
+            away=services.known_workers.away(project.network, project.model, project.targeting),
+            max_running=project.load.most(services.config.max_running_jobs),
+            position=services.queue.position(project) if waits else 0,
+            start=start,
+            calibration=Calibration(starts=forecasts.starts, within=forecasts.within),
+            now_ms=milliseconds(services.clock),
+        )

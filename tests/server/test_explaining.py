@@ -1,0 +1,178 @@
+"""Why something stands where it stands: one state, one reason, and what is missing."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from dreamgrid.protocol.rest_explain import Calibration, Explanation, Missing
+from dreamgrid.server.explaining import Grid, explain
+from dreamgrid.server.live import AccountLoad, LiveProject
+from dreamgrid.server.store.base import Choice, EventKind, EventRow, WorkerRow
+from dreamgrid.server.worker_flags import Targeting
+from dreamgrid.server.workers import WorkerSession
+from dreamgrid.states import JobEvent
+from tests.support.live import live_project, worker
+
+NOW_MS = 1_000_000
+
+
+def look(
+    project: LiveProject,
+    *workers: WorkerSession,
+    away: Sequence[str] = (),
+    max_running: int = 100,
+    log: Sequence[EventRow] = (),
+    job_id: str | None = None,
+) -> Explanation:
+    rows = [
+        WorkerRow(
+            id=f"OWNER/{name}",
+            account_id="OWNER",
+            owner="owner",
+            name=name,
+            network="fast",
+            models=("m1",),
+            seen_ms=0,
+        )
+        for name in away
+    ]
+    grid = Grid(
+        workers=workers,
+        away=rows,
+        max_running=max_running,
+        position=2,
+        start=None,
+        calibration=Calibration(starts=0, within=0),
+        now_ms=NOW_MS,
+    )
+    return explain(project, grid, log, job_id)
+
+
+def told(found: Explanation) -> tuple[str, str | None]:
+    return found.state, found.reason
+
+
+def test_a_project_for_which_a_worker_has_room_is_runnable() -> None:
+    assert told(look(live_project(), worker("m1"))) == ("runnable", None)
+
+
+def test_behind_busy_workers_it_waits_for_a_slot_and_is_told_its_place() -> None:
+    found = look(live_project(), worker("m1", holds=1, name="studio"))
+    assert told(found) == ("waiting", "no_free_slot")
+    assert found.message == "studio is busy; it is number 2 in line"
+    assert found.queue_position == 2
+    assert found.missing is None
+
+
+def test_an_account_that_has_as_many_jobs_running_as_it_may_waits_for_that() -> None:
+    found = look(live_project(load=AccountLoad(running=3)), worker("m1"), max_running=3)
+    assert told(found) == ("waiting", "account_limit")
+    assert "3 jobs of your account" in found.message
+
+
+def test_on_a_worker_that_has_not_begun_it_waits_for_the_model() -> None:
+    project = live_project()
+    project.jobs[0].move(JobEvent.ASSIGN)
+    project.jobs[0].worker_name = "studio"
+    found = look(project, worker("m1"))
+    assert told(found) == ("waiting", "model_loading")
+    assert found.message == "studio has it, and gets m1 ready"
+
+
+def test_one_job_that_renders_is_what_is_told_of_the_project() -> None:
+    project = live_project(jobs=2)
+    first = project.jobs[0]
+    first.move(JobEvent.ASSIGN)
+    first.move(JobEvent.START)
+    first.worker_name, first.step, first.step_count = "studio", 3, 20
+    found = look(project, worker("m1", holds=1))
+    assert told(found) == ("rendering", None)
+    assert found.message == "studio renders it, step 3 of 20"
+    assert [job.state for job in found.jobs] == ["rendering", "waiting"]
+
+
+def test_a_job_is_explained_alone_if_it_is_asked_for() -> None:
+    project = live_project(jobs=2)
+    project.jobs[0].move(JobEvent.ASSIGN)
+    found = look(project, worker("m1", holds=1), job_id=project.jobs[1].id)
+    assert told(found) == ("waiting", "no_free_slot")
+    assert [job.index for job in found.jobs] == [1]
+
+
+def test_a_worker_that_is_preferred_and_busy_is_waited_for_a_little() -> None:
+    wish = Targeting(preferred=frozenset({"studio"}))
+    young = live_project(targeting=wish, created_ms=NOW_MS - 1_000)
+    crew = worker("m1", name="studio", holds=1), worker("m1")
+    assert told(look(young, *crew)) == ("waiting", "preferred_worker")
+    old = live_project(targeting=wish, created_ms=NOW_MS - 60_000)
+    assert told(look(old, *crew)) == ("runnable", None)
+
+
+def test_a_job_that_a_worker_failed_at_waits_for_another_one() -> None:
+    project, bad, busy = live_project(), worker("m1", name="bad"), worker("m1", holds=1)
+    project.jobs[0].failed_on.add(bad.id)
+    assert told(look(project, bad, busy)) == ("waiting", "another_worker")
+    assert told(look(project, bad)) == ("runnable", None)
+
+
+def test_who_is_paused_is_named_with_the_reason() -> None:
+    resting = worker("m1", name="studio")
+    for change, words in (
+        ({"held_back": True}, "an administrator paused it"),
+        ({"held_back": False, "paused": True}, "it failed at job after job, and rests"),
+        ({"paused": False, "draining": True}, "it is shutting down"),
+    ):
+        for name, value in change.items():
+            setattr(resting, name, value)
+        found = look(live_project(), resting)
+        assert told(found) == ("waiting", "workers_paused")
+        assert found.message == f"studio could, but gets no jobs now: {words}"
+
+
+def test_a_worker_that_is_away_is_waited_for() -> None:
+    found = look(live_project(), worker("m2"), away=["studio"])
+    assert told(found) == ("waiting", "worker_away")
+    assert "studio" in found.message
+    assert found.missing == Missing(model="m1", network="fast")
+
+
+def test_what_no_known_worker_can_run_is_impossible_and_says_what_is_missing() -> None:
+    wish = Targeting(required=frozenset({"studio"}), skipped=frozenset({"bad"}))
+    found = look(live_project(targeting=wish), worker("m1"), worker("m2", name="studio"))
+    assert told(found) == ("impossible", None)
+    assert found.missing == Missing(
+        model="m1", network="fast", workers=("studio",), skipped=("bad",)
+    )
+    assert "called studio" in found.message
+    assert "dreamgrid work --model m1" in found.message
+
+
+def test_what_has_ended_says_how() -> None:
+    project = live_project()
+    project.jobs[0].move(JobEvent.ASSIGN)
+    project.jobs[0].move(JobEvent.FAIL)
+    project.ended_ms, project.reason = NOW_MS, "genfailure-here"
+    found = look(project, worker("m1"))
+    assert told(found) == ("ended", None)
+    assert found.message == "it ended: genfailure-here"
+
+
+def test_the_log_says_why_a_job_went_where_it_went_last() -> None:
+    project = live_project()
+    job = project.jobs[0]
+    choices = [Choice(waited_ms=900), Choice(waited_ms=1_500, loaded=True, pace=1.25, idle=3)]
+    log = [
+        EventRow(
+            project_id=project.id,
+            number=number,
+            at_ms=NOW_MS,
+            kind=EventKind.ASSIGNED,
+            job_id=job.id,
+            details={"why": msgspec.to_builtins(choice)},
+        )
+        for number, choice in enumerate(choices, start=1)
+    ]
+    why = look(project, worker("m1"), log=log).jobs[0].why_there
+    assert why is not None
+    assert (why.waited_seconds, why.idle_workers, why.model_loaded) == (1.5, 3, True)
+    assert (why.pace, why.delivery_rate) == (1.25, 1.0)
