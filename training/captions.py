@@ -171,7 +171,7 @@ POPULAR_LABELS = frozenset(
 )
 
 
-# A short training ends with these alone: better to know two hundred things than to half know all.
+# A short training ends with these alone: better to know two hundred things than half know all.
 FOCUS_LABELS = frozenset(
     """red apple|green apple|banana|strawberry|cherries|grapes|watermelon|pineapple|lemon|tangerine
     |peach|pear|kiwi fruit|coconut|avocado|tomato|carrot|ear of corn|broccoli|mushroom|hot pepper
@@ -200,13 +200,31 @@ FOCUS_LABELS = frozenset(
 )
 
 
-def weight_of(thing: "Thing", *, focus: bool = False) -> float:
-    """How often a thing is shown, relative to others."""
-    if focus:
-        return 1.0 if thing.in_focus else 0.02
-    if thing.group in (ANIMALS, FOOD):
-        return 1.25
-    return 1.0 if thing.is_popular else 0.12
+@dataclass(frozen=True)
+class Emphasis:
+    """How often what is shown, relative to others; what a stretch of the training is about."""
+
+    common: float  # weight of the things of FOCUS_LABELS
+    popular: float  # of the other popular things
+    other: float
+    plain_share: float  # pictures of one thing on a plain ground
+    tint_share: float  # tinted things among those
+
+    def weight_of(self, thing: "Thing") -> float:
+        """How often a thing is shown, relative to others."""
+        if thing.in_focus:
+            return self.common
+        return self.popular if thing.is_popular else self.other
+
+
+# In the order of a training: everything at first, then the commonest until they are right, then the
+# popular ones, which find the way prepared. The last one repeats the common ones and the tints, or
+# they would be forgotten.
+EMPHASES = {
+    "broad": Emphasis(1.2, 1.2, 0.12, plain_share=0.72, tint_share=0.06),
+    "common": Emphasis(1.0, 0.02, 0.02, plain_share=0.92, tint_share=0.0),
+    "popular": Emphasis(0.6, 1.0, 0.04, plain_share=0.82, tint_share=0.09),
+}
 
 
 WRAPPERS = (

@@ -5,8 +5,10 @@ and the same arithmetic everywhere. Each file is then run and compared with torc
 """
 
 import argparse
+import io
 import shutil
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,86 @@ from torch import Tensor, nn
 
 from text_encoder import OUTPUT_DIMENSIONS, load_text_encoder
 from train import load_painter
+from upscaler import load_upscaler
 
 OPSET = 17
 # Smaller tensors (norms, biases) stay float32: they weigh little and matter most.
 SMALLEST_HALVED = 2048
+HALF_SUFFIX = ".float16"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """How a network is called: examples of its inputs, and which axes of what may differ."""
+
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...]
+    axes: dict[str, dict[int, str]]
+
+
+def text_encoder_signature() -> Signature:
+    """ids and mask to tokens and pooled."""
+    batch_and_length = {0: "batch", 1: "length"}
+    return Signature(
+        {"ids": torch.randint(4, 9999, (2, 9)), "mask": torch.ones(2, 9, dtype=torch.int64)},
+        ("tokens", "pooled"),
+        {
+            "ids": batch_and_length,
+            "mask": batch_and_length,
+            "tokens": batch_and_length,
+            "pooled": {0: "batch"},
+        },
+    )
+
+
+def painter_signature() -> Signature:
+    """Noisy pictures, their noise levels and texts to clean pictures."""
+    batch_and_length = {0: "batch", 1: "length"}
+    picture = {0: "batch", 2: "height", 3: "width"}
+    return Signature(
+        {
+            "noisy": torch.randn(2, 3, 64, 80),
+            "level": torch.tensor([0.9, 0.4]),
+            "tokens": torch.randn(2, 9, OUTPUT_DIMENSIONS),
+            "mask": torch.ones(2, 9, dtype=torch.int64),
+            "pooled": torch.randn(2, OUTPUT_DIMENSIONS),
+        },
+        ("clean",),
+        {
+            "noisy": picture,
+            "level": {0: "batch"},
+            "tokens": batch_and_length,
+            "mask": batch_and_length,
+            "pooled": {0: "batch"},
+            "clean": picture,
+        },
+    )
+
+
+def upscaler_signature() -> Signature:
+    """Small pictures to large ones."""
+    picture = {0: "batch", 2: "height", 3: "width"}
+    return Signature(
+        {"small": torch.randn(2, 3, 20, 28)}, ("large",), {"small": picture, "large": picture}
+    )
+
+
+def traced(network: nn.Module, signature: Signature) -> onnx.ModelProto:
+    """The network as an ONNX graph with float32 weights."""
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracing exporter announces its successor
+        torch.onnx.export(
+            network,
+            tuple(signature.inputs.values()),
+            file,
+            input_names=list(signature.inputs),
+            output_names=list(signature.outputs),
+            dynamic_axes=signature.axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return onnx.load_from_string(file.getvalue())
 
 
 def store_as_half(model: onnx.ModelProto) -> None:
@@ -32,7 +110,7 @@ def store_as_half(model: onnx.ModelProto) -> None:
         if values.dtype != np.float32 or values.size < SMALLEST_HALVED:
             kept.append(weight)
             continue
-        half_name = f"{weight.name}.float16"
+        half_name = weight.name + HALF_SUFFIX
         kept.append(numpy_helper.from_array(values.astype(np.float16), half_name))
         casts.append(helper.make_node("Cast", [half_name], [weight.name], to=TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]
@@ -41,31 +119,16 @@ def store_as_half(model: onnx.ModelProto) -> None:
     model.graph.node.extend(nodes)
 
 
-def export(
-    network: nn.Module, inputs: dict[str, Tensor], outputs: dict[str, dict[int, str]],
-    axes: dict[str, dict[int, str]], path: Path,
-) -> None:  # fmt: skip
+def export(network: nn.Module, signature: Signature, path: Path) -> None:
     """Traces the network, halves its weights, and checks the file against torch."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracing exporter announces its successor
-        torch.onnx.export(
-            network,
-            tuple(inputs.values()),
-            str(path),
-            input_names=list(inputs),
-            output_names=list(outputs),
-            dynamic_axes={**axes, **outputs},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    model = onnx.load(path)
+    model = traced(network, signature)
     store_as_half(model)
     onnx.checker.check_model(model)
     onnx.save(model, path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    found = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    found = session.run(None, {name: value.numpy() for name, value in signature.inputs.items()})
     with torch.no_grad():
-        expected = network(*inputs.values())
+        expected = network(*signature.inputs.values())
     expected = expected if isinstance(expected, tuple) else (expected,)
     errors = [
         float(np.abs(one - other.numpy()).max()) for one, other in zip(found, expected, strict=True)
@@ -79,37 +142,17 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of the training")
     parser.add_argument("--output", type=Path, required=True, help="folder for the weights")
     arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    _, encoder = load_text_encoder(arguments.run)
-    shutil.copyfile(arguments.run / "vocabulary.txt", arguments.output / "vocabulary.txt")
-    batch_and_length = {0: "batch", 1: "length"}
-    export(
-        encoder,
-        {"ids": torch.randint(4, 9999, (2, 9)), "mask": torch.ones(2, 9, dtype=torch.int64)},
-        {"tokens": batch_and_length, "pooled": {0: "batch"}},
-        {"ids": batch_and_length, "mask": batch_and_length},
-        arguments.output / "text_encoder.onnx",
-    )
-    picture_axes = {0: "batch", 2: "height", 3: "width"}
-    export(
-        load_painter(arguments.run / "painter.pt"),
-        {
-            "noisy": torch.randn(2, 3, 64, 80),
-            "level": torch.tensor([0.9, 0.4]),
-            "tokens": torch.randn(2, 9, OUTPUT_DIMENSIONS),
-            "mask": torch.ones(2, 9, dtype=torch.int64),
-            "pooled": torch.randn(2, OUTPUT_DIMENSIONS),
-        },
-        {"clean": picture_axes},
-        {
-            "noisy": picture_axes,
-            "level": {0: "batch"},
-            "tokens": batch_and_length,
-            "mask": batch_and_length,
-            "pooled": {0: "batch"},
-        },
-        arguments.output / "painter.onnx",
-    )
+    run, output = arguments.run, arguments.output
+    output.mkdir(parents=True, exist_ok=True)
+    if (run / "text_encoder.pt").exists():
+        _, encoder = load_text_encoder(run)
+        shutil.copyfile(run / "vocabulary.txt", output / "vocabulary.txt")
+        export(encoder, text_encoder_signature(), output / "text_encoder.onnx")
+    if (run / "painter.pt").exists():
+        export(load_painter(run / "painter.pt"), painter_signature(), output / "painter.onnx")
+    if (run / "upscaler.pt").exists():
+        upscaler = load_upscaler(run / "upscaler.pt")
+        export(upscaler, upscaler_signature(), output / "upscaler.onnx")
 
 
 if __name__ == "__main__":

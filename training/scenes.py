@@ -18,15 +18,12 @@ import torch.nn.functional as functional
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from captions import Thing, draw_caption, draw_name, load_things, weight_of, with_article
+from captions import EMPHASES, Emphasis, Thing, draw_caption, draw_name, load_things, with_article
 from scene_words import COLOR_NAMES, PLAIN_COLORS, SCENERY_PHRASES, TINT_HUES
 
 SPRITE_SIZES_PX = (64, 36)  # two levels, so that a small sprite is not aliased
 BACKGROUND_SIZE_PX = 96
 CANVAS_PX = 64
-TINT_SHARE = 0.06  # of the things on plain grounds
-FOCUS_PLAIN_SHARE = 0.92
-PLAIN_SHARE = 0.72  # which thing a word names is far harder to learn than which place
 WIDE_CANVASES_PX = ((64, 96), (96, 64))  # height, width
 
 Color = tuple[int, int, int]
@@ -347,16 +344,15 @@ class Composer:
     Args:
         banks: Sprites and backgrounds.
         seed: Of all that it draws.
-        focus: Mostly the things of FOCUS_LABELS, in their own colours on plain grounds.
+        emphasis: What is shown how often.
     """
 
-    def __init__(self, banks: Banks, seed: int, *, focus: bool = False) -> None:
+    def __init__(self, banks: Banks, seed: int, emphasis: Emphasis = EMPHASES["broad"]) -> None:
         self.banks = banks
         self.random = random.Random(seed)
         self.generator = torch.Generator().manual_seed(seed)
-        self.weights = [weight_of(thing, focus=focus) for thing in banks.things]
-        self.plain_share = FOCUS_PLAIN_SHARE if focus else PLAIN_SHARE
-        self.tint_share = 0.0 if focus else TINT_SHARE
+        self.weights = [emphasis.weight_of(thing) for thing in banks.things]
+        self.plain_share, self.tint_share = emphasis.plain_share, emphasis.tint_share
 
     def plan(self, height_px: int = CANVAS_PX, width_px: int = CANVAS_PX) -> PicturePlan:
         """Decides what one picture shows: one thing on a plain ground, or a scene."""

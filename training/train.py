@@ -20,6 +20,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from captions import EMPHASES, Emphasis
 from muon import Muon
 from painter import Painter, PainterShape
 from scenes import Banks, Composer, build_banks, compose_batches
@@ -50,17 +51,16 @@ class CaptionedPictures(IterableDataset[Batch]):
         batch_size: int,
         wide_share: float,
         seed: int,
-        *,
-        focus: bool,
+        emphasis: Emphasis,
     ) -> None:
-        self.banks, self.run, self.focus = banks, run, focus
+        self.banks, self.run, self.emphasis = banks, run, emphasis
         self.batch_size, self.wide_share, self.seed = batch_size, wide_share, seed
 
     def __iter__(self) -> Iterator[Batch]:
         torch.set_num_threads(1)
         worker = get_worker_info()
         seed = self.seed + (worker.id if worker else 0)
-        composer = Composer(self.banks, seed, focus=self.focus)
+        composer = Composer(self.banks, seed, self.emphasis)
         tokenizer, encoder = load_text_encoder(self.run)
         for pictures, captions in compose_batches(composer, self.batch_size, self.wide_share):
             shown = [
@@ -154,7 +154,7 @@ class Trainer:
         torch.save(
             {
                 "shape": self.painter.shape.__dict__,
-                "painter": self.painter.state_dict(),
+                "network": self.painter.state_dict(),
                 "average": self.average.state_dict(),
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                 "generator": self.generator.get_state(),
@@ -167,9 +167,11 @@ class Trainer:
     def load(self, path: Path) -> None:
         """Continues from a checkpoint."""
         saved = torch.load(path, map_location=self.device, weights_only=True)
-        self.painter.load_state_dict(saved["painter"])
+        self.painter.load_state_dict(saved["network"])
         self.average.load_state_dict(saved["average"])
-        for optimizer, state in zip(self.optimizers, saved.get("optimizers", []), strict=False):
+        if "optimizers" not in saved:  # made by from_weights.py
+            return
+        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
         self.generator.set_state(saved["generator"].cpu())
         self.steps, self.samples, self.seconds = saved["counters"]
@@ -199,7 +201,7 @@ def main() -> None:
     parser.add_argument("--checkpoint-minutes", type=float, default=4)
     parser.add_argument("--compile", action="store_true", help="1.4x on a CPU, after a minute")
     parser.add_argument("--bfloat16", action="store_true", help="autocast; always on a GPU")
-    parser.add_argument("--focus", action="store_true", help="the commonest things alone")
+    parser.add_argument("--emphasis", choices=EMPHASES, default="broad", help="what is shown most")
     parser.add_argument("--new-schedule", action="store_true", help="begin the schedule anew")
     arguments = parser.parse_args()
 
@@ -224,7 +226,7 @@ def main() -> None:
         arguments.batch_size,
         arguments.wide_share,
         seed=1 + trainer.steps,
-        focus=arguments.focus,
+        emphasis=EMPHASES[arguments.emphasis],
     )
     loader = DataLoader(dataset, batch_size=None, num_workers=arguments.loaders, prefetch_factor=8)
     started, used_before = time.monotonic(), trainer.seconds

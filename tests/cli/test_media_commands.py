@@ -111,6 +111,50 @@ def test_a_picture_is_made_finer(grid: Grid, call: Call, tmp_path: Path) -> None
     assert (tmp_path / better).read_bytes() != (tmp_path / first).read_bytes()
 
 
+def test_without_a_model_the_enhancing_one_is_taken_and_the_size_kept(
+    grid: Grid, call: Call, tmp_path: Path
+) -> None:
+    image = pytest.importorskip("PIL.Image")
+    image.new("RGB", (96, 72), "teal").save(tmp_path / "plain.png")
+    ran = call("enhance", "plain.png", "--json", environment=grid.environment)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.last_json["model"] == "dreamlet-enhance-v1"
+    with image.open(tmp_path / ran.last_json["files"][0]) as finer:
+        assert finer.size == (96, 72)
+    upscale = ("--model", "dreamlet-upscale-v1", "--times", "4")
+    ran = call("enhance", "plain.png", *upscale, "--json", environment=grid.environment)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    with image.open(tmp_path / ran.last_json["files"][0]) as larger:
+        assert larger.size == (384, 288)
+
+
+def test_only_what_the_mask_shows_white_is_painted(grid: Grid, call: Call, tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    image.new("RGB", (64, 64), "yellow").save(tmp_path / "plain.png")
+    mask = image.new("L", (64, 64))
+    mask.paste(255, (40, 0, 64, 64))
+    mask.save(tmp_path / "mask.png")
+    asked = ("generate", "a red apple", "--image", "plain.png", "--mask", "mask.png")
+    ran = call(
+        *asked,
+        "--size",
+        "64x64",
+        "--steps",
+        "4",
+        "--format",
+        "png",
+        "--json",
+        environment=grid.environment,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    with image.open(tmp_path / ran.last_json["files"][0]) as painted:
+        assert painted.getpixel((5, 32)) == (255, 255, 0)
+        assert painted.crop((44, 0, 64, 64)).getextrema() != ((255, 255), (255, 255), (0, 0))
+    ran = call("generate", "an apple", "--mask", "mask.png", environment=grid.environment)
+    assert ran.returncode == 2
+    assert "starting_image" in ran.stderr or "startingImage" in ran.stderr
+
+
 def test_the_grid_at_a_glance(grid: Grid, call: Call) -> None:
     seen = call("status", "--json", environment=grid.environment).last_json
     assert seen["url"] == grid.ready["url"]

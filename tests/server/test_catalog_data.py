@@ -187,6 +187,7 @@ def test_what_a_model_cannot_do_without_is_asked_for(model: Model) -> None:
 
 
 CONTEXT_IMAGES = {
+    "dreamlet-v1": 1,
     "qwen_image_edit_2511_fp8": 3,
     "qwen_image_edit_2511_fp8_lightning": 3,
     "krea2_identity_edit_v1_2": 2,
@@ -197,7 +198,7 @@ CONTEXT_IMAGES = {
 }
 
 
-def test_only_models_that_edit_take_context_images() -> None:
+def test_only_models_that_look_at_them_take_context_images() -> None:
     found = {
         model.id: sum(role.startswith("contextImage") for role in model.spec.inputs)
         for model in MODELS.values()
@@ -214,7 +215,7 @@ def test_ones_that_take_a_controlnet_take_its_image() -> None:
 
 # ── limits ───────────────────────────────────────────────────────────────────────────────────────
 
-OURS = ("dreamlet-v1", "pattern-v1")
+OURS = ("dreamlet-v1", "dreamlet-enhance-v1", "dreamlet-upscale-v1", "pattern-v1")
 IMAGE_MODELS = [
     model for model in MODELS.values() if model.spec.media == "image" and model.id not in OURS
 ]

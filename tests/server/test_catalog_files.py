@@ -111,6 +111,8 @@ def test_the_built_in_catalogue_describes_the_embedded_engines() -> None:
     embedded = [model for model in Catalog.load().models() if model.sid < 1100]
     assert [(model.id, model.sid, model.media) for model in embedded] == [
         ("dreamlet-v1", 1001, "image"),
+        ("dreamlet-enhance-v1", 1003, "image"),
+        ("dreamlet-upscale-v1", 1004, "image"),
         ("wan_v2.2-14b-fp8_t2v_lightx2v", 1010, "video"),
         ("wan_v2.2-14b-fp8_i2v_lightx2v", 1011, "video"),
         ("dreamlet-music-v1", 1020, "audio"),
@@ -289,7 +291,7 @@ def test_an_entry_may_be_like_one_of_an_earlier_file_or_like_one_that_is_like_an
     second = {"id": "b", "like": "a", "name": "B", "SID": 5002, "strength": False}
     catalog = Catalog.load([write({"models": [first]}), write({"models": [second]})])
     assert catalog.model("b").spec.tier == "dreamlet"
-    assert catalog.model("b").spec.inputs == ("startingImage",)
+    assert catalog.model("b").spec.inputs == ("startingImage", "contextImage1", "cnImage")
     assert not catalog.model("b").spec.strength
 
 

@@ -15,9 +15,15 @@ def enhance(
     strength: Annotated[
         Literal["light", "medium", "heavy"], typer.Option(help="How much may change.")
     ] = "medium",
-    prompt: Annotated[str, typer.Option(help="What it shows; helps a lot.")] = "a detailed picture",
+    prompt: Annotated[
+        str, typer.Option(help="What it shows. Without, only outlines are made finer.")
+    ] = "",
     model: options.Model = None,
     size: options.Size = None,
+    times: Annotated[
+        float | None,
+        typer.Option(help="How many times as wide and high, such as 2.", min=0.1, max=16),
+    ] = None,
     seed: options.Seed = None,
     max_cost: options.MaxCost = None,
     out: options.Out = OUT,
@@ -29,10 +35,15 @@ def enhance(
 ) -> None:
     """Make a picture finer, changing it as little as you say.
 
+    It keeps its size unless you name another one or --times (which Pillow is needed for, as it
+    comes with the extra `embedded`). To make it larger and change nothing else, take the model
+    dreamlet-upscale-v1.
+
     For example:
 
     - `dreamgrid enhance apple.png --prompt "a red apple"`
     - `dreamgrid enhance sketch.jpg --strength heavy --prompt "a castle" --size 1024x1024`
+    - `dreamgrid enhance apple.png --model dreamlet-upscale-v1 --times 4`
     """
     # Here, because it loads the whole client.
     from dreamgrid.client.estimates import enhance_strength  # noqa: PLC0415
@@ -45,6 +56,14 @@ def enhance(
         "max_cost": max_cost,
     }
     produce(
-        Wish(media="image", model=model, size=size, settings=settings),
+        Wish(
+            media="image",
+            model=model,
+            size=size,
+            settings=settings,
+            finer=True,
+            sized_like=picture,
+            times=times,
+        ),
         Manner(out=out, timeout=timeout, server=server, key=key, data=data, as_json=as_json),
     )

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,10 @@ from dreamgrid.cli import options
 from dreamgrid.cli.making import Wish
 from dreamgrid.cli.producing import OUT, TIMEOUT_S, Manner, produce
 from dreamgrid.errors import InvalidRequest
+from dreamgrid.protocol.params import INPAINT
+
+if TYPE_CHECKING:
+    from dreamgrid.client.settings import ControlNet
 
 
 class Format(StrEnum):
@@ -22,6 +26,12 @@ class Format(StrEnum):
 
 _Image = Annotated[
     Path | None, typer.Option("--image", metavar="FILE", help="A picture to begin with.")
+]
+_Mask = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask", metavar="FILE", help="Paint only where this picture is white; needs --image."
+    ),
 ]
 _Strength = Annotated[
     float | None,
@@ -58,6 +68,7 @@ def generate(
     negative: options.Negative = "",
     style: options.Style = "",
     image: _Image = None,
+    mask: _Mask = None,
     strength: _Strength = None,
     context: _Context = None,
     lora: options.Loras = None,
@@ -97,7 +108,8 @@ def generate(
         "negative_prompt": negative,
         "style_prompt": style,
         "starting_image": image,
-        "strength": strength,
+        "strength": 1.0 if mask and strength is None else strength,
+        "control_net": inpainting(mask),
         "context_images": context,
         "loras": loras_of(lora),
         "sampler": sampler,
@@ -119,6 +131,16 @@ def generate(
             preview=preview,
         ),
     )
+
+
+def inpainting(mask: Path | None) -> "ControlNet | None":
+    """The ControlNet that paints where a mask is white."""
+    if mask is None:
+        return None
+    # Here, because it loads the whole client.
+    from dreamgrid.client.settings import ControlNet  # noqa: PLC0415
+
+    return ControlNet(name=INPAINT, image=mask)
 
 
 def loras_of(flags: list[str] | None) -> dict[str, Any] | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,9 @@ class Wish:
         settings: Of `projects.create`; those that are None are left to the model.
         size: `512x512`, or the name of a preset.
         speech: Of sound: whether words are to be spoken, instead of music to be played.
+        finer: Of pictures: a given one is to be made finer, by the model that is there for it.
+        sized_like: A picture file; where `size` says nothing, the result has its size.
+        times: That many times its size. None: its size, as far as the model makes such.
     """
 
     media: Media
@@ -62,6 +66,9 @@ class Wish:
     model: str | None = None
     size: str | None = None
     speech: bool = False
+    finer: bool = False
+    sized_like: Path | None = None
+    times: float | None = None
 
     @property
     def count(self) -> int:
@@ -134,6 +141,8 @@ async def default_model(client: dreamgrid.AsyncClient, wish: Wish) -> str:
         ServerUnavailable: No worker offers one.
     """
     available = {model.id for model in await client.projects.wait_for_models(timeout_s=20)}
+    if wish.finer:
+        return await client.projects.get_enhancing_model()
     for model in await client.projects.get_supported_models():
         if model.id not in available or model.media != wish.media:
             continue
@@ -170,6 +179,38 @@ async def _fits_video(client: dreamgrid.AsyncClient, model: str, wish: Wish) -> 
     )
 
 
+async def _sized(client: dreamgrid.AsyncClient, model: str, wish: Wish) -> Wish:
+    """The wish with the size of its picture, where it is to follow that and Pillow can read it."""
+    if wish.size is not None or wish.sized_like is None:
+        return wish
+    own = await asyncio.to_thread(_pixels_in, wish.sized_like)
+    entries = await client.projects.get_supported_models()
+    limit = next((entry.size for entry in entries if entry.id == model), None)
+    times = wish.times
+    if own is None or limit is None:
+        if times is not None:
+            raise InvalidRequest("--times needs Pillow to see how large the picture is: use --size")
+        return wish
+    if times is None:
+        most = min(limit.max / max(own), math.sqrt(limit.max_pixels / math.prod(own)))
+        times = max(min(1.0, most), limit.min / min(own))
+    width, height = (math.floor(side * times + 1e-6) for side in own)
+    return replace(wish, size=f"{width}x{height}")
+
+
+def _pixels_in(file: Path) -> tuple[int, int] | None:
+    """Width and height of a picture file. None: Pillow is missing or cannot tell."""
+    try:
+        from PIL import Image, ImageOps  # noqa: PLC0415 - the CLI does without
+    except ImportError:
+        return None
+    try:
+        with Image.open(file) as picture:
+            return ImageOps.exif_transpose(picture).size
+    except OSError:
+        return None  # the request says what is wrong with it
+
+
 async def make(
     client: dreamgrid.AsyncClient,
     wish: Wish,
@@ -192,7 +233,8 @@ async def make(
     if wish.model is None:
         screen.say("looking for a model")
     screen.begin(wish.count, wish.media)
-    asked = wish.for_model(wish.model or await default_model(client, wish))
+    model = wish.model or await default_model(client, wish)
+    asked = (await _sized(client, model, wish)).for_model(model)
     if wish.media == "image" and screen.wants_previews:
         asked["previews"] = _PREVIEWS
     create = partial(client.projects.create, **asked)

@@ -38,6 +38,7 @@ from dreamgrid.protocol.params import (
     VideoParams,
 )
 from dreamgrid.protocol.reading import reading_s
+from dreamgrid.protocol.rest import ModelEntry
 from dreamgrid.protocol.rest_estimates import Cost
 
 EnhanceStrength = Literal["light", "medium", "heavy"]
@@ -139,6 +140,14 @@ class Prices:
                 "token_type": token_type,
             }
         )
+
+    async def get_enhancing_model(self) -> str:
+        """The model that `Image.enhance()` would use now.
+
+        Raises:
+            UnknownModel: This grid has no enhancing model.
+        """
+        return await enhancer(self._catalog)
 
     async def _estimate(self, settings: Mapping[str, Any]) -> CostEstimate:
         check_names(settings)
@@ -275,13 +284,22 @@ def enhance_strength(strength: str) -> float:
 async def enhancer(catalog: Catalog) -> str:
     """The model of this grid that makes pictures finer.
 
+    One that has a worker comes first; then those that the published SDKs use before those that the
+    catalogue marks, and those before stand-ins, which are both.
+
     Raises:
         UnknownModel: There is none.
     """
-    known = {entry.id for entry in await catalog.models()}
-    for model in ENHANCERS:
-        if model in known:
-            return model
+    entries = await catalog.models()
+    served = {model.id for model in catalog.available or await catalog.available_on("fast")}
+
+    def rank(entry: ModelEntry) -> tuple[bool, bool, int]:
+        known = entry.id in ENHANCERS
+        return entry.id not in served, entry.enhances, ENHANCERS.index(entry.id) if known else -1
+
+    able = [entry for entry in entries if entry.enhances or entry.id in ENHANCERS]
+    for entry in sorted(able, key=rank):
+        return entry.id
     return (await catalog.model(ENHANCERS[0])).id  # raises, and says what there is
 
 

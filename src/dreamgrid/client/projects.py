@@ -306,21 +306,31 @@ class Projects(Emitter, Models, Prices, Finished, Files):
         share = estimates.enhance_strength(strength)
         chosen = model or await self._finer_model(image.model)
         asked = cast("ImageParams", image.params)
+        width, height = await self._pixels_of(asked)
         results = await self.generate(
             model=chosen,
             prompt=image.prompt if prompt is None else prompt,
             starting_image=await image.read(),
             strength=share,
             steps=await estimates.enhancing_steps(self._catalog, chosen),
-            width=asked.width,
-            height=asked.height,
-            size_preset=asked.size_preset if chosen == image.model else None,
+            width=width,
+            height=height,
             output_format=asked.output_format,
             token_type=asked.token_type,
         )
         if not results:
             raise errors.ProjectFailed("the content filter withheld the finer picture")
         return cast("Image", results[0])
+
+    async def _pixels_of(self, asked: ImageParams) -> tuple[int | None, int | None]:
+        """How large a picture is that was asked for like this. None: the server does not say."""
+        if asked.width is not None and asked.height is not None:
+            return asked.width, asked.height
+        if asked.size_preset is not None:
+            preset = await self._catalog.preset(asked.model, asked.size_preset)
+            return preset.width, preset.height
+        size = (await self._catalog.model(asked.model)).size
+        return (size.width, size.height) if size is not None else (None, None)
 
     async def _finer_model(self, otherwise: str) -> str:
         try:

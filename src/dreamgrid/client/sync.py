@@ -272,6 +272,7 @@ class Projects(EmitterDoor):
     estimate_video_cost = same(projects.Projects.estimate_video_cost)
     estimate_audio_cost = same(projects.Projects.estimate_audio_cost)
     estimate_enhancement_cost = same(projects.Projects.estimate_enhancement_cost)
+    get_enhancing_model = same(projects.Projects.get_enhancing_model)
     upload_url = same(projects.Projects.upload_url)
     download_url = same(projects.Projects.download_url)
     media_upload_url = same(projects.Projects.media_upload_url)

@@ -30,7 +30,7 @@ _VIDEO_PREFIXES = (
 _AUDIO_PREFIXES = ("ace_step", "minimax_music3", "qwen3_tts_")
 
 ENHANCERS = ("krea2_turbo_fp8_scaled", "flux1-schnell-fp8")
-"""Models that the published SDKs make a picture finer with; the first that a server has is used."""
+"""Models that the published SDKs make a picture finer with."""
 
 AUDIO_IDENTITY = "referenceAudioIdentity"
 """A voice to copy. It is uploaded as `referenceAudio`; only the request tells them apart."""

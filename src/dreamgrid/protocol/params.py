@@ -43,6 +43,9 @@ MAX_SEED = 2**32 - 1
 STARTING_IMAGE = "startingImage"
 """The asset role of the picture that image to image begins with."""
 
+INPAINT = "inpaint"
+"""The ControlNet that paints in a part of a picture: its image is white there, and else black."""
+
 MAX_INPUT_BYTES = 20 * 1024 * 1024
 """Largest input picture: what every server of this protocol takes (`rest.md` section 3)."""
 

@@ -54,6 +54,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
         control_nets: ControlNets that it can be steered by.
         output_formats: File types of its results, the default one first.
         size: Sizes of its pictures; those of videos stand in the tier.
+        enhances: It is made to make pictures finer.
     """
 
     id: str
@@ -67,6 +68,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     control_nets: tuple[str, ...] = ()
     output_formats: tuple[str, ...] = ()
     size: SizeRange | None = None
+    enhances: bool = False
 
 
 class NumberRange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

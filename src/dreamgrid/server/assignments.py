@@ -5,6 +5,7 @@ from dreamgrid.protocol.renders import VideoRender
 from dreamgrid.protocol.worker import Assign, Download, Upload
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.keys import input_key, preview_key
+from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.live import LiveJob
 from dreamgrid.server.open_projects import key_of_last_frame, key_of_result
@@ -14,7 +15,9 @@ PREVIEW_CONTENT_TYPE = "image/jpeg"
 LAST_FRAME_CONTENT_TYPE = "image/png"
 
 
-def assignment(job: LiveJob, origin: str, blobs: Blobs, config: ServerConfig) -> Assign:
+def assignment(
+    job: LiveJob, origin: str, blobs: Blobs, config: ServerConfig, catalog: Catalog
+) -> Assign:
     """Everything that a worker needs for a job.
 
     Args:
@@ -22,6 +25,7 @@ def assignment(job: LiveJob, origin: str, blobs: Blobs, config: ServerConfig) ->
         origin: How the worker reached this server; begins its links.
         blobs: Where the files lie.
         config: Limits of files, and how long links are valid.
+        catalog: Under which id a worker knows the model.
     """
     project = job.project
     inputs: tuple[Download, ...] = ()
@@ -54,7 +58,7 @@ def assignment(job: LiveJob, origin: str, blobs: Blobs, config: ServerConfig) ->
         job_id=job.id,
         project_id=project.id,
         attempt=job.attempt,
-        render=job.render,
+        render=catalog.as_served(job.render),
         deliver_sensitive=project.disable_safety,
         inputs=inputs,
         output=upload(key_of_result(job), result, config.max_result_bytes),

@@ -6,7 +6,7 @@ how to write one.
 """
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,8 @@ class Catalog:
         catalog_check.check_unique_sids([(row.file, row.value) for row in models.values()])
         for lora in sources.loras.values():
             catalog_check.check_lora(lora.file, lora.value, models)
+        for row in models.values():
+            catalog_check.check_served_as(row.file, row.value, models)
         loras = [row.value for row in sources.loras.values()]
         return cls(
             {
@@ -130,6 +132,21 @@ class Catalog:
         """Longest time of one render of a model. None: its tier does not say."""
         model = self._models.get(model_id)
         return model.tier.max_run_s if model is not None else None
+
+    def offered_by(self, served: Collection[str]) -> frozenset[str]:
+        """The models of this grid that a worker offers which serves these ids."""
+        return frozenset(
+            model.id
+            for model in self._models.values()
+            if (model.spec.served_as or model.id) in served
+        )
+
+    def as_served(self, render: AnyRender) -> AnyRender:
+        """A render as its worker gets it: under the id that the worker knows."""
+        model = self._models.get(render.model)
+        if model is None or model.spec.served_as is None:
+            return render
+        return msgspec.structs.replace(render, model=model.spec.served_as)
 
     def tiers(self) -> dict[str, Any]:
         """Tier id to tier, as `models/tiers` answers. Not to be changed by the caller."""
@@ -259,4 +276,5 @@ def _listed(spec: ModelSpec) -> ModelEntry:
         control_nets=spec.control_nets,
         output_formats=spec.formats,
         size=SizeRange(**msgspec.structs.asdict(spec.size)) if spec.size else None,
+        enhances=spec.enhances,
     )

@@ -5,7 +5,7 @@ Every message names file, entry and field.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -24,6 +24,7 @@ from dreamgrid.server.catalog_entries import (
     Tier,
     VideoTier,
 )
+from dreamgrid.server.catalog_files import Source
 
 _MEDIA_OF_TIER = {
     LegacyImageTier: ("image", "model"),
@@ -104,6 +105,22 @@ def check_model(file: str, spec: ModelSpec, tier: Tier) -> None:
     for setting in spec.chooses:
         if setting not in msgspec.to_builtins(tier):
             raise ConfigError(f"{where}: chooses: tier {spec.tier} has no {setting}")
+
+
+def check_served_as(file: str, spec: ModelSpec, models: Mapping[str, Source[ModelSpec]]) -> None:
+    """The model that workers render instead exists, makes the same, and is served itself.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if spec.served_as is None:
+        return
+    other = models.get(spec.served_as)
+    if other is None or other.value.media != spec.media or other.value.served_as is not None:
+        raise ConfigError(
+            f"catalogue file {file}: model {spec.id}: servedAs: {spec.served_as!r} is no model "
+            f"that makes {spec.media} itself"
+        )
 
 
 def _check_inputs(where: str, spec: ModelSpec) -> None:

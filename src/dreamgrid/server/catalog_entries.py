@@ -266,6 +266,8 @@ class ModelSpec(_Entry, frozen=True, kw_only=True):
         chooses: Settings of its tier that it chooses itself when a request leaves them open; the
             tier's defaults are then what clients begin with.
         strength: It looks at the strength of a starting image; else the image is always fully used.
+        enhances: It is made for `enhance()`: pictures in, finer ones out.
+        served_as: It is another model under a second id: workers that offer that one render it.
         max_previews: Most previews it can give in one render.
         output_formats: File types of its results, the default one first. Empty: all that its
             media has.
@@ -288,6 +290,8 @@ class ModelSpec(_Entry, frozen=True, kw_only=True):
     negative_prompt: bool = True
     chooses: tuple[ChosenSetting, ...] = ()
     strength: bool = True
+    enhances: bool = False
+    served_as: ModelId | None = None
     max_previews: Annotated[int, Meta(ge=0, le=100)] = 0
     output_formats: tuple[OutputFormat, ...] = ()
     size: SizeLimits | None = None

@@ -125,7 +125,7 @@ class Rendering:
         if project.forecast is not None:
             self.forecasts.came_out(project.forecast, now_s)
             project.forecast = None
-        worker.send(assignment(job, worker.origin, self._blobs, self._config))
+        worker.send(assignment(job, worker.origin, self._blobs, self._config, self._catalog))
         self._open.tell(project, frames.initiating(job))
         if project.noticed_reason:
             self._open.tell_reason(project)

@@ -40,7 +40,6 @@ class WorkerSockets:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._clock = services.clock
-        self._known_models = frozenset(entry.id for entry in services.catalog.models())
 
     def routes(self) -> Endpoints:
         """Where workers connect."""
@@ -123,7 +122,7 @@ class WorkerSockets:
             name=hello.name[:64],
             account_id=account.id,
             owner=account.username,
-            models=self._known_models & frozenset(hello.models),
+            models=self._services.catalog.offered_by(frozenset(hello.models)),
             slots=max(1, min(hello.slots, 1024)),
             network=hello.network,
             origin=self._services.origin(request),

@@ -1,6 +1,6 @@
-"""The engine of dreamlet-v1, a small text-to-image model that dreamgrid trained itself.
+"""The engine of dreamlet's pictures: a small painter and an upscaler that dreamgrid trained itself.
 
-Its weights come with the package, and it renders on any CPU in a fraction of a second. Importing
+Their weights come with the package, and they render on any CPU in a fraction of a second. Importing
 this package is cheap: numpy, onnxruntime and pillow are loaded when the engine is created.
 """
 
@@ -8,16 +8,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from dreamgrid.engines.base import Engine, EngineSpec
+from dreamgrid.engines.dreamlet.ids import ENHANCER, MODEL, UPSCALER
 from dreamgrid.engines.safety import missing_filter
 
-MODEL = "dreamlet-v1"
+__all__ = ["ENGINE", "ENHANCER", "MODEL", "UPSCALER", "WEIGHTS"]
+
 WEIGHTS = Path(__file__).parent / "weights"
 _NEEDED = ("numpy", "onnxruntime", "PIL")
 
 
 def _models() -> tuple[str, ...]:
     installed = all(find_spec(module) is not None for module in _NEEDED)
-    return (MODEL,) if installed and (WEIGHTS / "painter.onnx").is_file() else ()
+    return (MODEL, ENHANCER, UPSCALER) if installed and (WEIGHTS / "painter.onnx").is_file() else ()
 
 
 def _create(threads: int) -> Engine:
@@ -30,6 +32,6 @@ ENGINE = EngineSpec(
     name="dreamlet",
     models=_models,
     create=_create,
-    missing="dreamlet-v1 needs numpy, onnxruntime and pillow: pip install 'dreamgrid[embedded]'",
+    missing="dreamlet needs numpy, onnxruntime and pillow: pip install 'dreamgrid[embedded]'",
     limited=missing_filter,
 )

@@ -22,13 +22,14 @@ def networks_in(weights: Path, threads: int) -> "Networks":
 
 
 class Networks:
-    """Tokenizer, text encoder and painter."""
+    """Tokenizer, text encoder, painter and upscaler."""
 
     def __init__(self, weights: Path, threads: int) -> None:
         try:
             self._tokenizer = Tokenizer.from_file(weights / "vocabulary.txt")
             self._text_encoder = _session(weights / "text_encoder.onnx", threads)
             self._painter = _session(weights / "painter.onnx", threads)
+            self._upscaler = _session(weights / "upscaler.onnx", threads)
         # onnxruntime has an exception per kind of broken file and no common base among them.
         except Exception as error:
             raise ModelNotAvailable(
@@ -60,6 +61,11 @@ class Networks:
             },
         )[0]
         return clean
+
+    def upscale(self, small: Floats, /) -> Floats:
+        """Pictures [B, 3, H, W] in -1..1 four times as wide and high."""
+        large: Floats = self._upscaler.run(None, {"small": small})[0]
+        return large
 
 
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -44,6 +44,18 @@ def from_floats(pixels: Floats) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
 
 
+def shifted(picture: Image.Image, change: Floats) -> Image.Image:
+    """A picture with a smaller one of changes [3, h, w] (of -2..2), made larger, added to it."""
+    bands = []
+    for band, channel in zip(picture.split(), change, strict=True):
+        smooth = Image.fromarray(channel * np.float32(127.5)).resize(
+            picture.size, Image.Resampling.BICUBIC
+        )
+        levels = np.asarray(band, np.float32) + np.asarray(smooth)
+        bands.append(Image.fromarray(np.rint(levels.clip(0, 255)).astype(np.uint8)))
+    return Image.merge("RGB", bands)
+
+
 def encode_preview(pixels: Floats) -> bytes:
     """A small JPEG of a picture that is still being painted."""
     picture = from_floats(pixels)

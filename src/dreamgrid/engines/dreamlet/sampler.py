@@ -51,6 +51,10 @@ OnPrediction = Callable[[int, int, Floats], None]
 OnPredictions = Callable[[int, Floats], None]
 """Called with (steps done, clean pictures [B, 3, H, W]) after every step. May raise."""
 
+Correct = Callable[[float, Floats], Floats]
+"""Takes the share of the steps that are done (0 at the first) and the clean pictures [B, 3, H, W]
+that the network predicts, and gives those that the sampler shall go on with."""
+
 
 def step_count(steps: int, strength: float | None) -> int:
     """How many steps are really done: a starting picture leaves only the last share of them."""
@@ -85,6 +89,7 @@ def sample(
     guidance: float,
     start: Floats | None = None,
     strength: float = 1.0,
+    correct: Correct | None = None,
     on_prediction: OnPrediction,
 ) -> Floats:
     """Paints one picture.
@@ -97,6 +102,7 @@ def sample(
         guidance: 1 follows the first text alone; more moves away from the second.
         start: A picture [3, H, W] in -1..1 to begin with, or None.
         strength: With `start`, the noise level to begin at, 0..1.
+        correct: Has the last word on every prediction. None: the network has.
         on_prediction: Sees every step.
 
     Returns:
@@ -113,6 +119,7 @@ def sample(
         levels=levels[:, None],
         guidance=guidance,
         start=None if start is None else start[None],
+        correct=correct,
         on_predictions=lambda step, clean: on_prediction(step, count, clean[0]),
     )
     picture: Floats = painted[0]
@@ -128,6 +135,7 @@ def sample_many(
     levels: Floats,
     guidance: float,
     start: Floats | None = None,
+    correct: Correct | None = None,
     on_predictions: OnPredictions,
 ) -> Floats:
     """Paints B pictures at once, each with its own share of P texts.
@@ -140,6 +148,7 @@ def sample_many(
         levels: [steps + 1, B], noise levels from the first one down to 0.
         guidance: 1 follows the texts to show alone; more moves away from the last one.
         start: Pictures [B, 3, H, W] in -1..1 to begin with, or None for noise alone.
+        correct: Has the last word on every prediction. None: the network has.
         on_predictions: Sees every step.
 
     Returns:
@@ -152,7 +161,8 @@ def sample_many(
     read = texts.repeated(rows, batch)
     factors = levels[:, :, None, None, None]
     pictures = noise if start is None else (1 - factors[0]) * start + factors[0] * noise
-    for index in range(len(levels) - 1):
+    steps = len(levels) - 1
+    for index in range(steps):
         noisy = np.tile(pictures, (len(rows), 1, 1, 1))
         predicted = painter(noisy, np.tile(levels[index], len(rows)), read)
         predicted = predicted.reshape(len(rows), *pictures.shape)
@@ -161,6 +171,8 @@ def sample_many(
             clean = predicted[-1] + np.float32(guidance) * (clean - predicted[-1])
         # Guidance overshoots the range of colors; the next step must not build on that.
         clean = np.clip(clean, -1.0, 1.0)
+        if correct is not None:
+            clean = correct(index / steps, clean)
         pictures = clean + (factors[index + 1] / factors[index]) * (pictures - clean)
         on_predictions(index + 1, clean)
     return np.clip(pictures, -1.0, 1.0)

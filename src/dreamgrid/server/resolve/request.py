@@ -5,7 +5,16 @@ from typing import Protocol
 
 from dreamgrid.errors import InvalidRequest, MissingAsset
 from dreamgrid.protocol.assets import CONTROL_NET_IMAGE
-from dreamgrid.protocol.params import ControlNet, Lora, Media, OutputFormat, Params
+from dreamgrid.protocol.params import (
+    INPAINT,
+    STARTING_IMAGE,
+    ControlNet,
+    ImageParams,
+    Lora,
+    Media,
+    OutputFormat,
+    Params,
+)
 from dreamgrid.server.catalog_entries import LoraSpec, ModelSpec, NumberRange
 from dreamgrid.server.resolve.settings import check_range, check_seed
 
@@ -75,6 +84,11 @@ def check_inputs(spec: ModelSpec, params: Params) -> None:
     net = params.control_net
     if net is not None and CONTROL_NET_IMAGE not in params.assets and spec.media == "image":
         raise MissingAsset(f"the ControlNet {net.name[:64]} needs an image; upload it as cnImage")
+    paints_in = isinstance(params, ImageParams) and net is not None and net.name == INPAINT
+    if paints_in and STARTING_IMAGE not in params.assets:
+        raise MissingAsset(
+            "the ControlNet inpaint needs a picture to paint in; upload it as startingImage"
+        )
 
 
 def check_count(count: int, media: Media, limits: RequestLimits) -> None:
