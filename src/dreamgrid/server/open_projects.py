@@ -10,7 +10,7 @@ from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.protocol.socket import WAITS_NO_WORKERS, WaitingReason
 from dreamgrid.server import frames
 from dreamgrid.server.blobs.base import Blobs
-from dreamgrid.server.blobs.keys import last_frame_key, result_key
+from dreamgrid.server.blobs.keys import last_frame_key, preview_key, result_key
 from dreamgrid.server.bus.base import Bus, project_subject, queue_subject
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
@@ -256,3 +256,12 @@ def key_of_result(job: LiveJob) -> str:
 def key_of_last_frame(job: LiveJob) -> str:
     """Where the last frame of the video of the job's latest attempt lies, if there is one."""
     return last_frame_key(job.project.id, job.id, job.attempt)
+
+
+def keys_of_attempts(job: LiveJob) -> Iterator[str]:
+    """Where workers may have put something of a job, in any attempt at it."""
+    project, kind = job.project.id, job.render.output_format
+    for attempt in range(1, job.attempt + 1):
+        yield result_key(project, job.id, attempt, kind)
+        yield last_frame_key(project, job.id, attempt)
+        yield preview_key(project, job.id, attempt)

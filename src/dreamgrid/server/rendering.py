@@ -25,15 +25,18 @@ from dreamgrid.server import frames, ledger
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.assignments import assignment
 from dreamgrid.server.blobs.base import Blobs
-from dreamgrid.server.blobs.keys import last_frame_key, preview_key, result_key
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.etas import Etas
 from dreamgrid.server.forecasts import Forecasts
 from dreamgrid.server.live import LiveJob, end_reason
-from dreamgrid.server.open_projects import OpenProjects, key_of_last_frame, key_of_result
-from dreamgrid.server.pricing import render_s
+from dreamgrid.server.open_projects import (
+    OpenProjects,
+    key_of_last_frame,
+    key_of_result,
+    keys_of_attempts,
+)
 from dreamgrid.server.reliability import Reliability
 from dreamgrid.server.run_limits import RunLimits, out_of_time
 from dreamgrid.server.scheduler import Match, Scheduler
@@ -235,7 +238,8 @@ class Rendering:
         elif stored is None or stored.size_bytes != message.size_bytes:
             self._attempt_failed(worker, job, "upload_failed", "the result never arrived whole")
             return
-        self._note_speed(worker, job, message.render_s)
+        pace = self.speeds.learn(job, message.render_s, milliseconds(self._clock))
+        worker.paces[job.render.model] = pace
         self.reliability.delivered(worker.id)
         worker.delivery_rate = self.reliability.rate(worker.id)
         job.seed = message.seed
@@ -243,22 +247,10 @@ class Rendering:
         job.sha256 = message.sha256
         self._end_job(worker, job, JobState.COMPLETED, JOB_DELIVERED)
 
-    def _note_speed(self, worker: WorkerSession, job: LiveJob, took_s: float) -> None:
-        """Learns how fast the worker is; no more than the time that passed is believed."""
-        if job.started_ms is not None:
-            took_s = min(took_s, (milliseconds(self._clock) - job.started_ms) / 1000)
-        project, model = job.project, job.render.model
-        work_s = render_s(job.price_micros, project.token_type, project.network)
-        self.speeds.observe(worker.id, model, work_s=work_s, took_s=took_s)
-        worker.paces[model] = self.speeds.pace(worker.id, model)
-
     async def _remove_files(self, job: LiveJob) -> None:
         """Removes what workers uploaded of a render that is withheld, in any attempt at it."""
-        project, kind = job.project.id, job.render.output_format
-        for attempt in range(1, job.attempt + 1):
-            await self._blobs.delete(result_key(project, job.id, attempt, kind))
-            await self._blobs.delete(last_frame_key(project, job.id, attempt))
-            await self._blobs.delete(preview_key(project, job.id, attempt))
+        for key in keys_of_attempts(job):
+            await self._blobs.delete(key)
 
     def failed(self, worker: WorkerSession, message: Failed) -> None:
         """An attempt failed: another one follows, or the job fails."""

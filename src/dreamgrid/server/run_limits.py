@@ -8,8 +8,7 @@ if that is known there, else on all that serve its model.
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.live import LiveJob
-from dreamgrid.server.pricing import render_s
-from dreamgrid.server.speeds import Speeds
+from dreamgrid.server.speeds import Speeds, work_of
 
 
 class RunLimits:
@@ -27,9 +26,8 @@ class RunLimits:
 
     def run_s(self, job: LiveJob) -> float:
         """From the beginning of the inference to the end."""
-        project, longest_s = job.project, self.longest_s(job)
-        work_s = render_s(job.price_micros, project.token_type, project.network)
-        usual_s = self._speeds.seconds(job.render.model, work_s, job.worker_id)
+        longest_s = self.longest_s(job)
+        usual_s = self._speeds.seconds(job.render.model, work_of(job), job.worker_id)
         if usual_s is None:
             return longest_s
         config = self._config
