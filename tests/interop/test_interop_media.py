@@ -15,6 +15,8 @@ from tests.interop.worker import ScriptedWorker, png, scripted_worker
 TEXT_TO_VIDEO = "wan_v2.2-14b-fp8_t2v_lightx2v"
 IMAGE_TO_VIDEO = "wan_v2.2-14b-fp8_i2v_lightx2v"
 SOUND_TO_VIDEO = "ltx2-19b-fp8_ia2v_distilled"
+REFERENCES_TO_VIDEO = "minimax-h3-ref2va-fp8_r2v_turbo"
+UPSCALER = "flashvsr_v1.1_tiny_long_bf16"
 MUSIC = "dreamlet-music-v1"
 VOICE = "dreamlet-voice-v1"
 
@@ -44,7 +46,8 @@ def sdk(request: pytest.FixtureRequest) -> Sdk:
 @pytest.fixture
 async def worker(grid: Grid) -> AsyncIterator[ScriptedWorker]:
     """A worker for every kind of media."""
-    models = ("pattern-v1", TEXT_TO_VIDEO, IMAGE_TO_VIDEO, SOUND_TO_VIDEO, MUSIC, VOICE)
+    videos = (TEXT_TO_VIDEO, IMAGE_TO_VIDEO, SOUND_TO_VIDEO, REFERENCES_TO_VIDEO, UPSCALER)
+    models = ("pattern-v1", *videos, MUSIC, VOICE)
     async with scripted_worker(grid.direct_url, grid.key, models=models) as connected:
         yield connected
 
@@ -97,6 +100,67 @@ async def test_the_estimate_of_a_video_is_what_is_charged(
         await (await worker.job()).render(MP4)
     assert len(await driver.send("wait", project=project)) == 2
     await app.until_spark(before - Decimal(estimate["token"]))
+
+
+NEWEST = tuple(sdk for sdk in SDKS if sdk.recovers)
+"""Those that know references of several kinds, and the upscaler."""
+
+
+@pytest.mark.parametrize("sdk", NEWEST, ids=str, indirect=True)
+async def test_references_are_in_the_estimate_of_a_video_as_in_its_price(
+    app: App, driver: Driver, worker: ScriptedWorker
+) -> None:
+    asked = {"tokenType": "spark", "model": REFERENCES_TO_VIDEO, "width": 672, "height": 384}
+    asked |= {"frames": 124, "fps": 24, "steps": 4, "numberOfMedia": 1}
+    counts = {"referenceImageCount": 2, "referenceVideoCount": 1, "hasVideoInput": True}
+    plain = await app.call("projects.estimateVideoCost", asked)
+    estimate = await app.call("projects.estimateVideoCost", asked | counts)
+    assert Decimal(estimate["token"]) > Decimal(plain["token"])
+    before = await app.spark()
+    project = await app.create(
+        type="video",
+        modelId=REFERENCES_TO_VIDEO,
+        tokenType="spark",
+        width=672,
+        height=384,
+        frames=124,
+        contextImages=[file(png(1)), file(png(2))],
+        referenceVideos=[file(MP4)],
+    )
+    finished = driver.send("wait", project=project)
+    job = await worker.job()
+    assert await job.input("contextImage2") == png(2)
+    (video,) = (role for role in job.assign.render.assets if role.startswith("referenceVideo"))
+    assert await job.input(video) == MP4  # slot 1 or 2: they count differently
+    await job.render(MP4)
+    assert len(await finished) == 1
+    await app.until_spark(before - Decimal(estimate["token"]))
+
+
+@pytest.mark.parametrize("sdk", NEWEST, ids=str, indirect=True)
+async def test_a_video_is_made_larger_as_its_settings_say(
+    app: App, driver: Driver, worker: ScriptedWorker
+) -> None:
+    wanted = {"upscaleResolution": 1080, "detailPreference": "sharper", "seed": -1}
+    project = await app.create(
+        type="video",
+        modelId=UPSCALER,
+        positivePrompt="",
+        steps=1,
+        referenceVideo=file(MP4),
+        processingSpeed="faster",
+        **wanted,
+    )
+    finished = driver.send("wait", project=project)
+    job = await worker.job()
+    assert await job.input("referenceVideo") == MP4
+    render = job.assign.render
+    assert isinstance(render, VideoRender)
+    assert (render.width, render.height, render.upscale_resolution) == (1890, 1080, 1080)
+    assert (render.detail_preference, render.processing_speed) == ("sharper", "faster")
+    assert render.seed >= 0
+    await job.render(MP4)
+    assert len(await finished) == 1
 
 
 async def test_a_video_begins_with_an_uploaded_picture_and_ends_with_another(

@@ -119,7 +119,8 @@ def image_params(draw: st.DrawFn) -> ImageParams:
 @st.composite
 def video_params(draw: st.DrawFn) -> VideoParams:
     settings: dict[str, Any] = {name: draw(positive) for name in VIDEO_SETTINGS}
-    settings["outpaint_position"] = draw(names)
+    for name in ("outpaint_position", "detail_preference", "processing_speed"):
+        settings[name] = draw(names)
     for switch in ("trim_end_frame", "generate_audio"):
         settings[switch] = draw(st.none() | st.booleans())
     return VideoParams(

@@ -235,6 +235,37 @@ def test_a_video_costs_by_its_steps_pixels_and_frames(catalog: Catalog) -> None:
     assert render_us(width=960, height=640) == 90_000_000
 
 
+def test_an_upscaled_video_has_the_size_that_its_shorter_side_asks_for(catalog: Catalog) -> None:
+    upscaler: dict[str, Any] = {
+        "model": "flashvsr_v1.1_tiny_long_bf16",
+        "assets": ("referenceVideo",),
+    }
+
+    def size(**fields: Any) -> tuple[int, int]:
+        (render,) = catalog.resolve(VideoParams(**upscaler, **fields), LIMITS, lambda: 1)
+        assert isinstance(render, VideoRender)
+        assert (render.detail_preference, render.processing_speed) == ("stable", "stable")
+        return render.width, render.height
+
+    assert size() == size(upscale_resolution=1440) == (2520, 1440)
+    assert size(upscale_resolution=1080) == (1890, 1080)
+    assert size(upscale_resolution=1080, width=1080, height=1920) == (1080, 1920)
+
+
+def test_each_picture_and_video_that_goes_into_a_video_adds_to_its_price(catalog: Catalog) -> None:
+    model = catalog.model("minimax-h3-ref2va-fp8_r2v")
+    renders = catalog.resolve(VideoParams(model=model.id, prompt="waves"), LIMITS, lambda: 1)
+
+    def render_s(*assets: str) -> float:
+        return pricing.quote(model, renders, assets=assets).job.render_us / 1e6
+
+    alone = render_s()
+    assert render_s("referenceImage") == render_s("contextImage1") == alone + 18
+    assert render_s("referenceImage", "contextImage2", "keyframeImage1") == alone + 54
+    assert render_s("referenceVideo1", "contextImage1") == alone + 108
+    assert render_s("referenceAudio1") == alone
+
+
 def test_sound_costs_by_its_length_and_steps(catalog: Catalog) -> None:
     def render_us(**fields: Any) -> int:
         return pricing.quote(catalog.model("song-v1"), [song(catalog, **fields)]).job.render_us

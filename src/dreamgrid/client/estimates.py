@@ -24,8 +24,8 @@ from dreamgrid.errors import CostLimitExceeded, InvalidRequest
 from dreamgrid.protocol.assets import (
     CONTEXT_IMAGE,
     CONTROL_NET_IMAGE,
-    IMAGE_ROLES,
-    KEYFRAME_IMAGE,
+    KEYFRAME_ROLES,
+    REFERENCE_IMAGE_ROLES,
     VIDEO_ROLES,
 )
 from dreamgrid.protocol.model_names import ENHANCERS
@@ -238,12 +238,12 @@ class Prices:
             params.count,
         ]
         videos = sum(role in VIDEO_ROLES for role in params.assets)
-        images = sum(role in IMAGE_ROLES for role in params.assets)
+        images = sum(role in REFERENCE_IMAGE_ROLES for role in params.assets)
         counts = {
             "hasVideoInput": int(videos > 0),
             "referenceImageCount": images,
             "referenceVideoCount": videos,
-            "keyframeCount": _count(params, KEYFRAME_IMAGE),
+            "keyframeCount": sum(role in KEYFRAME_ROLES for role in params.assets),
         }
         query = {name: str(count) for name, count in counts.items() if count}
         return _path("v1/job-video", segments), query | {"network": network}

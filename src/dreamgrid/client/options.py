@@ -85,6 +85,8 @@ class VideoOptions(ModelOptions):
     audio_duration_s: NumberFrom | None = None
     video_start_s: NumberFrom | None = None
     upscale_resolution: NumberChoice | None = None
+    detail_preference: StringChoice | None = None
+    processing_speed: StringChoice | None = None
     trim_end_frame: Switch | None = None
     generate_audio: Switch | None = None
 

@@ -166,6 +166,9 @@ class _VideoOnly(TypedDict, total=False):
         video_start_s: Where in the reference video to begin.
         points: Points on the subject, `(x, y)` in pixels of the reference video's first frame.
         upscale_resolution: Of an upscaler: pixels of the result's shorter side.
+        detail_preference: Of an upscaler: what to do where the source shows little, such as
+            `stable` or `sharper`.
+        processing_speed: Of an upscaler: such as `stable` or `faster`.
         trim_end_frame: Leave the last frame out, so that clips can be joined.
         generate_audio: Make a sound track as well.
     """
@@ -189,6 +192,8 @@ class _VideoOnly(TypedDict, total=False):
     video_start_s: float | None
     points: Sequence[tuple[float, float]] | None
     upscale_resolution: float | None
+    detail_preference: str | None
+    processing_speed: str | None
     trim_end_frame: bool | None
     generate_audio: bool | None
 

@@ -57,6 +57,15 @@ VIDEO_ROLES = frozenset(
 )
 """Inputs that are videos."""
 
+REFERENCE_IMAGE_ROLES = frozenset(
+    {REFERENCE_IMAGE, REFERENCE_IMAGE_END}
+    | {f"{CONTEXT_IMAGE}{slot}" for slot in range(1, MAX_CONTEXT_IMAGES + 1)}
+)
+"""Pictures that a video is made from, key frames left out."""
+
+KEYFRAME_ROLES = frozenset(f"{KEYFRAME_IMAGE}{slot}" for slot in range(1, MAX_KEYFRAME_IMAGES + 1))
+"""Pictures at a place in a video."""
+
 MEDIA_ROLES = AUDIO_ROLES | VIDEO_ROLES
 """Inputs that are sound or video."""
 

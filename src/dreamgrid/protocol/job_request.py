@@ -123,6 +123,8 @@ class KeyFrame(_InputFlags, frozen=True, kw_only=True, rename="camel", omit_defa
     detailer_strength: float | None = None
     outpaint_position: str | None = None
     upscale_resolution: float | None = None
+    detail_preference: str | None = None
+    processing_speed: str | None = None
     first_frame_strength: float | None = None
     last_frame_strength: float | None = None
     audio_start_s: float | None = msgspec.field(default=None, name="audioStart")

@@ -160,6 +160,9 @@ class VideoParams(Params, frozen=True, kw_only=True):
         detailer_strength: How much a detailing ControlNet adds, 0..1.
         outpaint_position: Where the reference lies in the larger picture.
         upscale_resolution: Of an upscaler: pixels of the result's shorter side.
+        detail_preference: Of an upscaler: what to do where the source shows little, such as
+            `stable` or `sharper`.
+        processing_speed: Of an upscaler: such as `stable` or `faster`.
         first_frame_strength: How closely to follow the first image, 0..1.
         last_frame_strength: How closely to follow the last image, 0..1.
         audio_start_s: Where in the reference sound to begin.
@@ -182,6 +185,8 @@ class VideoParams(Params, frozen=True, kw_only=True):
     detailer_strength: float | None = None
     outpaint_position: str | None = None
     upscale_resolution: float | None = None
+    detail_preference: str | None = None
+    processing_speed: str | None = None
     first_frame_strength: float | None = None
     last_frame_strength: float | None = None
     audio_start_s: float | None = None
@@ -236,6 +241,8 @@ VIDEO_SETTINGS = (
     "detailer_strength",
     "outpaint_position",
     "upscale_resolution",
+    "detail_preference",
+    "processing_speed",
     "first_frame_strength",
     "last_frame_strength",
     "audio_start_s",

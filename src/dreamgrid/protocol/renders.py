@@ -82,6 +82,8 @@ class VideoRender(Render, frozen=True, kw_only=True, tag="video"):
     detailer_strength: float | None = None
     outpaint_position: str | None = None
     upscale_resolution: float | None = None
+    detail_preference: str | None = None
+    processing_speed: str | None = None
     first_frame_strength: float | None = None
     last_frame_strength: float | None = None
     audio_start_s: float | None = None

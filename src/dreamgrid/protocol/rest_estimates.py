@@ -9,7 +9,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from dreamgrid.protocol.assets import MAX_CONTEXT_IMAGES
+from dreamgrid.protocol.assets import (
+    MAX_CONTEXT_IMAGES,
+    MAX_KEYFRAME_IMAGES,
+    MAX_REFERENCES,
+)
 from dreamgrid.protocol.params import Network, TokenType
 
 Whole = Annotated[int, Meta(ge=0, le=1_000_000)]
@@ -92,12 +96,12 @@ class VideoEstimateQuery(msgspec.Struct, frozen=True, kw_only=True, rename="came
 
     Attributes:
         network: Where they are to be rendered.
-        source_width: Pixels of the video that is changed.
-        source_height: Pixels of the video that is changed.
+        source_width: Ignored: the size of the result counts.
+        source_height: Ignored: the size of the result counts.
         has_video_input: Whether a video goes in: 0 or 1.
-        reference_image_count: How many pictures go in.
+        reference_image_count: How many pictures go in, key frames left out.
         reference_video_count: How many videos go in.
-        reference_video_duration_seconds: How long they are together.
+        reference_video_duration_seconds: Ignored: each counts the same.
         keyframe_count: How many key frames are given.
         billing_mode: Ignored: everything is paid in tokens.
     """
@@ -106,10 +110,10 @@ class VideoEstimateQuery(msgspec.Struct, frozen=True, kw_only=True, rename="came
     source_width: Whole = 0
     source_height: Whole = 0
     has_video_input: bool = False
-    reference_image_count: Whole = 0
-    reference_video_count: Whole = 0
+    reference_image_count: Annotated[int, Meta(ge=0, le=MAX_CONTEXT_IMAGES)] = 0
+    reference_video_count: Annotated[int, Meta(ge=0, le=MAX_REFERENCES)] = 0
     reference_video_duration_seconds: Number = 0
-    keyframe_count: Whole = 0
+    keyframe_count: Annotated[int, Meta(ge=0, le=MAX_KEYFRAME_IMAGES)] = 0
     billing_mode: str | None = None
 
 

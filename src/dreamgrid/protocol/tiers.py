@@ -88,6 +88,8 @@ class VideoTier(Tier, frozen=True, kw_only=True, rename="camel"):
     audio_duration_s: NumberFrom | None = msgspec.field(default=None, name="audioDuration")
     video_start_s: NumberFrom | None = msgspec.field(default=None, name="videoStart")
     upscale_resolution: NumberChoice | None = None
+    detail_preference: StringChoice | None = None
+    processing_speed: StringChoice | None = None
     trim_end_frame: Switch | None = None
     generate_audio: Switch | None = None
 

@@ -89,7 +89,9 @@ class Benchmark(_Entry, frozen=True, kw_only=True):
 
     `sec` is one render with the tier's default steps at the model's default size, `sec_cn` what a
     ControlNet image adds, `sec_max_previews` what all previews together add. `sec_context1..3`
-    stand in for `sec` when the render has that many context images.
+    stand in for `sec` when the render has that many context images. `sec_reference_image` and
+    `sec_reference_video` are what each picture and each video adds that a video is made from; what
+    a model cannot do without is in `sec` already.
     """
 
     sec: Seconds
@@ -98,6 +100,8 @@ class Benchmark(_Entry, frozen=True, kw_only=True):
     sec_context1: Seconds | None = None
     sec_context2: Seconds | None = None
     sec_context3: Seconds | None = None
+    sec_reference_image: Seconds | None = None
+    sec_reference_video: Seconds | None = None
 
 
 # ── tiers ────────────────────────────────────────────────────────────────────────────────────────
@@ -158,6 +162,8 @@ class VideoTier(_ComfyTier, frozen=True, kw_only=True, tag="video"):
     detailer_strength: NumberRange | None = None
     outpaint_position: StringChoice | None = None
     upscale_resolution: NumberChoice | None = None
+    detail_preference: StringChoice | None = None
+    processing_speed: StringChoice | None = None
     first_frame_strength: NumberRange | None = None
     last_frame_strength: NumberRange | None = None
     audio_start_s: NumberFrom | None = field(default=None, name="audioStart")

@@ -12,7 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dreamgrid.protocol.assets import CONTEXT_IMAGE, CONTROL_NET_IMAGE
+from dreamgrid.protocol.assets import (
+    CONTEXT_IMAGE,
+    CONTROL_NET_IMAGE,
+    KEYFRAME_ROLES,
+    REFERENCE_IMAGE_ROLES,
+    VIDEO_ROLES,
+)
 from dreamgrid.protocol.params import Network, TokenType
 from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
 from dreamgrid.protocol.rest_estimates import Cost, Estimate, EstimatedRequest, ModelCost, Rate
@@ -171,6 +177,10 @@ def _render_us(model: Model, render: AnyRender, steps: int, assets: Collection[s
         whole_us += divided_up(previews_us, model.spec.max_previews)
     if CONTROL_NET_IMAGE in assets:
         whole_us += micros_of(benchmark.sec_cn or 0)
+    images = sum(role in REFERENCE_IMAGE_ROLES | KEYFRAME_ROLES for role in assets)
+    videos = sum(role in VIDEO_ROLES for role in assets)
+    whole_us += micros_of(benchmark.sec_reference_image or 0) * images
+    whole_us += micros_of(benchmark.sec_reference_video or 0) * videos
     return whole_us
 
 

@@ -61,7 +61,8 @@ class VideoRules:
         spec = self.spec
         request.check_routing(spec, params)
         request.check_count(params.count, "video", limits)
-        width, height = self._size(params)
+        settings = self._settings(params)
+        width, height = self._size(params, settings["upscale_resolution"])
         fps = self._fps(params.fps)
         first = VideoRender(
             model=spec.id,
@@ -83,7 +84,7 @@ class VideoRules:
             points=self._points(params),
             keyframes=self._keyframes(params),
             output_format=request.output_format(spec, params.output_format),
-            **self._settings(params),
+            **settings,
         )
         others = (
             msgspec.structs.replace(first, seed=random_seed()) for _ in range(params.count - 1)
@@ -106,11 +107,20 @@ class VideoRules:
             for name in VIDEO_SETTINGS
         }
 
-    def _size(self, params: VideoParams) -> tuple[int, int]:
-        """Pixels: as asked for, each side down to the tier's step, else the tier's default."""
+    def _size(self, params: VideoParams, shorter_side: float | None) -> tuple[int, int]:
+        """Pixels: as asked for, each side down to the tier's step, else the tier's default.
+
+        Args:
+            params: What was asked for.
+            shorter_side: Of an upscaler: which size to bring the default to.
+        """
+        width, height = int(self.tier.width.default), int(self.tier.height.default)
         asked = size_asked(self.spec.id, self.presets, params)
+        if asked is None and shorter_side is not None:
+            share = shorter_side / min(width, height)
+            asked = round(width * share), round(height * share)
         if asked is None:
-            return int(self.tier.width.default), int(self.tier.height.default)
+            return width, height
         sides = []
         allowed = (self.tier.width, self.tier.height)
         for field, side, limit in zip(("width", "height"), asked, allowed, strict=True):

@@ -10,7 +10,12 @@ from typing import Any
 import msgspec
 
 from dreamgrid.errors import UnknownModel
-from dreamgrid.protocol.assets import CONTEXT_IMAGE, CONTROL_NET_IMAGE
+from dreamgrid.protocol.assets import (
+    CONTEXT_IMAGE,
+    CONTROL_NET_IMAGE,
+    KEYFRAME_IMAGE,
+    REFERENCE_VIDEO,
+)
 from dreamgrid.protocol.params import (
     STARTING_IMAGE,
     AnyParams,
@@ -54,11 +59,12 @@ def routes(services: Services) -> Endpoints:
     """The estimate endpoints."""
     api = Endpoints("Prices", "What a project would cost, before it is sent.")
 
-    def estimate(params: AnyParams, token: TokenType) -> Estimate:
+    def estimate(params: AnyParams, token: TokenType, references: tuple[str, ...] = ()) -> Estimate:
         renders = services.catalog.resolve(params, services.config, lambda: 0)
         model = services.catalog.model(params.model)
         network = params.network or "fast"
-        quote = pricing.quote(model, renders, network=network, assets=params.assets)
+        assets = (*params.assets, *references)
+        quote = pricing.quote(model, renders, network=network, assets=assets)
         now = datetime.fromtimestamp(services.clock(), UTC)
         return pricing.to_wire(
             model,
@@ -77,7 +83,7 @@ def routes(services: Services) -> Endpoints:
 
     @api.get(*_VIDEO_PATHS, bare=True, errors=(UnknownModel,))
     async def estimate_videos(path: VideoEstimatePath, query: VideoEstimateQuery) -> Estimate:
-        """What videos would cost. What goes into them costs nothing extra here."""
+        """What videos would cost, with the pictures and videos that they are made from."""
         params = VideoParams(
             model=path.model,
             prompt=_PROMPT,
@@ -89,7 +95,7 @@ def routes(services: Services) -> Endpoints:
             fps=path.fps or None,
             network=query.network,
         )
-        return estimate(params, path.token_type)
+        return estimate(params, path.token_type, references_of(query))
 
     @api.get(_AUDIO_PATH, bare=True, errors=(UnknownModel,))
     async def estimate_audio(path: AudioEstimatePath, query: AudioEstimateQuery) -> Estimate:
@@ -114,6 +120,16 @@ def _needed_texts(tier: Tier) -> dict[str, Any]:
     return {
         name: "-" for name, limit in limits.items() if isinstance(limit, Text) and limit.required
     }
+
+
+def references_of(asked: VideoEstimateQuery) -> tuple[str, ...]:
+    """Roles of as many inputs as are told of; which of several slots they lie in costs the same."""
+    videos = asked.reference_video_count or int(asked.has_video_input)
+    return (
+        *(f"{CONTEXT_IMAGE}{slot + 1}" for slot in range(asked.reference_image_count)),
+        *(f"{KEYFRAME_IMAGE}{slot + 1}" for slot in range(asked.keyframe_count)),
+        *(f"{REFERENCE_VIDEO}{slot + 1}" for slot in range(videos)),
+    )
 
 
 def params_of(asked: ImageEstimatePath) -> ImageParams:
