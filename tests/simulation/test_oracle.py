@@ -6,8 +6,8 @@ from tests.simulation.planted import PLANTED, Plant
 from tests.simulation.world import HistoryFailed, run_history
 
 HISTORIES = 400
-"""Most histories until a bug must have shown. Most show within five; the rarest in one of a hundred,
-and which one moves with every change of what the server draws or waits for."""
+"""Most histories until a bug must have shown. Most show within five, the rarest in one of a
+hundred; which one that is moves with every change of what the server draws or waits for."""
 
 
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
