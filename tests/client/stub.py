@@ -69,9 +69,9 @@ class Stub:
         """The next requests of `path` are answered so; then it is as usual again."""
         self.answers.setdefault(path, []).extend(answers)
 
-    async def received(self, kind: type[T]) -> T:
+    async def received(self, kind: type[T], *, timeout_s: float | None = 10) -> T:
         """The next frame of the client, which must be of this kind."""
-        envelope = await asyncio.wait_for(self.frames.get(), 10)
+        envelope = await asyncio.wait_for(self.frames.get(), timeout_s)
         message_type: str = kind.message_type  # type: ignore[attr-defined]
         assert envelope.type == message_type, envelope
         return codec.decode_payload(envelope, kind)

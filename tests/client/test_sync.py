@@ -96,7 +96,7 @@ class Server:
     async def _answer(self) -> None:
         """Renders everything at once, except what is prompted to wait."""
         while True:
-            request = await self.stub.received(JobRequest)
+            request = await self.stub.received(JobRequest, timeout_s=None)
             number = request.project_id
             self.stub.files[f"{JOB_A}-complete"] = b"a picture"
             await self.stub.send(wire.queued(number))
@@ -183,7 +183,7 @@ project = client.projects.create(model={MODEL!r}, prompt="wait")
 {ending}
 """
     ran = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
+        [sys.executable, "-W", "error", "-c", program],
         capture_output=True,
         timeout=30,
         check=False,
@@ -209,7 +209,7 @@ with dreamgrid.Client({server.stub.url!r}, {KEY!r}) as client:
     print(len(client.projects.create(model={MODEL!r}, prompt="x").wait()))
 """
     ran = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
+        [sys.executable, "-W", "error", "-c", program],
         capture_output=True,
         timeout=30,
         check=False,
@@ -271,7 +271,7 @@ calm.projects.create(model=MODEL, prompt="wait")
 def test_nothing_is_left_behind_and_nothing_is_said_at_exit(server: Server) -> None:
     program = FORGETFUL.format(url=server.stub.url, key=KEY, model=MODEL)
     ran = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
+        [sys.executable, "-W", "error", "-c", program],
         capture_output=True,
         timeout=30,
         check=False,

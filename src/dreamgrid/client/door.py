@@ -53,7 +53,7 @@ def same(
 
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         portal: Portal = self._portal
-        return portal.call(method(self._inner, *args, **kwargs))
+        return portal.call(method, self._inner, *args, **kwargs)
 
     functools.update_wrapper(call, method)
     return call

@@ -4,12 +4,13 @@ import asyncio
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from dreamgrid.client.listeners import called
 from dreamgrid.errors import ConnectionFailed
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Errand = tuple[Callable[[Any], Any], object]
 """A listener and the event to call it with."""
@@ -30,31 +31,27 @@ class Portal:
         # The room knows nothing of the portal, so that the portal can be forgotten.
         self._finalizer = weakref.finalize(self, self._room.close)
 
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs `work` in the loop and returns its result; Ctrl-C cancels it.
+    def call(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Awaits what `function` gives in the loop and returns the result; Ctrl-C cancels it.
 
         Raises:
             ConnectionFailed: The portal is closed.
         """
+        call = _Call(lambda: function(*args, **kwargs))
         try:
-            loop = self._room.open()
+            self._room.begin(call)
+            return call.result()
         except BaseException:
-            work.close()
-            raise
-        future = asyncio.run_coroutine_threadsafe(work, loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
+            call.give_up()
             raise
 
-    def run(self, function: Callable[..., T], *arguments: object) -> T:
+    def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs a plain function in the loop's thread and returns its result."""
 
         async def work() -> T:
-            return function(*arguments)
+            return function(*args, **kwargs)
 
-        return self.call(work())
+        return self.call(work)
 
     def hand_over(self, listener: Callable[[Any], Any], event: object) -> None:
         """Calls a listener in a thread of its own, after those that were handed over before."""
@@ -76,18 +73,19 @@ class _Room:
         self._closed = False
         self._errands: queue.SimpleQueue[Errand | None] | None = None
 
-    def open(self) -> asyncio.AbstractEventLoop:
+    def begin(self, call: "_Call[T]") -> None:
         with self._lock:
             if self._closed:
                 raise ConnectionFailed("this client is closed")
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                loop = asyncio.new_event_loop()
                 # A daemon: a program that forgets to close its client must still be able to end.
-                self._thread = threading.Thread(
-                    target=_run, args=(self._loop,), name="dreamgrid-client", daemon=True
+                thread = threading.Thread(
+                    target=_run, args=(loop,), name="dreamgrid-client", daemon=True
                 )
-                self._thread.start()
-            return self._loop
+                thread.start()
+                self._loop, self._thread = loop, thread
+            call.begin(self._loop)
 
     def hand_over(self, errand: Errand) -> None:
         """Only called in the loop's thread."""
@@ -106,11 +104,66 @@ class _Room:
             loop, thread = self._loop, self._thread
         if loop is None or thread is None:
             return
-        ending = asyncio.run_coroutine_threadsafe(self._last(), loop)
-        ending.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
+        _Call(self._last, then=loop.stop).begin(loop)
         # The garbage collector may call this in any thread, the loop's own included.
         if thread is not threading.current_thread():
             thread.join()
+
+
+class _Call(Generic[T]):
+    """Something that one thread has the loop do, and waits for.
+
+    Ctrl-C strikes a program's first thread between any two steps. So the coroutine is made in the
+    loop's thread, where it cannot be lost before the loop has it, and nothing here is locked that
+    could stay so.
+    """
+
+    def __init__(
+        self, work: Callable[[], Awaitable[T]], then: Callable[[], None] | None = None
+    ) -> None:
+        self._work = work
+        self._then = then
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[T] | None = None
+        self._given_up = False
+        self._done: queue.SimpleQueue[asyncio.Task[T]] = queue.SimpleQueue()
+
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        loop.call_soon_threadsafe(self._start)
+
+    def result(self) -> T:
+        """Waits for it."""
+        try:
+            return self._done.get().result()
+        except asyncio.CancelledError:
+            raise ConnectionFailed("this client was closed meanwhile") from None
+
+    def give_up(self) -> None:
+        """Nobody waits any more: it need not be done."""
+        self._given_up = True
+        ended = self._task is not None and self._task.done()
+        if self._loop is not None and not ended:
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _start(self) -> None:
+        if not self._given_up:
+            self._task = asyncio.ensure_future(self._run())
+            self._task.add_done_callback(self._finish)
+
+    async def _run(self) -> T:
+        return await self._work()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _finish(self, task: asyncio.Task[T]) -> None:
+        if not task.cancelled():
+            task.exception()  # whether or not anybody still waits to hear of it
+        self._done.put(task)
+        if self._then is not None:
+            self._then()
 
 
 def _listen(errands: "queue.SimpleQueue[Errand | None]") -> None:

@@ -71,8 +71,8 @@ class Image(Result):
         self, strength: str = "medium", *, prompt: str | None = None, model: str | None = None
     ) -> "Image":
         """Makes the picture finer and waits for the result; as `dreamgrid.Image.enhance`."""
-        work = self._inner.enhance(strength, prompt=prompt, model=model)
-        return Image(self._portal, self._portal.call(work))
+        inner = self._portal.call(self._inner.enhance, strength, prompt=prompt, model=model)
+        return Image(self._portal, inner)
 
     def _repr_png_(self) -> bytes | None:
         return self._shown("image/png")
@@ -157,12 +157,12 @@ class Project(EmitterDoor, Generic[R_co]):
         try:
             while True:
                 try:
-                    event = self._portal.call(anext(source))
+                    event = self._portal.call(anext, source)
                 except StopAsyncIteration:
                     return
                 yield self._through(event)
         finally:
-            self._portal.call(source.aclose())
+            self._portal.call(source.aclose)
 
     def wait(
         self,
@@ -172,8 +172,10 @@ class Project(EmitterDoor, Generic[R_co]):
         progress: bool = False,
     ) -> list[R_co]:
         """Waits until the project has ended; as `dreamgrid.Project.wait`."""
-        work = self._inner.wait(timeout_s=timeout_s, on_timeout=on_timeout, progress=progress)
-        return [self._of(one) for one in self._portal.call(work)]
+        found = self._portal.call(
+            self._inner.wait, timeout_s=timeout_s, on_timeout=on_timeout, progress=progress
+        )
+        return [self._of(one) for one in found]
 
     def _repr_html_(self) -> str:
         shown: str = self._inner._repr_html_()
@@ -207,7 +209,7 @@ def _project_of(
     del kind  # for type checkers
 
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Project[K]:
-        return Project(self._portal, self._portal.call(method(self._inner, *args, **kwargs)))
+        return Project(self._portal, self._portal.call(method, self._inner, *args, **kwargs))
 
     functools.update_wrapper(call, method)
     return call
@@ -219,7 +221,7 @@ def _list_of(
     """The twin of a method that gives a list of results."""
 
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> list[Result]:
-        found = self._portal.call(method(self._inner, *args, **kwargs))
+        found = self._portal.call(method, self._inner, *args, **kwargs)
         return [_result(self._portal, one) for one in found]
 
     functools.update_wrapper(call, method)
@@ -233,7 +235,7 @@ def _tuple_of(
     """The twin of a method that gives several of something."""
 
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> tuple[R_co, ...]:
-        found = self._portal.call(method(self._inner, *args, **kwargs))
+        found = self._portal.call(method, self._inner, *args, **kwargs)
         return tuple(kind(self._portal, one) for one in found)
 
     functools.update_wrapper(call, method)
@@ -280,7 +282,7 @@ class Projects(EmitterDoor):
 
     def sync(self) -> tuple[Project[Result], ...]:
         """Takes up every unfinished project of this `app_id`; as the asynchronous one."""
-        found = self._portal.call(self._inner.sync())
+        found = self._portal.call(self._inner.sync)
         return tuple(Project(self._portal, one) for one in found)
 
     @property
