@@ -5,9 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from dreamgrid.errors import ConfigError, InvalidRequest, UnknownModel
+from dreamgrid.protocol.model_names import ENHANCERS
+from dreamgrid.protocol.renders import ImageRender
 from dreamgrid.server.catalog import Catalog
 
 STEPS = {"min": 1, "max": 50, "default": 20}
@@ -293,6 +296,35 @@ def test_an_entry_may_be_like_one_of_an_earlier_file_or_like_one_that_is_like_an
     assert catalog.model("b").spec.tier == "dreamlet"
     assert catalog.model("b").spec.inputs == ("startingImage", "contextImage1", "cnImage")
     assert not catalog.model("b").spec.strength
+
+
+def test_a_model_under_a_second_id_is_rendered_by_workers_of_the_first(write: Write) -> None:
+    catalog = Catalog.load([write(entry(id="second", SID=5001, servedAs="dreamlet-v1"))])
+    assert catalog.offered_by({"dreamlet-v1"}) == {"dreamlet-v1", "second"}
+    assert catalog.offered_by({"second"}) == frozenset()
+    render = ImageRender(
+        model="second", prompt="x", steps=1, guidance=2, seed=1, width=64, height=64
+    )
+    assert catalog.as_served(render).model == "dreamlet-v1"
+    own = msgspec.structs.replace(render, model="dreamlet-v1")
+    assert catalog.as_served(own) == own
+
+
+@pytest.mark.parametrize("other", ["nobody", "dreamlet-music-v1", "second"])
+def test_what_is_served_in_its_place_must_make_the_same_itself(write: Write, other: str) -> None:
+    file = write(entry(id="second", SID=5001, servedAs=other))
+    with pytest.raises(ConfigError, match=r"model second: servedAs: .* makes image itself"):
+        Catalog.load([file])
+
+
+def test_the_enhancing_stand_ins_are_asked_for_by_name() -> None:
+    catalog = Catalog.load([Path("enhance")])
+    for model_id in ENHANCERS:
+        listed = catalog.model(model_id).entry
+        assert listed.name.startswith("Dreamlet Enhance")
+        assert listed.enhances
+    assert set(ENHANCERS) < catalog.offered_by({"dreamlet-enhance-v1"})
+    assert not set(ENHANCERS) & Catalog.load().offered_by({"dreamlet-enhance-v1"})
 
 
 def test_hidden_models_are_not_there_and_patterns_hide_many(write: Write) -> None:

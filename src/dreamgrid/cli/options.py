@@ -52,7 +52,7 @@ Catalog = Annotated[
         "--catalog",
         metavar="FILE",
         envvar="DREAMGRID_CATALOG",
-        help="JSON file with more models; may be given several times, later ones win.",
+        help="JSON file with more models, or `enhance`; may be given several times, the last wins.",
     ),
 ]
 PublicUrl = Annotated[

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -108,7 +109,7 @@ class Sources:
 
 
 def read_sources(files: Sequence[Path]) -> Sources:
-    """The built-in files and then `files`.
+    """The built-in files and then `files`; each is a path, or the name of an optional one of ours.
 
     Raises:
         ConfigError: One cannot be read, or an entry is wrong. Names file and field.
@@ -117,20 +118,36 @@ def read_sources(files: Sequence[Path]) -> Sources:
     for name, content in _built_in():
         sources.add(name, content)
     for path in files:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise ConfigError(f"catalogue file {path} cannot be read: {error.strerror}") from None
-        sources.add(str(path), content)
+        sources.add(str(path), _content(path))
     return sources
+
+
+def _content(path: Path) -> bytes:
+    """The operator's file; or, if the name of an optional one is given, that one."""
+    optional = _json_files(_folder() / "optional")
+    if str(path) in optional and not path.exists():
+        return optional[str(path)].read_bytes()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"catalogue file {path} cannot be read: {error.strerror}; "
+            f"optional ones that come with dreamgrid: {', '.join(sorted(optional))}"
+        ) from None
 
 
 def _built_in() -> Iterator[tuple[str, bytes]]:
     """The embedded engines, then the families of models that people bring their own workers for."""
-    folder = resources.files(__package__) / "catalog_data"
-    for place in (folder, folder / "families"):
-        files = {
-            Path(file.name).stem: file for file in place.iterdir() if file.name.endswith(".json")
-        }
-        for stem in sorted(files):
-            yield files[stem].name, files[stem].read_bytes()
+    for place in (_folder(), _folder() / "families"):
+        for _, file in sorted(_json_files(place).items()):
+            yield file.name, file.read_bytes()
+
+
+def _folder() -> Traversable:
+    return resources.files(__package__) / "catalog_data"
+
+
+def _json_files(folder: Traversable) -> dict[str, Traversable]:
+    """The catalogue files of a folder, by their names without the ending."""
+    files = (file for file in folder.iterdir() if file.name.endswith(".json"))
+    return {Path(file.name).stem: file for file in files}
