@@ -110,6 +110,7 @@ async def test_each_frame_of_a_render_says_what_the_contract_wants(grid: Grid) -
         "nsfwDetected": False,
         "nsfwSources": [],
         "resultUrl": result["resultUrl"],
+        "lastFrameUrl": None,
         "outputFormat": "png",
         "sha256": finished("", 1, PNG).sha256,
     }

@@ -273,6 +273,7 @@ async def test_a_body_that_waits_for_leave_gets_it(grid: Grid) -> None:
         ("GET", "/v1/account/nonce", "POST"),
         ("PUT", "/v1/account/keys", "GET, HEAD, POST"),
         ("DELETE", "/blobs/x", "GET, HEAD, PUT"),
+        ("DELETE", "/blobs/a%3Fb%0Ac", "GET, HEAD, PUT"),
         ("DELETE", "/v1/assets/capabilities", "GET, HEAD"),
         ("DELETE", "/v1/assets/prepare", "POST"),
         ("DELETE", "/v1/loras/personal/catalog", "GET, HEAD"),

@@ -217,6 +217,9 @@ async def assembled(
         clock=clock,
     )
     queue = QueueNotices(config, rendering, workers, open_projects, clock)
+    uploads = Uploads(config, blobs, open_projects, clock)
+    if isinstance(blobs, LocalBlobs):
+        blobs.arrivals = uploads
     owner = Projects(
         config=config,
         catalog=models,
@@ -227,11 +230,9 @@ async def assembled(
         known_workers=known_workers,
         rendering=rendering,
         queue=queue,
+        kept=uploads.kept,
         clock=clock,
     )
-    uploads = Uploads(config, blobs, open_projects, clock)
-    if isinstance(blobs, LocalBlobs):
-        blobs.arrivals = uploads
     services = Services(
         config=config,
         catalog=models,

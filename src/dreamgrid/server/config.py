@@ -103,6 +103,8 @@ class ServerConfig:
             networks. None: as long as only this machine can connect.
         max_unclaimed_uploads: Most inputs of one account that no project has claimed yet.
         max_unclaimed_bytes: Their size together.
+        max_kept_bytes: Most bytes of results, and inputs of theirs, that are kept for one account
+            before it may send no more projects. 0: no limit.
         unclaimed_kept_s: How long an input waits for its project after its link was given.
         web_origins: Origins of web apps on other hosts that may use the cookie of this server's
             sign-in, such as https://app.example.org. Pages on the server's own host always may.
@@ -161,6 +163,7 @@ class ServerConfig:
     webhook_private_addresses: bool | None = None
     max_unclaimed_uploads: int = 1_000
     max_unclaimed_bytes: int = 2 * 1024 * 1024 * 1024
+    max_kept_bytes: int = 50 * 1024 * 1024 * 1024
     unclaimed_kept_s: int = 60 * 60
     web_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()

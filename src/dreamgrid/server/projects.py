@@ -32,6 +32,7 @@ from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.job_ids import new_job_id
+from dreamgrid.server.kept_files import KeptFiles
 from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.live import LiveJob, LiveProject, extent_of, from_row, to_row
 from dreamgrid.server.open_projects import OpenProjects, key_of_last_frame, key_of_result
@@ -79,6 +80,7 @@ class Projects:
         known_workers: KnownWorkers,
         rendering: Rendering,
         queue: QueueNotices,
+        kept: KeptFiles,
         clock: Clock,
     ) -> None:
         self._config = config
@@ -90,6 +92,7 @@ class Projects:
         self._known_workers = known_workers
         self._rendering = rendering
         self._queue = queue
+        self._kept = kept
         self._clock = clock
         self._being_claimed: set[str] = set()
         self._cancels: dict[str, asyncio.Future[Ended]] = {}  # those under way, by project
@@ -128,7 +131,7 @@ class Projects:
             InvalidRequest: A value is outside what the catalogue allows, or an asset is missing.
             ModelNotServed: No worker offers the model, and none did lately.
             DuplicateProject: The id belongs to another project.
-            TooManyRequests: The account has too many unfinished projects.
+            TooManyRequests: The account has too many unfinished projects, or files.
             ServerRestarting: The server is stopping.
         """
         project_id = valid_id(request.project_id)
@@ -149,6 +152,7 @@ class Projects:
                 "this server queues for one account; wait for some of them to end",
                 retry_after_s=5.0,
             )
+        self._kept.check(app.account.id)
         model = self._catalog.model(request.key_frames[0].model_id)
         params = params_from_request(request, model.media)
         network = params.network or app.network

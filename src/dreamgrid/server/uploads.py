@@ -13,6 +13,7 @@ from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.keys import INPUTS, input_key
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.kept_files import KeptFiles
 from dreamgrid.server.live import LiveProject
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.states import ProjectState
@@ -40,14 +41,23 @@ class _Account:
 
 
 class Uploads:
-    """Makes room for inputs, and takes it back."""
+    """Makes room for inputs, and takes it back.
+
+    Attributes:
+        kept: Counts what stays of projects.
+    """
 
     def __init__(
-        self, config: ServerConfig, blobs: Blobs, open_projects: OpenProjects, clock: Clock
+        self,
+        config: ServerConfig,
+        blobs: Blobs,
+        open_projects: OpenProjects,
+        clock: Clock,
     ) -> None:
         self._config = config
         self._blobs = blobs
         self._open = open_projects
+        self.kept = KeptFiles(config, open_projects, clock)
         self._clock = clock
         self._accounts: dict[str, _Account] = {}
         open_projects.removed = self._project_ended
@@ -104,6 +114,8 @@ class Uploads:
         """A file that had begun with `size_bytes` was stored, or given up (None)."""
         folder, *rest = key.split("/")
         if folder != INPUTS:
+            if stored_bytes is not None:
+                self.kept.arrived(key, stored_bytes)
             return
         account_id, project_id, role = rest
         account = self._accounts[account_id]
@@ -118,9 +130,12 @@ class Uploads:
     def _project_ended(self, project: LiveProject) -> None:
         """What a paid project used is its own; the rest waits for another try, or its removal."""
         account = self._accounts.get(project.account_id)
+        inputs_bytes = 0
         if account is not None and project.state is ProjectState.COMPLETED:
-            account.projects.pop(project.id, None)
+            inputs = account.projects.pop(project.id, None)
+            inputs_bytes = sum(inputs.sizes.values()) if inputs is not None else 0
             self._forget_if_empty(project.account_id)
+        self.kept.project_ended(project.account_id, project.id, inputs_bytes)
 
     async def remove_unused(self) -> int:
         """Removes the inputs whose project did not come in time; how many files there were."""

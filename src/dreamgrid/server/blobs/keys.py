@@ -11,6 +11,7 @@ MAX_KEY_CHARS = 400
 MAX_SEGMENT_CHARS = 128
 
 INPUTS = "inputs"
+RESULTS = "results"
 
 _SEGMENT = rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{MAX_SEGMENT_CHARS - 1}}}"
 _KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
@@ -46,7 +47,7 @@ def result_key(project_id: str, job_id: str, attempt: int, extension: str) -> st
 
     Apps name downloads by the last segment, so it is distinct and has the extension.
     """
-    return f"results/{project_id}/{job_id}-{attempt}.{extension}"
+    return f"{RESULTS}/{project_id}/{job_id}-{attempt}.{extension}"
 
 
 def last_frame_key(project_id: str, job_id: str, attempt: int) -> str:

@@ -121,7 +121,7 @@ class LocalBlobs:
     def routes(self) -> Endpoints:
         """Where the links lead."""
         api = Endpoints("Stored files", "Where signed links lead. No credential, but a signature.")
-        path = f"{PATH}{{key:[^?]+}}"
+        path = f"{PATH}{{key:(?s:.+)}}"
 
         @api.get(path, errors=(NotAllowed, NotFound), content_types=_ANY, also=_GIVEN)
         async def fetch_file(
