@@ -11,13 +11,16 @@ export PROMPT
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint typecheck format bench soak clean
+.PHONY: help demo studio test lint typecheck format bench soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.ready ## Paint a picture: server, worker and app on this machine (PROMPT="a red apple")
 	@$(BIN)/dreamgrid demo $${PROMPT:+"$$PROMPT"}
+
+studio: web-src/node_modules/.package-lock.json ## Build the studio from web-src/ into the package; needs Node.js
+	cd web-src && npm run --silent check && npm run --silent build
 
 test: $(VENV)/.ready-dev ## Run every test
 	$(BIN)/python -m pytest -n auto --dist worksteal
@@ -41,6 +44,9 @@ soak: $(VENV)/.ready-dev ## Kill server, workers and app under load, then look w
 
 clean: ## Remove the virtual environment and caches; pictures and data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+web-src/node_modules/.package-lock.json: web-src/package-lock.json
+	cd web-src && npm ci --no-audit --no-fund
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

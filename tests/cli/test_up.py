@@ -27,7 +27,7 @@ async def make(grid: Grid, **settings: object) -> list[dreamgrid.Result]:
 
 
 async def test_the_first_line_comes_when_it_is_ready_to_serve(grid: Grid) -> None:
-    assert set(grid.ready) == {"url", "api_key", "account", "models"}
+    assert set(grid.ready) == {"url", "api_key", "account", "studio_url", "models"}
     assert PATTERN in grid.ready["models"]
     assert len(await make(grid, count=2)) == 2
 

@@ -620,3 +620,23 @@ async def test_a_job_leads_to_its_project(store: Store) -> None:
     row = await submitted(store, 100)
     assert await store.project_of_job(row.jobs[0].id) == row.id
     assert await store.project_of_job(new_id()) is None
+
+
+async def test_ended_projects_come_in_pages_newest_end_first(store: Store) -> None:
+    at_once = [await ended(store, at_ms=NOW + 1, app_id="app-1") for _ in range(3)]
+    late = await ended(store, at_ms=NOW + 2, app_id="app-2")
+    await submitted(store, 1)
+    failed = await running(store, 10)
+    await store.cancel(failed.id, "artistCanceled", NOW + 3, claimed=False)
+
+    async def page(account_id: str, limit: int, before: str | None = None) -> list[str]:
+        return [row.id for row in await store.ended_projects(account_id, limit, before)]
+
+    everything = await page(ADA, 10)
+    assert everything[:2] == [failed.id, late]
+    assert sorted(everything[2:]) == sorted(at_once)
+    for place, project_id in enumerate(everything):
+        assert await page(ADA, 2, project_id) == everything[place + 1 : place + 3]
+    assert await page(BOB, 10) == []
+    assert await page(BOB, 10, late) == []
+    assert await page(ADA, 10, new_id()) == []

@@ -1,8 +1,5 @@
 """Fixtures: the published SDKs, a server with a scripted worker, and one signed-in app."""
 
-import fcntl
-import shutil
-import subprocess
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -12,36 +9,13 @@ import pytest
 from tests.interop.grid import Grid, running_grid
 from tests.interop.sdks import HERE, SDKS, App, Driver, Sdk
 from tests.interop.worker import ScriptedWorker, scripted_worker
-
-INSTALL_WITHIN_S = 300
+from tests.support import npm
 
 
 @pytest.fixture(scope="session")
 def javascript(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Installs the JavaScript SDKs exactly as the lock file says, once."""
-    npm = shutil.which("npm")
-    if shutil.which("node") is None or npm is None:
-        pytest.skip("node and npm are not installed, so the JavaScript SDKs cannot be tried")
-    # Tests run in several processes, and only one of them installs.
-    with (tmp_path_factory.getbasetemp().parent / "javascript.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        _install(npm)
-
-
-def _install(npm: str) -> None:
-    installed = HERE / "node_modules" / ".package-lock.json"
-    wanted = HERE / "package-lock.json"
-    if installed.exists() and installed.stat().st_mtime >= wanted.stat().st_mtime:
-        return
-    done = subprocess.run(
-        [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"],
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_WITHIN_S,
-        check=False,
-    )
-    assert done.returncode == 0, f"npm ci failed:\n{done.stdout}\n{done.stderr}"
+    npm.install(HERE, tmp_path_factory.getbasetemp().parent)
 
 
 @pytest.fixture(params=SDKS, ids=str)

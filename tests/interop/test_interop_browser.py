@@ -1,7 +1,5 @@
 """Cookie mode in a real browser: the published SDK in a page that comes from another origin."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +10,11 @@ import pytest
 from tests.interop.grid import Grid, running_grid
 from tests.interop.sdks import HERE, Driver, Sdk
 from tests.interop.worker import ScriptedWorker, png
+from tests.support.chromium import find_chromium
 
 HOME = "localhost"
 ABROAD = "127.0.0.1"
 """To a browser these are two sites, although both are this machine."""
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @dataclass
@@ -44,11 +41,7 @@ class Browser:
 @pytest.fixture
 async def browser(javascript: None) -> AsyncIterator[Browser]:
     del javascript
-    given = os.environ.get("CHROMIUM")
-    found = given or next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip("no Chromium is installed (Debian: apt install chromium), or name it: CHROMIUM")
-    command = ("node", str(HERE / "browser.mjs"), found)
+    command = ("node", str(HERE / "browser.mjs"), find_chromium())
     async with Driver(Sdk(name="browser", command=command)) as driver:
         yield Browser(driver, await driver.send("port"))
 

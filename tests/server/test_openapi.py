@@ -18,7 +18,7 @@ from dreamgrid.server import docstrings
 from dreamgrid.server.endpoint import Endpoints
 from tests.support.grid import Grid
 
-PAGES = ("/", "/docs", "/docs/api", "/docs/socket")
+PAGES = ("/docs", "/docs/api", "/docs/socket")
 
 
 async def document_of(grid: Grid) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from dreamgrid.cli import (
     serve,
     sound,
     status,
+    studio,
     up,
     video,
     work,
@@ -73,6 +74,7 @@ app.command(rich_help_panel=_MAKE)(video.video)
 app.command(rich_help_panel=_MAKE)(sound.music)
 app.command(rich_help_panel=_MAKE)(sound.speak)
 app.command(rich_help_panel=_MAKE)(enhance.enhance)
+app.command(rich_help_panel=_LOOK)(studio.studio)
 app.command(rich_help_panel=_LOOK)(status.status)
 app.command(rich_help_panel=_LOOK)(models.models)
 app.command(rich_help_panel=_LOOK)(presets.presets)

@@ -79,7 +79,7 @@ def _next(made: Made) -> Text:
     text.append(f'  {command} generate "a castle" --count 4 --out castles\n')
     text.append("begin with this picture and change it\n", "dim")
     text.append(f'  {command} generate "a green heart" --strength 0.9 --image {made.files[0]}\n')
-    text.append("keep a grid running, for other commands and for the Python SDK\n", "dim")
+    text.append("keep a grid running, with a studio in your browser\n", "dim")
     text.append(f"  {command} up")
     return text
 

@@ -72,6 +72,10 @@ def _welcome(ready: GridReady, grid: GridOptions) -> Group:
     text = Text()
     text.append("address   ", "dim")
     text.append(f"{ready.url}\n", "bold cyan")
+    if ready.studio_url:
+        text.append("studio    ", "dim")
+        text.append(f"{ready.studio_url}\n", "bold cyan")
+        text.append("          opens it in your browser, once; later: dreamgrid studio\n", "dim")
     text.append("key       ", "dim")
     text.append(f"{ready.api_key[:8]}…", "bold")
     text.append(f"   in {key_file}\n", "dim")

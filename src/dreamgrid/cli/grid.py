@@ -31,6 +31,8 @@ class GridReady:
         url: Address of the server.
         api_key: Key of the person who started it.
         account: Name of that account.
+        studio_url: Opens the studio in a browser of this machine, signed in; good once. None: there
+            is none.
         models: What its worker can render; empty without a worker.
         advice: What to install on this machine so that it could render more.
     """
@@ -38,6 +40,7 @@ class GridReady:
     url: str
     api_key: str
     account: str
+    studio_url: str | None = None
     models: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
 
@@ -120,6 +123,7 @@ async def _serve(
                 url=server.url,
                 api_key=server.api_key,
                 account=server.account,
+                studio_url=server.studio_url,
                 models=models,
                 advice=find_engines().advice() if options.worker else (),
             )

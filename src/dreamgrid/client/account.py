@@ -287,6 +287,15 @@ class Account:
         path = "/v1/account/nonce"
         return (await self._http.rest("POST", path, rest_account.Nonce, body=wish)).nonce
 
+    async def sign_in_link(self) -> rest_account.SignInLink:
+        """An address that opens the studio, signed in: good once, for ten minutes.
+
+        Raises:
+            NotAllowed: The server runs on another machine, or behind a proxy.
+        """
+        path = "/v1/account/sign-in-links"
+        return await self._http.rest("POST", path, rest_account.SignInLink)
+
     async def validate_username(self, username: str) -> bool:
         """Whether a name is free."""
         wish = rest_account.UsernameRequest(username=username)

@@ -321,6 +321,7 @@ class Account(Door):
     logout = same(account.Account.logout)
     get_wallet = same(account.Account.get_wallet)
     get_nonce = same(account.Account.get_nonce)
+    sign_in_link = same(account.Account.sign_in_link)
     validate_username = same(account.Account.validate_username)
     me = same(account.Account.me)
     balance = same(account.Account.balance)

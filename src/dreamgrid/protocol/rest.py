@@ -103,7 +103,7 @@ class SizePreset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Me(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """`GET /v1/account/me`."""
+    """`GET /v1/account/me`. `administrator`: it may run the grid, by the endpoints for that."""
 
     username: str
     current_email: str = ""
@@ -114,6 +114,7 @@ class Me(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     discord_linked: bool = False
     discord_server_member: bool = False
     discord_username: str = ""
+    administrator: bool = False
 
 
 class Balances(msgspec.Struct, frozen=True, kw_only=True):

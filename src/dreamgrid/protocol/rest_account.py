@@ -53,6 +53,22 @@ class LoginRequest(_Body, frozen=True, kw_only=True):
     remember_me: bool | None = None
 
 
+class SignInLink(_Body, frozen=True, kw_only=True):
+    """An address that signs a browser of the server's machine in, once.
+
+    `expire_time` is in milliseconds since 1970.
+    """
+
+    url: str
+    expire_time: int
+
+
+class LinkSecret(_Body, frozen=True, kw_only=True):
+    """Body of `POST /v1/account/sign-in-links/use`: what stands behind the link's last slash."""
+
+    secret: _Short
+
+
 class SignupRequest(_Body, frozen=True, kw_only=True):
     """Body of `POST /v1/account/create`. `subscribe` is 0 or 1 and means a newsletter."""
 

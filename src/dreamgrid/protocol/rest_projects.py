@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from dreamgrid.protocol.rest import JobRecord
+from dreamgrid.protocol.rest import JobRecord, ProjectRecord
 
 HISTORY_WINDOW_MS = 7 * 24 * 60 * 60 * 1000
 """How far back a list of jobs may reach."""
@@ -52,6 +52,33 @@ class JobListQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     address: str | None = None
     media_only: bool = False
     app_source: str | None = None
+
+
+class ProjectListQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which projects; newest first.
+
+    Attributes:
+        limit: Most ended projects of the answer.
+        before: What `next` of the page before said. Absent: the first page.
+    """
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 30
+    before: str | None = None
+
+
+class ProjectList(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`GET /v1/projects`.
+
+    Attributes:
+        projects: Records as `/v2/projects` gives them; each completed job has its `resultUrl` for
+            as long as its file is kept.
+        next: What `before` of the next page is. Null: this is the last one.
+        media_kept_s: How long files are kept after a project's end, in seconds.
+    """
+
+    projects: tuple[ProjectRecord, ...]
+    next: str | None
+    media_kept_s: int
 
 
 class RequestModel(msgspec.Struct, frozen=True, kw_only=True):

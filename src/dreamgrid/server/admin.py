@@ -7,7 +7,7 @@ from dreamgrid.protocol import rest_admin as wire
 from dreamgrid.protocol.rest import Grant
 from dreamgrid.protocol.socket import CLOSE_BLOCKED, CLOSE_NOT_ALLOWED, BalanceUpdate
 from dreamgrid.server import ledger
-from dreamgrid.server.accounts import LOCAL_ACCOUNT, grant_micros
+from dreamgrid.server.accounts import grant_micros
 from dreamgrid.server.auth import Account
 from dreamgrid.server.bus.base import ban_subject
 from dreamgrid.server.clock import milliseconds
@@ -23,8 +23,7 @@ class Admin:
     """Every method checks first that whoever asks is an administrator."""
 
     def __init__(self, services: Services) -> None:
-        admins = (name.casefold() for name in services.config.admins)
-        self._admins = {LOCAL_ACCOUNT, *admins}
+        self._is_administrator = services.is_administrator
         self._store = services.store
         self._accounts = services.accounts
         self._projects = services.projects
@@ -37,7 +36,7 @@ class Admin:
 
     def is_one(self, account: Account) -> bool:
         """Whether somebody is an administrator."""
-        return account.username.casefold() in self._admins
+        return self._is_administrator(account.username)
 
     def require(self, account: Account) -> None:
         """Refuses everybody who is no administrator.
@@ -143,7 +142,7 @@ class Admin:
         if wish.kind == "account":
             row = await self._account(wish.target)
             target, name = row.id, row.username
-            if row.username.casefold() in self._admins and not wish.lift:
+            if self._is_administrator(row.username) and not wish.lift:
                 raise InvalidRequest(f"{row.username} is an administrator and cannot be banned")
         if wish.lift:
             await self._lift(actor, wish.kind, target, name, wish.reason)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -12,10 +13,11 @@ from aiohttp.typedefs import Middleware
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.socket import CLOSE_RESTART
 from dreamgrid.protocol.worker import WORKER_PATH
-from dreamgrid.server import cookies, upkeep
+from dreamgrid.server import cookies, tokens, upkeep
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.addresses import Connections
 from dreamgrid.server.app_sockets import AppSockets
+from dreamgrid.server.auth import Account
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.folder import load_secret
 from dreamgrid.server.blobs.links import PATH as BLOBS_PATH
@@ -54,18 +56,22 @@ from dreamgrid.server.routes import (
     estimates,
     events,
     explain,
+    gallery,
     health,
     history,
     images,
     media,
     projects,
     sign_in,
+    sign_in_links,
+    studio,
     webhooks,
 )
 from dreamgrid.server.rules import Rules
 from dreamgrid.server.services import Services
 from dreamgrid.server.sessions import Sessions
 from dreamgrid.server.sign_in import SignIn
+from dreamgrid.server.sign_in_links import SignInLinks, address
 from dreamgrid.server.store.base import Store
 from dreamgrid.server.store.sqlite import SqliteStore
 from dreamgrid.server.tokens import TokenSigner
@@ -97,6 +103,9 @@ class ServerReady:
         url: Its address.
         api_key: The key of the person who started it.
         account: The name of that account.
+        studio_url: Opens the studio in a browser of this machine, signed in to that account; good
+            once. None: nobody can sign in here, because a library is missing or this machine's own
+            programs cannot reach the server.
         tick: Looks at leases and queue positions now instead of in a second or two: for those who
             brought a clock and have moved it.
     """
@@ -104,6 +113,7 @@ class ServerReady:
     url: str
     api_key: str
     account: str
+    studio_url: str | None
     tick: Callable[[], Awaitable[None]]
 
 
@@ -158,6 +168,7 @@ async def _serve(
                         url=url,
                         api_key=key,
                         account=local.username,
+                        studio_url=_studio_url(services, url, local),
                         tick=lambda: upkeep.tick(services, workers),
                     )
                 )
@@ -170,6 +181,12 @@ async def _serve(
                 loops.cancel()
         finally:
             await runner.cleanup()
+
+
+def _studio_url(services: Services, url: str, local: Account) -> str | None:
+    if not tokens.can_sign() or urlsplit(url).hostname not in LOOPBACK:
+        return None
+    return address(url, services.sign_in_links.make(local))
 
 
 async def _upkeep(services: Services, workers: WorkerSockets) -> None:
@@ -247,6 +264,7 @@ async def assembled(
         known_workers=known_workers,
         sessions=sessions,
         sign_in=SignIn(config, accounts, sessions, clock),
+        sign_in_links=SignInLinks(clock),
         limits=Limits(config, clock),
         uploads=uploads,
         feeds=EventFeeds(store, bus),
@@ -290,6 +308,7 @@ def endpoints(services: Services, workers: WorkerSockets) -> list[Endpoints]:
     rooms = (
         catalog,
         estimates,
+        gallery,
         projects,
         events,
         explain,
@@ -297,15 +316,17 @@ def endpoints(services: Services, workers: WorkerSockets) -> list[Endpoints]:
         media,
         account,
         sign_in,
+        sign_in_links,
         history,
         webhooks,
         admin,
         elsewhere,
         health,
+        studio,
     )
     subjects = [room.routes(services) for room in rooms]
     subjects += [blobs.routes(), workers.routes()]
-    return [*subjects, documentation.routes(subjects)]
+    return [*subjects, documentation.routes(services, subjects)]
 
 
 def _socket_middleware(apps: AppSockets) -> Middleware:

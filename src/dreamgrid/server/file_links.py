@@ -3,14 +3,19 @@
 Inputs are uploaded before their project exists, so they belong to (account, project id, role).
 """
 
+import msgspec
 from aiohttp import web
 
 from dreamgrid.errors import DuplicateProject, InvalidRequest, NotFound
 from dreamgrid.protocol.job_request import valid_id
-from dreamgrid.protocol.rest import DownloadUrl, UploadUrl
+from dreamgrid.protocol.rest import DownloadUrl, ProjectRecord, UploadUrl
 from dreamgrid.server.auth import Account
 from dreamgrid.server.blobs.keys import input_key
+from dreamgrid.server.clock import milliseconds
+from dreamgrid.server.live import LiveProject
+from dreamgrid.server.open_projects import key_of_result
 from dreamgrid.server.services import Services
+from dreamgrid.states import JobState
 
 
 class FileLinks:
@@ -57,6 +62,25 @@ class FileLinks:
             origin=self._services.origin(request),
         )
         return DownloadUrl(download_url=url)
+
+    def linked(
+        self, record: ProjectRecord, project: LiveProject, request: web.Request
+    ) -> ProjectRecord:
+        """A project's record with a link to each result, for as long as its file is kept."""
+        config, now_ms = self._services.config, milliseconds(self._services.clock)
+        oldest_ms = now_ms - config.media_kept_s * 1000
+        urls = {
+            job.id: self.download(request, key_of_result(job)).download_url
+            for job in project.jobs
+            if job.state is JobState.COMPLETED
+            and not job.withheld
+            and (job.ended_ms or 0) >= oldest_ms
+        }
+        jobs = tuple(
+            msgspec.structs.replace(job, result_url=urls.get(job.job_id))
+            for job in record.completed_jobs
+        )
+        return msgspec.structs.replace(record, completed_jobs=jobs)
 
     async def kept(self, key: str, *, missing: str = "there is no such file (any more)") -> str:
         """`key`, whose file must still be there; `missing` says what it means if it is not.

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -16,6 +17,7 @@ from dreamgrid.protocol.rest import Success
 from dreamgrid.protocol.rest_account import SESSION_COOKIE
 from dreamgrid.protocol.scopes import Scope
 from dreamgrid.server.auth import Account, is_key
+from dreamgrid.server.config import LOOPBACK
 
 T = TypeVar("T")
 Parameters = TypeVar("Parameters", bound=msgspec.Struct)
@@ -29,6 +31,7 @@ _UNSET = ("", "undefined")
 """What clients write for a parameter that they leave out; the second is the oldest client's."""
 
 _MISSING = re.compile(r"missing required field `(\w+)`")
+_OF_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 BODY_WITHIN_S = 30.0
 """How long the body of a request may take to arrive, all of it."""
 
@@ -253,3 +256,18 @@ async def add_cors_headers(request: web.Request, response: web.StreamResponse) -
         response.headers["Access-Control-Allow-Origin"] = origin
         asked = request.headers.get("Access-Control-Request-Headers")
         response.headers["Access-Control-Allow-Headers"] = asked or "Content-Type"
+
+
+def from_here(request: web.Request) -> bool:
+    """Whether a program or page of this machine asks, as far as a request can tell.
+
+    Loopback alone is no proof: any page that is open in the browser of this machine can reach it,
+    also under a name of its own, and so can everybody behind a reverse proxy.
+    """
+    if any(header in request.headers for header in _OF_PROXIES):
+        return False
+    urls = [f"//{request.host}", request.headers.get("Origin", f"//{request.host}")]
+    try:
+        return all(urlsplit(url).hostname in LOOPBACK for url in urls)
+    except ValueError:  # such as half of an IPv6 address
+        return False

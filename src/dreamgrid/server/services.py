@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from dreamgrid.server.accounts import Accounts
+from dreamgrid.server.accounts import LOCAL_ACCOUNT, Accounts
 from dreamgrid.server.addresses import place
 from dreamgrid.server.auth import Account, hash_key, is_key
 from dreamgrid.server.blobs.base import Blobs
@@ -23,6 +23,7 @@ from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.rules import Rules
 from dreamgrid.server.sessions import Sessions
 from dreamgrid.server.sign_in import SignIn
+from dreamgrid.server.sign_in_links import SignInLinks
 from dreamgrid.server.store.base import Store
 from dreamgrid.server.uploads import Uploads
 from dreamgrid.server.webhook_sender import WebhookSender
@@ -47,6 +48,7 @@ class Services:
     known_workers: KnownWorkers
     sessions: Sessions
     sign_in: SignIn
+    sign_in_links: SignInLinks
     limits: Limits
     uploads: Uploads
     feeds: EventFeeds
@@ -69,6 +71,11 @@ class Services:
         if found is not None:
             self.rules.check_account(found.id)
         return found
+
+    def is_administrator(self, username: str) -> bool:
+        """Whether an account may run the grid: of whoever started it, or named in the settings."""
+        admins = {LOCAL_ACCOUNT, *(name.casefold() for name in self.config.admins)}
+        return username.casefold() in admins
 
     def end_subject(self, credential: str) -> str:
         """Where it is told that a valid credential is good no longer."""

@@ -6,6 +6,7 @@ are JWTs (`README.md` 2.1 of the wire contract).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -97,6 +98,11 @@ class TokenSigner:
             issued_s=said["iat"],
             expires_s=said["exp"],
         )
+
+
+def can_sign() -> bool:
+    """Whether anybody can sign in on this server."""
+    return find_spec("jwt") is not None
 
 
 def _library() -> ModuleType:

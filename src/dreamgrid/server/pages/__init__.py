@@ -1,1 +1,1 @@
-"""The server's own pages, rendered from what the code says: the first page, HTTP, socket. Pure."""
+"""The server's own pages, rendered from what the code says: HTTP, socket. Pure."""

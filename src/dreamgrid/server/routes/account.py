@@ -23,6 +23,7 @@ def routes(services: Services) -> Endpoints:
             username=account.username,
             wallet_address=account.address,
             current_email=await accounts.email(account),
+            administrator=services.is_administrator(account.username),
         )
 
     @api.get(*(f"/v{version}/account/balance" for version in (4, 3, 2, 1)))

@@ -1,4 +1,4 @@
-"""What the server says of itself: a first page, the OpenAPI document, pages made from structs."""
+"""What the server says of itself: the OpenAPI document and pages made from structs; and `/`."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -13,8 +13,9 @@ from dreamgrid.server import openapi
 from dreamgrid.server.endpoint import JSON, Endpoints
 from dreamgrid.server.pages import api as api_page
 from dreamgrid.server.pages import socket as socket_page
-from dreamgrid.server.pages import welcome
 from dreamgrid.server.pages.html import HEADERS, response
+from dreamgrid.server.routes import studio
+from dreamgrid.server.services import Services
 
 ABOUT = (
     "An open, self-hostable network for AI image, video and audio generation. Apps send projects, "
@@ -23,10 +24,11 @@ ABOUT = (
 _HTML = ("text/html",)
 
 
-def routes(others: Sequence[Endpoints]) -> Endpoints:
+def routes(services: Services, others: Sequence[Endpoints]) -> Endpoints:
     """`/`, `/openapi.json` and everything below `/docs`.
 
     Args:
+        services: The parts of the server.
         others: All other endpoints, which the document describes beside these.
     """
     release = version("dreamgrid")
@@ -46,9 +48,9 @@ def routes(others: Sequence[Endpoints]) -> Endpoints:
 
     @api.get("/", bare=True, content_types=(JSON, "text/html"))
     async def about(request: web.Request) -> About | web.Response:
-        """What this is: a page for browsers, JSON for programs."""
+        """What this is: the studio for browsers, JSON for programs."""
         if "text/html" in request.headers.get("Accept", ""):
-            return response(welcome.render(ABOUT, release))
+            return studio.page(services, request)
         return About(version=release, openapi="/openapi.json", docs=("/docs/api", "/docs/socket"))
 
     @api.get("/openapi.json", bare=True)

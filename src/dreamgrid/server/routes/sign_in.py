@@ -1,7 +1,5 @@
 """Signing up, in and out with a wallet, and renewing tokens."""
 
-from urllib.parse import urlsplit
-
 from aiohttp import web
 
 from dreamgrid.errors import (
@@ -21,12 +19,9 @@ from dreamgrid.protocol.rest_account import (
 )
 from dreamgrid.server import cookies
 from dreamgrid.server.auth import Account
-from dreamgrid.server.config import LOOPBACK
 from dreamgrid.server.endpoint import Endpoints
-from dreamgrid.server.http import credential_of
+from dreamgrid.server.http import credential_of, from_here
 from dreamgrid.server.services import Services
-
-_OF_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
 def routes(services: Services) -> Endpoints:
@@ -52,7 +47,7 @@ def routes(services: Services) -> Endpoints:
     async def sign_up(body: SignupRequest, request: web.Request, response: web.Response) -> Tokens:
         """Makes an account and signs in."""
         account, tokens = await sign_in.sign_up(
-            services.address(request), body, from_here=_from_here(request)
+            services.address(request), body, from_here=from_here(request)
         )
         keep_cookie(request, response, account, tokens.token, bool(body.remember_me))
         return tokens
@@ -85,18 +80,3 @@ def routes(services: Services) -> Endpoints:
         await sign_in.check_username(body.username)
 
     return api
-
-
-def _from_here(request: web.Request) -> bool:
-    """Whether a program or page of this machine asks, as far as a request can tell.
-
-    Loopback alone is no proof: any page that is open in the browser of this machine can reach it,
-    also under a name of its own, and so can everybody behind a reverse proxy.
-    """
-    if any(header in request.headers for header in _OF_PROXIES):
-        return False
-    urls = [f"//{request.host}", request.headers.get("Origin", f"//{request.host}")]
-    try:
-        return all(urlsplit(url).hostname in LOOPBACK for url in urls)
-    except ValueError:  # such as half of an IPv6 address
-        return False

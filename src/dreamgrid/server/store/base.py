@@ -247,3 +247,14 @@ class Store(Protocol):
             limit: Most projects.
             app_source: Only those whose request carried this label. None: all.
         """
+
+    async def ended_projects(
+        self, account_id: str, limit: int, before: str | None
+    ) -> list[ProjectRow]:
+        """Projects that have ended in any way, with jobs, newest end first.
+
+        Args:
+            account_id: Whose.
+            limit: Most projects.
+            before: Only those that follow this project in the list. None: from the newest on.
+        """

@@ -358,6 +358,16 @@ class SqliteStore:
             values.append(app_source)
         return await self._projects(f"{condition} ORDER BY ended_ms DESC LIMIT ?", *values, limit)
 
+    async def ended_projects(
+        self, account_id: str, limit: int, before: str | None
+    ) -> list[ProjectRow]:
+        condition, values = "account_id = ? AND ended_ms IS NOT NULL", [account_id]
+        if before is not None:
+            condition += " AND (ended_ms, id) < (SELECT ended_ms, id FROM project WHERE id = ?)"
+            values.append(before)
+        condition += " ORDER BY ended_ms DESC, id DESC LIMIT ?"
+        return await self._projects(condition, *values, limit)
+
     async def _projects(self, condition: str, *values: Any) -> list[ProjectRow]:
         return await self._in_reader(
             lambda: sqlite_projects.select(self._read_connection, condition, values)

@@ -1,0 +1,49 @@
+"""Everything that an account made, in pages."""
+
+from aiohttp import web
+
+from dreamgrid.protocol.job_request import valid_id
+from dreamgrid.protocol.rest_projects import ProjectList, ProjectListQuery
+from dreamgrid.server.auth import Account
+from dreamgrid.server.endpoint import Endpoints
+from dreamgrid.server.file_links import FileLinks
+from dreamgrid.server.live import LiveProject, from_row
+from dreamgrid.server.services import Services
+
+
+def routes(services: Services) -> Endpoints:
+    """The list of an account's projects."""
+    projects, links = services.projects, FileLinks(services)
+    api = Endpoints("Gallery", "Everything that you made, with links to the files.")
+
+    @api.get("/v1/projects")
+    async def list_projects(
+        account: Account, query: ProjectListQuery, request: web.Request
+    ) -> ProjectList:
+        """Your projects in any state, newest first, with links to their results.
+
+        The first page begins with all that have not ended.
+        """
+        before = None if query.before is None else valid_id(query.before)
+        found, following = await _page(services, account, query.limit, before)
+        return ProjectList(
+            projects=tuple(
+                links.linked(projects.record(project, account, raw=False), project, request)
+                for project in found
+            ),
+            next=following,
+            media_kept_s=services.config.media_kept_s,
+        )
+
+    return api
+
+
+async def _page(
+    services: Services, account: Account, limit: int, before: str | None
+) -> tuple[list[LiveProject], str | None]:
+    """Projects, newest first, and what `before` of the next page is; None: there is none."""
+    rows = await services.store.ended_projects(account.id, limit, before)
+    open_ones = [] if before is not None else services.projects.active(account)[::-1]
+    shown = {project.id for project in open_ones}
+    ended = [from_row(row) for row in rows if row.id not in shown]
+    return open_ones + ended, rows[-1].id if len(rows) == limit else None

@@ -1,0 +1,60 @@
+"""What everybody must be able to see and use: axe, both colours, phone and desktop."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.interop.worker import ScriptedWorker, png
+from tests.studio.conftest import OpenStudio, Studio
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+async def barriers(studio: Studio, axe: str) -> list[str]:
+    """What axe finds on the page, one line for each."""
+    await studio.page.evaluate(axe)
+    wish = {"runOnly": STANDARDS, "resultTypes": ["violations"]}
+    found: dict[str, Any] = await studio.page.evaluate("(wish) => axe.run(document, wish)", wish)
+    return [
+        f"{one['id']}: {node['target']} {node['failureSummary']}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
+
+
+@pytest.fixture(scope="session")
+def axe(web_src: Path) -> str:
+    """The script that looks for barriers."""
+    return (web_src / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.mark.parametrize("colors", ["light", "dark"])
+@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+async def test_nobody_is_shut_out_and_nothing_overflows(
+    open_studio: OpenStudio, worker: ScriptedWorker, axe: str, colors: str, phone: bool
+) -> None:
+    studio = await open_studio(colors=colors, phone=phone, reduced=True)
+    page = studio.page
+    await page.goto(studio.grid.url)
+    await page.get_by_role("button", name="Sign in", exact=True).wait_for()
+    found = {"sign-in": await barriers(studio, axe)}
+    await page.goto("about:blank")
+    await studio.sign_in()
+    await studio.ask_for("a castle", count=3)
+    done, running, failing = await worker.jobs(3)
+    await done.render(png(120))
+    await running.start()
+    await running.step(4)
+    await failing.start()
+    await failing.fail("It could not be made.")
+    for status in ("completed", "running", "failed"):
+        await studio.see_tiles(status)
+    found["create"] = await barriers(studio, axe)
+    width = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    await page.get_by_role("button", name="Open: a castle").click()
+    found["viewer"] = await barriers(studio, axe)
+    assert found == {name: [] for name in found}
+    assert width <= 0

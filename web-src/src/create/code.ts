@@ -1,0 +1,89 @@
+// The same wish as a program or a command.
+
+import type { JobRequest, Media } from '../api/types';
+import { modelById } from '../state/catalog';
+import { settingsOf } from './settings';
+
+type Pair = [name: string, value: unknown];
+
+function pairs(request: JobRequest): Pair[] {
+  const frame = request.keyFrames[0];
+  const found: Pair[] = [
+    ['model', frame.modelID],
+    ['prompt', frame.positivePrompt]
+  ];
+  const add = (name: string, value: unknown) => {
+    if (value !== undefined && value !== null && value !== '') found.push([name, value]);
+  };
+  add('negative_prompt', frame.negativePrompt);
+  add('style_prompt', frame.stylePrompt);
+  if (request.numberOfImages > 1) add('count', request.numberOfImages);
+  add('width', frame.width);
+  add('height', frame.height);
+  for (const setting of settingsOf(modelById.value.get(frame.modelID), true)) add(setting.python, frame[setting.wire]);
+  add('seed', frame.seed);
+  add('output_format', request.outputFormat);
+  return found;
+}
+
+function literal(value: unknown): string {
+  if (typeof value === 'boolean') return value ? 'True' : 'False';
+  return JSON.stringify(value);
+}
+
+export function asPython(request: JobRequest, media: Media): string {
+  const lines = pairs(request).map(([name, value]) => `        ${name}=${literal(value)},`);
+  const maker = { image: 'create_image', video: 'create_video', audio: 'create_audio' }[media];
+  return [
+    'import dreamgrid',
+    '',
+    'with dreamgrid.Client() as client:',
+    `    project = client.projects.${maker}(`,
+    ...lines,
+    '    )',
+    '    for result in project.wait():',
+    '        print(result.save("results/"))',
+    ''
+  ].join('\n');
+}
+
+const FLAGS: Record<string, string> = {
+  model: '--model',
+  negative_prompt: '--negative',
+  style_prompt: '--style',
+  count: '--count',
+  steps: '--steps',
+  guidance: '--guidance',
+  seed: '--seed',
+  strength: '--strength',
+  sampler: '--sampler',
+  scheduler: '--scheduler',
+  output_format: '--format',
+  fps: '--fps',
+  shift: '--shift',
+  duration_s: '--duration',
+  bpm: '--bpm',
+  key_scale: '--scale',
+  time_signature: '--beats',
+  creativity: '--creativity',
+  speaker: '--speaker',
+  instruct: '--instruct',
+  language: '--language'
+};
+
+function quoted(value: unknown): string {
+  const text = String(value);
+  return /^[A-Za-z0-9_.:\/-]+$/.test(text) ? text : `'${text.replace(/'/g, `'\\''`)}'`;
+}
+
+export function asCommand(request: JobRequest, media: Media): string {
+  const frame = request.keyFrames[0];
+  const tier = modelById.value.get(frame.modelID)?.tier ?? '';
+  const speech = settingsOf(modelById.value.get(frame.modelID), true).some((one) => one.name === 'instruct');
+  const command = media === 'audio' ? (speech || /voice|tts/.test(tier) ? 'speak' : 'music') : media === 'video' ? 'video' : 'generate';
+  const flags = pairs(request).flatMap(([name, value]) => (FLAGS[name] ? [`${FLAGS[name]} ${quoted(value)}`] : []));
+  const [frames, fps] = [Number(frame['frames']), Number(frame['fps'])];
+  if (frames && fps) flags.push(`--duration ${+(frames / fps).toFixed(2)}`);
+  if (frame.width && frame.height) flags.push(`--size ${frame.width}x${frame.height}`);
+  return ['dreamgrid', command, quoted(frame.positivePrompt), ...flags].join(' ');
+}

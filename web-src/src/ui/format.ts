@@ -1,0 +1,47 @@
+// Numbers, times and amounts as people read them.
+
+const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'short' });
+
+/** An amount of tokens: few digits, but never a price that looks like nothing. */
+export function amount(text: string | number | null | undefined): string {
+  const value = Number(text ?? 0);
+  if (!Number.isFinite(value)) return '–';
+  if (value !== 0 && Math.abs(value) < 0.01) return value.toLocaleString('en', { maximumSignificantDigits: 2 });
+  return value.toLocaleString('en', { maximumFractionDigits: 2 });
+}
+
+export function ago(ms: number): string {
+  const seconds = (ms - Date.now()) / 1000;
+  const steps: [number, Intl.RelativeTimeFormatUnit][] = [
+    [60, 'second'],
+    [3600, 'minute'],
+    [86_400, 'hour'],
+    [Infinity, 'day']
+  ];
+  const size = { second: 1, minute: 60, hour: 3600, day: 86_400 } as Record<string, number>;
+  const [, unit] = steps.find(([limit]) => Math.abs(seconds) < limit)!;
+  if (unit === 'second' && Math.abs(seconds) < 10) return 'just now';
+  return relative.format(Math.round(seconds / size[unit]!), unit);
+}
+
+export function when(ms: number): string {
+  return new Date(ms).toLocaleString('en', { dateStyle: 'medium', timeStyle: 'short' });
+}
+
+/** A while: 8 s, 3 min, 2 h. */
+export function duration(seconds: number): string {
+  if (seconds < 1) return '1 s';
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${Math.round(seconds / 3600)} h`;
+}
+
+/** A position in a recording: 1:07. */
+export function clock(seconds: number): string {
+  const whole = Math.max(0, Math.floor(seconds));
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
+}
+
+export function plural(count: number, one: string, many = one + 's'): string {
+  return `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
+}

@@ -1,0 +1,37 @@
+// Pages that are loaded when somebody goes there.
+
+import type { ComponentType } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import { Icon } from './icon';
+
+const LOADERS: Record<string, () => Promise<ComponentType>> = {};
+
+export function Lazy({ name }: { name: string }) {
+  const [loaded, setLoaded] = useState<{ name: string; Page: ComponentType } | null>(null);
+  const [failed, setFailed] = useState(false);
+  useEffect(() => {
+    let current = true;
+    setFailed(false);
+    LOADERS[name]?.().then(
+      (Page) => current && setLoaded({ name, Page }),
+      () => current && setFailed(true)
+    );
+    return () => {
+      current = false;
+    };
+  }, [name]);
+  if (failed) {
+    return (
+      <div class="empty">
+        <Icon name="warn" />
+        <h2>This page could not be loaded</h2>
+        <p>The server may have been updated meanwhile.</p>
+        <button type="button" class="button" onClick={() => location.reload()}>
+          Load the studio again
+        </button>
+      </div>
+    );
+  }
+  if (loaded?.name !== name) return <div class="page" aria-busy="true" />;
+  return <loaded.Page />;
+}
