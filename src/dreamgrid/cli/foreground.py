@@ -11,6 +11,7 @@ from dreamgrid.cli import exits, loop
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.grid import GridOptions, GridReady, run_grid
 from dreamgrid.cli.options import SignupChoice
+from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.server.config import ServerConfig
 
 
@@ -26,9 +27,11 @@ def serve_grid(
     signup: SignupChoice,
     admins: list[str] | None,
     worker_share: int,
+    filter_always: bool,
     worker: bool,
     as_json: bool,
     threads: int = 0,
+    filter_threshold: float | None = None,
 ) -> None:
     """Runs a grid, tells when it is ready, and returns when a signal has ended it."""
     exits.speaks_json.set(as_json)
@@ -43,9 +46,16 @@ def serve_grid(
         trusted_proxies=tuple(trusted_proxies or ()),
         admins=tuple(admins or ()),
         worker_share_permille=worker_share,
+        filter_always=filter_always,
         signup=None if signup == "local" else signup,
     )
-    grid = GridOptions(server=server, threads=threads, worker=worker, announce=True)
+    grid = GridOptions(
+        server=server,
+        threads=threads,
+        filter_threshold=PICTURE_THRESHOLD if filter_threshold is None else filter_threshold,
+        worker=worker,
+        announce=True,
+    )
 
     def on_ready(ready: GridReady) -> None:
         if as_json:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dreamgrid.cli.folder import Running, announced
 from dreamgrid.engines.registry import find_engines
+from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.errors import DreamgridError
 from dreamgrid.server.app import ServerReady, run_server
 from dreamgrid.server.config import ServerConfig
@@ -52,12 +53,14 @@ class GridOptions:
     Attributes:
         server: Settings of the server.
         threads: CPU threads of the worker; 0: one per core.
+        filter_threshold: Score from which the worker's content filter objects to a picture.
         worker: Whether to start a worker beside the server.
         announce: Whether other commands may find and use this grid.
     """
 
     server: ServerConfig
     threads: int = 0
+    filter_threshold: float = PICTURE_THRESHOLD
     worker: bool = True
     announce: bool = False
 
@@ -142,6 +145,7 @@ async def _work(
         api_key=server.api_key,
         data_dir=options.server.data_dir / "worker",
         threads=options.threads,
+        filter_threshold=options.filter_threshold,
         slots=2,
         drain_grace_s=_DRAIN_S,
     )

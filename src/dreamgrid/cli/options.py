@@ -94,6 +94,24 @@ Admins = Annotated[
         help="Account that may administer the grid, besides you; may be given several times.",
     ),
 ]
+FilterAlways = Annotated[
+    bool,
+    typer.Option(
+        "--filter-always",
+        envvar="DREAMGRID_FILTER_ALWAYS",
+        help="Refuse apps that want the content filter off.",
+    ),
+]
+FilterThreshold = Annotated[
+    float | None,
+    typer.Option(
+        "--filter-threshold",
+        min=0.0,
+        max=1.0,
+        envvar="DREAMGRID_FILTER_THRESHOLD",
+        help="Score from which the content filter objects to a picture; lower is stricter.",
+    ),
+]
 WorkerShare = Annotated[
     int,
     typer.Option(

@@ -15,6 +15,7 @@ def serve(
     signup: options.Signup = "local",
     admins: options.Admins = None,
     worker_share: options.WorkerShare = 1_000,
+    filter_always: options.FilterAlways = False,
     as_json: options.Json = False,
 ) -> None:
     """Run a server without a worker. Workers join it with 'dreamgrid work', from any machine.
@@ -38,6 +39,7 @@ def serve(
         signup=signup,
         admins=admins,
         worker_share=worker_share,
+        filter_always=filter_always,
         worker=False,
         as_json=as_json,
     )

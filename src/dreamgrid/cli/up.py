@@ -16,6 +16,8 @@ def up(
     signup: options.Signup = "local",
     admins: options.Admins = None,
     worker_share: options.WorkerShare = 1_000,
+    filter_always: options.FilterAlways = False,
+    filter_threshold: options.FilterThreshold = None,
     threads: options.Threads = 0,
     as_json: options.Json = False,
 ) -> None:
@@ -44,6 +46,8 @@ def up(
         signup=signup,
         admins=admins,
         worker_share=worker_share,
+        filter_always=filter_always,
+        filter_threshold=filter_threshold,
         threads=threads,
         worker=True,
         as_json=as_json,

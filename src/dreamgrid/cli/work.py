@@ -21,6 +21,7 @@ def work(
     ] = None,
     data: options.Data = None,
     threads: options.Threads = 0,
+    filter_threshold: options.FilterThreshold = None,
     as_json: options.Json = False,
 ) -> None:
     """Run a worker that renders for a grid. It dials out and needs no open port.
@@ -45,6 +46,7 @@ def work(
         models=tuple(model or ()),
         data=data,
         threads=threads,
+        filter_threshold=filter_threshold,
         as_json=as_json,
     )
 

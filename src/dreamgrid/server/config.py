@@ -55,6 +55,8 @@ class ServerConfig:
         worker_share_permille: Thousandths of a delivered job's price that the owner of its worker
             earns; the house keeps the rest. All of it unless told otherwise: what apps pay goes to
             those who render.
+        filter_always: Whether the content filter cannot be turned off: apps that ask for it are
+            refused.
         charge_withheld: Whether media that the content filter withholds are charged, and earned,
             as if they were delivered.
         lease_s: A job is given to another worker when its worker was silent for this long.
@@ -122,6 +124,7 @@ class ServerConfig:
     admins: tuple[str, ...] = ()
     starting_grant_micros: int = 1_000 * MICROS
     worker_share_permille: int = 1_000
+    filter_always: bool = False
     charge_withheld: bool = False
     lease_s: float = 30.0
     heartbeat_s: float = 5.0

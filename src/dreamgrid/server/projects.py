@@ -160,6 +160,8 @@ class Projects:
         check_text("prompt", params.prompt, most_chars)  # with its flags
         said = prompt_language.read(request, network)
         params = msgspec.structs.replace(params, network=network, prompt=said.prompt)
+        if params.disable_safety and self._config.filter_always:
+            raise InvalidRequest("this grid's content filter is always on: leave disableSafety out")
         renders = self._catalog.resolve(params, self._config, lambda: secrets.randbelow(MAX_SEED))
         self._catalog.check_inputs(params)
         self._known_workers.check(network, model.id, said.targeting)

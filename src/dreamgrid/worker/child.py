@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 
+from dreamgrid.engines import safety
 from dreamgrid.engines.base import Artifact, Engine, Step
 from dreamgrid.engines.registry import load_spec
 from dreamgrid.errors import DreamgridError, ModelNotAvailable, OutOfMemory, RenderCanceled
@@ -85,6 +86,7 @@ class Child:
         setup = self._todo.get()
         if not isinstance(setup, Setup):
             return
+        safety.settings.picture_threshold = setup.filter_threshold
         self._channel.send(Ready())
         while isinstance(job := self._todo.get(), Render):
             self._channel.send(self._answer(setup, job))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.params import NETWORKS, Network
 from dreamgrid.protocol.worker import WORKER_PATH
@@ -28,6 +29,8 @@ class WorkerConfig:
             download and the last result upload while an engine renders.
         network: The pool to work in.
         models: Serve only these catalogue ids. Empty: all that the installed engines can serve.
+        filter_threshold: Score, 0..1, from which the content filter objects to a picture or a frame
+            of a video. Lower is stricter.
         max_input_bytes: Most bytes that the inputs of one job may have together.
         transfer_attempts: How often to try a download or an upload.
         transfer_retry_s: Seconds before the second try; doubles each time.
@@ -52,6 +55,7 @@ class WorkerConfig:
     slots: int = 1
     network: Network = "fast"
     models: tuple[str, ...] = ()
+    filter_threshold: float = PICTURE_THRESHOLD
     max_input_bytes: int = 64 * 1024 * 1024
     transfer_attempts: int = 4
     transfer_retry_s: float = 0.5
@@ -89,6 +93,11 @@ class WorkerConfig:
             )
         if self.threads < 0 or self.transfer_attempts < 1 or self.max_input_bytes < 1:
             raise ConfigError("threads, transfer_attempts and max_input_bytes must be positive")
+        if not 0 <= self.filter_threshold <= 1:
+            raise ConfigError(
+                f"filter_threshold ({self.filter_threshold}) is between 0, which objects to every "
+                "picture, and 1"
+            )
         if not 0 < self.reconnect_min_s <= self.reconnect_max_s:
             raise ConfigError(
                 f"reconnect_min_s ({self.reconnect_min_s}) must be positive and at most "

@@ -10,6 +10,7 @@ from typing import cast
 
 import msgspec
 
+from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.errors import (
     DreamgridError,
     EngineError,
@@ -48,10 +49,12 @@ class Setup(ToChild, tag="setup", frozen=True, kw_only=True):
     Attributes:
         engines: Model id to the `module:attribute` of the `EngineSpec` that serves it.
         threads: CPU threads that an engine may use.
+        filter_threshold: Score from which the content filter objects to a picture.
     """
 
     engines: dict[str, str]
     threads: int
+    filter_threshold: float = PICTURE_THRESHOLD
 
 
 class Render(ToChild, tag="render", frozen=True, kw_only=True):

@@ -76,7 +76,11 @@ async def run_worker(
     config.validate()
     serving = _serving(config, find_engines() if registry is None else registry)
     identity = worker_id(config.data_dir)
-    setup = Setup(engines=serving, threads=config.threads_per_engine)
+    setup = Setup(
+        engines=serving,
+        threads=config.threads_per_engine,
+        filter_threshold=config.filter_threshold,
+    )
     patience = Patience(cancel_s=config.cancel_grace_s, stall_s=config.stall_timeout_s)
     jar = aiohttp.DummyCookieJar()
     async with task_group() as tasks:

