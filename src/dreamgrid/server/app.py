@@ -216,8 +216,7 @@ async def assembled(
 ) -> AsyncIterator[tuple[Services, AppSockets, WorkerSockets]]:
     """Every part of a server over open backends; takes up what the last run left open."""
     accounts = Accounts(config, store, bus, clock)
-    signer = TokenSigner(load_secret(config.data_dir / TOKEN_SECRET_FILE), clock)
-    sessions = Sessions(config, store, bus, signer, clock)
+    sessions = _sessions(config, store, bus, clock)
     workers = Workers()
     known_workers = KnownWorkers(config.worker_known_s, store, workers, clock)
     rules = Rules(store.admin)
@@ -283,6 +282,12 @@ async def assembled(
     finally:
         open_projects.stop()
         services.sign_in.close()
+
+
+def _sessions(config: ServerConfig, store: Store, bus: Bus, clock: Clock) -> Sessions:
+    """Sign-ins, whose tokens outlive the server because its secret does."""
+    signer = TokenSigner(load_secret(config.data_dir / TOKEN_SECRET_FILE), clock)
+    return Sessions(config, store, bus, signer, clock)
 
 
 def _application(services: Services, apps: AppSockets, workers: WorkerSockets) -> web.Application:
