@@ -13,6 +13,7 @@ from dreamgrid.cli import (
     admin,
     audit,
     demo,
+    dev,
     enhance,
     estimate,
     exits,
@@ -84,6 +85,7 @@ app.add_typer(projects.app, name="projects", rich_help_panel=_LOOK)
 app.add_typer(account.app, name="account", rich_help_panel=_LOOK)
 app.add_typer(keys.app, name="keys", rich_help_panel=_LOOK)
 app.command(rich_help_panel=_RUN)(up.up)
+app.command(rich_help_panel=_RUN)(dev.dev)
 app.command(rich_help_panel=_RUN)(serve.serve)
 app.add_typer(work.app, name="work", rich_help_panel=_RUN)
 app.command(rich_help_panel=_RUN)(grant.grant)

@@ -17,13 +17,25 @@ if TYPE_CHECKING:
     from dreamgrid.testing.behaviour import Behaviour, Does
     from dreamgrid.testing.clock import ManualClock
     from dreamgrid.testing.local_grid import Grid, grid
+    from dreamgrid.testing.network import BadNetwork, Faults
     from dreamgrid.testing.worker import ScriptedWorker
 
-__all__ = ["Behaviour", "Does", "Grid", "ManualClock", "ScriptedWorker", "grid"]
+__all__ = [
+    "BadNetwork",
+    "Behaviour",
+    "Does",
+    "Faults",
+    "Grid",
+    "ManualClock",
+    "ScriptedWorker",
+    "grid",
+]
 
 _HOME = {
+    "BadNetwork": "network",
     "Behaviour": "behaviour",
     "Does": "behaviour",
+    "Faults": "network",
     "Grid": "local_grid",
     "ManualClock": "clock",
     "ScriptedWorker": "worker",

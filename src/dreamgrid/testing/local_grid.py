@@ -4,7 +4,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
@@ -20,27 +20,37 @@ from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.config import MICROS, NO_LIMIT, ServerConfig
 from dreamgrid.testing.behaviour import Behaviour, Does
 from dreamgrid.testing.clock import ManualClock
+from dreamgrid.testing.network import BadNetwork, Faults
 from dreamgrid.testing.worker import ScriptedWorker
 
 MEMORY = Path("/dev/shm")  # noqa: S108 (where there is one; a temporary folder of our own in it)
 """Where nothing waits for a disk."""
 
+_BACK_AFTER_S = 0.05
+
 
 @asynccontextmanager
 async def grid(
-    *, balance: Decimal | int = 1_000, catalog_files: tuple[Path, ...] = ()
+    *,
+    balance: Decimal | int = 1_000,
+    catalog_files: tuple[Path, ...] = (),
+    faults: Faults | None = None,
+    port: int = 0,
 ) -> AsyncIterator["Grid"]:
     """A grid of its own for one test; nothing of it is left behind.
 
     Args:
         balance: What the account has of each currency.
         catalog_files: JSON files with models, added to the built-in ones.
+        faults: A network on which this goes wrong; `grid.network.faults` changes it later. Workers
+            that it cuts off come back by themselves. None: a network without faults.
+        port: Where to listen. 0: at a free port.
     """
     in_memory = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="dreamgrid-", dir=in_memory) as folder:
         config = ServerConfig(
             data_dir=Path(folder),
-            port=0,
+            port=0 if faults else port,
             catalog_files=catalog_files,
             starting_grant_micros=int(balance * MICROS),
             # The clock stands still, so what is used of a rate would never come back.
@@ -53,8 +63,10 @@ async def grid(
         )
         async with aiohttp.ClientSession() as http:
             one = Grid(config, http)
-            await one.start()
             try:
+                if faults is not None:
+                    await one.through(BadNetwork(faults, http), port)
+                await one.start()
                 yield one
             finally:
                 await one.close()
@@ -68,6 +80,7 @@ class Grid:
         url: Address of the server.
         key: API key of its account.
         workers: Those that were made.
+        network: What is between the server and all others, if it was given faults.
     """
 
     def __init__(self, config: ServerConfig, http: aiohttp.ClientSession) -> None:
@@ -75,6 +88,7 @@ class Grid:
         self.url = ""
         self.key = ""
         self.workers: list[ScriptedWorker] = []
+        self.network: BadNetwork | None = None
         self._config = config
         self._http = http
         self._stop = asyncio.Event()
@@ -82,6 +96,23 @@ class Grid:
         self._server: asyncio.Task[None] | None = None
         self._client: AsyncClient | None = None
         self._numbers = count(1)
+        self._bringing_back: asyncio.Task[None] | None = None
+
+    async def through(self, network: BadNetwork, port: int) -> None:
+        """Puts a network before the server, which has not started yet."""
+        await network.start(port)
+        self.network = network
+        self._config = replace(self._config, public_url=network.url)
+        self._bringing_back = asyncio.create_task(self._bring_back(), name="dreamgrid.testing")
+
+    async def _bring_back(self) -> None:
+        """Connects workers again that the network has cut off."""
+        while True:
+            await asyncio.sleep(_BACK_AFTER_S)
+            for worker in self.workers:
+                if worker.cut_off and not self._stop.is_set():
+                    with suppress(OSError, aiohttp.ClientError):  # not yet
+                        await self.reconnect(worker)
 
     @property
     def client(self) -> AsyncClient:
@@ -166,7 +197,10 @@ class Grid:
             self._server.result()
         self._ready = ready.result()
         self.url, self.key = self._ready.url, self._ready.api_key
-        self._config = replace(self._config, port=int(self.url.rpartition(":")[2]))
+        if self.network is None:
+            self._config = replace(self._config, port=int(self.url.rpartition(":")[2]))
+        else:
+            self.network.target, self.url = self.url, self.network.url
 
     async def stop(self) -> None:
         """Stops the server as a signal would; clients see a lost connection and come back."""
@@ -177,8 +211,12 @@ class Grid:
 
     async def close(self) -> None:
         """Ends everything."""
+        if self._bringing_back is not None:
+            self._bringing_back.cancel()
         for worker in self.workers:
             await worker.leave()
         if self._client is not None:
             await self._client.aclose()
         await self.stop()
+        if self.network is not None:
+            await self.network.close()

@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import uuid
+from contextlib import suppress
 from dataclasses import replace
+from typing import Literal
 
 import aiohttp
 
@@ -96,9 +98,21 @@ class ScriptedWorker:
         )
         await self._say(hello)
         self._reader = asyncio.create_task(self._read(self._socket), name=f"{self.name} reads")
-        await self._welcomed.wait()
+        await self._welcomed.wait()  # or cut off
         for outcome in list(self._outcomes.values()):
             await self._say(outcome)
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether its connection has ended although it neither left nor crashed."""
+        return self._socket is not None and self._socket.closed and not self._silent
+
+    @property
+    def state(self) -> Literal["connected", "silent", "away"]:
+        """Whether it is there."""
+        if self._socket is None or self._socket.closed:
+            return "away"
+        return "silent" if self._silent else "connected"
 
     async def leave(self) -> None:
         """Ends its connection; what it holds is taken from it when the lease ends."""
@@ -146,8 +160,9 @@ class ScriptedWorker:
         if self._silent or self._socket is None or self._socket.closed:
             return
         times = 2 if self.behaviour.does == "repeat" and not isinstance(message, Hello) else 1
-        for _ in range(times):
-            await self._socket.send_str(codec.encode_worker(message).decode())
+        with suppress(ConnectionError, aiohttp.ClientError):  # cut off; said again if it matters
+            for _ in range(times):
+                await self._socket.send_str(codec.encode_worker(message).decode())
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         try:
@@ -158,6 +173,7 @@ class ScriptedWorker:
                 if not fence.done():
                     fence.set_result(None)
             self._fences.clear()
+            self._welcomed.set()
 
     def _hear(self, data: str) -> None:
         message = codec.decode_from_server(data)
