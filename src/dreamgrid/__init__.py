@@ -55,6 +55,13 @@ if TYPE_CHECKING:
     )
     from dreamgrid.client.stats import Leader
     from dreamgrid.client.sync import Client
+    from dreamgrid.client.webhooks import (
+        Deliveries,
+        Delivery,
+        Webhook,
+        WebhookMessage,
+        read_webhook,
+    )
     from dreamgrid.errors import (
         AuthenticationFailed,
         ConfigError,
@@ -107,6 +114,8 @@ __all__ = [
     "Charge",
     "CostEstimate",
     "CurrentAccount",
+    "Deliveries",
+    "Delivery",
     "Image",
     "ImageOptions",
     "Job",
@@ -130,6 +139,9 @@ __all__ = [
     "Video",
     "VideoAssetConfig",
     "VideoOptions",
+    "Webhook",
+    "WebhookMessage",
+    "read_webhook",
     # what happens to a project, in the order in which it happens
     "Event",
     "Queued",
@@ -198,6 +210,7 @@ _NAMES = {
     "client.settings": "AudioSettings ControlNet ImageSettings Settings VideoSettings",
     "client.stats": "Leader",
     "client.sync": "Client",
+    "client.webhooks": "Deliveries Delivery Webhook WebhookMessage read_webhook",
     "errors": (
         "DreamgridError InvalidRequest UnknownModel MissingAsset DuplicateProject "
         "UnreadableMedia UsernameTaken ModelNotServed InsufficientFunds "

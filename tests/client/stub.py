@@ -193,7 +193,7 @@ async def client_of(stub: Stub, key: str = KEY) -> AsyncIterator[dreamgrid.Async
 
 async def submitted(
     stub: Stub, client: dreamgrid.AsyncClient, **settings: Any
-) -> dreamgrid.Project[dreamgrid.Result]:
+) -> dreamgrid.Project:
     """A project that the server has taken; nothing has happened to it yet but waiting."""
     settings = {"model": MODEL, "prompt": "a red apple"} | settings
     creating = asyncio.create_task(client.projects.create(**settings))

@@ -225,6 +225,8 @@ async def test_projects_of_other_apps_are_listed_and_can_be_canceled(
         (elsewhere,) = await other.projects.list_projects_elsewhere()
         assert elsewhere.id == project.id
         await other.projects.cancel(project.id)
+    with pytest.raises(dreamgrid.ProjectCanceled):
+        await project.wait(timeout_s=10)  # long before anybody asks for the record of a quiet one
     assert (await guest.projects.get_status(project.id)).status == "canceled"
 
 

@@ -274,7 +274,8 @@ def test_every_name_of_the_published_sdks_has_its_place(table: dict[str, str], k
 def test_every_event_and_every_setting_has_its_place() -> None:
     assert {name for name in EVENTS.values() if name not in dreamgrid.__all__} == set()
     assert set(SETTINGS.values()) <= set(Settings.__annotations__)
-    beyond = {"max_cost", "project_id", "upscale_resolution"}
+    of_upscalers = {"upscale_resolution", "detail_preference", "processing_speed"}
+    beyond = {"max_cost", "project_id", *of_upscalers}
     assert set(Settings.__annotations__) - set(SETTINGS.values()) == beyond
 
 

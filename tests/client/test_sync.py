@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import dreamgrid
-from dreamgrid.client import account, aio, project, projects, results, stats, sync
+from dreamgrid.client import account, aio, project, projects, results, stats, sync, webhooks
 from dreamgrid.protocol.job_request import JobRequest
 from tests.client import stub as wire
 from tests.client.stub import JOB_A, KEY, MODEL, Stub
@@ -27,6 +27,7 @@ PAIRS = [
     (stats.Stats, sync.Stats),
     (account.Account, sync.Account),
     (account.Keys, sync.Keys),
+    (webhooks.Webhooks, sync.Webhooks),
 ]
 RENAMED = {"aclose": "close"}
 

@@ -158,23 +158,41 @@ def compiled(page: str, line: int, block: str) -> CodeType:
     return code
 
 
+async def run_blocks(page: str, names: dict[str, Any]) -> None:
+    """Runs the python blocks of a page one after the other, like the cells of a notebook."""
+    for line, block in python_blocks(page):
+        running = eval(compiled(page, line, block), names)
+        if inspect.isawaitable(running):
+            await running
+
+
+PAGES_WITH_A_CLIENT = ["docs/webhooks.md"]
+"""Their code begins with an open `client`."""
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_A_CLIENT)
+def test_the_code_of_the_page_runs_from_top_to_bottom(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert python_blocks(page)
+
+    async def run() -> None:
+        url, key = grid.ready["url"], grid.ready["api_key"]
+        async with dreamgrid.AsyncClient(url, key) as client:
+            await run_blocks(page, {"client": client, "dreamgrid": dreamgrid})
+
+    asyncio.run(run())
+
+
 def test_the_code_of_the_sdk_page_runs_from_top_to_bottom(
     grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name, value in grid.environment.items():
         monkeypatch.setenv(name, value)
-    blocks = python_blocks("docs/sdk.md")
-    assert len(blocks) > 8
-
-    async def run() -> None:
-        names: dict[str, Any] = {}
-        for line, block in blocks:
-            running = eval(compiled("docs/sdk.md", line, block), names)
-            if inspect.isawaitable(running):
-                await running
-
-    asyncio.run(run())
+    assert len(python_blocks("docs/sdk.md")) > 8
+    asyncio.run(run_blocks("docs/sdk.md", {}))
     shown = capsys.readouterr().out
     assert "allows 1 to" in shown
     assert "calm.png" in shown

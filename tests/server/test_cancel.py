@@ -96,6 +96,31 @@ async def test_canceling_twice_is_confirmed_twice_and_gives_back_once(grid: Grid
     assert (await grid.spark())["net"] == "1000.000000"
 
 
+async def test_an_app_hears_at_once_that_another_app_of_the_account_canceled_its_project(
+    grid: Grid,
+) -> None:
+    owner, other = await grid.app("owner"), await grid.app("other")
+    project = await owner.request()
+    await owner.wait_state("queued")
+    await other.cancel(project)
+    assert (await owner.wait_for("jobError", jobID=project))["error"] == "artistCanceled"
+    assert other.told(project) == [CONFIRMED]
+    assert (await grid.record(project))["status"] == "cancelled"
+    assert (await grid.spark())["net"] == "1000.000000"
+
+
+async def test_an_app_that_was_away_learns_that_another_app_canceled_its_project(
+    grid: Grid,
+) -> None:
+    owner, other = await grid.app("owner"), await grid.app("other")
+    project = await owner.request()
+    await owner.wait_state("queued")
+    await owner.leave()
+    await other.cancel(project)
+    back = await grid.app("owner")
+    assert (await back.wait_for("jobError", jobID=project))["error"] == "artistCanceled"
+
+
 async def test_a_cancel_is_read_in_any_case(grid: Grid) -> None:
     app = await grid.app()
     project = await app.request()

@@ -17,6 +17,7 @@ from dreamgrid.client.listeners import Emitter
 from dreamgrid.client.projects import Projects
 from dreamgrid.client.stats import Stats
 from dreamgrid.client.tracker import Tracker
+from dreamgrid.client.webhooks import Webhooks
 from dreamgrid.errors import AuthenticationFailed
 from dreamgrid.protocol.params import Network
 
@@ -47,6 +48,7 @@ class AsyncClient(Emitter):
         account: Account, balance, keys and signing in.
         projects: Projects, models, sizes and prices.
         stats: Numbers about the grid as a whole.
+        webhooks: Where the grid tells a server of yours what happens.
         app_id: Name of this instance.
 
     Raises:
@@ -77,6 +79,7 @@ class AsyncClient(Emitter):
         self.account = Account(self._http, session, app_id=self.app_id, testnet=testnet)
         self.projects = Projects(self._http, catalog, self._tracker, app_id=self.app_id)
         self.stats = Stats(self._http)
+        self.webhooks = Webhooks(self._http)
 
     def __repr__(self) -> str:
         return f"<AsyncClient of {self._endpoint.url}, {len(self._tracker.histories)} projects>"

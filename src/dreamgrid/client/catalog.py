@@ -57,6 +57,9 @@ class _Kept:
         self._answers[key] = (time.monotonic(), answer)
 
 
+_NO_TIER = msgspec.Raw(b"{}")
+
+
 class Catalog:
     """Asks the server what it offers and remembers the answers for ten minutes."""
 
@@ -66,6 +69,7 @@ class Catalog:
         self._asking = asyncio.Lock()
         self._entries: dict[str, ModelEntry] = {}
         self._workers: dict[str, int] = {}
+        self._described: dict[str, tuple[ModelEntry, msgspec.Raw, tuple[ModelOptions, bool]]] = {}
         self._changed = Signal()
 
     @property
@@ -141,7 +145,11 @@ class Catalog:
 
     async def described(self, entry: ModelEntry) -> tuple[ModelOptions, bool]:
         """The limits of a model's settings, and whether its samplers have Comfy's names."""
-        return options_of(entry, (await self._tiers()).get(entry.tier, b"{}"))
+        tier = (await self._tiers()).get(entry.tier, _NO_TIER)
+        known = self._described.get(entry.id)
+        if known is None or known[0] is not entry or known[1] is not tier:
+            known = self._described[entry.id] = (entry, tier, options_of(entry, tier))
+        return known[2]
 
     def known(self, model: str) -> ModelEntry | None:
         """The catalogue's entry of `model`, if it was read before. Asks nobody."""

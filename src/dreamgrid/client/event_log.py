@@ -16,10 +16,15 @@ class EventLog:
     Two lanes under one numbering: changes of state are kept for good, and of what merely gets out
     of date (a position, a step, a preview) only the newest per key is. So memory is bounded by the
     number of jobs, whoever reads slowly or not at all.
+
+    Attributes:
+        changed: Fires with every event, and at the end.
+        ended: Fires at the end.
     """
 
     def __init__(self) -> None:
         self.changed = Signal()
+        self.ended = Signal()
         self._kept: list[tuple[int, Event]] = []
         self._newest: dict[Hashable, tuple[int, Event]] = {}
         self._next = 0
@@ -46,6 +51,7 @@ class EventLog:
         self._ended = True
         self._error = error
         self.changed.fire()
+        self.ended.fire()
 
     async def read(self) -> AsyncGenerator[Event, None]:
         """All events, from the first one to the end, waiting for those to come."""

@@ -12,7 +12,9 @@ slow reader skips frames instead of falling behind.
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias
+
+from typing_extensions import TypeVar
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from dreamgrid.client.catalog import AvailableModel
     from dreamgrid.client.current_account import Balance
 
-R = TypeVar("R")
+R = TypeVar("R", default=Any)
 """The kind of result object: that of the asynchronous door or that of the synchronous one."""
 
 

@@ -229,10 +229,11 @@ class Project(Emitter, Generic[R_co]):
             async with asyncio.timeout(timeout_s):
                 # What draws is loaded now, which must not hold up the loop.
                 found = await asyncio.to_thread(progress_bars.bar) if progress else None
+                news = history.log.changed if found else history.log.ended
                 with found or progress_bars.NoBar() as bar:
                     bar.update(self)
                     while not history.finished and history.error is None:
-                        await history.log.changed.wait()
+                        await news.wait()
                         bar.update(self)
         except TimeoutError:
             await self._on_timeout(timeout_s or 0, on_timeout)

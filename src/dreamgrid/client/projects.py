@@ -52,6 +52,7 @@ class Projects(Emitter, Models, Prices, Finished, Files):
         self._tracker = tracker
         self._app_id = app_id
         self._projects: dict[History, Project[Result]] = {}
+        tracker.on_left = self._let_go
 
     # ── create ───────────────────────────────────────────────────────────────────────────────────
 
@@ -166,7 +167,8 @@ class Projects(Emitter, Models, Prices, Finished, Files):
     @property
     def tracked_projects(self) -> tuple[Project[Result], ...]:
         """Projects that this client follows. One that has ended leaves after 30 s."""
-        return tuple(self._followed().values())
+        found = (self._projects.get(history) for history in self._tracker.histories)
+        return tuple(project for project in found if project is not None)
 
     async def cancel(self, project_id: str) -> None:
         """Cancels a project, whoever created it; see `Project.cancel`.
@@ -281,11 +283,15 @@ class Projects(Emitter, Models, Prices, Finished, Files):
         return history
 
     def _hold(self, history: History, *, attached: bool = False) -> Project[Result]:
-        self._followed()  # lets go of those that have left
-        if history not in self._projects:
-            project: Project[Result] = Project(history, self._tracker, attached=attached)
-            self._projects[history] = project
-        return self._projects[history]
+        project: Project[Result] | None = self._projects.get(history)
+        if project is None:
+            project = Project(history, self._tracker, attached=attached)
+            if self._tracker.followed(history.id) is history:  # it may have ended meanwhile
+                self._projects[history] = project
+        return project
+
+    def _let_go(self, history: History) -> None:
+        self._projects.pop(history, None)
 
     def _result(self, project_id: str, params: AnyParams, job: Job[Result], found: Found) -> Result:
         return self._make_result(
@@ -345,14 +351,10 @@ class Projects(Emitter, Models, Prices, Finished, Files):
 
     def _still_followed(self, project_id: str) -> Project[Result] | None:
         """The project of that id, unless this client has let go of it before its end."""
-        project = self._followed().get(project_id)
-        let_go = project is not None and project.error is not None and not project.finished
-        return None if let_go else project
-
-    def _followed(self) -> dict[str, Project[Result]]:
-        histories = self._tracker.histories
-        self._projects = {one: self._projects[one] for one in histories if one in self._projects}
-        return {history.id: project for history, project in self._projects.items()}
+        history = self._tracker.followed(project_id)
+        if history is None or (history.error is not None and not history.finished):
+            return None
+        return self._projects.get(history)
 
 
 def _project_id(settings: Mapping[str, Any]) -> str:

@@ -11,7 +11,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
+
+from typing_extensions import TypeVar
 
 from dreamgrid.client.embedding import embedded
 from dreamgrid.client.http import Http
@@ -35,7 +37,7 @@ Enhance = Callable[["Image", str, str | None, str | None], Awaitable["Image"]]
 """Makes a picture finer: takes it, how much may change, the words and the model, or None for both.
 """
 
-R_co = TypeVar("R_co", bound="Result", covariant=True)
+R_co = TypeVar("R_co", bound="Result", covariant=True, default="Result")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,11 @@ import functools
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, cast
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, cast
 
-from dreamgrid.client import account, aio, project, projects, results, stats
+from typing_extensions import TypeVar
+
+from dreamgrid.client import account, aio, project, projects, results, stats, webhooks
 from dreamgrid.client.catalog import AvailableModel
 from dreamgrid.client.credential import Tokens
 from dreamgrid.client.current_account import CurrentAccount
@@ -29,7 +31,7 @@ from dreamgrid.states import ProjectState
 A = TypeVar("A")
 P = ParamSpec("P")
 K = TypeVar("K", bound="Result")
-R_co = TypeVar("R_co", bound="Result", covariant=True)
+R_co = TypeVar("R_co", bound="Result", covariant=True, default="Result")
 
 
 class Result(Door):
@@ -344,6 +346,18 @@ class Stats(Door):
     leaderboard = same(stats.Stats.leaderboard)
 
 
+class Webhooks(Door):
+    """`client.webhooks`."""
+
+    create = same(webhooks.Webhooks.create)
+    list = same(webhooks.Webhooks.list)
+    get = same(webhooks.Webhooks.get)
+    delete = same(webhooks.Webhooks.delete)
+    enable = same(webhooks.Webhooks.enable)
+    deliveries = same(webhooks.Webhooks.deliveries)
+    redeliver = same(webhooks.Webhooks.redeliver)
+
+
 class Client(EmitterDoor):
     """A client of one grid, for code without asyncio.
 
@@ -381,6 +395,7 @@ class Client(EmitterDoor):
         self.account = Account(self._portal, inner.account)
         self.projects = Projects(self._portal, inner.projects)
         self.stats = Stats(self._portal, inner.stats)
+        self.webhooks = Webhooks(self._portal, inner.webhooks)
 
     def __enter__(self) -> Self:
         return self

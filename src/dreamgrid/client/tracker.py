@@ -82,6 +82,9 @@ class Tracker:
         tell: Called with what happens to the client.
         backoff: Waits between connections; tests pass a short one.
         tick_s: How often to look after projects that need it.
+
+    Attributes:
+        on_left: Called with a history that is not followed any more.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Tracker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._hint = asyncio.Event()
+        self.on_left: Callable[[History], None] = lambda _: None
         self.session = Session(
             http,
             catalog,
@@ -119,6 +123,11 @@ class Tracker:
     def histories(self) -> list[History]:
         """Of all projects that are followed."""
         return [tracked.history for tracked in self._tracked.values()]
+
+    def followed(self, project_id: str) -> History | None:
+        """The history of the project of that id. None: it is not followed."""
+        tracked = self._tracked.get(project_id)
+        return None if tracked is None else tracked.history
 
     def follows(self, project_id: str) -> bool:
         """Whether the same request under this id would not be sent again."""
@@ -144,8 +153,7 @@ class Tracker:
             )
         known = self._known(history.id)
         if known is None:
-            self._tracked[history.id] = Tracked(history, frame)
-            self._begin_keeping()
+            self._begin_following(Tracked(history, frame))
             # Should the socket break just now, the next one begins with a look for this project.
             await self.connection.send(frame)
             return history
@@ -170,9 +178,9 @@ class Tracker:
             ConnectionFailed: There is no connection.
         """
         await self.connection.ready()
-        tracked = self._tracked[history.id] = Tracked(history, None)
+        tracked = Tracked(history, None)
         history.acknowledged = True
-        self._begin_keeping()
+        self._begin_following(tracked)
         if not ours:
             self._spawn(self._watch(tracked))
             with contextlib.suppress(TimeoutError):
@@ -333,6 +341,7 @@ class Tracker:
     def _forget(self, history: History) -> None:
         if self._of(history) is not None:
             del self._tracked[history.id]
+            self.on_left(history)
 
     def _of(self, history: History) -> Tracked | None:
         """What is followed under this history's id, unless that is a newer project by now."""
@@ -346,7 +355,11 @@ class Tracker:
             return None
         return None if _is_settled(tracked.history) and not tracked.history.finished else tracked
 
-    def _begin_keeping(self) -> None:
+    def _begin_following(self, tracked: Tracked) -> None:
+        before = self._tracked.get(tracked.history.id)
+        self._tracked[tracked.history.id] = tracked
+        if before is not None:
+            self.on_left(before.history)
         if self._keeper is None:
             self._keeper = self._spawn(self._keep())
 

@@ -292,7 +292,7 @@ class AppSockets:
         problem = None
         try:
             session.app.account.require("render")
-            await self._services.projects.cancel(session.app.account, cancel.project_id)
+            await self._services.projects.cancel(session.app, cancel.project_id)
         except DreamgridError as error:
             problem = str(error)
         session.outbox.put(frames.cancel_answer(cancel.project_id, problem))

@@ -273,21 +273,22 @@ class Projects:
 
     # ── cancel ───────────────────────────────────────────────────────────────────────────────────
 
-    async def cancel(self, account: Account, project_id: str) -> None:
-        """Ends a project that its app no longer wants; returns when that is stored.
+    async def cancel(self, app: App, project_id: str) -> None:
+        """Ends a project that the account no longer wants; returns when that is stored.
 
         Delivered jobs stay delivered and paid; the rest is given back. Canceling what has ended,
-        or never was, is no error: nothing of it runs afterwards.
+        or never was, is no error. Its own app is told, if it is another one.
 
         Raises:
             ServerUnavailable: It could not be stored; the project goes on.
         """
         project = self._open.project(project_id.upper())
-        if project is not None and project.account_id == account.id:
-            await self._cancel(project, claimed=True)
+        if project is not None and project.account_id == app.account.id:
+            own = project.app_id == app.app_id
+            await (self._cancel(project, claimed=True) if own else self.end(project))
 
     async def end(self, project: LiveProject) -> None:
-        """Ends a project without having been asked by its app, which is told.
+        """Ends a project without having been asked by its own app, which is told.
 
         Raises:
             ServerUnavailable: It could not be stored; the project goes on.
