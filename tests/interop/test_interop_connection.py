@@ -1,5 +1,6 @@
 """Connections of the published SDKs: lost ones, replaced ones, refused ones, several at once."""
 
+import aiohttp
 import pytest
 
 from tests.interop.conftest import SignIn, open_app
@@ -8,6 +9,9 @@ from tests.interop.sdks import SDKS, App, Driver, Sdk, SdkError
 from tests.interop.worker import ScriptedWorker, png, scripted_worker
 
 KEYED = [sdk for sdk in SDKS if sdk.api_keys]
+SWITCHING = [sdk for sdk in KEYED if sdk.name != "js-4.1.0-alpha.4"]
+"""Those with which an app says what it wants to hear of."""
+
 RECOVERING = [sdk for sdk in SDKS if sdk.recovers]
 """Other generations know only what they have created themselves."""
 
@@ -187,3 +191,56 @@ async def test_a_wrong_key_is_told_clearly_and_at_once(
     with pytest.raises(SdkError):
         await wrong.create()
     assert await signed_out()
+
+
+@pytest.mark.parametrize("sdk", SWITCHING, ids=str, indirect=True)
+async def test_an_app_hears_only_of_what_it_wants(
+    app: App, driver: Driver, worker: ScriptedWorker
+) -> None:
+    await app.call("setSocketEventSubscriptions", {"unsubscribe": ["jobProgress"]})
+    project = await app.create()
+    finished = driver.send("wait", project=project)
+    job = await worker.job()
+    await job.start()
+    await job.step(2)
+    await job.finish(png(1))
+    assert len(await finished) == 1
+    heard = [one["data"]["type"] for one in driver.events if one["event"] == "job"]
+    assert "started" in heard
+    assert "progress" not in heard
+
+
+async def test_an_app_that_the_operator_blocks_is_signed_out_for_good(
+    driver: Driver, grid: Grid, sign_in: SignIn
+) -> None:
+    blocked = await sign_in("blocked", app_id="a-bad-app")
+    ban = {"kind": "app", "target": "a-bad-app", "reason": "spam"}
+    async with (
+        aiohttp.ClientSession(headers={"api-key": grid.key}) as http,
+        http.post(f"{grid.direct_url}/v1/admin/bans", json=ban) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+    closed = await driver.until("disconnected")
+    assert (closed["app"], closed["data"]["code"]) == ("blocked", 4010)
+
+    async def signed_out() -> bool:
+        return not await blocked.get("account.currentAccount.isAuthenicated")
+
+    await driver.until_true(signed_out, "end of the session")
+
+
+@pytest.mark.parametrize("sdk", RECOVERING, ids=str, indirect=True)
+async def test_an_app_sees_what_the_accounts_other_apps_are_doing(
+    app: App, driver: Driver, worker: ScriptedWorker, sign_in: SignIn
+) -> None:
+    other = await sign_in("other")
+    mine, theirs = await app.create(), await other.create()
+    finished = [driver.send("wait", project=one) for one in (mine, theirs)]
+    first = await worker.job()
+    (elsewhere,) = await app.call("projects.listProjectsElsewhere")
+    assert elsewhere["id"] == theirs
+    status = await app.call("projects.getStatus", first.assign.project_id)
+    assert (status["status"], status["finished"]) == ("processing", False)
+    await first.render(png(1))
+    await (await worker.job()).render(png(2))
+    assert [len(await one) for one in finished] == [1, 1]

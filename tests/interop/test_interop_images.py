@@ -30,6 +30,19 @@ async def test_one_picture_is_made_and_can_be_fetched(
     assert [(one["status"], one["seed"]) for one in shown["jobs"]] == [("completed", 7)]
 
 
+async def test_the_link_of_a_picture_can_be_made_anew(
+    app: App, driver: Driver, worker: ScriptedWorker
+) -> None:
+    project = await app.create()
+    finished = driver.send("wait", project=project)
+    job = await worker.job()
+    await job.render(png(10))
+    (first,) = await finished
+    picture = {"jobId": project, "imageId": job.assign.job_id, "type": "complete"}
+    again = await app.call("projects.downloadUrl", picture)
+    assert await fetch(again) == await fetch(first) == png(10)
+
+
 async def test_two_pictures_with_previews(app: App, driver: Driver, worker: ScriptedWorker) -> None:
     project = await app.create(count=2, previews=2)
     finished = driver.send("wait", project=project)
