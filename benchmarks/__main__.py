@@ -6,12 +6,16 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import imports, lifecycle, machine
+from benchmarks import dispatch, flood, imports, lifecycle, machine, recovery, start_times
+from benchmarks.dispatch import Dispatch
+from benchmarks.flood import Flood
 from benchmarks.imports import Imports
 from benchmarks.lifecycle import Lifecycle
 from benchmarks.machine import Machine
+from benchmarks.recovery import Recovery
+from benchmarks.start_times import StartTimes
 
-NAMES = ("imports", "lifecycle")
+NAMES = ("imports", "lifecycle", "dispatch", "flood", "start-times", "recovery")
 PROCESSES_A_ROUND = 10
 
 
@@ -21,6 +25,10 @@ class Report(msgspec.Struct, kw_only=True, omit_defaults=True):
     machine: Machine
     imports: Imports | None = None
     lifecycle: Lifecycle | None = None
+    dispatch: Dispatch | None = None
+    flood: Flood | None = None
+    start_times: StartTimes | None = None
+    recovery: Recovery | None = None
 
 
 def _progress(line: str) -> None:
@@ -47,6 +55,22 @@ def main() -> None:
         print("== lifecycle", flush=True)
         report.lifecycle = lifecycle.run(given.rounds, given.data, _progress)
         lifecycle.tell(report.lifecycle, print)
+    if given.only in (None, "dispatch"):
+        print("== dispatch", flush=True)
+        report.dispatch = dispatch.run(given.rounds, _progress)
+        dispatch.tell(report.dispatch, print)
+    if given.only in (None, "flood"):
+        print("== flood", flush=True)
+        report.flood = flood.run(given.rounds, _progress)
+        flood.tell(report.flood, print)
+    if given.only in (None, "start-times"):
+        print("== start-times", flush=True)
+        report.start_times = start_times.run(given.rounds, _progress)
+        start_times.tell(report.start_times, print)
+    if given.only in (None, "recovery"):
+        print("== recovery", flush=True)
+        report.recovery = recovery.run(given.rounds, given.data, _progress)
+        recovery.tell(report.recovery, print)
     if given.json is not None:
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
 

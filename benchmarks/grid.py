@@ -46,7 +46,7 @@ async def _serve(data: Path, accounts: int) -> None:
         requests=NO_LIMIT,
         worker_messages=NO_LIMIT,
     )
-    keys = await _keys(config, accounts)
+    keys = await _keys(config, accounts) if accounts else ()
 
     def ready(server: ServerReady) -> None:
         address = machine.Address(url=server.url, keys=keys, results=str(data / "blobs"))
@@ -60,7 +60,7 @@ async def _serve(data: Path, accounts: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--accounts", type=int, default=1)
+    parser.add_argument("--accounts", type=int, default=1, help="0: those that are there")
     given = parser.parse_args()
     machine.pin(machine.SERVER_CORE)
     uvloop.run(_serve(given.data, given.accounts))

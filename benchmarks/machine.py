@@ -83,4 +83,4 @@ def server(module: str, *arguments: str) -> Iterator[Running]:
         yield Running(address=msgspec.json.decode(line, type=Address), pid=process.pid)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)

@@ -6,12 +6,12 @@ import msgspec
 
 from dreamgrid.protocol.rest_explain import Calibration, Explanation, Missing
 from dreamgrid.server.explaining import Grid, explain
-from dreamgrid.server.live import AccountLoad, LiveProject
+from dreamgrid.server.live import LiveProject
 from dreamgrid.server.store.base import Choice, EventKind, EventRow, WorkerRow
 from dreamgrid.server.worker_flags import Targeting
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobEvent
-from tests.support.live import live_project, worker
+from tests.support.live import live_project, load_of, worker
 
 NOW_MS = 1_000_000
 
@@ -65,7 +65,7 @@ def test_behind_busy_workers_it_waits_for_a_slot_and_is_told_its_place() -> None
 
 
 def test_an_account_that_has_as_many_jobs_running_as_it_may_waits_for_that() -> None:
-    found = look(live_project(load=AccountLoad(running=3)), worker("m1"), max_running=3)
+    found = look(live_project(load=load_of(3)), worker("m1"), max_running=3)
     assert told(found) == ("waiting", "account_limit")
     assert "3 jobs of your account" in found.message
 

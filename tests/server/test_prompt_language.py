@@ -2,9 +2,13 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from dreamgrid.protocol.job_request import JobRequest
 from dreamgrid.protocol.worker import Assign
+from dreamgrid.server.prompt_language import read, recall
+from dreamgrid.server.worker_flags import ANYBODY
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
 from tests.support.wire import App, Worker
@@ -230,3 +234,27 @@ async def test_a_preferred_worker_gets_the_job_first_and_others_after_a_while(gr
     await owl.fence()
     grid.clock.advance(16)
     assert (await owl.assigned()).project_id == second
+
+
+# ── after a restart ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a cat",
+        "a {red cat",
+        "a {red|blue} cat",
+        "a \\u007bred\\u007Cblue\\u007d cat",
+        "a cat --workers=fox",
+        "a cat --SKIP-Workers=fox",
+        "a cat --workers\\u003dfox",
+        "a cat \\u2014workers\\u003Dfox",
+    ],
+)
+def test_what_was_stored_says_what_it_said_when_it_came(prompt: str) -> None:
+    raw = b'{"jobID":"A","keyFrames":[{"modelID":"m","positivePrompt":"%s"}]}' % prompt.encode()
+    came = read(msgspec.json.decode(raw, type=JobRequest), "fast")
+    recalled = recall(raw, "fast")
+    assert (recalled.targeting, recalled.dynamic) == (came.targeting, came.dynamic)
+    assert (came.targeting, came.dynamic) != (ANYBODY, False) or prompt in ("a cat", "a {red cat")

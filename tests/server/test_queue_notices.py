@@ -1,11 +1,14 @@
 """Waiting projects are told why they wait, and when they will start."""
 
+import asyncio
 from typing import Any
 
 import msgspec
 import pytest
 
-from dreamgrid.server import upkeep
+from dreamgrid.server import queue_notices, upkeep
+from dreamgrid.server.live import LiveProject
+from dreamgrid.server.queue_notices import QueueNotices
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
 from tests.support.wire import App, finished
@@ -173,3 +176,33 @@ async def test_the_start_is_foretold_from_how_long_renders_took(grid: Grid) -> N
         lambda frame: frame.has({"jobID": waits}) and frame.short == "queued", "queued"
     )
     assert late["estimatedStartSeconds"] == 0
+
+
+async def test_others_are_served_while_a_long_queue_is_looked_at(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_notices, "SLICE", 2)
+    app, loop = await grid.app(), asyncio.get_running_loop()
+    for _ in range(6):
+        await app.request()
+        await app.wait_state("queued")
+    turns, at_place, walked = 0, dict[int, int](), loop.create_future()
+    look = QueueNotices._look
+
+    def noting(self: QueueNotices, project: LiveProject, place: int, starts_in_s: Any) -> None:
+        look(self, project, place, starts_in_s)
+        if place == 1 or at_place:
+            at_place[place] = turns
+        if len(at_place) == 6 and not walked.done():
+            walked.set_result(dict(at_place))
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if not walked.done():
+            loop.call_soon(turn)
+
+    monkeypatch.setattr(QueueNotices, "_look", noting)
+    turn()
+    seen = await walked
+    assert seen[1] == seen[2] < seen[3] == seen[4] < seen[5] == seen[6]

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamgrid.protocol.params import NETWORKS
-from dreamgrid.server.live import AccountLoad, LiveJob, LiveProject
+from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.scheduler import MAX_COMPARED, PREFERRED_AHEAD_MS, Match, choose
 from dreamgrid.server.store.base import Choice
 from dreamgrid.server.waiting import Turn, WaitingJobs
 from dreamgrid.server.worker_flags import ANYBODY, Targeting
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobEvent
-from tests.support.live import live_project, worker
+from tests.support.live import live_project, load_of, worker
 
 
 def line_up(*projects: LiveProject) -> WaitingJobs:
@@ -421,8 +421,7 @@ def test_workers_hold_no_more_of_an_account_than_it_may_run() -> None:
 
 
 def test_what_an_account_holds_already_counts() -> None:
-    load = AccountLoad(running=2)
-    waiting = line_up(live_project("ADA", jobs=3, load=load), live_project("BOB"))
+    waiting = line_up(live_project("ADA", jobs=3, load=load_of(2)), live_project("BOB"))
     order = chosen(waiting, worker("m1", slots=9), max_running=3)
     assert [job.project.account_id for job in order] == ["ADA", "BOB"]
     assert len(chosen(waiting, worker("m1", slots=9), max_running=4)) == 2

@@ -1,13 +1,16 @@
 """When waiting projects should start, by the speeds that were measured."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dreamgrid.server import start_times
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.pricing import render_s
 from dreamgrid.server.speeds import Speeds
-from dreamgrid.server.start_times import MAX_ROOMS, foretell
+from dreamgrid.server.start_times import MAX_ROOMS
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobEvent
 from tests.support.live import live_project, worker
@@ -37,6 +40,13 @@ def running(session: WorkerSession, job: LiveJob, since_s: float) -> None:
     job.move(JobEvent.START)
     job.started_ms = NOW_MS - int(since_s * 1000)
     session.jobs[job.id] = job
+
+
+def foretell(
+    rooms: Sequence[list[LiveJob]], workers: Sequence[WorkerSession], speeds: Speeds, now_ms: int
+) -> dict[str, float]:
+    """Seconds by project."""
+    return dict(start_times.foretell(rooms, workers, speeds, now_ms))
 
 
 def room(*projects: LiveProject) -> list[LiveJob]:

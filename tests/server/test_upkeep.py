@@ -1,5 +1,7 @@
 """Settings that contradict each other, and side loops that must not die quietly."""
 
+import asyncio
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from dreamgrid.server.config import Rate, ServerConfig
 from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.rendering import Rendering
 from tests.server.conftest import MakeGrid
+from tests.simulation import virtual_time
+from tests.simulation.virtual_time import VirtualLoop
 from tests.support.grid import Grid
 
 
@@ -78,7 +82,7 @@ async def test_a_loop_survives_what_may_pass(
 async def test_a_loop_that_has_a_bug_stops_the_server_loudly(
     make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(queue: QueueNotices) -> None:
+    async def broken(queue: QueueNotices) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(upkeep, "POSITIONS_EVERY_S", 0.01)
@@ -89,6 +93,23 @@ async def test_a_loop_that_has_a_bug_stops_the_server_loudly(
         await grid.ended()
     assert caught.group_contains(ZeroDivisionError)
     await grid.http.close()
+
+
+def test_a_loop_whose_turns_take_long_rests_for_most_of_the_time() -> None:
+    began_s: list[float] = []
+
+    async def history(loop: VirtualLoop) -> None:
+        async def work() -> None:
+            began_s.append(loop.time())
+            await asyncio.sleep(0.01 if len(began_s) < 3 else 20)
+
+        every = loop.create_task(upkeep._every(2.0, work))
+        await asyncio.sleep(500)
+        every.cancel()
+
+    virtual_time.run(history)
+    rests = [later - earlier for earlier, later in pairwise(began_s)]
+    assert rests == pytest.approx([2.01, 2.01, 200, 200])
 
 
 async def test_a_project_that_comes_second_is_told_so_at_once(grid: Grid) -> None:

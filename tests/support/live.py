@@ -7,6 +7,7 @@ from dreamgrid.protocol.renders import ImageRender
 from dreamgrid.server.live import AccountLoad, LiveJob, LiveProject
 from dreamgrid.server.worker_flags import ANYBODY, Targeting
 from dreamgrid.server.workers import WorkerSession
+from dreamgrid.states import JobEvent
 from tests.support.stores import new_id
 
 _numbers = count(1)
@@ -60,6 +61,14 @@ def live_project(
         for index in range(jobs)
     ]
     return project
+
+
+def load_of(jobs: int) -> AccountLoad:
+    """What an account occupies of which workers hold so many jobs."""
+    load = AccountLoad()
+    for job in live_project(jobs=jobs, load=load).jobs:
+        job.move(JobEvent.ASSIGN)
+    return load
 
 
 def worker(

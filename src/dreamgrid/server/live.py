@@ -4,6 +4,9 @@ The store is the truth that these can always be rebuilt from (`from_row`). Only 
 them, and only along the arrows of `dreamgrid.states`.
 """
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 
@@ -35,14 +38,26 @@ class AccountLoad:
     """What one account occupies, and may occupy.
 
     Attributes:
-        running: How many of its jobs workers hold.
+        on_workers: Its jobs that workers hold, by id.
         max_running: Most of them. None: as the settings say.
         ahead_ms: How much longer its jobs count as waiting.
     """
 
-    running: int = 0
+    on_workers: dict[str, "LiveJob"] = field(default_factory=dict)
     max_running: int | None = None
     ahead_ms: int = 0
+
+    @property
+    def running(self) -> int:
+        """How many of its jobs workers hold."""
+        return len(self.on_workers)
+
+    def note(self, job: "LiveJob") -> None:
+        """Takes over whether a worker holds this job."""
+        if job.on_worker:
+            self.on_workers[job.id] = job
+        else:
+            self.on_workers.pop(job.id, None)
 
     def most(self, usual: int) -> int:
         """Most of its jobs that workers may hold at once."""
@@ -115,9 +130,8 @@ class LiveJob:
 
     def move(self, event: JobEvent) -> None:
         """Follows an arrow of the state table."""
-        before = self.on_worker
         self.state = next_job_state(self.state, event)
-        self.project.load.running += self.on_worker - before
+        self.project.load.note(self)
 
     @property
     def ended(self) -> bool:
@@ -252,6 +266,21 @@ def to_row(project: LiveProject) -> ProjectRow:
             for job in project.jobs
         ),
     )
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection while many projects are taken up: all that is made then stays.
+
+    Looking for garbage among it took as long as the rest.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def from_row(row: ProjectRow) -> LiveProject:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -56,7 +55,7 @@ class OpenProjects:
         self._loop = asyncio.get_running_loop()
         self._projects: dict[str, LiveProject] = {}
         self._jobs: dict[str, LiveJob] = {}
-        self._per_account: Counter[str] = Counter()
+        self._of_account: dict[str, dict[str, LiveProject]] = {}
         self._loads: dict[str, AccountLoad] = {}
         self._told_ends: dict[str, dict[str, float]] = {}  # subject, project id: clock time
         self._stopped = False
@@ -65,12 +64,12 @@ class OpenProjects:
     def add(self, project: LiveProject) -> None:
         """Takes a project up."""
         self._projects[project.id] = project
-        self._per_account[project.account_id] += 1
+        self._of_account.setdefault(project.account_id, {})[project.id] = project
         project.load = self._loads.setdefault(project.account_id, AccountLoad())
         self.limits_changed(project.account_id)
-        project.load.running += sum(job.on_worker for job in project.jobs)
         for job in project.jobs:
             self._jobs[job.id] = job
+            project.load.note(job)
 
     def limits_changed(self, account_id: str) -> None:
         """Takes over the limits that an account has now."""
@@ -87,9 +86,10 @@ class OpenProjects:
     def remove(self, project: LiveProject) -> None:
         """Forgets a project that has ended, or was refused."""
         del self._projects[project.id]
-        self._per_account[project.account_id] -= 1
-        if not self._per_account[project.account_id]:
-            del self._per_account[project.account_id]
+        of_account = self._of_account[project.account_id]
+        del of_account[project.id]
+        if not of_account:
+            del self._of_account[project.account_id]
             del self._loads[project.account_id]
         for job in project.jobs:
             del self._jobs[job.id]
@@ -109,11 +109,15 @@ class OpenProjects:
 
     def jobs_on_workers(self) -> list[LiveJob]:
         """Every job that a worker holds or held last."""
-        return [job for job in self._jobs.values() if job.on_worker]
+        return [job for load in self._loads.values() for job in load.on_workers.values()]
+
+    def of_account(self, account_id: str) -> list[LiveProject]:
+        """An account's open projects, oldest first."""
+        return list(self._of_account.get(account_id, {}).values())
 
     def count(self, account_id: str) -> int:
         """How many open projects an account has."""
-        return self._per_account[account_id]
+        return len(self._of_account.get(account_id, {}))
 
     # ── telling apps ─────────────────────────────────────────────────────────────────────────────
 

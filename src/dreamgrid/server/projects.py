@@ -34,7 +34,7 @@ from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.job_ids import new_job_id
 from dreamgrid.server.kept_files import KeptFiles
 from dreamgrid.server.known_workers import KnownWorkers
-from dreamgrid.server.live import LiveJob, LiveProject, extent_of, from_row, to_row
+from dreamgrid.server.live import LiveJob, LiveProject, extent_of, from_row, to_row, uncollected
 from dreamgrid.server.open_projects import OpenProjects, key_of_last_frame, key_of_result
 from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.refused_projects import id_taken, refusal
@@ -103,11 +103,12 @@ class Projects:
 
     async def load(self) -> None:
         """Takes up every project that the last run of the server left open."""
-        for row in await self._store.open_projects():
-            project = from_row(row)
-            self._open.add(project)
-            for job in project.jobs:
-                self._rendering.take_up(job)
+        with uncollected():
+            for row in await self._store.open_projects():
+                project = from_row(row)
+                self._open.add(project)
+                for job in project.jobs:
+                    self._rendering.take_up(job)
         self._rendering.scheduler.hint()
 
     def stop_accepting(self) -> None:
@@ -386,9 +387,8 @@ class Projects:
         """The open projects of an account, or of one of its apps."""
         return [
             project
-            for project in self._open.all()
-            if project.account_id == account.id
-            and project.stored
+            for project in self._open.of_account(account.id)
+            if project.stored
             and not project.canceling
             and (app_id is None or project.app_id == app_id)
         ]

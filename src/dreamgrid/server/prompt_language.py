@@ -31,6 +31,11 @@ class Said:
     dynamic: bool = False
 
 
+_SIGNS = (b"=", b"|", b"\\u")
+"""One of these is in every request whose prompts say something: a flag's, a choice's, or an escape,
+which may stand for either."""
+
+
 def read(request: JobRequest, network: Network) -> Said:
     """What the prompts of a request say.
 
@@ -48,7 +53,12 @@ def read(request: JobRequest, network: Network) -> Said:
 
 
 def recall(raw: bytes, network: Network) -> Said:
-    """What the prompts of a request say that was accepted and stored before."""
+    """What the prompts of a request say that was accepted and stored before.
+
+    After a restart every open request is looked at; most say nothing, and are not even decoded.
+    """
+    if not any(sign in raw for sign in _SIGNS):
+        return Said()
     try:
         return read(msgspec.json.decode(raw, type=JobRequest), network)
     except (*UNREADABLE, InvalidRequest):  # an older version wrote it, with other rules

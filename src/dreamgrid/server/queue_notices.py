@@ -1,5 +1,7 @@
 """Tells waiting projects where they stand: their place, when they will start, and why they wait."""
 
+import asyncio
+
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.live import LiveProject
@@ -7,6 +9,9 @@ from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.start_times import foretell
 from dreamgrid.server.workers import Workers
+
+SLICE = 500
+"""How many projects are looked at before somebody else has a turn of the event loop."""
 
 START_MOVED_S = 5.0
 """By how much an expected start must move to be worth a frame of its own."""
@@ -41,15 +46,24 @@ class QueueNotices:
             project.network, project.model, project.targeting
         )
 
-    def notify(self) -> None:
+    async def notify(self) -> None:
         """Tells what has changed, and after a while also what has not; a turn of upkeep."""
         rooms = list(self._waiting.rooms())
-        starts_s = foretell(rooms, self._workers.all(), self._speeds, milliseconds(self._clock))
+        now_ms = milliseconds(self._clock)
+        starts_s: dict[str, float] = {}
+        for project_id, starts_in_s in foretell(rooms, self._workers.all(), self._speeds, now_ms):
+            starts_s[project_id] = starts_in_s
+            if len(starts_s) % SLICE == 0:
+                await asyncio.sleep(0)
+        looked_at = 0
         for jobs in rooms:
             places = {job.project.id: job.project for job in jobs}  # in the order of their turns
             for place, project in enumerate(places.values(), start=1):
                 if self._open.project(project.id) is project and not project.canceling:
                     self._look(project, place, starts_s.get(project.id))
+                looked_at += 1
+                if looked_at % SLICE == 0:
+                    await asyncio.sleep(0)
 
     def _look(self, project: LiveProject, place: int, starts_in_s: float | None) -> None:
         now_s = self._clock()

@@ -86,7 +86,9 @@ class _Choice:
         self._max_running = max_running
         self._given: Counter[str] = Counter()  # account id to jobs in this run
         self._room = {
-            n: free for n, worker in enumerate(workers) if (free := worker.free_slots) > 0
+            n: worker.slots - len(worker.jobs)
+            for n, worker in enumerate(workers)
+            if len(worker.jobs) < worker.slots and worker.takes_jobs  # most are busy: quicker first
         }
         self._busy = {n: self._share(n) for n in self._room}
         # What was pushed before a worker was given something else is passed over later.

@@ -6,7 +6,7 @@ room, and of every other room that these workers serve as much as fair turns giv
 There is no answer where a speed was never measured, nor for projects that no worker serves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dreamgrid.server.live import LiveJob
@@ -35,8 +35,10 @@ class _Room:
 
 def foretell(
     rooms: Sequence[list[LiveJob]], workers: Sequence[WorkerSession], speeds: Speeds, now_ms: int
-) -> dict[str, float]:
-    """Project id to seconds until its first job starts; projects of which nothing is known lack.
+) -> Iterator[tuple[str, float]]:
+    """Project ids and seconds until their first job starts; those of which nothing is known lack.
+
+    They come one by one, so that whoever has a long queue can do something else in between.
 
     Args:
         rooms: The waiting jobs of each room in the order of their turns.
@@ -45,11 +47,11 @@ def foretell(
         now_ms: The time.
     """
     if len(rooms) > MAX_ROOMS or len(rooms) * len(workers) > MAX_COMPARISONS:
-        return {}
+        return
     takes = _Durations(speeds)
     known = [_room(jobs, workers, takes) for jobs in rooms]
     free_s = {worker.id: _free_in_s(worker, takes, now_ms) for worker in workers}
-    starts: dict[str, float] = {}
+    told: set[str] = set()
     for room in known:
         rivals = [
             other
@@ -64,13 +66,13 @@ def foretell(
         rival_totals_s = [other.total_s for other in rivals]
         ahead_s = 0.0
         for job, takes_s in zip(room.jobs, room.seconds or (), strict=True):
-            if job.project.id not in starts:
+            if job.project.id not in told:
+                told.add(job.project.id)
                 work_s = ahead_s
                 for total_s in rival_totals_s:
                     work_s += min(total_s, ahead_s + takes_s)
-                starts[job.project.id] = first_free_s + work_s / len(times)
+                yield job.project.id, first_free_s + work_s / len(times)
             ahead_s += takes_s
-    return starts
 
 
 class _Durations:

@@ -18,6 +18,9 @@ POSITIONS_EVERY_S = 2.0
 MEDIA_EVERY_S = 10 * 60.0
 HISTORY_EVERY_S = 60 * 60.0
 
+WORKS_ONE_IN = 10
+"""A loop whose turn took long rests for longer: it works for a tenth of the time at most."""
+
 _log = logging.getLogger("dreamgrid.upkeep")
 
 
@@ -37,7 +40,7 @@ async def _leases(services: Services, sockets: WorkerSockets) -> None:
 
 
 async def _positions(services: Services) -> None:
-    services.queue.notify()
+    await services.queue.notify()
     services.projects.claim_heard()
 
 
@@ -75,9 +78,12 @@ def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) 
 
 
 async def _every(period_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    loop = asyncio.get_running_loop()
     while True:
+        began_s = loop.time()
         try:
             await work()
         except (DreamgridError, OSError) as error:  # such as a full disk: the next turn may succeed
             _log.warning("upkeep failed and is tried again: %s", error)
-        await asyncio.sleep(period_s)
+        took_s = loop.time() - began_s
+        await asyncio.sleep(max(period_s, (WORKS_ONE_IN - 1) * took_s))

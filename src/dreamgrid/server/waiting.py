@@ -14,7 +14,7 @@ import heapq
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, count, islice
+from itertools import count, islice
 from typing import NamedTuple
 
 from dreamgrid.protocol.params import Network
@@ -101,7 +101,10 @@ class _Room:
             self._close_line(account_id)
 
     def _push(self, account_id: str, line: _Line) -> None:
-        heapq.heappush(self._heap, (*line.rank, next(self._numbers), account_id, line))
+        heapq.heappush(self._heap, self._entry(account_id, line))
+
+    def _entry(self, account_id: str, line: _Line) -> tuple[int, int, int, str, _Line]:
+        return (*line.rank, next(self._numbers), account_id, line)
 
     def first(self, may_run: Callable[[LiveJob], bool]) -> Turn | None:
         """The job whose turn it is, of those that may run now."""
@@ -115,8 +118,7 @@ class _Room:
                 heapq.heappop(self._heap)
                 self._close_line(account_id)
             elif turn != line.account.turn:
-                heapq.heappop(self._heap)
-                self._push(account_id, line)
+                heapq.heapreplace(self._heap, self._entry(account_id, line))
             elif may_run(line.jobs[0]):
                 found = Turn(since_ms, turn, line.jobs[0])
                 break
@@ -138,9 +140,11 @@ class _Room:
         """The jobs in the order in which they would be taken, as things stand."""
         lines = sorted(self.lines.values(), key=lambda line: line.rank)
         waiting = [[job for job in line.jobs if _waits(job)] for line in lines]
-        longest = max(map(len, waiting), default=0)
-        rounds = ((jobs[turn] for jobs in waiting if turn < len(jobs)) for turn in range(longest))
-        return chain.from_iterable(rounds)
+        for turn in count():
+            waiting = [jobs for jobs in waiting if turn < len(jobs)]
+            if not waiting:
+                return
+            yield from [jobs[turn] for jobs in waiting]
 
 
 def _waits(job: LiveJob) -> bool:
