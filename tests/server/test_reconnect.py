@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
+from dreamgrid.server import upkeep
+from dreamgrid.server.auth import Account
 from dreamgrid.server.config import MICROS
+from dreamgrid.server.live import LiveProject
 from dreamgrid.server.open_projects import HEARD_AFTER_S
+from dreamgrid.server.projects import Projects
+from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
 from tests.support.wire import CANCELED, PNG, App, Frame, finished, job_request, new_id
 
@@ -433,3 +438,38 @@ async def test_a_canceled_request_that_was_never_accepted_stays_refused(grid: Gr
     assert app.told(project) == ["jobError", "artistCancelConfirmation"]
     assert app.about(project)[0]["error"] == 4003
     assert (await grid.spark(key))["net"] == "0.000001"
+
+
+async def test_an_end_that_only_a_replaced_connection_could_have_told_is_told_again(
+    make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "POSITIONS_EVERY_S", 0.01)
+    async with make_grid() as grid:
+        project = await ended_while_away(grid)
+        reached, opened, looks = asyncio.Event(), asyncio.Event(), 0
+        unclaimed = Projects.unclaimed
+
+        async def slow(
+            projects: Projects, account: Account, app_id: str | None
+        ) -> list[LiveProject]:
+            nonlocal looks
+            looks += 1
+            found = await unclaimed(projects, account, app_id)
+            if looks == 2:  # of the first connection, before it tells of them
+                reached.set()
+                await opened.wait()
+            return found
+
+        monkeypatch.setattr(Projects, "unclaimed", slow)
+        await grid.app()
+        await reached.wait()
+        newer = await grid.app()
+        await newer.wait_state("jobCompleted", jobID=project)
+        await newer.drop()
+        await grid.without_apps()
+        opened.set()
+        for _ in range(3):
+            grid.clock.advance(HEARD_AFTER_S)
+            await grid.ticked()
+        (told,) = (await greeting(await grid.app()))["unclaimedCompletedProjects"]
+        assert told["id"] == project

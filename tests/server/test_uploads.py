@@ -1,5 +1,6 @@
 """Room for inputs that no project uses: how much, for how long, and how it comes back."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,6 +8,7 @@ import aiohttp
 import pytest
 
 from dreamgrid.server import upkeep
+from dreamgrid.server.blobs.local import LocalBlobs
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
 from tests.support.wire import PNG, new_id
@@ -147,6 +149,68 @@ async def test_unused_inputs_go_after_a_while_and_make_room(
             assert answer.status == 200, "the running project keeps its own"
         for _ in range(3):
             await upload(grid, new_id())
+
+
+class Gate:
+    """Holds a method of the blobs up until it is opened."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, name: str) -> None:
+        self.reached, self._opened = asyncio.Event(), asyncio.Event()
+        method = getattr(LocalBlobs, name)
+
+        async def held_up(blobs: LocalBlobs, key: str) -> Any:
+            if not key.startswith("inputs/"):
+                return await method(blobs, key)
+            if name == "stat":
+                found = await method(blobs, key)
+                await self._wait()
+                return found
+            await self._wait()
+            return await method(blobs, key)
+
+        patch.setattr(LocalBlobs, name, held_up)
+
+    async def _wait(self) -> None:
+        self.reached.set()
+        await self._opened.wait()
+
+    def open(self) -> None:
+        self._opened.set()
+
+
+async def test_inputs_do_not_go_while_their_project_is_looked_at(
+    make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "MEDIA_EVERY_S", 0.01)
+    async with make_grid() as grid:
+        app, late, unused = await grid.app(), new_id(), new_id()
+        await upload(grid, late)
+        await upload(grid, unused, role="cnImage")
+        gate = Gate(monkeypatch, "stat")
+        await app.request(late, hasStartingImage=True, strength=0.5)
+        await gate.reached.wait()
+        grid.clock.advance(grid.config.unclaimed_kept_s + 1)
+        await grid.ticked_until(lambda: "cnImage" not in stored(grid))
+        gate.open()
+        await app.wait_state("queued", jobID=late)
+        assert stored(grid) == ["startingImage"]
+
+
+async def test_a_project_whose_inputs_are_going_in_this_moment_is_refused(
+    make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "MEDIA_EVERY_S", 0.01)
+    async with make_grid() as grid:
+        app, late = await grid.app(), new_id()
+        await upload(grid, late)
+        gate = Gate(monkeypatch, "delete_prefix")
+        grid.clock.advance(grid.config.unclaimed_kept_s + 1)
+        await gate.reached.wait()
+        await app.request(late, hasStartingImage=True, strength=0.5)
+        refused = await app.wait_for("jobError", jobID=late)
+        assert "was not" in refused["error_message"]
+        gate.open()
+        await grid.ticked_until(lambda: stored(grid) == [])
 
 
 async def test_no_link_is_given_for_a_project_that_is_running(grid: Grid) -> None:

@@ -174,8 +174,10 @@ class AppSockets:
         for frame in projects.replay_active(app):
             session.outbox.put(frame)
         self._subscribe(session)
-        for frame in await projects.replay_unclaimed(app):
-            session.outbox.put(frame)
+        unclaimed = await projects.unclaimed(app.account, app.app_id)
+        if self._sessions.get(key) is session:  # else a newer connection is told
+            for frame in projects.replay_ended(app, unclaimed):
+                session.outbox.put(frame)
 
     def _subscribe(self, session: AppSession) -> None:
         app, bus = session.app, self._services.bus

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from dreamgrid.protocol.params import CONTENT_TYPES
@@ -35,6 +37,7 @@ class OpenProjects:
 
     Attributes:
         removed: Called with each project that has ended, or was refused.
+        inputs_leaving: Projects whose unused inputs are being removed in this moment.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class OpenProjects:
         self._projects: dict[str, LiveProject] = {}
         self._jobs: dict[str, LiveJob] = {}
         self._of_account: dict[str, dict[str, LiveProject]] = {}
+        self._beginning: Counter[str] = Counter()
+        self.inputs_leaving: set[str] = set()
         self._loads: dict[str, AccountLoad] = {}
         self._told_ends: dict[str, dict[str, float]] = {}  # subject, project id: clock time
         self._stopped = False
@@ -98,6 +103,21 @@ class OpenProjects:
     def project(self, project_id: str) -> LiveProject | None:
         """An open project."""
         return self._projects.get(project_id)
+
+    @contextmanager
+    def beginning(self, project_id: str) -> Iterator[None]:
+        """Somebody looks whether a project can begin: meanwhile nobody takes its inputs away."""
+        self._beginning[project_id] += 1
+        try:
+            yield
+        finally:
+            self._beginning[project_id] -= 1
+            if not self._beginning[project_id]:
+                del self._beginning[project_id]
+
+    def uses_inputs(self, project_id: str) -> bool:
+        """Whether the inputs of a project must stay: it is open, or about to begin."""
+        return project_id in self._projects or project_id in self._beginning
 
     def job(self, job_id: str) -> LiveJob | None:
         """A job of an open project."""

@@ -166,9 +166,11 @@ class Projects:
         renders = self._catalog.resolve(params, self._config, lambda: secrets.randbelow(MAX_SEED))
         self._catalog.check_inputs(params)
         self._known_workers.check(network, model.id, said.targeting)
-        for role in params.assets:
-            if await self._blobs.stat(input_key(app.account.id, project_id, role)) is None:
-                raise MissingAsset(f"the request says that {role} was uploaded, but it was not")
+        with self._open.beginning(project_id):
+            for role in params.assets:
+                there = await self._blobs.stat(input_key(app.account.id, project_id, role))
+                if there is None or project_id in self._open.inputs_leaving:
+                    raise MissingAsset(f"the request says that {role} was uploaded, but it was not")
         known = self._open.project(project_id)
         if known is not None:  # the same request again, while the assets were looked at
             self._answer_again(app, known, raw)
@@ -355,15 +357,13 @@ class Projects:
             found.extend(self._open.replay(project, self._queue.position(project)))
         return found
 
-    async def replay_unclaimed(self, app: App) -> list[bytes]:
+    def replay_ended(self, app: App, projects: list[LiveProject]) -> list[bytes]:
         """Frames of projects that ended and whose app may not have heard of it."""
-        projects = await self.unclaimed(app.account, app.app_id)
         found: list[bytes] = []
         for project in projects:
             project.origin = app.origin
             found.extend(self._open.replay(project, 0))
-        subject = app_subject(app.account.id, app.app_id)
-        self._open.note_told(subject, [project.id for project in projects])
+        self._open.note_told(app_subject(app.account.id, app.app_id), [one.id for one in projects])
         return found
 
     def claim_heard(self) -> None:
@@ -463,7 +463,7 @@ class Projects:
     def needs(self, key: str) -> bool:
         """Whether a stored file is an input that an open project still waits to use."""
         role, _, rest = key.partition("/")
-        return role == "inputs" and self._open.project(rest.split("/")[1]) is not None
+        return role == "inputs" and self._open.uses_inputs(rest.split("/")[1])
 
     async def owner(self, project_id: str) -> str | None:
         """The account that a project id belongs to; None while it is free."""

@@ -143,10 +143,15 @@ class Uploads:
         removed = 0
         for account_id, account in list(self._accounts.items()):
             for project_id, inputs in list(account.projects.items()):
-                if inputs.linked_s > before_s or self._open.project(project_id) is not None:
+                if inputs.linked_s > before_s or self._open.uses_inputs(project_id):
                     continue
                 del account.projects[project_id]
-                removed += await self._blobs.delete_prefix(f"{INPUTS}/{account_id}/{project_id}")
+                self._open.inputs_leaving.add(project_id)  # a request that comes now is too late
+                try:
+                    folder = f"{INPUTS}/{account_id}/{project_id}"
+                    removed += await self._blobs.delete_prefix(folder)
+                finally:
+                    self._open.inputs_leaving.discard(project_id)
             self._forget_if_empty(account_id)
         return removed
 
