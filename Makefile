@@ -11,7 +11,7 @@ export PROMPT
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo studio test lint typecheck format bench soak clean
+.PHONY: help demo studio test lint typecheck format bench diffusers soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,8 @@ format: $(VENV)/.ready-dev ## Format the code
 bench: $(VENV)/.ready-dev ## Measure, beside the floor in the same run
 	$(BIN)/python -m benchmarks
 
+diffusers: $(VENV)/.ready-diffusers ## Install torch and diffusers as well: real weights, and their tests
+
 soak: $(VENV)/.ready-dev ## Kill server, workers and app under load, then look what is lost (KILLS=100)
 	$(BIN)/python -m tests.soak $(or $(KILLS),100)
 
@@ -63,4 +65,9 @@ $(VENV)/.ready: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/.ready-dev: $(VENV)/.ready
 	@$(PIP) install --quiet --constraint constraints.txt --upgrade pip
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[all]' --group dev
+	@touch $@
+
+$(VENV)/.ready-diffusers: $(VENV)/.ready-dev
+	@echo "Installing torch and diffusers; they are large ..."
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[all,diffusers]'
 	@touch $@

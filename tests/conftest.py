@@ -28,6 +28,16 @@ SKIP_NOTHING = "DREAMGRID_SKIP_NOTHING"
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a file that would be skipped as a whole."""
+    report = yield
+    if report.skipped and os.environ.get(SKIP_NOTHING):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, though {SKIP_NOTHING} is set: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turns a skip into a failure in a run that may skip nothing."""
     report = yield

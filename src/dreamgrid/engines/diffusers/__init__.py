@@ -1,0 +1,75 @@
+"""The engine for weights in the layout of diffusers, on a GPU or, slowly, on a CPU.
+
+Which models it serves follows from the weights on this machine: folders that its owner names after
+catalogue ids, and what `hf download` left in the Hugging Face cache. It downloads nothing.
+
+| variable | default | |
+|---|---|---|
+| `DREAMGRID_DIFFUSERS_MODELS` | `~/.local/share/dreamgrid/diffusers` | a folder for each model |
+| `HF_HUB_CACHE` | `~/.cache/huggingface/hub` | the Hugging Face cache; `HF_HOME/hub` counts, too |
+"""
+
+from importlib.util import find_spec
+
+from dreamgrid.engines.base import Engine, EngineSpec, Finding
+from dreamgrid.engines.diffusers.family import families
+from dreamgrid.engines.diffusers.weights import find_weights, places
+
+_NEEDED = ("torch", "diffusers", "transformers", "accelerate", "peft", "av", "numpy", "PIL")
+_INSTALL = "pip install 'dreamgrid[diffusers]'"
+
+
+def _absent() -> list[str]:
+    return [module for module in _NEEDED if find_spec(module) is None]
+
+
+def _models() -> tuple[str, ...]:
+    return () if _absent() else tuple(find_weights(families(), places()))
+
+
+def _examine() -> tuple[Finding, ...]:
+    """Which packages are missing, and where weights would have to be for each model."""
+    found = find_weights(families(), places())
+    absent = _absent()
+    if absent:
+        text = f"the packages {', '.join(absent)} are not installed"
+        return (
+            Finding(
+                level="problem" if found else "note",
+                subject="diffusers",
+                text=text,
+                advice=_INSTALL,
+            ),
+        )
+    missing = {
+        model: repository
+        for family in families()
+        for model, repository in family.weights.items()
+        if model not in found
+    }
+    return tuple(
+        Finding(
+            level="note",
+            subject="diffusers",
+            text=f"no weights of {model}",
+            advice=f"hf download {repository}",
+        )
+        for model, repository in sorted(missing.items())
+    )
+
+
+def _create(threads: int) -> Engine:
+    from dreamgrid.engines.diffusers.engine import DiffusersEngine  # noqa: PLC0415 - heavy
+
+    return DiffusersEngine(find_weights(families(), places()), threads=threads)
+
+
+ENGINE = EngineSpec(
+    name="diffusers",
+    models=_models,
+    create=_create,
+    missing=f"no weights for diffusers were found, or it is not installed: {_INSTALL}",
+    optional=True,
+    examine=_examine,
+)
+"""Renders with the pipelines of the library diffusers."""

@@ -1,0 +1,173 @@
+"""Renders with the pipelines of diffusers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+
+from dreamgrid.engines.base import Artifact, OnStep, Step
+from dreamgrid.engines.diffusers import preview
+from dreamgrid.engines.diffusers.family import Task, samplings, settings_of
+from dreamgrid.engines.diffusers.pipelines import LoadedModel, free_memory, out_of_memory
+from dreamgrid.engines.diffusers.results import artifact_of
+from dreamgrid.engines.diffusers.sampling import scheduler_for, watched
+from dreamgrid.engines.diffusers.weights import Weights
+from dreamgrid.engines.safety import ContentFilter
+from dreamgrid.engines.starting_image import decode
+from dreamgrid.errors import EngineError, ModelNotAvailable, OutOfMemory
+from dreamgrid.protocol.params import Lora
+from dreamgrid.protocol.renders import AnyRender, AudioRender
+
+
+class DiffusersEngine:
+    """Keeps one model in memory at a time."""
+
+    def __init__(self, weights: Mapping[str, Weights], *, threads: int) -> None:
+        """Takes the weights that were found, by catalogue id, and how many CPU threads to use."""
+        torch.set_num_threads(max(1, threads))
+        self._weights = weights
+        self._name = ""
+        self._model: LoadedModel | None = None
+        self._filter = ContentFilter(threads=threads)
+
+    def load(self, model: str) -> None:
+        """Reads the weights into memory, in place of those of another model.
+
+        Raises:
+            ModelNotAvailable: They are not there, or cannot be read.
+            OutOfMemory: They do not fit.
+        """
+        if self._name == model:
+            return
+        weights = self._weights.get(model)
+        if weights is None:
+            raise ModelNotAvailable(f"this worker has no weights for {model}")
+        if self._model is not None:
+            self._model.close()
+            self._model, self._name = None, ""
+        self._model, self._name = LoadedModel(weights), model
+
+    def generate(self, render: AnyRender, inputs: Mapping[str, bytes], on_step: OnStep) -> Artifact:
+        """Makes one job, with less memory if the first try runs out of it.
+
+        Raises:
+            RenderCanceled: Raised by `on_step` and passed on.
+            ModelNotAvailable: The weights, this diffusers or the LoRAs here cannot do this.
+            UnreadableMedia: An input picture cannot be read or is too large.
+            OutOfMemory: The job does not fit, whatever the plan.
+            RenderRefused: The content filter refuses the prompt.
+            EngineError: The pipeline failed.
+        """
+        model = self._model
+        if model is None or self._name != render.model:
+            raise EngineError(f"{render.model} is not loaded")
+        self._filter.check(render.prompt)
+        weights = self._weights[self._name]
+        task = weights.family.task(frozenset(inputs))
+        if task is None:
+            brought = ", ".join(sorted(inputs)) or "none"
+            raise ModelNotAvailable(f"this worker cannot make {self._name} with inputs: {brought}")
+        if render.control_net is not None:
+            raise ModelNotAvailable(f"this worker has no ControlNets for {self._name}")
+        given = {role: decode(data, what=role) for role, data in inputs.items()}
+        while True:
+            job = _Job(model, weights, task, render, on_step)
+            try:
+                made = job.run(given)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                free_memory()
+                if not model.shrink():
+                    raise OutOfMemory(
+                        f"this job does not fit into the memory of this worker\n{error}"
+                    ) from error
+            else:
+                return artifact_of(render, made, job.steps, model.rate_hz, self._filter)
+
+
+class _Job:
+    """One run of a pipeline."""
+
+    def __init__(
+        self, model: LoadedModel, weights: Weights, task: Task, render: AnyRender, on_step: OnStep
+    ) -> None:
+        self._model = model
+        self._weights = weights
+        self._task = task
+        self._render = render
+        self._on_step = on_step
+        self._pipeline = model.pipeline(task)
+        self.steps = 0
+
+    def run(self, given: Mapping[str, Image.Image]) -> Any:
+        """What the pipeline gives back."""
+        pipeline, render = self._pipeline, self._render
+        family = self._weights.family
+        pipeline.scheduler = self._model.scheduler
+        if render.sampler in family.without:
+            raise ModelNotAvailable(f"this worker cannot use the sampler {render.sampler} here")
+        if family.sampling != "none":
+            shift = getattr(render, "shift", None)
+            pipeline.scheduler = scheduler_for(
+                self._model.scheduler,
+                samplings()[family.sampling],
+                render.sampler,
+                render.scheduler,
+                shift,
+            )
+        arguments = settings_of(self._task, render) | self._pictures(given)
+        generator = torch.Generator("cpu").manual_seed(render.seed)
+        adapters = self._load_loras(render.loras)
+        try:
+            with watched(pipeline.scheduler, self._stepped):
+                return pipeline(**arguments, generator=generator, output_type=self._output_type)
+        finally:
+            pipeline.maybe_free_model_hooks()
+            if adapters:
+                pipeline.unload_lora_weights()
+
+    @property
+    def _output_type(self) -> str:
+        return {"image": "pil", "video": "np", "audio": "pt"}[self._weights.family.result]
+
+    def _pictures(self, given: Mapping[str, Image.Image]) -> dict[str, Any]:
+        """Input pictures by argument, of the size of the result; several of one become a list."""
+        if isinstance(self._render, AudioRender):
+            return {}
+        size = (self._render.width, self._render.height)
+        taken: dict[str, list[Image.Image]] = {}
+        for role, argument in self._task.inputs.items():
+            fitted = given[role].resize(size, Image.Resampling.LANCZOS)
+            taken.setdefault(argument, []).append(fitted)
+        return {name: one[0] if len(one) == 1 else one for name, one in taken.items()}
+
+    def _load_loras(self, loras: Sequence[Lora]) -> list[str]:
+        """Puts LoRAs onto the model in their order, each at its strength."""
+        if not loras:
+            return []
+        if not hasattr(self._pipeline, "load_lora_weights"):
+            raise ModelNotAvailable(f"{self._weights.model} takes no LoRAs on this worker")
+        files = [self._weights.loras / f"{lora.id}.safetensors" for lora in loras]
+        for lora, file in zip(loras, files, strict=True):
+            if not file.is_file():
+                raise ModelNotAvailable(f"the LoRA {lora.id[:64]} is not installed on this worker")
+        names = [f"lora-{number}" for number in range(len(loras))]
+        for name, file in zip(names, files, strict=True):
+            self._pipeline.load_lora_weights(
+                str(file.parent), weight_name=file.name, adapter_name=name
+            )
+        self._pipeline.set_adapters(names, [lora.strength for lora in loras])
+        return names
+
+    def _stepped(self, done: int, count: int, latents: torch.Tensor) -> None:
+        self.steps = done
+        self._on_step(Step(step=done, step_count=count, preview=self._preview_of(latents)))
+
+    def _preview_of(self, latents: torch.Tensor) -> Callable[[], bytes] | None:
+        colours, render = self._model.colours, self._render
+        if colours is None or isinstance(render, AudioRender):
+            return None
+        first = preview.first_of(self._pipeline, latents, render.height, render.width)
+        return (lambda: preview.jpeg(first, colours)) if preview.fits(first, colours) else None

@@ -1,0 +1,104 @@
+"""Families of models as data: which pipeline makes what, and which argument takes which setting."""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from dreamgrid.protocol.renders import AnyRender
+
+FOLDER = Path(__file__).parent / "families"
+_SAMPLERS = "samplers"
+
+Result = Literal["image", "video", "audio"]
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One way to make something.
+
+    Attributes:
+        pipeline: Class of diffusers.
+        arguments: Field of a render to the pipeline's argument.
+        inputs: Asset role to the argument that takes its picture; several roles with one argument
+            become a list. The task is for jobs that bring exactly these.
+    """
+
+    pipeline: str
+    arguments: dict[str, str]
+    inputs: dict[str, str] = {}
+
+
+class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Models with the same pipelines.
+
+    Attributes:
+        sampling: Section of `samplers.toml`; `none`: the pipeline samples as it likes.
+        dtype: Number format on a GPU, a name in torch; on a CPU everything is float32.
+        vae_dtype: Another one for the decoder; empty: the same.
+        result: What comes out.
+        without: Samplers that these pipelines cannot use, because they set the noise levels.
+        weights: Catalogue id to the repository on Hugging Face whose weights it means.
+        tasks: What can be made.
+    """
+
+    sampling: Literal["diffusion", "flow", "none"]
+    dtype: Literal["float16", "bfloat16"]
+    vae_dtype: Literal["", "float32"] = ""
+    result: Result = "image"
+    without: tuple[str, ...] = ()
+    weights: dict[str, str]
+    tasks: tuple[Task, ...]
+
+    def task(self, roles: frozenset[str]) -> Task | None:
+        """The task for jobs with exactly these inputs."""
+        return next((task for task in self.tasks if set(task.inputs) == roles), None)
+
+
+class Sampler(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A sampler as diffusers has it.
+
+    Attributes:
+        kind: Class of diffusers.
+        options: Settings of it.
+        steps_of: Class whose noise levels it takes over, where its own cannot be chosen.
+    """
+
+    kind: str = msgspec.field(name="class")
+    options: dict[str, Any] = {}
+    steps_of: str = ""
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Samplers and noise schedules of a way of sampling, by their names in the grid."""
+
+    samplers: dict[str, Sampler]
+    schedules: dict[str, dict[str, Any]]
+
+
+@cache
+def families() -> tuple[Family, ...]:
+    """Everything that comes along."""
+    return tuple(
+        msgspec.convert(_toml(path), Family)
+        for path in sorted(FOLDER.glob("*.toml"))
+        if path.stem != _SAMPLERS
+    )
+
+
+@cache
+def samplings() -> Mapping[str, Sampling]:
+    """Ways of sampling by their names in families."""
+    return msgspec.convert(_toml(FOLDER / f"{_SAMPLERS}.toml"), dict[str, Sampling])
+
+
+def settings_of(task: Task, render: AnyRender) -> dict[str, Any]:
+    """The arguments of a pipeline that a render decides; what it leaves open is left out."""
+    found = {argument: getattr(render, field, None) for field, argument in task.arguments.items()}
+    return {argument: value for argument, value in found.items() if value is not None}
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text("utf-8"))

@@ -1,0 +1,98 @@
+"""What a pipeline gave back, as the file that was asked for, judged by the content filter."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dreamgrid.engines import audio_file, picture_file
+from dreamgrid.engines.base import Artifact
+from dreamgrid.engines.interpolation import interpolated
+from dreamgrid.engines.safety import ContentFilter, judged_frames
+from dreamgrid.engines.video_file import Pixels, VideoFile
+from dreamgrid.errors import EngineError
+from dreamgrid.protocol.params import CONTENT_TYPES
+from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
+
+
+def artifact_of(
+    render: AnyRender, made: Any, steps: int, rate_hz: int, judge: ContentFilter
+) -> Artifact:
+    """The finished file of a job.
+
+    Args:
+        render: What was asked for.
+        made: The output of a pipeline: `images`, `frames` or `audios`.
+        steps: Steps performed.
+        rate_hz: Samples per second of the model's sound; 0 for pictures.
+        judge: The content filter.
+
+    Raises:
+        EngineError: It has another size than was asked for.
+    """
+    seen: list[Image.Image] = []
+    match render:
+        case ImageRender():
+            picture = made.images[0].convert("RGB")
+            _check_size(render, *picture.size)
+            seen = [picture]
+            data = picture_file.encode(picture, render.output_format, _settings(render))
+        case VideoRender():
+            frames = np.rint(np.asarray(made.frames[0]).clip(0, 1) * 255).astype(np.uint8)
+            _check_size(render, frames.shape[2], frames.shape[1])
+            count = len(frames)
+            seen = [Image.fromarray(frames[n]) for n in sorted(judged_frames(count))]
+            data = _video(render, frames)
+        case AudioRender():
+            data = _sound(render, made, rate_hz)
+    return Artifact(
+        data=data,
+        content_type=CONTENT_TYPES[render.output_format],
+        steps=steps,
+        sensitive=judge.objections(render.prompt, seen),
+    )
+
+
+def _video(render: VideoRender, frames: Pixels) -> bytes:
+    shown: Iterator[Pixels] = iter(frames)
+    if render.fps > render.motion_fps:
+        shown = interpolated(frames, render.motion_fps, render.fps)
+    with VideoFile(
+        render.width,
+        render.height,
+        render.fps,
+        render.output_format,
+        title=render.prompt,
+        settings=_settings(render),
+    ) as file:
+        pixels = list(shown)
+        for frame in pixels[:-1] if render.trim_end_frame and len(pixels) > 1 else pixels:
+            file.add(frame)
+    return file.data
+
+
+def _sound(render: AudioRender, made: Any, rate_hz: int) -> bytes:
+    samples = made.audios[0].float().cpu().numpy()
+    if samples.shape[0] == 1:
+        samples = np.repeat(samples, 2, axis=0)
+    return audio_file.encode(
+        samples.astype(np.float32),
+        rate_hz,
+        render.output_format,
+        title=render.prompt,
+        settings=_settings(render),
+    )
+
+
+def _check_size(render: ImageRender | VideoRender, width: int, height: int) -> None:
+    if (width, height) != (render.width, render.height):
+        raise EngineError(
+            f"the render has {width}x{height} pixels instead of {render.width}x{render.height}"
+        )
+
+
+def _settings(render: AnyRender) -> dict[str, str | int | float]:
+    """What a reader of the file needs to make it again."""
+    names = ("model", "prompt", "negative_prompt", "width", "height", "steps", "guidance", "seed")
+    return {name: getattr(render, name) for name in names if hasattr(render, name)}

@@ -1,0 +1,180 @@
+"""Families, samplers and weights: the data against diffusers, the catalogue, and folders."""
+
+import inspect
+import io
+import itertools
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("peft", reason="needs torch and more: make diffusers")
+pytest.importorskip("diffusers", reason="needs torch and more: make diffusers")
+
+import diffusers
+import torch
+
+from dreamgrid.engines import diffusers as engine
+from dreamgrid.engines.diffusers import preview
+from dreamgrid.engines.diffusers.family import Family, families, samplings
+from dreamgrid.engines.diffusers.sampling import scheduler_for
+from dreamgrid.engines.diffusers.weights import MODELS_VARIABLE, Places, find_weights, places
+from dreamgrid.errors import ModelNotAvailable
+from dreamgrid.protocol.assets import MEDIA_ROLES
+from dreamgrid.protocol.renders import AudioRender, ImageRender, VideoRender
+from dreamgrid.server.catalog import Catalog
+
+RENDERS = {"image": ImageRender, "video": VideoRender, "audio": AudioRender}
+CATALOG = Catalog.load()
+MODELS = [(family, model) for family in families() for model in family.weights]
+IDS = [model for _, model in MODELS]
+
+
+@pytest.mark.parametrize(("family", "model"), MODELS, ids=IDS)
+def test_every_pipeline_exists_and_takes_what_the_data_gives_it(family: Family, model: str) -> None:
+    fields = set(RENDERS[family.result].__struct_fields__)
+    for task in family.tasks:
+        parameters = set(inspect.signature(getattr(diffusers, task.pipeline).__call__).parameters)
+        assert set(task.arguments) <= fields
+        assert set(task.arguments.values()) | set(task.inputs.values()) <= parameters
+        assert {"generator", "output_type"} <= parameters
+        assert not set(task.inputs) & set(MEDIA_ROLES)
+
+
+@pytest.mark.parametrize(("family", "model"), MODELS, ids=IDS)
+def test_every_model_is_in_the_catalogue_with_the_inputs_of_its_tasks(
+    family: Family, model: str
+) -> None:
+    spec = CATALOG.entry(model)
+    assert spec.media == family.result
+    for task in family.tasks:
+        assert set(task.inputs) <= set(spec.inputs or ())
+
+
+SAMPLED = [(family, model) for family, model in MODELS if family.sampling != "none"]
+
+
+def base_of(family: Family) -> object:
+    if family.sampling == "diffusion":
+        return diffusers.PNDMScheduler(beta_schedule="scaled_linear")
+    return diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+
+
+@pytest.mark.parametrize(("family", "model"), SAMPLED, ids=[model for _, model in SAMPLED])
+def test_the_samplers_of_the_catalogue_work_or_are_refused_and_the_default_works(
+    family: Family, model: str
+) -> None:
+    tier = CATALOG.tiers()[CATALOG.model(model).spec.tier]
+    samplers = tier.get("sampler") or tier["comfySampler"]
+    schedules = tier.get("scheduler") or tier["comfyScheduler"]
+    default = (samplers["default"], schedules["default"])
+    made = []
+    for sampler, schedule in itertools.product(samplers["allowed"], schedules["allowed"]):
+        try:
+            scheduler = scheduler_for(
+                base_of(family), samplings()[family.sampling], sampler, schedule, None
+            )
+        except ModelNotAvailable:
+            continue
+        scheduler.set_timesteps(6)
+        assert len(scheduler.timesteps) >= 6
+        assert torch.all(torch.diff(scheduler.timesteps.float()) <= 0)
+        made.append((sampler, schedule))
+    assert default in made
+    assert default[0] not in family.without
+
+
+def test_samplers_without_noise_levels_of_their_own_choice_take_those_asked_for() -> None:
+    base = diffusers.PNDMScheduler(beta_schedule="scaled_linear")
+    sampling = samplings()["diffusion"]
+    made = scheduler_for(base, sampling, "euler_ancestral", "karras", None)
+    plain = scheduler_for(base, sampling, "euler", "karras", None)
+    other = scheduler_for(base, sampling, "euler_ancestral", "normal", None)
+    for scheduler in (made, plain, other):
+        scheduler.set_timesteps(8)
+    assert torch.equal(made.sigmas, plain.sigmas)
+    assert not torch.equal(made.sigmas, other.sigmas)
+
+
+def test_a_shift_moves_the_noise_levels_of_flow_models() -> None:
+    base = diffusers.FlowMatchEulerDiscreteScheduler(shift=1.0)
+    shifted = scheduler_for(base, samplings()["flow"], "euler", "simple", 5.0)
+    shifted.set_timesteps(4)
+    base.set_timesteps(4)
+    assert shifted.sigmas[1] > base.sigmas[1]
+
+
+class LinearEncoder(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
+    """Latents that are a known linear map of the mean colour of 8x8 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = torch.nn.Module()
+        self.encoder.conv_in = torch.nn.Conv2d(3, 4, 8, stride=8)
+        self.config = types.SimpleNamespace(scaling_factor=0.5, shift_factor=0.25)
+
+    def encode(self, pixels: torch.Tensor) -> types.SimpleNamespace:
+        weights = torch.zeros(4, 3, 8, 8)
+        for channel in range(3):
+            weights[channel, channel] = 1 / 64
+        latents = torch.nn.functional.conv2d(pixels, weights, stride=8)
+        return types.SimpleNamespace(latent_dist=types.SimpleNamespace(mode=lambda: latents))
+
+
+def test_the_colours_of_previews_are_found_from_the_encoder_alone() -> None:
+    vae = LinearEncoder()
+    colours = preview.fit(vae)
+    pixels = torch.full((1, 3, 64, 64), -0.5)
+    pixels[:, 0] = 1.0  # red, with a quarter of green and blue
+    raw = vae.encode(pixels).latent_dist.mode()[0]
+    small = preview.jpeg((raw - 0.25) * 0.5, colours)
+    shown = np.asarray(Image.open(io.BytesIO(small)))[128, 128].astype(int)
+    assert np.abs(shown - [255, 64, 64]).max() <= 4
+
+
+def test_latents_of_another_kind_have_no_preview() -> None:
+    colours = np.zeros((5, 3), np.float32)
+    assert preview.fits(torch.zeros(4, 9, 9), colours)
+    assert not preview.fits(torch.zeros(7, 4, 4), colours)
+    assert not preview.fits(torch.zeros(64, 4), colours)
+
+
+def weights_at(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}")
+    return folder
+
+
+def test_weights_are_found_in_the_owners_folder_before_the_cache(tmp_path: Path) -> None:
+    where = Places(own=tmp_path / "own", cache=tmp_path / "hub")
+    assert find_weights(families(), where) == {}
+    snapshots = where.cache / "models--stabilityai--stable-diffusion-xl-base-1.0" / "snapshots"
+    cached = weights_at(snapshots / "abc")
+    (snapshots / "half").mkdir()  # a download that was broken off
+    assert find_weights(families(), where)["sd_xl_base_1.0"].folder == cached
+    own = weights_at(where.own / "sd_xl_base_1.0")
+    assert find_weights(families(), where)["sd_xl_base_1.0"].folder == own
+
+
+def test_the_cache_is_where_hugging_face_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MODELS_VARIABLE, raising=False)
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setenv("HF_HOME", "/srv/hf")
+    monkeypatch.setenv("XDG_DATA_HOME", "/srv/data")
+    assert places() == Places(own=Path("/srv/data/dreamgrid/diffusers"), cache=Path("/srv/hf/hub"))
+    monkeypatch.setenv("HF_HUB_CACHE", "/srv/cache")
+    assert places().cache == Path("/srv/cache")
+
+
+def test_the_doctor_tells_how_to_get_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    weights_at(tmp_path / "sd-v1-5")
+    found = {finding.text: finding.advice for finding in engine.ENGINE.examine()}
+    assert found["no weights of flux1-dev-fp8"] == "hf download black-forest-labs/FLUX.1-dev"
+    assert "no weights of sd-v1-5" not in found
+    assert engine.ENGINE.models() == ("sd-v1-5",)

@@ -1,0 +1,268 @@
+"""Pipelines of diffusers with tiny random weights: the same code paths as with real ones."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+import pytest
+from av.container import InputContainer
+from PIL import Image
+
+pytest.importorskip("peft", reason="needs torch and more: make diffusers")
+pytest.importorskip("diffusers", reason="needs torch and more: make diffusers")
+
+import safetensors.torch
+import torch
+
+from dreamgrid.engines.base import Engine, Step
+from dreamgrid.engines.diffusers.engine import DiffusersEngine
+from dreamgrid.engines.diffusers.pipelines import LoadedModel
+from dreamgrid.errors import (
+    EngineError,
+    ModelNotAvailable,
+    OutOfMemory,
+    RenderCanceled,
+    RenderRefused,
+    UnreadableMedia,
+)
+from dreamgrid.protocol.params import ControlNet, Lora
+from dreamgrid.protocol.renders import AnyRender, ImageRender, VideoRender
+from tests.engines.diffusers import tiny
+
+Engines = Callable[[str], Engine]
+SD, XL, FLUX = "sd-v1-5", "sd_xl_base_1.0", "flux1-dev-fp8"
+FROM_TEXT, FROM_PICTURE = "wan_v2.2-14b-fp8_t2v", "wan_v2.2-14b-fp8_i2v"
+
+
+def render(model: str, **changes: object) -> AnyRender:
+    settings: dict[str, object] = {
+        "model": model,
+        "prompt": "a red fox",
+        "steps": 3,
+        "guidance": 3.0,
+        "seed": 5,
+        "sampler": "euler",
+        "width": 64,
+        "height": 32,
+    }
+    if model in {FROM_TEXT, FROM_PICTURE}:
+        settings |= {"width": 32, "frames": 9, "fps": 16, "motion_fps": 16}
+        return VideoRender(**(settings | changes))  # type: ignore[arg-type]
+    return ImageRender(**(settings | changes))  # type: ignore[arg-type]
+
+
+def nothing(step: Step) -> None:
+    """A worker that only wants the result."""
+
+
+def picture(colour: str = "red") -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (50, 40), colour).save(out, "PNG")
+    return out.getvalue()
+
+
+def inputs_of(model: str) -> dict[str, bytes]:
+    return {"referenceImage": picture()} if model == FROM_PICTURE else {}
+
+
+def pixels(data: bytes) -> Any:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def frames_and_rate(data: bytes) -> tuple[int, float]:
+    with cast(InputContainer, av.open(io.BytesIO(data))) as container:
+        rate = container.streams.video[0].average_rate
+        assert rate is not None
+        return len(list(container.decode(video=0))), float(rate)
+
+
+@pytest.mark.parametrize("model", tiny.FAMILIES)
+def test_every_kind_of_pipeline_renders_with_steps_and_previews(
+    engines: Engines, model: str
+) -> None:
+    told: list[tuple[int, int]] = []
+    shown: list[bytes] = []
+
+    def on_step(step: Step) -> None:
+        told.append((step.step, step.step_count))
+        assert step.preview is not None
+        shown.append(step.preview())
+
+    engine = engines(model)
+    made = engine.generate(render(model), inputs_of(model), on_step)
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert made.steps == 3
+    for data in shown:
+        small = Image.open(io.BytesIO(data))
+        assert (small.format, max(small.size)) == ("JPEG", 256)
+    again = engine.generate(render(model), inputs_of(model), nothing)
+    other = engine.generate(render(model, seed=6), inputs_of(model), nothing)
+    assert again.data == made.data
+    assert other.data != made.data
+
+
+@pytest.mark.parametrize("model", [SD, XL, FLUX])
+def test_a_starting_image_is_changed_as_much_as_asked(engines: Engines, model: str) -> None:
+    steps: list[tuple[int, int]] = []
+    made = engines(model).generate(
+        render(model, steps=4, strength=0.5),
+        {"startingImage": picture()},
+        lambda step: steps.append((step.step, step.step_count)),
+    )
+    assert steps == [(1, 2), (2, 2)]
+    assert pixels(made.data).shape == (32, 64, 3)
+
+
+def test_a_video_has_its_frames_and_the_last_picture_counts(engines: Engines) -> None:
+    engine = engines(FROM_PICTURE)
+    first = engine.generate(render(FROM_PICTURE), inputs_of(FROM_PICTURE), nothing)
+    both = engine.generate(
+        render(FROM_PICTURE),
+        {"referenceImage": picture(), "referenceImageEnd": picture("blue")},
+        nothing,
+    )
+    assert first.data != both.data
+    assert frames_and_rate(both.data) == (9, 16)
+
+
+def test_frames_between_are_made_for_a_higher_rate(engines: Engines) -> None:
+    made = engines(FROM_TEXT).generate(
+        render(FROM_TEXT, fps=32, output_format="webm", trim_end_frame=True), {}, nothing
+    )
+    assert made.content_type == "video/webm"
+    assert frames_and_rate(made.data) == (16, 32)
+
+
+@pytest.mark.parametrize("sampler", ["heun", "pndm_plms", "dpmpp_2m_sde", "euler_ancestral"])
+def test_samplers_with_more_steps_or_of_chance_tell_all_and_repeat(
+    engines: Engines, sampler: str
+) -> None:
+    last: list[Step] = []
+    engine = engines(SD)
+    first = engine.generate(render(SD, sampler=sampler), {}, last.append)
+    assert last[-1].step == last[-1].step_count == first.steps
+    assert engine.generate(render(SD, sampler=sampler), {}, nothing).data == first.data
+
+
+def test_a_cancel_ends_the_pipeline_and_leaves_it_usable(engines: Engines) -> None:
+    engine = engines(FLUX)
+    before = engine.generate(render(FLUX), {}, nothing)
+
+    def cancel(step: Step) -> None:
+        raise RenderCanceled("enough")
+
+    with pytest.raises(RenderCanceled):
+        engine.generate(render(FLUX, steps=50), {}, cancel)
+    assert engine.generate(render(FLUX), {}, nothing).data == before.data
+
+
+@pytest.mark.filterwarnings("ignore:Already found a `peft_config`:UserWarning")  # two at once
+def test_loras_change_the_picture_by_their_strength_and_are_gone_afterwards(
+    engines: Engines, folder: Path
+) -> None:
+    engine = engines(SD)
+    plain = engine.generate(render(SD), {}, nothing)
+    write_lora(folder / "loras", "ink")
+
+    def made(*strengths: float) -> bytes:
+        loras = tuple(Lora(id="ink", strength=strength) for strength in strengths)
+        return engine.generate(render(SD, loras=loras), {}, nothing).data
+
+    strong, weak, opposed = made(1.0), made(0.25), made(1.0, -1.0)
+    distance = [
+        np.abs(pixels(data).astype(int) - pixels(plain.data)).mean()
+        for data in (strong, weak, opposed)
+    ]
+    assert distance[0] > distance[1] > distance[2]
+    assert engine.generate(render(SD), {}, nothing).data == plain.data
+    with pytest.raises(ModelNotAvailable, match="LoRA pencil is not installed"):
+        engine.generate(render(SD, loras=(Lora(id="pencil"),)), {}, nothing)
+
+
+def write_lora(folder: Path, name: str) -> None:
+    torch.manual_seed(1)
+    layers = {}
+    attention = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1"
+    for part in ("to_q", "to_v"):
+        layers[f"{attention}.{part}.lora_A.weight"] = torch.randn(4, 64)
+        layers[f"{attention}.{part}.lora_B.weight"] = torch.randn(64, 4)
+    folder.mkdir(exist_ok=True)
+    safetensors.torch.save_file(layers, folder / f"{name}.safetensors")
+
+
+def test_what_cannot_be_done_here_is_refused_before_any_work(engines: Engines) -> None:
+    engine = engines(FLUX)
+    with pytest.raises(ModelNotAvailable, match="cannot use the sampler heun"):
+        engine.generate(render(FLUX, sampler="heun"), {}, nothing)
+    with pytest.raises(ModelNotAvailable, match="cannot use the sampler no_such"):
+        engine.generate(render(FLUX, sampler="no_such"), {}, nothing)
+    with pytest.raises(ModelNotAvailable, match="with inputs: contextImage1"):
+        engine.generate(render(FLUX), {"contextImage1": picture()}, nothing)
+    with pytest.raises(ModelNotAvailable, match="no ControlNets"):
+        engine.generate(render(FLUX, control_net=ControlNet(name="canny")), {}, nothing)
+    with pytest.raises(UnreadableMedia):
+        engine.generate(render(FLUX, strength=0.5), {"startingImage": b"nothing"}, nothing)
+    with pytest.raises(RenderRefused):
+        engine.generate(render(FLUX, prompt="a nude girl"), {}, nothing)
+    with pytest.raises(ModelNotAvailable, match="no weights for other"):
+        engine.load("other")
+    with pytest.raises(EngineError, match="not loaded"):
+        engine.generate(render(SD), {}, nothing)
+
+
+def test_incomplete_weights_are_told_to_the_owner(folder: Path, engines: Engines) -> None:
+    engines(SD)
+    broken = folder / "sd3.5_medium"
+    broken.mkdir()
+    (broken / "model_index.json").write_text('{"_class_name": "StableDiffusion3Pipeline"')
+    from dreamgrid.engines import diffusers as spec
+
+    engine = spec.ENGINE.create(1)
+    with pytest.raises(ModelNotAvailable, match="cannot be loaded") as raised:
+        engine.load("sd3.5_medium")
+    assert str(broken) not in str(raised.value).partition("\n")[0]
+    assert str(broken) in str(raised.value)
+
+
+def model_of(engine: Engine) -> LoadedModel:
+    assert isinstance(engine, DiffusersEngine)
+    assert engine._model is not None
+    return engine._model
+
+
+def test_a_job_that_does_not_fit_is_refused_and_the_next_one_made(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engines(XL)
+    model = model_of(engine)
+
+    def too_large(*args: object, **options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model._base.unet, "forward", too_large)
+        with pytest.raises(OutOfMemory, match="does not fit"):
+            engine.generate(render(XL), {}, nothing)
+    assert engine.generate(render(XL), {}, nothing).steps == 3
+
+
+def test_less_memory_is_tried_before_a_job_is_refused(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engines(XL)
+    model = model_of(engine)
+    forward = model._base.unet.forward
+
+    def fits_in_parts_only(*args: object, **options: object) -> Any:
+        if model.plan != "parts":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return forward(*args, **options)
+
+    monkeypatch.setattr(model._base.unet, "forward", fits_in_parts_only)
+    monkeypatch.setattr(model, "_plan", "whole")
+    monkeypatch.setattr(model, "_plans", [("parts", lambda: None), ("layers", lambda: None)])
+    assert engine.generate(render(XL), {}, nothing).steps == 3
+    assert model.plan == "parts"

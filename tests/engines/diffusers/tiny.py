@@ -1,0 +1,210 @@
+"""Pipelines of each family with tiny random weights, written as people's weights lie on disk."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import tokenizers
+import torch
+import transformers
+
+WORDS = ["a", "fox", "red", "blue", "sea", "walk", "by", "the"]
+SEED = 7
+
+
+def clip_tokenizer() -> Any:
+    special = ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {
+        word: number for number, word in enumerate([*special, *(f"{w}</w>" for w in WORDS)])
+    }
+    letters = sorted({letter for word in WORDS for letter in word})
+    for piece in [*letters, *(f"{letter}</w>" for letter in letters)]:
+        vocabulary.setdefault(piece, len(vocabulary))
+    return transformers.CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=16)
+
+
+def word_tokenizer() -> Any:
+    vocabulary = {word: n for n, word in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+def clip_encoder(width: int = 32, projection: int = 32, kind: str = "CLIPTextModel") -> Any:
+    config = transformers.CLIPTextConfig(
+        vocab_size=64,
+        hidden_size=width,
+        intermediate_size=37,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=16,
+        projection_dim=projection,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    return getattr(transformers, kind)(config)
+
+
+def t5_encoder(kind: str = "T5EncoderModel") -> Any:
+    config_kind = transformers.UMT5Config if "UMT5" in kind else transformers.T5Config
+    config = config_kind(
+        vocab_size=64, d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4, pad_token_id=0
+    )
+    return getattr(transformers, kind)(config)
+
+
+def vae(channels: int = 4, **changes: Any) -> Any:
+    settings = {
+        "block_out_channels": [32, 64],
+        "in_channels": 3,
+        "out_channels": 3,
+        "down_block_types": ["DownEncoderBlock2D"] * 2,
+        "up_block_types": ["UpDecoderBlock2D"] * 2,
+        "latent_channels": channels,
+        "norm_num_groups": 32,
+    }
+    return diffusers.AutoencoderKL(**settings | changes)
+
+
+def stable_diffusion() -> Any:
+    unet = diffusers.UNet2DConditionModel(
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        sample_size=32,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=32,
+    )
+    scheduler = diffusers.PNDMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        skip_prk_steps=True,
+        steps_offset=1,
+    )
+    return diffusers.StableDiffusionPipeline(
+        vae=vae(),
+        text_encoder=clip_encoder(),
+        tokenizer=clip_tokenizer(),
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def stable_diffusion_xl() -> Any:
+    unet = diffusers.UNet2DConditionModel(
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        sample_size=32,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        transformer_layers_per_block=(1, 2),
+        projection_class_embeddings_input_dim=80,
+        cross_attention_dim=64,
+    )
+    scheduler = diffusers.EulerDiscreteScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+    )
+    return diffusers.StableDiffusionXLPipeline(
+        vae=vae(),
+        text_encoder=clip_encoder(),
+        text_encoder_2=clip_encoder(kind="CLIPTextModelWithProjection"),
+        tokenizer=clip_tokenizer(),
+        tokenizer_2=clip_tokenizer(),
+        unet=unet,
+        scheduler=scheduler,
+    )
+
+
+def flux() -> Any:
+    transformer = diffusers.FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        axes_dims_rope=(4, 4, 8),
+    )
+    return diffusers.FluxPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+        text_encoder=clip_encoder(),
+        text_encoder_2=t5_encoder(),
+        tokenizer=clip_tokenizer(),
+        tokenizer_2=word_tokenizer(),
+        transformer=transformer,
+        vae=vae(4, shift_factor=0.0609, scaling_factor=1.5035),
+    )
+
+
+def wan(kind: str = "WanPipeline", channels: int = 16) -> Any:
+    transformer = diffusers.WanTransformer3DModel(
+        patch_size=(1, 2, 2),
+        num_attention_heads=2,
+        attention_head_dim=12,
+        in_channels=channels,
+        out_channels=16,
+        text_dim=32,
+        freq_dim=256,
+        ffn_dim=32,
+        num_layers=2,
+        cross_attn_norm=True,
+        qk_norm="rms_norm_across_heads",
+        rope_max_seq_len=32,
+    )
+    parts = {
+        "transformer": transformer,
+        "transformer_2": None,
+        "vae": diffusers.AutoencoderKLWan(
+            base_dim=3,
+            z_dim=16,
+            dim_mult=[1, 1, 1, 1],
+            num_res_blocks=1,
+            temperal_downsample=[False, True, True],
+        ),
+        "scheduler": diffusers.UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+        ),
+        "text_encoder": t5_encoder("UMT5EncoderModel"),
+        "tokenizer": word_tokenizer(),
+    }
+    if kind == "WanImageToVideoPipeline":
+        parts |= {"image_encoder": None, "image_processor": None}
+    return getattr(diffusers, kind)(**parts)
+
+
+def wan_from_picture() -> Any:
+    return wan("WanImageToVideoPipeline", channels=36)
+
+
+FAMILIES: dict[str, Callable[[], Any]] = {
+    "sd-v1-5": stable_diffusion,
+    "sd_xl_base_1.0": stable_diffusion_xl,
+    "flux1-dev-fp8": flux,
+    "wan_v2.2-14b-fp8_t2v": wan,
+    "wan_v2.2-14b-fp8_i2v": wan_from_picture,
+}
+"""Catalogue id to what makes its pipeline."""
+
+
+def write(model: str, folder: Path) -> None:
+    """Writes a model's weights to `folder/model`."""
+    torch.manual_seed(SEED)
+    FAMILIES[model]().save_pretrained(folder / model, safe_serialization=True)
