@@ -19,6 +19,7 @@ EVERYTHING = [
     ("PUT", "accounts/local/limits", {}),
     ("POST", "grants", {"username": "local", "amount": "1"}),
     ("POST", "refunds", {"projectId": "P"}),
+    ("GET", "projects", None),
     ("GET", "workers", None),
     ("POST", "workers", {"worker": "w1", "action": "pause"}),
     ("POST", "jobs/J/requeue", {}),
@@ -53,6 +54,27 @@ async def trail(grid: Grid) -> list[tuple[str, str, str]]:
     """What was done, to whom and why; newest first."""
     rows = (await grid.data("/v1/admin/actions"))["actions"]
     return [(row["action"], row["target"], row.get("reason", "")) for row in rows]
+
+
+async def test_everybodys_open_projects_are_listed_with_what_they_wait_for(grid: Grid) -> None:
+    bob = await grid.account("bob")
+    app, others = await grid.app(), await grid.app("app-2", key=bob)
+    worker = await grid.worker(slots=1)
+    first = await app.request(numberOfImages=2)
+    await worker.start(await worker.assigned())
+    second = await others.request()
+    await others.wait_state("queued", jobID=second)
+    found = await grid.data("/v1/admin/projects")
+    assert [(one["id"], one["username"]) for one in found["projects"]] == [
+        (first, "local"),
+        (second, "bob"),
+    ]
+    running, waiting = found["projects"]
+    assert (running["jobs"], running["running"], running["done"]) == (2, 1, 0)
+    assert (waiting["modelId"], waiting["running"]) == ("pattern-v1", 0)
+    assert "turn" in waiting["reason"]
+    page = await grid.data("/v1/admin/projects?limit=1&offset=1")
+    assert ([one["id"] for one in page["projects"]], page["total"]) == ([second], 2)
 
 
 async def delivered(app: App, worker: Worker) -> tuple[str, str]:

@@ -52,12 +52,22 @@ async def test_the_price_follows_what_is_asked_for(studio: Studio) -> None:
     await expect(price).to_have_text("0.1")
     await studio.page.get_by_role("button", name="One more").click()
     await expect(price).to_have_text("0.2")
+    await studio.page.get_by_label("How many").fill("99")
+    await studio.page.keyboard.press("Tab")
+    await expect(price).to_have_text("1.6")  # no more than 16 at once
+    await studio.page.get_by_role("button", name="One more").focus()
+    await studio.page.keyboard.press("Control+Enter")
+    await expect(studio.page.get_by_label("Prompt", exact=True)).to_be_focused()  # it is empty
 
 
 async def test_it_waits_and_says_why_and_can_be_called_off(studio: Studio) -> None:
     await studio.ask_for("a castle", count=2)
     await expect(studio.page.get_by_text("Waits for a worker").first).to_be_visible()
     await studio.see_tiles("waiting", 2)
+    await studio.page.get_by_role("button", name="Why?").click()
+    why = studio.page.get_by_role("dialog", name="Where it stands")
+    await expect(why.get_by_role("status")).to_contain_text("worker")
+    await studio.page.keyboard.press("Escape")
     await studio.page.get_by_role("button", name="Cancel").click()
     await studio.see_tiles("canceled", 2)
 

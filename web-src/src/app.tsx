@@ -13,7 +13,10 @@ import { Icon, type IconName } from './ui/icon';
 import { Lazy } from './ui/lazy';
 
 const PAGES: [name: string, label: string, icon: IconName][] = [
-  ['create', 'Create', 'create']
+  ['create', 'Create', 'create'],
+  ['gallery', 'Gallery', 'gallery'],
+  ['operator', 'Grid', 'network'],
+  ['account', 'Account', 'account']
 ];
 
 export function App() {
@@ -39,7 +42,8 @@ function Splash({ text }: { text: string }) {
 
 function Shell() {
   const current = page.value;
-  const entry = PAGES.find(([name]) => name === current) ?? PAGES[0]!;
+  const pages = PAGES.filter(([name]) => name !== 'operator' || me.value?.administrator);
+  const entry = pages.find(([name]) => name === current) ?? pages[0]!;
   useEffect(() => {
     document.title = `${entry[1]} · dreamgrid`;
   }, [entry]);
@@ -47,7 +51,7 @@ function Shell() {
     <div class="shell">
       <nav class="rail" aria-label="Studio">
         <img class="mark" src="/studio/mark.svg" alt="dreamgrid" />
-        {PAGES.filter(([name]) => name !== 'operator' || me.value?.administrator).map(([name, label, icon]) => (
+        {pages.map(([name, label, icon]) => (
           <a key={name} class="rail-link" href={`#/${name}`} aria-current={name === entry[0] ? 'page' : undefined}>
             <Icon name={icon} />
             {label}
@@ -82,7 +86,7 @@ function Shell() {
         {entry[0] === 'create' && <CreatePage />}
         {entry[0] !== 'create' && <Lazy name={entry[0]} />}
       </main>
-      {openViewer.value && <Viewer key={openViewer.value.projectId} />}
+      {openViewer.value && <Viewer />}
       {!connected.value && (
         <p class="notice offline" role="status">
           <span class="dot warn" /> Connecting to the grid …

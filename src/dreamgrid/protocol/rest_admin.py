@@ -132,6 +132,34 @@ class WorkerOrder(_Body, frozen=True, kw_only=True):
     reason: _Reason = ""
 
 
+class OpenProject(_Body, frozen=True, kw_only=True):
+    """A project of anybody that has not ended.
+
+    Attributes:
+        jobs: How many it has; of these `running` are on workers and `done` have ended.
+        create_time: In milliseconds since 1970.
+        starts_in_s: When its first job should start. Absent: it has, or nobody can tell.
+        reason: Why jobs of it wait, in words. Absent: none does.
+    """
+
+    id: str
+    username: str
+    model_id: str
+    jobs: int
+    running: int
+    done: int
+    create_time: int
+    starts_in_s: float | None = None
+    reason: str | None = None
+
+
+class OpenProjects(_Body, frozen=True, kw_only=True):
+    """`GET /v1/admin/projects`, oldest first; `total` counts those beyond the page too."""
+
+    projects: tuple[OpenProject, ...]
+    total: int
+
+
 class JobPath(_Body, frozen=True, kw_only=True):
     """A job of anybody."""
 

@@ -1,5 +1,7 @@
 """What administrators do; each of it leaves a trail: who, when, what, and why."""
 
+import asyncio
+from collections import Counter
 from typing import Literal
 
 from dreamgrid.errors import InvalidRequest, NotAllowed, NotFound
@@ -11,10 +13,12 @@ from dreamgrid.server.accounts import grant_micros
 from dreamgrid.server.auth import Account
 from dreamgrid.server.bus.base import ban_subject
 from dreamgrid.server.clock import milliseconds
+from dreamgrid.server.live import LiveProject
 from dreamgrid.server.services import Services
 from dreamgrid.server.store.admin import AccountLimits, Action, Restriction, RestrictionKind
 from dreamgrid.server.store.base import AccountRow
 from dreamgrid.server.workers import WorkerSession
+from dreamgrid.states import FINAL_JOB_STATES, JobState
 
 _CLOSES = {"account": CLOSE_NOT_ALLOWED, "app": CLOSE_BLOCKED}
 
@@ -187,6 +191,36 @@ class Admin:
         return row
 
     # ── workers and jobs ─────────────────────────────────────────────────────────────────────────
+
+    async def open_projects(self, actor: Account, page: wire.PageQuery) -> wire.OpenProjects:
+        """What waits and what is rendered, oldest first."""
+        self.require(actor)
+        everything = self._open.all()
+        shown = everything[page.offset : page.offset + page.limit]
+        ids = {project.account_id for project in shown}
+        rows = await asyncio.gather(*(self._store.account(account_id) for account_id in ids))
+        names = {row.id: row.username for row in rows if row is not None}
+        return wire.OpenProjects(
+            projects=tuple(self._open_project(one, names[one.account_id]) for one in shown),
+            total=len(everything),
+        )
+
+    def _open_project(self, project: LiveProject, username: str) -> wire.OpenProject:
+        states = Counter(job.state for job in project.jobs)
+        reason, starts_in_s = self._open.reason(project), None
+        if reason is not None and project.starts_at_s is not None:
+            starts_in_s = round(max(0.0, project.starts_at_s - self._clock()), 1)
+        return wire.OpenProject(
+            id=project.id,
+            username=username,
+            model_id=project.model,
+            jobs=len(project.jobs),
+            running=states[JobState.ASSIGNED] + states[JobState.RUNNING],
+            done=sum(states[state] for state in FINAL_JOB_STATES),
+            create_time=project.created_ms,
+            starts_in_s=starts_in_s,
+            reason=None if reason is None else reason.message,
+        )
 
     def workers(self, actor: Account) -> wire.WorkerEntries:
         """The connected workers."""

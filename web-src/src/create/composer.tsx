@@ -123,13 +123,14 @@ function Prompt() {
 function Amount() {
   const { count, seed } = draft.value;
   const most = MOST[media.value];
+  // The buttons are never really disabled: the focus on them would be lost.
   const set = (next: number) => edit({ count: Math.min(most, Math.max(1, next || 1)) });
   return (
     <div class="pair">
       <div class="field">
         <label for="count">How many</label>
         <div class="stepper">
-          <button type="button" aria-label="One less" disabled={count <= 1} onClick={() => set(count - 1)}>
+          <button type="button" aria-label="One less" aria-disabled={count <= 1} onClick={() => set(count - 1)}>
             <Icon name="minus" />
           </button>
           <input
@@ -139,7 +140,7 @@ function Amount() {
             value={count}
             onChange={(event) => set(Number(event.currentTarget.value))}
           />
-          <button type="button" aria-label="One more" disabled={count >= most} onClick={() => set(count + 1)}>
+          <button type="button" aria-label="One more" aria-disabled={count >= most} onClick={() => set(count + 1)}>
             <Icon name="plus" />
           </button>
         </div>

@@ -51,11 +51,16 @@ effect(() => {
   timer = window.setTimeout(() => void ask(next), WAIT_MS);
 });
 
+/** The price of what the form says now; empty while it is being asked for. */
+export const currentPrice = (): string => (answered === asked ? (price.peek() ?? '') : '');
+let answered = '';
+
 async function ask(about: string): Promise<void> {
   try {
     const answer = await bare<Estimate>(about);
     if (about !== asked) return;
     price.value = answer.quote.project.costInToken;
+    answered = about;
     priceProblem.value = '';
   } catch (error) {
     if (about !== asked) return;

@@ -2,6 +2,7 @@
 
 import type { Signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
+import { useState } from 'preact/hooks';
 import { openViewer } from '../gallery/viewer';
 import {
   isOpen,
@@ -23,6 +24,7 @@ import { asCommand, asPython } from './code';
 import { edit } from './draft';
 import { again, cancel, useSettings } from './submit';
 import { Tile } from './tile';
+import { Why } from './why';
 
 export function Stream() {
   const ids = order.value;
@@ -97,6 +99,7 @@ function FirstTime({ ready }: { ready: boolean }) {
 function ProjectRow({ project: source }: { project: Signal<Project> }) {
   const project = source.value;
   const failed = project.status === 'failed' && project.reason;
+  const [asking, setAsking] = useState(false);
   return (
     <li class="project" data-testid="project" data-status={project.status}>
       <header class="project-head">
@@ -107,6 +110,11 @@ function ProjectRow({ project: source }: { project: Signal<Project> }) {
           </p>
         </div>
         <div class="project-actions">
+          {isOpen(project) && project.status !== 'sending' && (
+            <button type="button" class="button plain" onClick={() => setAsking(true)}>
+              <Icon name="question" /> Why?
+            </button>
+          )}
           {isOpen(project) ? (
             <button
               type="button"
@@ -156,6 +164,7 @@ function ProjectRow({ project: source }: { project: Signal<Project> }) {
           )}
         </div>
       </header>
+      {asking && <Why id={project.id} onClose={() => setAsking(false)} />}
       {failed && (
         <p class="notice bad small">
           <Icon name="warn" /> <span>{project.reason}</span>

@@ -7,7 +7,7 @@ import { linkTo, change, expect, type Job, type Project } from '../state/project
 import { socket } from '../state/session';
 import { toast, tried } from '../state/toasts';
 import { draft, edit, files, media, model, requestOf, setFile, takeOver, used, valueOf } from './draft';
-import { price } from './price';
+import { currentPrice } from './price';
 import { flagOf, slotsOf } from './inputs';
 import { modelById } from '../state/catalog';
 import { go } from '../state/route';
@@ -27,7 +27,7 @@ export async function create(): Promise<boolean> {
   const inputs = used.value.map((slot) => ({ ...slot, file: files.value[slot.role]! }));
   const done = await tried(async () => {
     await Promise.all(inputs.map((input) => upload(request.jobID, input.role, input.kind, input.file)));
-    send(request, Number(valueOf('steps') ?? 0), price.value ?? '');
+    send(request, Number(valueOf('steps') ?? 0), currentPrice());
     return true;
   });
   return done ?? false;

@@ -14,7 +14,7 @@ const PATHS = {
   chevron: 'M7 10l5 5 5-5',
   left: 'M14 6l-6 6 6 6',
   right: 'M10 6l6 6-6 6',
-  more: 'M6 12h.01M12 12h.01M18 12h.01',
+  more: 'M5 12h1M11.5 12h1M18 12h1',
   again: 'M4 12a8 8 0 1 1 2.4 5.7M4 18v-5h5',
   download: 'M12 4v11M7.5 11 12 15.5 16.5 11M5 20h14',
   copy: 'M9 9h10v10H9zM5 15V5h10',

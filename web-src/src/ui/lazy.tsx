@@ -4,7 +4,11 @@ import type { ComponentType } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { Icon } from './icon';
 
-const LOADERS: Record<string, () => Promise<ComponentType>> = {};
+const LOADERS: Record<string, () => Promise<ComponentType>> = {
+  gallery: async () => (await import('../gallery/page')).default,
+  account: async () => (await import('../account/page')).default,
+  operator: async () => (await import('../operator/page')).default
+};
 
 export function Lazy({ name }: { name: string }) {
   const [loaded, setLoaded] = useState<{ name: string; Page: ComponentType } | null>(null);

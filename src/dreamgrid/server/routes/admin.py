@@ -59,6 +59,11 @@ def _people(api: Endpoints, admin: Admin) -> None:
 def _work(api: Endpoints, admin: Admin) -> None:
     """Workers, jobs, and the trail of everything."""
 
+    @api.get("/v1/admin/projects", scope="all")
+    async def list_open_projects(account: Account, query: wire.PageQuery) -> wire.OpenProjects:
+        """Everybody's projects that have not ended, with what their jobs wait for."""
+        return await admin.open_projects(account, query)
+
     @api.get("/v1/admin/workers", scope="all")
     async def list_workers(account: Account) -> wire.WorkerEntries:
         """The connected workers and what they are doing."""
