@@ -37,6 +37,9 @@ ERRORS: tuple[type[DreamgridError], ...] = (
 
 
 class PuppetEngine:
+    def __init__(self, threads: int = 1) -> None:
+        self._threads = threads
+
     def load(self, model: str) -> None:
         if model == "unloadable-v1":
             raise ModelNotAvailable("the weights are missing")
@@ -52,6 +55,8 @@ class PuppetEngine:
                 time.sleep(0.001)
             self._step(render, step, on_step)
         data = b"|".join([f"{os.getpid()}|{render.seed}".encode(), *inputs.values()])
+        if command == "threads":
+            data = str(self._threads).encode()
         if command == "big":
             data = bytes(int(argument))
         last_frame = b"the last frame" if command == "film" else None
@@ -138,8 +143,8 @@ COMMANDS: dict[str, Callable[[str], None]] = {
 }
 
 
-def create(_threads: int) -> Engine:
-    return PuppetEngine()
+def create(threads: int) -> Engine:
+    return PuppetEngine(threads)
 
 
 ENGINE = EngineSpec(name="puppet", models=lambda: MODELS, create=create)

@@ -297,7 +297,9 @@ def config_of(url: str, data_dir: Path, **changes: object) -> WorkerConfig:
 
 
 @asynccontextmanager
-async def running_worker(config: WorkerConfig) -> AsyncIterator[RunningWorker]:
+async def running_worker(
+    config: WorkerConfig, registry: Registry = PUPPETS
+) -> AsyncIterator[RunningWorker]:
     worker = RunningWorker()
     worker.task = asyncio.create_task(
         run_worker(
@@ -305,7 +307,7 @@ async def running_worker(config: WorkerConfig) -> AsyncIterator[RunningWorker]:
             stop=worker.stop,
             on_ready=worker.readied.append,
             on_event=worker.tell,
-            registry=PUPPETS,
+            registry=registry,
         )
     )
     try:

@@ -86,6 +86,10 @@ def _line(event: events.WorkerEvent) -> str:
             line = f"[dim]{event.job_id[:8]}[/] finished in {event.render_s:.2f} s"
         case events.JobFailed():
             line = f"[dim]{event.job_id[:8]}[/] [red]{event.error}[/] {escape(event.detail)}"
+        case events.Measured():
+            line = (
+                f"[dim]measured itself: best on {event.threads} threads, from the next start on[/]"
+            )
         case events.DrainBegan():
             line = f"[yellow]takes nothing new:[/] {escape(event.reason)}"
         case _:

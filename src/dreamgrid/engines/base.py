@@ -120,6 +120,8 @@ class EngineSpec:
         optional: Most machines go without it, so its owner reads `missing` only on asking.
         limited: Says what the models lack on this machine and what to install for it, or "" for
             nothing; called once by the worker and shown to its owner at the start.
+        trial: A render of one of its models that takes about a second and needs no input, by which
+            a worker measures itself. None: that model is not measured.
         examine: Looks closer for `dreamgrid work doctor`, beyond what `missing` and `limited` say.
     """
 
@@ -129,4 +131,5 @@ class EngineSpec:
     missing: str = field(default="")
     optional: bool = False
     limited: Callable[[], str] = field(default=lambda: "")
+    trial: Callable[[str], AnyRender | None] = field(default=lambda _: None)
     examine: Callable[[], tuple[Finding, ...]] = field(default=lambda: ())

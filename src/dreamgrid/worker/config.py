@@ -23,7 +23,8 @@ class WorkerConfig:
         api_key: Key of the account that the worker belongs to. Never printed.
         data_dir: Folder that holds the worker's id; made if missing. One per worker.
         name: Name shown to users, at most 64 characters. Empty: made from the worker's id.
-        threads: CPU threads for all engines together. 0: one per core.
+        threads: CPU threads for all engines together. 0: as many as the worker found worth it when
+            it measured itself, and one per core until then.
         engines: Engine processes, each with its own copy of the model: renders at the same time.
         slots: Jobs held at the same time. More slots than engines let the next job's inputs
             download and the last result upload while an engine renders.
@@ -31,6 +32,8 @@ class WorkerConfig:
         models: Serve only these catalogue ids. Empty: all that the installed engines can serve.
         filter_threshold: Score, 0..1, from which the content filter objects to a picture or a frame
             of a video. Lower is stricter.
+        quiet_s: Seconds without a job before the worker measures itself, if it has not done so.
+            0: it never does.
         max_input_bytes: Most bytes that the inputs of one job may have together.
         transfer_attempts: How often to try a download or an upload.
         transfer_retry_s: Seconds before the second try; doubles each time.
@@ -56,6 +59,7 @@ class WorkerConfig:
     network: Network = "fast"
     models: tuple[str, ...] = ()
     filter_threshold: float = PICTURE_THRESHOLD
+    quiet_s: float = 20.0
     max_input_bytes: int = 64 * 1024 * 1024
     transfer_attempts: int = 4
     transfer_retry_s: float = 0.5

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dreamgrid.engines.base import Finding
 from dreamgrid.engines.registry import Registry
+from dreamgrid.worker.tuning import read
 
 SCARCE_DISK_BYTES = 2 * 1024**3
 SCARCE_MEMORY_BYTES = 2 * 1024**3
@@ -29,6 +30,7 @@ def examine(registry: Registry, data_dir: Path) -> tuple[Finding, ...]:
     return (
         *_machine(),
         _disk(data_dir),
+        *_speeds(data_dir / "worker"),
         *_gpus(),
         *(finding for finding in _engines(registry)),
     )
@@ -76,6 +78,18 @@ def _disk(data_dir: Path) -> Finding:
         text=f"{free / _GIB:.1f} GiB free for {data_dir}",
         advice="free some space, or choose another folder with --data" if scarce else "",
     )
+
+
+def _speeds(data_dir: Path) -> Iterator[Finding]:
+    """What the worker of this folder found out about itself."""
+    tuning = read(data_dir)
+    if tuning is None:
+        text = "not measured yet: a worker does so once it had nothing to do for a while"
+        yield Finding(level="good", subject="speed", text=text)
+        return
+    parts = [f"{speed.render.model} {speed.took_s:.2f} s" for speed in tuning.speeds]
+    text = f"trial renders on {tuning.threads} threads: {', '.join(parts)}"
+    yield Finding(level="good", subject="speed", text=text)
 
 
 def _gpus() -> Iterator[Finding]:

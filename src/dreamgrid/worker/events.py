@@ -82,6 +82,19 @@ class DrainBegan:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The worker had nothing to do and measured itself.
+
+    Attributes:
+        threads: CPU threads that an engine gets from the next start on.
+        took_s: Seconds of each model's trial render.
+    """
+
+    threads: int
+    took_s: dict[str, float]
+
+
 WorkerEvent = (
     Joined
     | Disconnected
@@ -91,4 +104,5 @@ WorkerEvent = (
     | JobCanceled
     | JobReleased
     | DrainBegan
+    | Measured
 )

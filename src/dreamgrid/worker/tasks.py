@@ -1,4 +1,4 @@
-"""A task group for code that wants one plain error, not a group of them."""
+"""A task group for code that wants one plain error, and a wait that cleaning up needs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,3 +19,15 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         raise error from group
+
+
+async def wait_ended(task: asyncio.Task[object]) -> None:
+    """Waits until a task has ended in whatever way; a cancel of this call is raised only then."""
+    canceled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            canceled = error
+    if canceled is not None:
+        raise canceled

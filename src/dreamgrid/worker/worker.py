@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from importlib.metadata import PackageNotFoundError, version
 
 import aiohttp
+import msgspec
 
 from dreamgrid.engines.registry import Registry, find_engines
 from dreamgrid.errors import ConfigError
@@ -36,6 +37,7 @@ from dreamgrid.worker.outbox import Outbox
 from dreamgrid.worker.runner import JobFailed, JobRun
 from dreamgrid.worker.tasks import task_group
 from dreamgrid.worker.transfers import Files
+from dreamgrid.worker.tuning import SelfTest, plan_for
 
 SETTLE_S = 0.5
 """At the end, how long to wait until everything is sent and settled."""
@@ -74,13 +76,18 @@ async def run_worker(
         ProtocolError: The server speaks another version of the worker protocol.
     """
     config.validate()
-    serving = _serving(config, find_engines() if registry is None else registry)
+    registry = find_engines() if registry is None else registry
+    serving = _serving(config, registry)
     identity = worker_id(config.data_dir)
     setup = Setup(
         engines=serving,
         threads=config.threads_per_engine,
         filter_threshold=config.filter_threshold,
     )
+    plan = plan_for(config, registry, setup, probe_device(), _version())
+    self_test = SelfTest(plan, config.data_dir, config.quiet_s)
+    if self_test.tuning is not None:
+        setup = msgspec.structs.replace(setup, threads=self_test.tuning.threads)
     patience = Patience(cancel_s=config.cancel_grace_s, stall_s=config.stall_timeout_s)
     jar = aiohttp.DummyCookieJar()
     async with task_group() as tasks:
@@ -89,7 +96,14 @@ async def run_worker(
             await engines.start()
             async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=jar) as session:
                 worker = Worker(
-                    config, identity, tuple(serving), engines, session, on_ready, on_event
+                    config,
+                    identity,
+                    tuple(serving),
+                    engines,
+                    self_test,
+                    session,
+                    on_ready,
+                    on_event,
                 )
                 await worker.serve(stop)
         finally:
@@ -121,6 +135,7 @@ class Worker:
         identity: str,
         models: tuple[str, ...],
         engines: EnginePool,
+        self_test: SelfTest,
         session: aiohttp.ClientSession,
         on_ready: Callable[[events.Joined], None],
         on_event: Callable[[WorkerEvent], None],
@@ -131,6 +146,7 @@ class Worker:
         self._models = models
         self._device = probe_device()
         self._engines = engines
+        self._self_test = self_test
         self._files = Files(session, config)
         self._on_ready = on_ready
         self._on_event = on_event
@@ -155,6 +171,7 @@ class Worker:
         """Works until `stop` is set and the drain is over; raises what ends a connection."""
         async with task_group() as self._tasks:
             line = self._tasks.create_task(self._connection.run(), name="connection")
+            testing = self._tasks.create_task(self._measure(), name="self-test")
             try:
                 await stop.wait()
                 await self._drain()
@@ -162,7 +179,14 @@ class Worker:
                 for job_id in tuple(self._jobs):
                     self._cancel(job_id)
                 self._engines.kill_busy()  # nobody waits for their next step any more
+                testing.cancel()
                 line.cancel()
+
+    async def _measure(self) -> None:
+        tuning = await self._self_test.run(lambda: bool(self._jobs))
+        if tuning is not None:
+            took_s = {speed.render.model: speed.took_s for speed in tuning.speeds}
+            self._on_event(events.Measured(threads=tuning.threads, took_s=took_s))
 
     # ── the connection's callbacks ───────────────────────────────────────────────────────────────
 
@@ -241,6 +265,7 @@ class Worker:
         if self._stopping or self._draining or len(self._jobs) >= self._config.slots:
             self._outbox.post(Released(job_id=job_id, attempt=assign.attempt))
             return
+        self._self_test.disturb()
         job = JobRun(
             assign,
             engines=self._engines,
@@ -299,6 +324,7 @@ class Worker:
 
     def _forget(self, job_id: str) -> None:
         self._jobs.pop(job_id, None)
+        self._self_test.disturb()
         if not self._jobs:
             self._none_held.set()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from dreamgrid.engines.base import Engine, EngineSpec
 from dreamgrid.engines.dreamlet.ids import ENHANCER, MODEL, UPSCALER
 from dreamgrid.engines.safety import missing_filter
+from dreamgrid.protocol.renders import AnyRender, ImageRender
 
 __all__ = ["ENGINE", "ENHANCER", "MODEL", "UPSCALER", "WEIGHTS"]
 
@@ -28,10 +29,19 @@ def _create(threads: int) -> Engine:
     return DreamletEngine(WEIGHTS, threads=threads)
 
 
+def _trial(model: str) -> AnyRender | None:
+    if model != MODEL:
+        return None
+    return ImageRender(
+        model=MODEL, prompt="a red apple", width=512, height=512, steps=10, guidance=2.0, seed=1
+    )
+
+
 ENGINE = EngineSpec(
     name="dreamlet",
     models=_models,
     create=_create,
+    trial=_trial,
     missing="dreamlet needs numpy, onnxruntime and pillow: pip install 'dreamgrid[embedded]'",
     limited=missing_filter,
 )

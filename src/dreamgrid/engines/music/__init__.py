@@ -18,6 +18,7 @@ Importing this package is cheap: numpy is loaded when the engine is created.
 from importlib.util import find_spec
 
 from dreamgrid.engines.base import Engine, EngineSpec
+from dreamgrid.protocol.renders import AnyRender, AudioRender
 
 MODEL = "dreamlet-music-v1"
 _NEEDED = ("numpy", "av")
@@ -33,9 +34,16 @@ def _create(threads: int) -> Engine:
     return MusicEngine()
 
 
+def _trial(model: str) -> AnyRender | None:
+    if model != MODEL:
+        return None
+    return AudioRender(model=MODEL, prompt="a march", steps=8, guidance=1.0, seed=1, duration_s=10)
+
+
 ENGINE = EngineSpec(
     name="music",
     models=_models,
     create=_create,
+    trial=_trial,
     missing=f"{MODEL} needs numpy and av: pip install 'dreamgrid[embedded]'",
 )

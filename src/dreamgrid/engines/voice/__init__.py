@@ -8,6 +8,7 @@ engine is used.
 from importlib.util import find_spec
 
 from dreamgrid.engines.base import Engine, EngineSpec
+from dreamgrid.protocol.renders import AnyRender, AudioRender
 
 MODEL = "dreamlet-voice-v1"
 _NEEDED = ("numpy", "onnxruntime", "hibari", "av")
@@ -23,10 +24,24 @@ def _create(threads: int) -> Engine:
     return VoiceEngine(threads=threads)
 
 
+def _trial(model: str) -> AnyRender | None:
+    if model != MODEL:
+        return None
+    return AudioRender(
+        model=MODEL,
+        prompt="The lighthouse keeper put a log on the fire.",
+        steps=8,
+        guidance=1.0,
+        seed=1,
+        duration_s=20,
+    )
+
+
 ENGINE = EngineSpec(
     name="voice",
     models=_models,
     create=_create,
+    trial=_trial,
     missing=f"{MODEL} needs hibari-tts, onnxruntime, numpy and av: "
     "pip install 'dreamgrid[embedded]'",
 )

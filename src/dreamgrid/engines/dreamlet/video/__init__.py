@@ -9,8 +9,9 @@ from importlib.util import find_spec
 
 from dreamgrid.engines.base import Engine, EngineSpec
 from dreamgrid.engines.dreamlet import WEIGHTS
-from dreamgrid.engines.dreamlet.video.ids import MODELS
+from dreamgrid.engines.dreamlet.video.ids import FROM_TEXT, MODELS
 from dreamgrid.engines.safety import missing_filter
+from dreamgrid.protocol.renders import AnyRender, VideoRender
 
 _NEEDED = ("av", "numpy", "onnxruntime", "PIL")
 
@@ -26,10 +27,28 @@ def _create(threads: int) -> Engine:
     return VideoEngine(WEIGHTS, threads=threads)
 
 
+def _trial(model: str) -> AnyRender | None:
+    if model != FROM_TEXT:
+        return None
+    return VideoRender(
+        model=FROM_TEXT,
+        prompt="a red apple",
+        width=240,
+        height=240,
+        frames=9,
+        fps=16,
+        motion_fps=16,
+        steps=6,
+        guidance=2.0,
+        seed=1,
+    )
+
+
 ENGINE = EngineSpec(
     name="dreamlet-video",
     models=_models,
     create=_create,
+    trial=_trial,
     missing="Dreamlet Video needs av, numpy, onnxruntime and pillow: "
     "pip install 'dreamgrid[embedded]'",
     limited=missing_filter,
