@@ -3,9 +3,12 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from dreamgrid.server.routes.studio import web_files
 
 
+@pytest.mark.timeout(300)  # it may have to install what builds
 def test_the_files_that_are_shipped_are_the_sources_of_today(web_src: Path, tmp_path: Path) -> None:
     built = tmp_path / "web"
     for command in (

@@ -31,6 +31,7 @@ def axe(web_src: Path) -> str:
     return (web_src / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
+@pytest.mark.timeout(300)  # the first one may have to install what looks
 @pytest.mark.parametrize("colors", ["light", "dark"])
 @pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
 async def test_nobody_is_shut_out_and_nothing_overflows(

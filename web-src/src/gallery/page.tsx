@@ -163,6 +163,7 @@ function Piece({ found, chosen, choose, open }: PieceProps) {
   return (
     <li class={chosen ? 'piece chosen' : 'piece'} style={{ '--ratio': ratio }}>
       <Tile project={project} job={job} open={open} />
+      {project.media === 'audio' && <p class="piece-name small">{job.prompt ?? project.prompt}</p>}
       {chosen !== null && (
         <label class="pick">
           <input
