@@ -234,12 +234,18 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     project: Cost
 
 
-class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer of the estimate endpoints."""
+class Estimate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer of the estimate endpoints.
+
+    Attributes:
+        valid_s: For so many seconds the same request costs no more than this, whatever happens to
+            the catalogue. None: the server does not say.
+    """
 
     request: EstimatedRequest
     rate: Rate
     quote: Quote
+    valid_s: int | None = msgspec.field(default=None, name="validSeconds")
 
 
 def template(kind: type[msgspec.Struct], segments: int) -> str:

@@ -25,8 +25,9 @@ from dreamgrid.server.blobs.local import LocalBlobs
 from dreamgrid.server.bus.base import Bus
 from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.catalog import Catalog
-from dreamgrid.server.clock import Clock, system_clock
+from dreamgrid.server.clock import Clock, milliseconds, system_clock
 from dreamgrid.server.config import LOOPBACK, ServerConfig
+from dreamgrid.server.earlier_prices import keep_quotes
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.event_feed import EventFeeds
 from dreamgrid.server.folder_lock import held
@@ -200,6 +201,7 @@ async def _services(
 ) -> AsyncIterator[tuple[Services, AppSockets, WorkerSockets]]:
     """Opens the backends and closes them in the end."""
     models = Catalog.load(config.catalog_files)
+    keep_quotes(config.data_dir, models, milliseconds(clock))
     blobs = LocalBlobs(config.data_dir, clock=clock)
     store = SqliteStore(config.data_dir / "dreamgrid.sqlite")
     await store.open()

@@ -7,7 +7,7 @@ how to write one.
 
 import difflib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from dreamgrid.protocol.rest import ModelEntry, SizePreset, SizeRange
 from dreamgrid.server import catalog_check
 from dreamgrid.server.catalog_entries import (
     AudioTier,
+    Benchmark,
     LoraSpec,
     ModelSpec,
     Tier,
@@ -29,6 +30,25 @@ from dreamgrid.server.catalog_files import Source, read_sources
 from dreamgrid.server.resolve import rules as resolving
 from dreamgrid.server.resolve.request import NO_GUIDANCE, RequestLimits, check_inputs
 from dreamgrid.server.resolve.rules import Rules, rules_of
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """What the catalogue says about the price of a model."""
+
+    benchmark: Benchmark
+    model_fee_usd: float | None = None
+
+
+class EarlierPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """A price that the catalogue no longer has, but that may have been quoted.
+
+    Attributes:
+        price: What it was.
+        until_ms: Until then whoever was quoted it pays no more.
+    """
+
+    price: Price
+    until_ms: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,6 +61,7 @@ class Model:
         entry: How `models/list` shows it.
         presets: Its named sizes, as clients see them.
         rules: What its results may be like. None: it makes what this server cannot handle.
+        earlier_prices: What it cost not long ago.
     """
 
     spec: ModelSpec
@@ -48,6 +69,19 @@ class Model:
     entry: ModelEntry
     presets: tuple[SizePreset, ...]
     rules: Rules | None
+    earlier_prices: tuple[EarlierPrice, ...] = ()
+
+    @property
+    def price(self) -> Price:
+        """What it costs by the catalogue."""
+        return Price(benchmark=self.tier.benchmark, model_fee_usd=self.tier.model_fee_usd)
+
+    def at(self, price: Price) -> "Model":
+        """The same at another price."""
+        tier = msgspec.structs.replace(
+            self.tier, benchmark=price.benchmark, model_fee_usd=price.model_fee_usd
+        )
+        return replace(self, tier=tier, earlier_prices=())
 
     @property
     def id(self) -> str:
@@ -67,7 +101,7 @@ class Model:
 
 
 class Catalog:
-    """All models and tiers. Made by `load`; never changes afterwards."""
+    """All models and tiers. Made by `load`; does not change while a server runs."""
 
     def __init__(
         self,
@@ -120,6 +154,16 @@ class Catalog:
         if model is None:
             raise UnknownModel(self._unknown(model_id))
         return model
+
+    def prices(self) -> dict[str, Price]:
+        """What each model costs."""
+        return {model_id: model.price for model_id, model in self._models.items()}
+
+    def note_earlier_prices(self, earlier: Mapping[str, tuple[EarlierPrice, ...]]) -> None:
+        """Lets what models cost not long ago hold for a while; before anybody is served."""
+        for model_id, prices in earlier.items():
+            if model_id in self._models:
+                self._models[model_id] = replace(self._models[model_id], earlier_prices=prices)
 
     def entry(self, model_id: str) -> ModelEntry:
         """How records show a model, also one that has left the catalogue since."""

@@ -116,8 +116,9 @@ def quote(
     network: Network = "fast",
     assets: Collection[str] = (),
     rates: Rates = DEFAULT_RATES,
+    at_ms: int | None = None,
 ) -> Quote:
-    """The price of a project.
+    """The price of a project: the lowest that was quoted not long ago.
 
     Args:
         model: The model of all its jobs.
@@ -125,7 +126,32 @@ def quote(
         network: Where they run.
         assets: Roles of the project's inputs.
         rates: What render time costs.
+        at_ms: The time. None: what was quoted earlier does not matter.
     """
+    held = [one for one in model.earlier_prices if at_ms is not None and at_ms < one.until_ms]
+    quotes = [
+        _quote(at_price, renders, network, assets, rates)
+        for at_price in (model, *(model.at(one.price) for one in held))
+    ]
+    return min(quotes, key=lambda quoted: tuple(quoted.job.micros.values()))
+
+
+def quote_holds_s(model: Model, at_ms: int, usual_s: int) -> int:
+    """For how many seconds a quote holds that is made now.
+
+    Less than `usual_s` while a price holds that the catalogue no longer has.
+    """
+    held = [one.until_ms for one in model.earlier_prices if at_ms < one.until_ms]
+    return min([usual_s, *((until_ms - at_ms) // 1000 for until_ms in held)])
+
+
+def _quote(
+    model: Model,
+    renders: Sequence[AnyRender],
+    network: Network,
+    assets: Collection[str],
+    rates: Rates,
+) -> Quote:
     first = renders[0]
     assert all(render.steps == first.steps for render in renders), "one project, one kind of job"
     steps = priced_steps(first)
@@ -231,6 +257,7 @@ def to_wire(
     asked_at: str,
     control_net: bool = False,
     rates: Rates = DEFAULT_RATES,
+    holds_s: int | None = None,
 ) -> Estimate:
     """A quote as the estimate endpoints answer it.
 
@@ -242,6 +269,7 @@ def to_wire(
         asked_at: Time of the request, ISO 8601.
         control_net: Whether a ControlNet image is part of it.
         rates: What the quote was made with.
+        holds_s: For how many seconds it holds.
     """
     benchmark = model.tier.benchmark
     default_steps = int(model.tier.steps.default) if model.tier.steps else 1
@@ -280,6 +308,7 @@ def to_wire(
             job=_cost(quoted.job, token),
             project=_cost(quoted.project, token),
         ),
+        valid_s=holds_s,
     )
 
 

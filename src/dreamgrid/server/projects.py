@@ -192,10 +192,10 @@ class Projects:
         token = params.token_type or self._config.default_token_type
         model = self._catalog.model(params.model)
         network = params.network or app.network
-        quote = pricing.quote(model, renders, network=network, assets=params.assets)
+        now_ms = milliseconds(self._clock)
+        quote = pricing.quote(model, renders, network=network, assets=params.assets, at_ms=now_ms)
         first = renders[0]
         width, height = extent_of(first)
-        now_ms = milliseconds(self._clock)
         project = LiveProject(
             id=project_id,
             account_id=app.account.id,

@@ -247,4 +247,9 @@ def attempt(asked: dict[str, str]) -> tuple[ImageParams | None, str]:
 
 async def test_the_answer_is_plain_json_without_a_wrapper(client: Client) -> None:
     async with client.get("/api/v2/job/estimate/spark/fast/pattern-v1/1/8/0/0/0") as response:
-        assert set(json.loads(await response.text())) == {"request", "rate", "quote"}
+        assert set(json.loads(await response.text())) == {
+            "request",
+            "rate",
+            "quote",
+            "validSeconds",
+        }

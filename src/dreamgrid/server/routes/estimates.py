@@ -36,6 +36,8 @@ from dreamgrid.protocol.rest_estimates import (
 )
 from dreamgrid.server import pricing
 from dreamgrid.server.catalog_entries import Text, Tier
+from dreamgrid.server.clock import milliseconds
+from dreamgrid.server.earlier_prices import QUOTE_HOLDS_S
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.services import Services
 
@@ -64,8 +66,9 @@ def routes(services: Services) -> Endpoints:
         model = services.catalog.model(params.model)
         network = params.network or "fast"
         assets = (*params.assets, *references)
-        quote = pricing.quote(model, renders, network=network, assets=assets)
-        now = datetime.fromtimestamp(services.clock(), UTC)
+        now_ms = milliseconds(services.clock)
+        quote = pricing.quote(model, renders, network=network, assets=assets, at_ms=now_ms)
+        now = datetime.fromtimestamp(now_ms / 1000, UTC)
         return pricing.to_wire(
             model,
             quote,
@@ -73,6 +76,7 @@ def routes(services: Services) -> Endpoints:
             token=token,
             asked_at=now.isoformat(timespec="seconds").replace("+00:00", "Z"),
             control_net=CONTROL_NET_IMAGE in params.assets,
+            holds_s=pricing.quote_holds_s(model, now_ms, QUOTE_HOLDS_S),
         )
 
     @api.get(*_IMAGE_PATHS, bare=True, errors=(UnknownModel,))

@@ -1,0 +1,91 @@
+"""What was quoted holds for a quarter of an hour, also when the catalogue has changed since."""
+
+import json
+from decimal import Decimal
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from dreamgrid.server.earlier_prices import QUOTE_HOLDS_S
+from tests.server.conftest import MakeGrid
+from tests.support.grid import Grid
+
+SIZE = 64
+
+
+def write_catalogue(path: Path, *, times: float) -> Path:
+    """The built-in catalogue of `pattern-v1`, in which it costs so many times as much."""
+    built_in = resources.files("dreamgrid.server") / "catalog_data" / "pattern.json"
+    data: dict[str, Any] = json.loads(built_in.read_text("utf-8"))
+    for tier in data["tiers"].values():
+        tier["benchmark"]["sec"] *= times
+    path.write_text(json.dumps(data), "utf-8")
+    return path
+
+
+async def quoted(grid: Grid) -> tuple[Decimal, int]:
+    """What one picture would cost, and for how many seconds that holds."""
+    path = f"/api/v2/job/estimate/spark/fast/pattern-v1/1/4/0/0/0/{SIZE}/{SIZE}"
+    async with grid.http.get(grid.url + path) as answer:
+        assert answer.status == 200
+        told = await answer.json()
+    return Decimal(told["quote"]["project"]["costInToken"]), told["validSeconds"]
+
+
+async def charged(grid: Grid) -> Decimal:
+    """What one picture costs."""
+    app, worker = await grid.app(), await grid.worker()
+    project = await app.request(stepCount=4, width=SIZE, height=SIZE)
+    await worker.finish(await worker.assigned())
+    await app.wait_state("jobCompleted", jobID=project)
+    await app.leave()
+    await worker.leave()
+    return Decimal((await grid.record(project))["costActual"]["costInToken"])
+
+
+async def with_prices(grid: Grid, path: Path, *, times: float) -> None:
+    """Restarts the grid with another catalogue."""
+    await grid.stop()
+    write_catalogue(path, times=times)
+    await grid.start()
+
+
+async def test_who_was_quoted_a_price_pays_no_more_after_the_catalogue_has_changed(
+    make_grid: MakeGrid, tmp_path: Path
+) -> None:
+    path = write_catalogue(tmp_path / "prices.json", times=1)
+    async with make_grid(catalog_files=(path,)) as grid:
+        price, holds_s = await quoted(grid)
+        assert holds_s == QUOTE_HOLDS_S
+        assert await charged(grid) == price
+        await with_prices(grid, path, times=3)
+        assert await quoted(grid) == (price, QUOTE_HOLDS_S)
+        grid.clock.advance(QUOTE_HOLDS_S - 10)
+        assert await quoted(grid) == (price, 10)
+        await grid.restart()
+        assert await charged(grid) == price
+        grid.clock.advance(11)
+        dearer, holds_s = await quoted(grid)
+        assert dearer > 2 * price
+        assert holds_s == QUOTE_HOLDS_S
+        assert await charged(grid) == dearer
+
+
+async def test_what_becomes_cheaper_is_cheaper_at_once(make_grid: MakeGrid, tmp_path: Path) -> None:
+    path = write_catalogue(tmp_path / "prices.json", times=4)
+    async with make_grid(catalog_files=(path,)) as grid:
+        price, _ = await quoted(grid)
+        await with_prices(grid, path, times=1)
+        cheaper, _ = await quoted(grid)
+        assert cheaper < price / 3
+        assert await charged(grid) == cheaper
+
+
+async def test_a_note_that_cannot_be_read_stops_nobody(make_grid: MakeGrid, tmp_path: Path) -> None:
+    path = write_catalogue(tmp_path / "prices.json", times=1)
+    async with make_grid(catalog_files=(path,)) as grid:
+        price, _ = await quoted(grid)
+        await grid.stop()
+        (grid.config.data_dir / "prices.json").write_bytes(b"\x00")
+        await grid.start()
+        assert (await quoted(grid))[0] == price
