@@ -11,7 +11,7 @@ export PROMPT
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo studio test lint typecheck format bench diffusers soak clean
+.PHONY: help demo studio test lint typecheck format reference bench diffusers soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ typecheck: $(VENV)/.ready-dev ## Check types, strictly
 format: $(VENV)/.ready-dev ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+reference: $(VENV)/.ready-dev ## The SDK's reference from its docstrings, as pages in build/reference
+	$(BIN)/python -W ignore -m pdoc --docformat google --output-directory build/reference dreamgrid dreamgrid.client
 
 bench: $(VENV)/.ready-dev ## Measure, beside the floor in the same run
 	$(BIN)/python -m benchmarks

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import dreamgrid
 from tests.cli.conftest import Call
 from tests.cli.processes import Grid
 
@@ -32,6 +33,21 @@ def test_a_finished_project_is_listed_shown_and_downloaded(
     assert len(saved["files"]) == 2
     for old, new in zip(made["files"], saved["files"], strict=True):
         assert (tmp_path / old).read_bytes() == (tmp_path / new).read_bytes()
+
+
+def test_a_project_that_was_canceled_is_listed_and_found_by_the_beginning_of_its_id(
+    grid: Grid, call: Call
+) -> None:
+    with dreamgrid.Client(grid.ready["url"], grid.ready["api_key"]) as client:
+        project = client.projects.create(
+            model="pattern-v1", prompt="never", steps=50, count=8, width=1024, height=1024
+        )
+        project.cancel()
+    listed = call("projects", "list", "--json", environment=grid.environment).last_json
+    row = next(one for one in listed if one["id"] == project.id)
+    assert row["state"] == "canceled"
+    shown = call("projects", "show", project.id[:13], "--json", environment=grid.environment)
+    assert shown.last_json["id"] == project.id
 
 
 def test_a_finished_project_is_watched_from_its_first_event(grid: Grid, call: Call) -> None:

@@ -228,6 +228,9 @@ async def test_projects_of_other_apps_are_listed_and_can_be_canceled(
     with pytest.raises(dreamgrid.ProjectCanceled):
         await project.wait(timeout_s=10)  # long before anybody asks for the record of a quiet one
     assert (await guest.projects.get_status(project.id)).status == "canceled"
+    (listed,) = await guest.projects.list_projects()
+    assert (listed.id, listed.status) == (project.id, "canceled")
+    assert await guest.projects.list_projects(before=listed.id) == ()
 
 
 async def test_a_server_without_an_event_stream_is_asked_for_the_record(

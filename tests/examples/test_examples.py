@@ -15,6 +15,8 @@ from types import CodeType
 from typing import Any
 
 import aiohttp
+import nbclient
+import nbformat
 import pytest
 import typer
 
@@ -100,24 +102,23 @@ def test_the_example_runs_and_saves_what_it_says(grid: Grid, tmp_path: Path, pat
         assert (tmp_path / name).stat().st_size > 1000
 
 
-async def test_the_web_application_paints_for_a_browser_and_tells_it_again(grid: Grid) -> None:
+async def test_the_web_application_paints_for_a_browser_and_tells_it_again(
+    grid: Grid, unused_tcp_port: int
+) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-W",
-        "error",
-        str(ROOT / "examples" / "web_app.py"),
-        "0",
+        *(sys.executable, str(ROOT / "examples" / "fastapi_app.py"), str(unused_tcp_port)),
         env=clean(grid.environment),
-        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    assert process.stdout is not None
+    address = f"http://127.0.0.1:{unused_tcp_port}"
+    assert process.stderr is not None
     try:
-        async with asyncio.timeout(60), aiohttp.ClientSession() as browser:
-            line = (await process.stdout.readline()).decode()
-            address = re.findall(r"http://[0-9.]+:[0-9]+", line)[0]
+        async with asyncio.timeout(100), aiohttp.ClientSession() as browser:
+            while address not in (line := (await process.stderr.readline()).decode()):
+                assert line, "it ended before it was ready"
             async with browser.get(address) as page:
                 assert "<form>" in await page.text()
-            async with browser.post(f"{address}/pictures", data={"prompt": "a tree"}) as answer:
+            async with browser.post(f"{address}/pictures", json={"prompt": "a tree"}) as answer:
                 number = (await answer.json())["id"]
             for _ in range(2):
                 async with browser.get(f"{address}/pictures/{number}/events") as stream:
@@ -128,7 +129,34 @@ async def test_the_web_application_paints_for_a_browser_and_tells_it_again(grid:
                 assert answer.status == 404
     finally:
         process.terminate()
-        assert await process.wait() == 0
+        _, said = await process.communicate()
+        assert b"Application shutdown complete" in said
+        assert b"Error" not in said
+
+
+def test_the_notebook_shows_pictures_and_a_bar(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in grid.environment.items():
+        monkeypatch.setenv(name, value)
+    notebook: Any = nbformat.reads(  # type: ignore[no-untyped-call]
+        (ROOT / "examples" / "notebook.ipynb").read_text("utf-8"), as_version=4
+    )
+    assert not any(cell.get("outputs") for cell in notebook.cells), "kept without outputs"
+    resources = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=100, resources=resources).execute()
+    shown = [
+        set(output.get("data", ()))
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if output.output_type != "stream"
+    ]
+    assert any("image/png" in one for one in shown)
+    assert any("text/html" in one for one in shown)
+    assert "error" not in {
+        output.output_type for cell in notebook.cells for output in cell.get("outputs", ())
+    }
+    assert (tmp_path / "castle.png").stat().st_size > 1000
 
 
 SAVED_BY_THE_PAGE = (
@@ -249,6 +277,6 @@ def test_every_command_line_on_the_page_is_understood(page: str) -> None:
 
 
 def test_nothing_in_the_examples_depends_on_this_machine() -> None:
-    assert {path.stem for path in EXAMPLES} == {*SAVES, "web_app"}
+    assert {path.stem for path in EXAMPLES} == {*SAVES, "fastapi_app"}
     for path in EXAMPLES:
         assert os.sep + "tmp" not in path.read_text("utf-8")

@@ -37,7 +37,7 @@ _Id = Annotated[
 ]
 _WHOLE_ID = 36
 _LATELY = 100
-"""How many results back a shortened id is looked for."""
+"""How many projects back a shortened id is looked for."""
 
 
 @app.command("list")
@@ -48,17 +48,11 @@ def list_projects(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """List what is under way, and what was made lately (at most a week ago).
-
-    Projects that made nothing, because they failed or were canceled, are not listed any more.
-    """
+    """List what is under way, and what has ended lately, well or not."""
     exits.speaks_json.set(as_json)
 
     async def look(client: dreamgrid.AsyncClient) -> list[ProjectRecord]:
-        unfinished, made = await _known_ids(client)
-        ids = [*unfinished, *made[:limit]]
-        found = [await client.projects.get_status(project_id) for project_id in ids]
-        return sorted(found, key=lambda one: -one.create_time)
+        return await _known(client, limit)
 
     records = ask(look, server, key, data)
     if as_json:
@@ -212,22 +206,28 @@ def download(
 _COLORS = {"completed": "green", "failed": "red", "canceled": "dim"}
 
 
-async def _known_ids(client: dreamgrid.AsyncClient) -> tuple[list[str], list[str]]:
-    """Projects under way, and those that made something lately, newest first."""
-    unfinished = [one.id for one in await client.projects.list_projects_elsewhere()]
-    made = [one.project_id for one in await client.projects.list_recent(limit=_LATELY)]
-    return unfinished, [one for one in dict.fromkeys(made) if one not in unfinished]
+async def _known(client: dreamgrid.AsyncClient, limit: int) -> list[ProjectRecord]:
+    """Projects under way and so many that have ended, newest first."""
+    try:
+        found = list(await client.projects.list_projects(limit=limit))
+    except NotFound:  # a grid of the original network: only what made something can be found
+        ids = [one.id for one in await client.projects.list_projects_elsewhere()]
+        made = [one.project_id for one in await client.projects.list_recent(limit=_LATELY)]
+        ids += [one for one in dict.fromkeys(made) if one not in ids][:limit]
+        found = [await client.projects.get_status(project_id) for project_id in ids]
+    return sorted(found, key=lambda one: -one.create_time)
 
 
 async def whole_id(client: dreamgrid.AsyncClient, text: str) -> str:
     """The one project that an id, or the beginning of one, means.
 
     Raises:
-        NotFound: No project of the last days begins so, or several do.
+        NotFound: None of the latest projects begins so, or several do.
     """
     if len(text) >= _WHOLE_ID:
         return text
-    found = [one for ids in await _known_ids(client) for one in ids if one.startswith(text.upper())]
+    known = [one.id for one in await _known(client, _LATELY)]
+    found = [one for one in known if one.startswith(text.upper())]
     if len(found) == 1:
         return found[0]
     many = f"{len(found)} projects begin" if found else "no project of yours begins"

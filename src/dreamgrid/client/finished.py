@@ -19,7 +19,7 @@ from dreamgrid.protocol.params import (
 )
 from dreamgrid.protocol.rest import JobRecord, ProjectAnswer, ProjectRecord
 from dreamgrid.protocol.rest_explain import Explanation
-from dreamgrid.protocol.rest_projects import JobList
+from dreamgrid.protocol.rest_projects import JobList, ProjectList
 from dreamgrid.protocol.statuses import JOB_DELIVERED
 
 
@@ -75,6 +75,20 @@ class Finished(Files):
             return ()
         jobs = sorted(record.completed_jobs, key=lambda job: job.job_index)
         return tuple(self._of_record(job, params) for job in jobs if is_delivered(job))
+
+    async def list_projects(
+        self, *, limit: int = 20, before: str | None = None
+    ) -> tuple[ProjectRecord, ...]:
+        """The account's projects in any state, failed and canceled ones too, newest first.
+
+        All that have not ended come first. The original network has no such list.
+
+        Args:
+            limit: Most ended projects, 1 to 100.
+            before: Id of the last project of the page before. Default: the first page.
+        """
+        query = {"limit": str(limit)} | ({} if before is None else {"before": valid_id(before)})
+        return (await self._http.rest("GET", "/v1/projects", ProjectList, query=query)).projects
 
     async def list_recent(
         self,

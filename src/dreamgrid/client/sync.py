@@ -261,6 +261,7 @@ class Projects(EmitterDoor):
     get_status = same(projects.Projects.get_status)
     explain = same(projects.Projects.explain)
     get_result = _tuple_of(projects.Projects.get_result, _result)
+    list_projects = same(projects.Projects.list_projects)
     list_recent = _tuple_of(projects.Projects.list_recent, _result)
     wait_for_models = same(projects.Projects.wait_for_models)
     get_available_models = same(projects.Projects.get_available_models)
