@@ -78,15 +78,16 @@ async def test_models_are_listed_bare_with_the_wire_fields_and_what_they_take(
         "SID": 1001,
         "tier": "dreamlet",
         "media": "image",
-        "inputs": ["startingImage"],
+        "inputs": ["startingImage", "contextImage1", "cnImage"],
+        "controlNets": ["inpaint"],
         "outputFormats": ["png", "jpg", "webp"],
         "size": {
             "width": 512,
             "height": 512,
             "min": 64,
-            "max": 1024,
+            "max": 2048,
             "step": 8,
-            "maxPixels": 1048576,
+            "maxPixels": 4194304,
         },
     }
     assert all({"id", "name", "SID", "tier", "media"} <= set(model) for model in others)
@@ -191,7 +192,7 @@ async def test_floats_of_clients_make_no_difference(client: Client, denoise: str
         (f"spark/fast/dreamlet-v1/{'9' * 3000}/4/0/0/0/512/512", 400, "'imageCount'"),
         ("spark/fast/dreamlet-v1/1/-4/0/0/0/512/512", 400, "'stepCount': Expected `int` >= 0"),
         ("spark/fast/dreamlet-v1/1/4/0/2/0/512/512", 400, "'cnEnabled': Expected `bool`"),
-        ("spark/fast/dreamlet-v1/1/4/0/1/0/512/512", 400, "does not take the input 'cnImage'"),
+        ("spark/fast/pattern-v1/1/4/0/1/0/512/512", 400, "does not take the input 'cnImage'"),
         ("spark/fast/dreamlet-v1/1/4/0/0/nan/512/512", 400, "'denoise'"),
         ("spark/fast/dreamlet-v1/1/4/0/0/inf/512/512", 400, "'denoise'"),
         ("spark/fast/dreamlet-v1/1/4/0/0/1e999/512/512", 400, "'denoise'"),
@@ -199,7 +200,7 @@ async def test_floats_of_clients_make_no_difference(client: Client, denoise: str
         ("spark/fast/dreamlet-v1/1/4/0/0/0/512/0", 400, "together"),
         ("spark/fast/dreamlet-v1/1/4/0/0/0/4096/4096", 400, "width 4096"),
         ("spark/fast/dreamlet-v1/1/4/0/0/0/0/0/0/heun/0", 400, "sampler 'heun'"),
-        ("spark/fast/dreamlet-v1/1/4/0/0/0/0/0/0/_/1", 400, "contextImage1"),
+        ("spark/fast/pattern-v1/1/4/0/0/0/0/0/0/_/1", 400, "contextImage1"),
         (
             "spark/fast/dreamlet-v1/1/4/0/0/0/0/0/0/_/99",
             400,
