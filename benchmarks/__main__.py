@@ -6,16 +6,17 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import dispatch, flood, imports, lifecycle, machine, recovery, start_times
+from benchmarks import dispatch, flood, imports, lifecycle, machine, recovery, sdks, start_times
 from benchmarks.dispatch import Dispatch
 from benchmarks.flood import Flood
 from benchmarks.imports import Imports
 from benchmarks.lifecycle import Lifecycle
 from benchmarks.machine import Machine
 from benchmarks.recovery import Recovery
+from benchmarks.sdks import Sdks
 from benchmarks.start_times import StartTimes
 
-NAMES = ("imports", "lifecycle", "dispatch", "flood", "start-times", "recovery")
+NAMES = ("imports", "lifecycle", "dispatch", "flood", "start-times", "recovery", "sdks")
 PROCESSES_A_ROUND = 10
 
 
@@ -29,6 +30,7 @@ class Report(msgspec.Struct, kw_only=True, omit_defaults=True):
     flood: Flood | None = None
     start_times: StartTimes | None = None
     recovery: Recovery | None = None
+    sdks: Sdks | None = None
 
 
 def _progress(line: str) -> None:
@@ -67,10 +69,14 @@ def main() -> None:
         print("== start-times", flush=True)
         report.start_times = start_times.run(given.rounds, _progress)
         start_times.tell(report.start_times, print)
-    if given.only in (None, "recovery"):
+    if given.only in (None, "recovery", "sdks"):
         print("== recovery", flush=True)
         report.recovery = recovery.run(given.rounds, given.data, _progress)
         recovery.tell(report.recovery, print)
+    if given.only in (None, "sdks"):
+        print("== sdks", flush=True)
+        report.sdks = sdks.run(given.rounds, given.data, _progress)
+        sdks.tell(report.sdks, print)
     if given.json is not None:
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
 
