@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 import aiohttp
+import msgspec
 
 from dreamgrid.protocol import codec
 from dreamgrid.protocol.params import Network
@@ -257,7 +258,8 @@ class ScriptedWorker:
         objects = behaviour.does == "object"
         if not objects or job.deliver_sensitive:
             await self._put(job.output, data[:-1] if behaviour.does == "lie" else data)
-        return _finished(job.job_id, job.attempt, data, job.render.steps, sensitive=objects)
+        report = _finished(job.job_id, job.attempt, data, job.render.steps, sensitive=objects)
+        return msgspec.structs.replace(report, render_s=behaviour.render_s or report.render_s)
 
     async def _put(self, where: Upload, data: bytes) -> None:
         headers = {"Content-Type": where.content_type}
