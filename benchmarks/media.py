@@ -222,7 +222,8 @@ async def _added(data: Path) -> Added:
     """Turns of the bare engine and of a whole grid, all in one process but for the engines."""
     render = RENDERS["a picture, 512 x 512, 20 steps"]
     assert isinstance(render, ImageRender)
-    options = GridOptions(server=ServerConfig(data_dir=data, port=0), threads=1)
+    server = ServerConfig(data_dir=data, port=0, max_count=AT_ONCE)
+    options = GridOptions(server=server, threads=1)
     ratios = []
     async with (
         _engine(1) as host,
