@@ -73,7 +73,8 @@ async def test_a_key_is_made_shown_once_and_revoked(studio: Studio) -> None:
     await page.get_by_label("Name").fill("my phone")
     await page.get_by_label("At most a day").fill("5")
     await page.get_by_role("button", name="Make the key").click()
-    secret = await page.get_by_text("dgk_").last.text_content()
+    made = page.get_by_role("dialog", name="Your new key")
+    secret = await made.get_by_text("dgk_").text_content()
     assert secret
     status, _ = await studio.grid.call("GET", "/v1/account/me", key=secret)
     assert status == 200
