@@ -103,6 +103,7 @@ def for_administrators(ann: Ann) -> dict[str, list[Try]]:
     bodies: dict[str, tuple[str, Any]] = {
         "GET /v1/admin/accounts": (f"{admin}/accounts", None),
         "PUT /v1/admin/accounts/{username}/limits": (f"{admin}/accounts/ann/limits", {}),
+        "GET /v1/admin/projects": (f"{admin}/projects", None),
         "POST /v1/admin/grants": (f"{admin}/grants", {"username": "mallory", "amount": "5"}),
         "POST /v1/admin/refunds": (f"{admin}/refunds", {"projectId": ann.done}),
         "GET /v1/admin/workers": (f"{admin}/workers", None),
@@ -208,6 +209,17 @@ def entries(ann: Ann) -> dict[str, list[Try]]:
         + foreign(f"/v1/jobs/list?role=artist&address={Person(ann.grid, 'ann').address}", 403),
         "GET /v1/loras/personal": personal("/v1/loras/personal"),
         "GET /v1/loras/personal/catalog": personal("/v1/loras/personal/catalog"),
+        "GET /v1/projects": personal("/v1/projects"),
+        "GET /v1/explain/{id}": [
+            *foreign(f"/v1/explain/{ann.done}"),
+            *foreign(f"/v1/explain/{ann.running.project_id}"),
+            *foreign(f"/v1/explain/{ann.running.job_id}"),
+        ],
+        "POST /v1/account/sign-in-links": personal("/v1/account/sign-in-links", {}, 201),
+        "POST /v1/account/sign-in-links/use": public(
+            "/v1/account/sign-in-links/use", 403, {"secret": "guessed"}
+        ),
+        "GET /studio/{file}": public("/studio/mark.svg"),
         "GET /": public("/"),
         "GET /openapi.json": public("/openapi.json"),
         "GET /docs": public("/docs"),
@@ -366,8 +378,8 @@ async def ask(grid: Grid, endpoint: str, one: Try, key: str) -> tuple[int, str]:
 
 def leaks(ann: Ann, one: Try, told: str) -> set[str]:
     """What an answer tells of Ann that was not in the question."""
-    asked = f"{one.path} {json.dumps(one.body)}"
-    return {secret for secret in ann.secrets if secret in told and secret not in asked}
+    asked = f"{one.path} {json.dumps(one.body)}".lower()  # ids come back in capitals
+    return {secret for secret in ann.secrets if secret in told and secret.lower() not in asked}
 
 
 async def test_no_endpoint_shows_or_changes_anything_of_somebody_else(ann: Ann) -> None:

@@ -1,5 +1,6 @@
 """Finds a project or job that somebody asks about, and explains it."""
 
+from dreamgrid.errors import NotFound
 from dreamgrid.protocol.rest_explain import Calibration, Explanation, Start
 from dreamgrid.server.admin import Admin
 from dreamgrid.server.auth import Account
@@ -25,7 +26,12 @@ class Explanations:
         services = self._services
         project_id = await self._project_of_job(wanted_id)
         anybodys = self._admin.is_one(account)
-        project = await services.projects.find(account, project_id or wanted_id, anybodys=anybodys)
+        try:
+            project = await services.projects.find(
+                account, project_id or wanted_id, anybodys=anybodys
+            )
+        except NotFound:  # its message would tell whose job it is: the id of the project
+            raise NotFound(f"you have no project or job {wanted_id}") from None
         log = await services.store.events(project.id, 0)
         job_id = wanted_id if project_id is not None else None
         return explain(project, self._grid(project), log, job_id)
