@@ -36,17 +36,15 @@ def test_a_finished_project_is_listed_shown_and_downloaded(
 
 
 def test_a_project_that_was_canceled_is_listed_and_found_by_the_beginning_of_its_id(
-    grid: Grid, call: Call
+    idle_grid: Grid, call: Call
 ) -> None:
-    with dreamgrid.Client(grid.ready["url"], grid.ready["api_key"]) as client:
-        project = client.projects.create(
-            model="pattern-v1", prompt="never", steps=50, count=8, width=1024, height=1024
-        )
+    with dreamgrid.Client(idle_grid.ready["url"], idle_grid.ready["api_key"]) as client:
+        project = client.projects.create(model="pattern-v1", prompt="never")
         project.cancel()
-    listed = call("projects", "list", "--json", environment=grid.environment).last_json
+    listed = call("projects", "list", "--json", environment=idle_grid.environment).last_json
     row = next(one for one in listed if one["id"] == project.id)
     assert row["state"] == "canceled"
-    shown = call("projects", "show", project.id[:13], "--json", environment=grid.environment)
+    shown = call("projects", "show", project.id[:13], "--json", environment=idle_grid.environment)
     assert shown.last_json["id"] == project.id
 
 
