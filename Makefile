@@ -10,6 +10,10 @@ else
 export PROMPT
 endif
 
+# Of the SDK's modules those that hold methods; every other public name is in the first.
+REFERENCE := dreamgrid $(addprefix dreamgrid.client.,projects models estimates finished files \
+  account stats webhooks listeners sync door)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo studio test lint typecheck format reference bench diffusers soak clean
 
@@ -37,7 +41,8 @@ format: $(VENV)/.ready-dev ## Format the code
 	$(BIN)/ruff format
 
 reference: $(VENV)/.ready-dev ## The SDK's reference from its docstrings, as pages in build/reference
-	$(BIN)/python -W ignore -m pdoc --docformat google --output-directory build/reference dreamgrid dreamgrid.client
+	$(BIN)/python -W "ignore:Cannot determine where" -m pdoc --docformat google --no-show-source \
+	  --output-directory build/reference $(REFERENCE)
 
 bench: $(VENV)/.ready-dev ## Measure, beside the floor in the same run
 	$(BIN)/python -m benchmarks
