@@ -1,8 +1,10 @@
 """What people see: bars in the terminal and in notebooks, and how objects show themselves."""
 
 import asyncio
+import base64
 import io
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -112,6 +114,35 @@ async def test_a_picture_shows_itself_by_its_address_and_once_read_by_its_bytes(
     assert image._repr_html_() is None
     pytest.importorskip("PIL")
     assert (await image.to_pillow()).size == (8, 8)
+
+
+async def test_a_picture_that_was_saved_as_it_is_shows_itself(
+    stub: Stub, client: dreamgrid.AsyncClient, tmp_path: Path
+) -> None:
+    project = await wire.submitted(stub, client)
+    await finish(stub, project)
+    (image,) = await project.wait(timeout_s=10)
+    assert isinstance(image, dreamgrid.Image)
+    await image.save(tmp_path / "as-it-is.png", metadata=False)
+    assert image._repr_png_() == png()
+
+
+async def test_a_picture_that_is_no_png_or_jpeg_keeps_its_bytes_in_the_page(
+    stub: Stub, client: dreamgrid.AsyncClient
+) -> None:
+    webp = b"RIFF\x1a\0\0\0WEBPVP8L"
+    project = await wire.submitted(stub, client)
+    await finish(stub, project)
+    stub.files[f"{JOB_A}-complete"] = webp
+    (image,) = await project.wait(timeout_s=10)
+    assert isinstance(image, dreamgrid.Image)
+    assert f'src="{image.url}"' in (image._repr_html_() or "")
+    image.content_type = None  # as with a server that does not say
+    await image.read()
+    assert image.content_type == "image/webp"
+    inside = base64.b64encode(webp).decode()
+    assert f'src="data:image/webp;base64,{inside}"' in (image._repr_html_() or "")
+    assert (image._repr_png_(), image._repr_jpeg_()) == (None, None)
 
 
 async def test_a_preview_is_a_picture(stub: Stub, client: dreamgrid.AsyncClient) -> None:

@@ -1,6 +1,7 @@
 """A finished picture, video or piece of sound that reads and saves itself."""
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import html
@@ -198,8 +199,10 @@ class Result:
         return f".{name}" if name else ".bin"
 
     async def _write(self, file: BinaryIO, *, metadata: bool) -> None:
-        if metadata and isinstance(self, Image):
-            data = embedded(await self.read(), self.params, seed=self.seed)
+        if isinstance(self, Image):
+            data = await self.read()  # kept, so that a notebook shows it from then on
+            if metadata:
+                data = embedded(data, self.params, seed=self.seed)
             await asyncio.to_thread(file.write, data)
             return
         async with aclosing(self._checked()) as chunks:
@@ -296,8 +299,13 @@ class Image(Result):
         return self._data if self.content_type == "image/jpeg" else None
 
     def _repr_html_(self) -> str | None:
-        shown = self._repr_png_() or self._repr_jpeg_()
-        return None if shown else super()._repr_html_()
+        """Other kinds of pictures, and those that were not read, which vanish with their address."""
+        if self._data is None or self.content_type is None:
+            return super()._repr_html_()
+        if self._repr_png_() or self._repr_jpeg_():
+            return None
+        inside = base64.b64encode(self._data).decode()
+        return self._html(f"data:{self.content_type};base64,{inside}")
 
     def _html(self, url: str) -> str:
         return f'<img src="{url}" alt="{html.escape(self.prompt)}" style="max-width: 100%">'
