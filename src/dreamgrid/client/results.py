@@ -299,7 +299,7 @@ class Image(Result):
         return self._data if self.content_type == "image/jpeg" else None
 
     def _repr_html_(self) -> str | None:
-        """Other kinds of pictures, and those that were not read, which vanish with their address."""
+        """Other kinds of pictures, and by its address one that was not read."""
         if self._data is None or self.content_type is None:
             return super()._repr_html_()
         if self._repr_png_() or self._repr_jpeg_():
