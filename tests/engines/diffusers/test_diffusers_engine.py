@@ -32,6 +32,9 @@ from dreamgrid.protocol.params import ControlNet, Lora
 from dreamgrid.protocol.renders import AnyRender, ImageRender, VideoRender
 from tests.engines.diffusers import tiny
 
+# Of numpy, about how torch's tensors copy themselves: nothing that our code can change.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 Engines = Callable[[str], Engine]
 SD, XL, FLUX = "sd-v1-5", "sd_xl_base_1.0", "flux1-dev-fp8"
 FROM_TEXT, FROM_PICTURE = "wan_v2.2-14b-fp8_t2v", "wan_v2.2-14b-fp8_i2v"

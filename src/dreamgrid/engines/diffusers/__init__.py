@@ -15,7 +15,10 @@ from dreamgrid.engines.base import Engine, EngineSpec, Finding
 from dreamgrid.engines.diffusers.family import families
 from dreamgrid.engines.diffusers.weights import find_weights, places
 
-_NEEDED = ("torch", "diffusers", "transformers", "accelerate", "peft", "av", "numpy", "PIL")
+_NEEDED = (
+    *("torch", "diffusers", "transformers", "accelerate", "peft", "ftfy", "sentencepiece"),
+    *("av", "numpy", "PIL"),
+)
 _INSTALL = "pip install 'dreamgrid[diffusers]'"
 
 
