@@ -277,6 +277,6 @@ def test_every_command_line_on_the_page_is_understood(page: str) -> None:
 
 
 def test_nothing_in_the_examples_depends_on_this_machine() -> None:
-    assert {path.stem for path in EXAMPLES} == {*SAVES, "fastapi_app"}
+    assert {path.stem for path in EXAMPLES} == {*SAVES, "fastapi_app", "discord_bot"}
     for path in EXAMPLES:
         assert os.sep + "tmp" not in path.read_text("utf-8")
