@@ -26,6 +26,9 @@ from dreamgrid.protocol.assets import MEDIA_ROLES
 from dreamgrid.protocol.renders import AudioRender, ImageRender, VideoRender
 from dreamgrid.server.catalog import Catalog
 
+# Of numpy, about how torch's tensors copy themselves: nothing that our code can change.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 RENDERS = {"image": ImageRender, "video": VideoRender, "audio": AudioRender}
 CATALOG = Catalog.load()
 MODELS = [(family, model) for family in families() for model in family.weights]
