@@ -14,7 +14,7 @@ import pytest
 
 import dreamgrid
 from dreamgrid.engines.base import EngineSpec
-from dreamgrid.engines.registry import FoundEngine, Registry
+from dreamgrid.engines.registry import FoundEngine, Registry, find_engines
 from dreamgrid.protocol.rest import ActiveProjects, ProjectAnswer
 from tests.cli.conftest import Call
 from tests.cli.processes import COMMAND, Grid, Ran, clean, run, running, start
@@ -200,7 +200,8 @@ def test_an_engine_that_lacks_something_says_what_to_install(
         missing="pip install 'dreamgrid[embedded]'",
     )
     engine = FoundEngine(name="dreamlet", reference="", spec=lacking, models=())
-    monkeypatch.setattr("dreamgrid.cli.grid.find_engines", lambda: Registry(engines=(engine,)))
+    registry = Registry(engines=(*find_engines().engines, engine))
+    monkeypatch.setattr("dreamgrid.cli.grid.find_engines", lambda: registry)
     ran = call("generate", "x", *PATTERN, environment={"DREAMGRID_DATA": str(tmp_path / "data")})
     assert ran.returncode == 0
     assert "pip install 'dreamgrid[embedded]'" in ran.stderr

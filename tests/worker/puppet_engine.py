@@ -24,6 +24,9 @@ from dreamgrid.errors import (
 )
 from dreamgrid.protocol.renders import AnyRender
 
+LOADED_VARIABLE = "PUPPET_LOADED"
+"""Names a pipe that shall hear which model is loaded."""
+
 MODELS = ("puppet-v1", "puppet-v2", "unloadable-v1")
 ERRORS: tuple[type[DreamgridError], ...] = (
     ModelNotAvailable,
@@ -41,6 +44,9 @@ class PuppetEngine:
         self._threads = threads
 
     def load(self, model: str) -> None:
+        if LOADED_VARIABLE in os.environ:
+            with open(os.environ[LOADED_VARIABLE], "w") as listener:
+                listener.write(model)
         if model == "unloadable-v1":
             raise ModelNotAvailable("the weights are missing")
 

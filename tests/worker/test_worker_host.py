@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,9 +38,9 @@ SETUP = frames.Setup(
 
 
 @asynccontextmanager
-async def running_host(**patience: float) -> AsyncIterator[EngineHost]:
+async def running_host(setup: frames.Setup = SETUP, **patience: float) -> AsyncIterator[EngineHost]:
     async with task_group() as tasks:
-        host = EngineHost(tasks, SETUP, Patience(**patience))
+        host = EngineHost(tasks, setup, Patience(**patience))
         try:
             yield host
         finally:
@@ -78,6 +79,24 @@ async def test_a_render_reports_its_load_each_step_and_the_file() -> None:
     assert rendered.data.split(b"|")[1:] == [b"5", b"one", b"two"]
     assert (rendered.content_type, rendered.steps) == ("image/png", 3)
     assert rendered.render_s > 0
+
+
+async def test_an_early_model_is_loaded_before_a_job_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = Gate(tmp_path)
+    monkeypatch.setenv(puppet_engine.LOADED_VARIABLE, str(heard.path))
+    async with running_host(msgspec.structs.replace(SETUP, early=("puppet-v2",))) as host:
+        await host.start()
+        assert await asyncio.to_thread(heard.path.read_text) == "puppet-v2"
+
+
+async def test_an_early_model_that_cannot_be_loaded_costs_nobody_anything() -> None:
+    early = msgspec.structs.replace(SETUP, early=("unloadable-v1", "never-heard-of-v1"))
+    async with running_host(early) as host:
+        await host.start()
+        assert (await host.render(job(), {})).steps == 3
+        assert host.crashes == 0
 
 
 async def test_what_the_engine_prints_does_not_disturb_the_channel() -> None:

@@ -4,18 +4,21 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from dreamgrid.cli.folder import Running, announced
-from dreamgrid.engines.registry import find_engines
+from dreamgrid.engines.registry import Registry, find_engines
 from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.errors import DreamgridError
-from dreamgrid.server.app import ServerReady, run_server
 from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.folder_lock import held
 from dreamgrid.worker.config import WorkerConfig
-from dreamgrid.worker.events import Joined
-from dreamgrid.worker.worker import run_worker
+from dreamgrid.worker.started_engines import started_engines
+
+if TYPE_CHECKING:
+    from dreamgrid.server.app import ServerReady
+    from dreamgrid.worker.events import Joined
 
 _DRAIN_S = 1.0
 """How long renders under way get to finish when the grid stops; then they are handed back."""
@@ -86,8 +89,22 @@ async def _run(
     stop: asyncio.Event,
     on_ready: Callable[[GridReady], None],
 ) -> None:
+    options.server.validate()
+    with held(options.server.data_dir):
+        pass  # nothing is started in vain while somebody else uses the folder
     server_ready: asyncio.Future[ServerReady] = asyncio.get_running_loop().create_future()
+    joined: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
     server_stop, worker_stop = asyncio.Event(), asyncio.Event()
+    registry = find_engines() if options.worker else Registry()
+    worker: asyncio.Task[None] | None = None
+    if options.worker:
+        started = asyncio.Event()
+        work = _work(options, registry, started, server_ready, worker_stop, joined)
+        worker = tasks.create_task(work, name="worker")
+        await started.wait()
+    # Here, because it loads the whole server: the engine's process uses that time to load, too.
+    from dreamgrid.server.app import run_server  # noqa: PLC0415
+
     tasks.create_task(
         run_server(options.server, stop=server_stop, on_ready=server_ready.set_result),
         name="server",
@@ -95,14 +112,12 @@ async def _run(
     server = await server_ready
     stopped = tasks.create_task(stop.wait())
     try:
-        worker: asyncio.Task[None] | None = None
-        joined: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
-        if options.worker:
-            worker = tasks.create_task(_work(options, server, worker_stop, joined), name="worker")
+        if worker is not None:
             either: list[asyncio.Future[Any]] = [joined, stopped]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
-            await _serve(options, server, joined.result().models if worker else (), stop, on_ready)
+            models = joined.result().models if worker else ()
+            await _serve(options, server, models, registry.advice(), stop, on_ready)
         worker_stop.set()
         if worker is not None:
             await asyncio.wait([worker], timeout=_WORKER_STOPS_S)
@@ -114,8 +129,9 @@ async def _run(
 
 async def _serve(
     options: GridOptions,
-    server: ServerReady,
+    server: "ServerReady",
     models: tuple[str, ...],
+    advice: tuple[str, ...],
     stop: asyncio.Event,
     on_ready: Callable[[GridReady], None],
 ) -> None:
@@ -128,7 +144,7 @@ async def _serve(
                 account=server.account,
                 studio_url=server.studio_url,
                 models=models,
-                advice=find_engines().advice() if options.worker else (),
+                advice=advice,
             )
         )
         await stop.wait()
@@ -136,21 +152,29 @@ async def _serve(
 
 async def _work(
     options: GridOptions,
-    server: ServerReady,
+    registry: Registry,
+    started: asyncio.Event,
+    server_ready: "asyncio.Future[ServerReady]",
     stop: asyncio.Event,
-    joined: asyncio.Future[Joined],
+    joined: "asyncio.Future[Joined]",
 ) -> None:
+    """A worker whose engines start before there is a server; sets `started` when they have."""
     config = WorkerConfig(
-        server_url=server.url,
-        api_key=server.api_key,
+        server_url="",
+        api_key="",
         data_dir=options.server.data_dir / "worker",
         threads=options.threads,
         filter_threshold=options.filter_threshold,
         slots=2,
         drain_grace_s=_DRAIN_S,
     )
+    async with started_engines(config, registry) as engines:
+        started.set()
+        server = await server_ready
+        from dreamgrid.worker.worker import run_worker  # noqa: PLC0415 - as late as the server
 
-    await run_worker(config, on_ready=joined.set_result, stop=stop)
+        dialing = replace(config, server_url=server.url, api_key=server.api_key)
+        await run_worker(dialing, on_ready=joined.set_result, stop=stop, engines=engines)
 
 
 @asynccontextmanager

@@ -122,6 +122,8 @@ class EngineSpec:
             nothing; called once by the worker and shown to its owner at the start.
         trial: A render of one of its models that takes about a second and needs no input, by which
             a worker measures itself. None: that model is not measured.
+        early: Models that the child process loads at its start, before a job asks: those that take
+            little memory, and a fraction of a second.
         examine: Looks closer for `dreamgrid work doctor`, beyond what `missing` and `limited` say.
     """
 
@@ -132,4 +134,5 @@ class EngineSpec:
     optional: bool = False
     limited: Callable[[], str] = field(default=lambda: "")
     trial: Callable[[str], AnyRender | None] = field(default=lambda _: None)
+    early: tuple[str, ...] = ()
     examine: Callable[[], tuple[Finding, ...]] = field(default=lambda: ())

@@ -88,8 +88,18 @@ class Child:
             return
         safety.settings.picture_threshold = setup.filter_threshold
         self._channel.send(Ready())
+        for model in setup.early:
+            self._load_early(setup, model)
         while isinstance(job := self._todo.get(), Render):
             self._channel.send(self._answer(setup, job))
+
+    def _load_early(self, setup: Setup, model: str) -> None:
+        if not self._todo.empty():
+            return  # a job, which may need another model, or the end
+        try:
+            self._engine(setup, model).load(model)
+        except Exception:  # the job that needs the model will say so to its app
+            traceback.print_exc()
 
     def _listen(self) -> None:
         try:

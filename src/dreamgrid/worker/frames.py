@@ -50,11 +50,13 @@ class Setup(ToChild, tag="setup", frozen=True, kw_only=True):
         engines: Model id to the `module:attribute` of the `EngineSpec` that serves it.
         threads: CPU threads that an engine may use.
         filter_threshold: Score from which the content filter objects to a picture.
+        early: Models to load at once, unless a job has come by then.
     """
 
     engines: dict[str, str]
     threads: int
     filter_threshold: float = PICTURE_THRESHOLD
+    early: tuple[str, ...] = ()
 
 
 class Render(ToChild, tag="render", frozen=True, kw_only=True):

@@ -4,13 +4,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from importlib.metadata import PackageNotFoundError, version
 
 import aiohttp
-import msgspec
 
 from dreamgrid.engines.registry import Registry, find_engines
-from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.worker import (
     WORKER_PROTOCOL,
     AnyServerMessage,
@@ -30,14 +27,12 @@ from dreamgrid.worker import events
 from dreamgrid.worker.config import WorkerConfig
 from dreamgrid.worker.connection import Connection
 from dreamgrid.worker.events import WorkerEvent
-from dreamgrid.worker.frames import Setup
-from dreamgrid.worker.host import EngineHost, EnginePool, Patience
-from dreamgrid.worker.identity import default_name, probe_device, worker_id
+from dreamgrid.worker.identity import default_name, worker_id
 from dreamgrid.worker.outbox import Outbox
 from dreamgrid.worker.runner import JobFailed, JobRun
+from dreamgrid.worker.started_engines import StartedEngines, software_version, started_engines
 from dreamgrid.worker.tasks import task_group
 from dreamgrid.worker.transfers import Files
-from dreamgrid.worker.tuning import SelfTest, plan_for
 
 SETTLE_S = 0.5
 """At the end, how long to wait until everything is sent and settled."""
@@ -56,6 +51,7 @@ async def run_worker(
     on_ready: Callable[[events.Joined], None] = _ignore,
     on_event: Callable[[WorkerEvent], None] = _ignore,
     registry: Registry | None = None,
+    engines: StartedEngines | None = None,
 ) -> None:
     """Works for a server until told to stop.
 
@@ -66,6 +62,7 @@ async def run_worker(
         on_ready: Called once, when the server has welcomed the worker for the first time.
         on_event: Called with everything that happens, `Joined` included; must return quickly.
         registry: The engines to use. None: all that are installed.
+        engines: Those that were started ahead of it, with the same settings. None: starts them.
 
     Raises:
         ConfigError: A setting is wrong, or no engine can serve a model here; the message says
@@ -76,54 +73,25 @@ async def run_worker(
         ProtocolError: The server speaks another version of the worker protocol.
     """
     config.validate()
+    if engines is not None:
+        await _work(config, engines, stop, on_ready, on_event)
+        return
     registry = find_engines() if registry is None else registry
-    serving = _serving(config, registry)
+    async with started_engines(config, registry) as started:
+        await _work(config, started, stop, on_ready, on_event)
+
+
+async def _work(
+    config: WorkerConfig,
+    engines: StartedEngines,
+    stop: asyncio.Event,
+    on_ready: Callable[[events.Joined], None],
+    on_event: Callable[[WorkerEvent], None],
+) -> None:
     identity = worker_id(config.data_dir)
-    setup = Setup(
-        engines=serving,
-        threads=config.threads_per_engine,
-        filter_threshold=config.filter_threshold,
-    )
-    plan = plan_for(config, registry, setup, probe_device(), _version())
-    self_test = SelfTest(plan, config.data_dir, config.quiet_s)
-    if self_test.tuning is not None:
-        setup = msgspec.structs.replace(setup, threads=self_test.tuning.threads)
-    patience = Patience(cancel_s=config.cancel_grace_s, stall_s=config.stall_timeout_s)
     jar = aiohttp.DummyCookieJar()
-    async with task_group() as tasks:
-        engines = EnginePool([EngineHost(tasks, setup, patience) for _ in range(config.engines)])
-        try:
-            await engines.start()
-            async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=jar) as session:
-                worker = Worker(
-                    config,
-                    identity,
-                    tuple(serving),
-                    engines,
-                    self_test,
-                    session,
-                    on_ready,
-                    on_event,
-                )
-                await worker.serve(stop)
-        finally:
-            await engines.close()
-
-
-def _serving(config: WorkerConfig, registry: Registry) -> dict[str, str]:
-    """Model id to engine reference, for all models that this worker shall serve."""
-    available = {model: engine.reference for model, engine in registry.by_model().items()}
-    unknown = sorted(set(config.models) - set(available))
-    if not available or unknown:
-        problem = (
-            f"no installed engine serves {', '.join(unknown)}; there are: {', '.join(available)}"
-            if available
-            else "no engine can serve a model on this machine"
-        )
-        raise ConfigError("\n".join([problem, *registry.advice(optional=True)]))
-    for limit in registry.limits():
-        _log.warning("%s", limit)
-    return {model: available[model] for model in config.models or available}
+    async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=jar) as session:
+        await Worker(config, identity, engines, session, on_ready, on_event).serve(stop)
 
 
 class Worker:
@@ -133,9 +101,7 @@ class Worker:
         self,
         config: WorkerConfig,
         identity: str,
-        models: tuple[str, ...],
-        engines: EnginePool,
-        self_test: SelfTest,
+        engines: StartedEngines,
         session: aiohttp.ClientSession,
         on_ready: Callable[[events.Joined], None],
         on_event: Callable[[WorkerEvent], None],
@@ -143,10 +109,10 @@ class Worker:
         self._config = config
         self._identity = identity
         self._name = config.name or default_name(identity)
-        self._models = models
-        self._device = probe_device()
-        self._engines = engines
-        self._self_test = self_test
+        self._models = engines.models
+        self._device = engines.device
+        self._engines = engines.pool
+        self._self_test = engines.self_test
         self._files = Files(session, config)
         self._on_ready = on_ready
         self._on_event = on_event
@@ -199,7 +165,7 @@ class Worker:
             protocol=WORKER_PROTOCOL,
             worker_id=self._identity,
             name=self._name,
-            version=_version(),
+            version=software_version(),
             models=self._models,
             slots=self._config.slots,
             network=self._config.network,
@@ -355,10 +321,3 @@ async def _at_most(seconds: float, condition: Awaitable[object]) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await condition
-
-
-def _version() -> str:
-    try:
-        return version("dreamgrid")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "unknown"

@@ -42,6 +42,7 @@ ENGINE = EngineSpec(
     models=_models,
     create=_create,
     trial=_trial,
+    early=(MODEL,),
     missing="dreamlet needs numpy, onnxruntime and pillow: pip install 'dreamgrid[embedded]'",
     limited=missing_filter,
 )

@@ -1,0 +1,111 @@
+"""What a worker can start before it knows its server: its engines.
+
+Their process loads while whoever starts the server as well is still busy with that.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import msgspec
+
+from dreamgrid.engines.registry import Registry
+from dreamgrid.errors import ConfigError
+from dreamgrid.protocol.worker import Device
+from dreamgrid.worker.config import WorkerConfig
+from dreamgrid.worker.frames import Setup
+from dreamgrid.worker.host import EngineHost, EnginePool, Patience
+from dreamgrid.worker.identity import probe_device
+from dreamgrid.worker.tasks import task_group
+from dreamgrid.worker.tuning import SelfTest, plan_for
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartedEngines:
+    """Engines that wait for jobs.
+
+    Attributes:
+        models: What they serve.
+        pool: Lends them to jobs.
+        device: What they run on.
+        self_test: What is known of their speed, and how more is found out.
+    """
+
+    models: tuple[str, ...]
+    pool: EnginePool
+    device: Device
+    self_test: SelfTest
+
+
+@asynccontextmanager
+async def started_engines(
+    config: WorkerConfig, registry: Registry
+) -> AsyncIterator[StartedEngines]:
+    """The engines of a worker, for as long as the block runs.
+
+    Args:
+        config: The worker's settings. Neither its server nor its key is looked at, because who
+            starts a server at the same time does not know them yet.
+        registry: The engines that are installed.
+
+    Raises:
+        ConfigError: No engine can serve a model here; the message says what to install.
+        EngineCrashed: A process does not start.
+    """
+    serving = _serving(config, registry)
+    device = probe_device()
+    setup = Setup(
+        engines=serving,
+        threads=config.threads_per_engine,
+        filter_threshold=config.filter_threshold,
+    )
+    plan = plan_for(config, registry, setup, device, software_version())
+    self_test = SelfTest(plan, config.data_dir, config.quiet_s)
+    if self_test.tuning is not None:
+        setup = msgspec.structs.replace(setup, threads=self_test.tuning.threads)
+    # Here and not above: while it measures itself, a process loads only what it renders.
+    setup = msgspec.structs.replace(setup, early=_early(serving, registry))
+    patience = Patience(cancel_s=config.cancel_grace_s, stall_s=config.stall_timeout_s)
+    async with task_group() as tasks:
+        pool = EnginePool([EngineHost(tasks, setup, patience) for _ in range(config.engines)])
+        try:
+            await pool.start()
+            yield StartedEngines(
+                models=tuple(serving), pool=pool, device=device, self_test=self_test
+            )
+        finally:
+            await pool.close()
+
+
+def software_version() -> str:
+    """The version of dreamgrid that runs here."""
+    try:
+        return version("dreamgrid")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "unknown"
+
+
+def _serving(config: WorkerConfig, registry: Registry) -> dict[str, str]:
+    """Model id to engine reference, for all models that this worker shall serve."""
+    available = {model: engine.reference for model, engine in registry.by_model().items()}
+    unknown = sorted(set(config.models) - set(available))
+    if not available or unknown:
+        problem = (
+            f"no installed engine serves {', '.join(unknown)}; there are: {', '.join(available)}"
+            if available
+            else "no engine can serve a model on this machine"
+        )
+        raise ConfigError("\n".join([problem, *registry.advice(optional=True)]))
+    for limit in registry.limits():
+        _log.warning("%s", limit)
+    return {model: available[model] for model in config.models or available}
+
+
+def _early(serving: dict[str, str], registry: Registry) -> tuple[str, ...]:
+    """What the process loads before a job asks for it."""
+    found = {engine.reference: engine.spec.early for engine in registry.engines}
+    return tuple(model for model, reference in serving.items() if model in found[reference])
