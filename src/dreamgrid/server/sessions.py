@@ -1,5 +1,6 @@
 """Sign-ins: the tokens of an account, renewed by rotation, ended by logout."""
 
+import asyncio
 import uuid
 
 from dreamgrid.errors import AuthenticationFailed
@@ -16,6 +17,9 @@ GRACE_MS = 2 * 60 * 1000
 
 COOKIE_S = 24 * 60 * 60
 """How long a browser session lasts without a visit, unless it is to be remembered."""
+
+ANSWER_FIRST_S = 0.25
+"""How long the answer to a logout gets to arrive before the sockets of the session close."""
 
 _MAX_CACHED = 10_000
 _ENDED = "this session has ended; sign in again"
@@ -83,13 +87,19 @@ class Sessions:
         return None if claims is None else await self._account(claims)
 
     async def end(self, token: str) -> None:
-        """Ends the session of an access token: none of its tokens, and no socket, lives on."""
+        """Ends the session of an access token: none of its tokens, and no socket, lives on.
+
+        The sockets close a moment later: a published SDK whose socket closes before it has the
+        answer to its logout takes the logout for failed.
+        """
         claims = self._signer.read_access(token)
         if claims is not None:
             await self._store.end_session(claims.session_id)
             self._accounts.pop(claims.session_id, None)
             self._ends += 1
-            self._bus.publish(session_subject(claims.session_id), b"")
+            asyncio.get_running_loop().call_later(
+                ANSWER_FIRST_S, self._bus.publish, session_subject(claims.session_id), b""
+            )
 
     def session_of(self, token: str) -> str | None:
         """The sign-in that an access token belongs to; None when it is not valid."""
