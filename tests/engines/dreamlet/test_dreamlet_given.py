@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from dreamgrid.engines.base import Step
+from dreamgrid.engines.dreamlet.given import Mask
 from dreamgrid.errors import EngineError, RenderRefused, UnreadableMedia
 from dreamgrid.protocol.params import INPAINT, ControlNet
 from tests.engines.dreamlet.helpers import Paint, encode_picture, open_picture
@@ -69,6 +70,36 @@ def test_a_soft_edge_mixes_both_sides_a_little(
     wide = change(inpaint(paint, ball, right_half, mode="prompt_priority"), ball)
     assert hard[LEFT].sum() < soft[LEFT].sum() < wide[LEFT].sum()
     assert wide[:, : SIDE // 4].max() == 0
+
+
+@pytest.mark.parametrize("size", [(64, 64), (640, 512), (512, 904)])
+def test_a_mask_is_widened_as_far_as_a_square_of_its_reach(size: tuple[int, int]) -> None:
+    drawn = Image.new("L", size)
+    for number, place in enumerate([(0, 0), (size[0] - 1, 7), (30, 40), (33, 41), (50, 63)]):
+        drawn.putpixel(place, 50 + 40 * number)
+    soft_px = min(size) / 128
+    squared = drawn.filter(ImageFilter.MaxFilter(2 * round(2 * soft_px) + 1))
+    expected = squared.filter(ImageFilter.GaussianBlur(soft_px))
+    mask = Mask.of(ControlNet(name=INPAINT, mode="prompt_priority"), png(drawn), *size)
+    np.testing.assert_array_equal(np.asarray(mask.area), np.asarray(expected))
+
+
+def test_a_large_mask_asks_for_no_filter_whose_work_grows_with_its_square(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+
+    def remember(picture: Image.Image, wanted: object) -> Image.Image:
+        asked.append(wanted)
+        return picture
+
+    monkeypatch.setattr(Image.Image, "filter", remember)
+    drawn = Image.new("L", (2048, 2048))
+    drawn.putpixel((1000, 700), 255)
+    mask = Mask.of(ControlNet(name=INPAINT, mode="prompt_priority"), png(drawn), 2048, 2048)
+    assert [type(one) for one in asked] == [ImageFilter.GaussianBlur]
+    assert mask.area.getbbox() == (1000 - 32, 700 - 32, 1000 + 33, 700 + 33)
+    assert mask.area.histogram()[255] == 65**2
 
 
 def test_a_weaker_net_keeps_less_of_what_lies_outside(

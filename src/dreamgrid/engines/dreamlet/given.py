@@ -61,7 +61,7 @@ class Mask:
         area = ImageOps.fit(area, (width_px, height_px), Image.Resampling.BILINEAR)
         soft_px = min(width_px, height_px) * _SOFT_SHARE
         if net.mode == "prompt_priority":
-            area = area.filter(ImageFilter.MaxFilter(2 * round(2 * soft_px) + 1))
+            area = _widened(area, round(2 * soft_px))
         if net.mode != "cn_priority":
             area = area.filter(ImageFilter.GaussianBlur(soft_px))
         return cls(
@@ -161,6 +161,25 @@ class Correction:
     def _smooth(self, pixels: Floats) -> Floats:
         smooth: Floats = (self._down @ pixels @ self._across.T).astype(np.float32)
         return smooth
+
+
+def _widened(area: Image.Image, reach_px: int) -> Image.Image:
+    """Each pixel becomes the brightest of the square that reaches so far around it.
+
+    One axis after the other, and each pass doubles the reach: so the work grows with its logarithm,
+    where that of pillow's MaxFilter grows with its square.
+    """
+    levels = np.array(area)
+    for lines in (levels, levels.T):
+        reached_px = 0
+        while reached_px < reach_px:
+            # No further than this: beyond the edge there is no pixel that had seen those inside.
+            step_px = min(reached_px + 1, reach_px - reached_px)
+            before = lines.copy()
+            np.maximum(lines[step_px:], before[:-step_px], out=lines[step_px:])
+            np.maximum(lines[:-step_px], before[step_px:], out=lines[:-step_px])
+            reached_px += step_px
+    return Image.fromarray(levels)
 
 
 def _smoothing(length: int) -> Floats:
