@@ -86,6 +86,8 @@ def test_environment_and_flags_win_over_the_login(
 
     assert asked(environment=nowhere) == idle_grid.ready["url"]
     assert asked(environment=nowhere | grid.environment) == grid.ready["url"]
+    other_key = {"DREAMGRID_API_KEY": "dgk_of_nobody"}
+    assert call("status", environment=nowhere | other_key).returncode == 3
     here = ("--server", grid.ready["url"], "--key", grid.ready["api_key"])
     assert asked(*here, environment=nowhere) == grid.ready["url"]
 

@@ -79,6 +79,18 @@ async def test_a_lost_connection_comes_back(
     await client.connect()
 
 
+async def test_a_proxy_under_repair_ends_no_healthy_project(
+    stub: Stub, client: dreamgrid.AsyncClient
+) -> None:
+    project = await wire.submitted(stub, client)
+    moved = web.Response(status=302, headers={"Location": stub.url + "/maintenance"})
+    stub.answer("/", lambda _: moved)
+    await stub.drop(1001)
+    await stub.connected(2)
+    await client.connect()
+    assert not project.finished
+
+
 @pytest.mark.parametrize("code", [4010, 4015, 4999])
 async def test_a_final_close_code_is_final(
     stub: Stub, client: dreamgrid.AsyncClient, code: int
@@ -106,6 +118,7 @@ async def test_frames_that_make_no_sense_cost_only_themselves(
         codec.encode_raw("jobState", {"type": "queued"}),
         codec.encode_raw("jobProgress", {"jobID": project.id, "imgID": 3}),
         codec.encode_raw("jobResult", None),
+        codec.encode_raw("jobResult", {"jobID": project.id, "imgID": "x", "lastSeed": "9" * 5000}),
         codec.encode_raw("appAlert", {"anything": 1}),
     ):
         await stub.sockets[-1].send_bytes(nonsense)

@@ -1,17 +1,18 @@
 """The way of the synchronous door into its loop."""
 
 import asyncio
+import gc
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from dreamgrid.client import door, portal
+from dreamgrid.client import door, portal, sync
 from dreamgrid.client.door import Door, same
 from dreamgrid.client.portal import Portal
 from dreamgrid.errors import ConnectionFailed
@@ -106,3 +107,50 @@ def test_who_waits_in_another_thread_hears_that_the_portal_was_closed(
         sleeper._portal.close()
         with pytest.raises(ConnectionFailed, match="this client was closed meanwhile"):
             sleeping.result(10)
+
+
+class Story:
+    async def events(self) -> AsyncIterator[int]:
+        for number in range(5):
+            yield number
+
+    async def aclose(self) -> None:
+        pass
+
+
+def reading(way: Portal, story: Story) -> Iterator[object]:
+    """A loop over events that stands at the second one."""
+    numbers = sync.Project(way, story).events()
+    next(numbers)
+    return numbers
+
+
+def test_a_loop_over_events_may_be_forgotten_after_its_client() -> None:
+    story = Story()
+    way = Portal(story.aclose)
+    numbers = reading(way, story)
+    way.close()
+    with warnings.catch_warnings(record=True) as complaints:
+        warnings.simplefilter("always")
+        del numbers
+        gc.collect()
+    assert complaints == []
+
+
+def test_a_loop_over_events_may_be_collected_in_the_loops_own_thread() -> None:
+    class Ring:
+        """Only the collector of cycles can free it."""
+
+        def __init__(self, numbers: Iterator[object]) -> None:
+            self.ring, self.numbers = self, numbers
+
+    story = Story()
+    way = Portal(story.aclose)
+    gc.disable()
+    try:
+        Ring(reading(way, story))
+        with ThreadPoolExecutor(1) as threads:
+            assert threads.submit(way.run, gc.collect).result(20) > 0
+    finally:
+        gc.enable()
+    way.close()

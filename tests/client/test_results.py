@@ -1,12 +1,15 @@
 import hashlib
 import io
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
 
 import dreamgrid
 from dreamgrid.client.inputs import read_input
+from dreamgrid.client.results import as_pillow
 from tests.client import stub as wire
 from tests.client.stub import JOB_A, Stub
 
@@ -133,3 +136,15 @@ async def test_a_folder_and_a_text_file_are_no_input(tmp_path: Path) -> None:
         await read_input(tmp_path, "starting_image")
     with pytest.raises(dreamgrid.UnreadableMedia, match="as text"):
         await read_input(io.StringIO("words"), "starting_image")
+
+
+def test_pictures_made_to_fill_the_memory_are_refused() -> None:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b""))
+    with pytest.raises(dreamgrid.ProtocolError, match="a picture that is none"):
+        as_pillow(bomb + chunk(b"IEND", b""))

@@ -51,7 +51,8 @@ async def find(
         return Target(url=url, api_key=key or os.environ.get(KEY_VARIABLE, ""))
     login = remembered() if use_login else None
     if login is not None:
-        return Target(url=login.server, api_key=key or login.api_key)
+        chosen = key or os.environ.get(KEY_VARIABLE) or login.api_key
+        return Target(url=login.server, api_key=chosen)
     if key:
         raise ConfigError("--key says who you are, but not where: give --server as well")
     running = await find_running(data)

@@ -178,6 +178,11 @@ class Connection:
                     self._changed.fire()
                     if not self._ever_open:
                         return  # whoever asked was told; the next ready() tries again
+                except ProtocolError as error:
+                    if not self._ever_open:
+                        raise  # the wrong address; once it was right, a proxy may be under repair
+                    self._failure = error
+                    self._changed.fire()
                 failures += 1
                 delay_s = self.backoff.delay_s(failures)
                 _log.info("%s Next try in %.1f s.", self._failure, delay_s)

@@ -24,6 +24,9 @@ from dreamgrid.states import FINAL_PROJECT_STATES, JobState, ProjectState
 
 PROJECT_LOST = "projectLost"
 
+_MAX_SEED_DIGITS = 20
+"""More than any seed has; Python would refuse to read thousands of them."""
+
 
 class Found(NamedTuple):
     """What the server said about a result: any of it may be missing."""
@@ -149,7 +152,8 @@ class History:
         if frame.user_canceled:
             job.move(JobState.CANCELED)
             return
-        seed = int(frame.last_seed) if frame.last_seed.isdecimal() else None
+        plausible = frame.last_seed.isdecimal() and len(frame.last_seed) <= _MAX_SEED_DIGITS
+        seed = int(frame.last_seed) if plausible else None
         job.sensitive = frame.nsfw_sources
         withheld = frame.triggered_nsfw_filter and not frame.nsfw_detected
         found = Found(frame.result_url, frame.sha256, frame.output_format)

@@ -9,6 +9,9 @@ from dreamgrid.client.events import R
 from dreamgrid.states import FINAL_JOB_STATES, JobEvent, JobState, may, next_job_state
 
 # How to get to a state by arrows of the table, however many frames were missed on the way.
+_MAX_ETA_S = 10 * 365 * 24 * 3600
+"""Whatever a server foretells beyond this is no time."""
+
 _WAY = {
     JobState.QUEUED: (JobEvent.LOSE,),
     JobState.ASSIGNED: (JobEvent.ASSIGN,),
@@ -77,7 +80,7 @@ class Job(Generic[R]):
     @property
     def eta(self) -> datetime | None:
         """When it should be finished, in UTC, as seen from now. None: unknown."""
-        if self.eta_s is None:
+        if self.eta_s is None or not self.eta_s < _MAX_ETA_S:
             return None
         return datetime.now(UTC) + timedelta(seconds=self.eta_s)
 

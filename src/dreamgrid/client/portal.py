@@ -5,6 +5,7 @@ import queue
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from dreamgrid.client.listeners import called
@@ -45,6 +46,15 @@ class Portal:
             call.give_up()
             raise
 
+    def forget(self, function: Callable[[], Awaitable[object]], /) -> None:
+        """Begins what nobody waits for; does nothing when the portal is closed.
+
+        The garbage collector may call this in any thread and at any moment, which a `call` would
+        not survive: in the loop's thread it would wait for itself.
+        """
+        with suppress(ConnectionFailed):
+            self._room.begin(_Call(function))
+
     def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs a plain function in the loop's thread and returns its result."""
 
@@ -67,7 +77,7 @@ class _Room:
 
     def __init__(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._last = last
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the garbage collector may come while it is held
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False

@@ -294,5 +294,6 @@ def _fresh(error: errors.DreamgridError) -> errors.DreamgridError:
         copy = type(error)(str(error), project_id=error.project_id, code=error.code)
     else:
         copy = type(error)(str(error))
+    copy.__dict__.update(error.__dict__)  # such as how long to wait before the next try
     copy.__cause__ = error.__cause__
     return copy

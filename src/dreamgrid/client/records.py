@@ -54,7 +54,9 @@ def media_named(name: str) -> Media:
 
 
 def created_at(record: ProjectRecord) -> datetime:
-    """When the project was asked for."""
-    if record.create_time <= 0:
+    """When the project was asked for; now, when the record tells no such time."""
+    try:
+        told = datetime.fromtimestamp(record.create_time / 1000, UTC)
+    except (OSError, OverflowError, ValueError):  # beyond what a calendar holds
         return datetime.now(UTC)
-    return datetime.fromtimestamp(record.create_time / 1000, UTC)
+    return told if record.create_time > 0 else datetime.now(UTC)

@@ -343,6 +343,6 @@ def as_pillow(data: bytes) -> "PillowImage":
     try:
         picture = pillow.open(io.BytesIO(data))
         picture.load()
-    except OSError as error:
+    except (OSError, ValueError, pillow.DecompressionBombError) as error:
         raise ProtocolError(f"the server sent a picture that is none: {error}") from None
     return picture

@@ -164,7 +164,7 @@ class Project(EmitterDoor, Generic[R_co]):
                     return
                 yield self._through(event)
         finally:
-            self._portal.call(source.aclose)
+            self._portal.forget(source.aclose)
 
     def wait(
         self,
