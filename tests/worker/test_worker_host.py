@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import select
 import signal
 import struct
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dreamgrid.engines import dreamlet
 from dreamgrid.errors import (
     DreamgridError,
     EngineCrashed,
@@ -64,6 +66,11 @@ def is_gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def mapped_bytes(pid: int) -> int:
+    pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[0]
+    return int(pages) * resource.getpagesize()
 
 
 async def test_a_render_reports_its_load_each_step_and_the_file() -> None:
@@ -128,6 +135,25 @@ async def test_a_kill_in_the_middle_says_perhaps_out_of_memory() -> None:
         with pytest.raises(EngineCrashed, match="killed by signal 9, perhaps out of memory"):
             await host.render(job("kill"), {})
         assert (await host.render(job(), {})).steps == 3
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of others: only on Linux")
+@pytest.mark.parametrize("spare_bytes", [1 << 20, 8 << 20])
+async def test_a_real_engine_that_gets_no_memory_says_so_and_renders_on(spare_bytes: int) -> None:
+    small = job("a red apple", model=dreamlet.MODEL, steps=1)
+    large = msgspec.structs.replace(small, width=4096, height=4096)
+    setup = frames.Setup(engines={dreamlet.MODEL: "dreamgrid.engines.dreamlet:ENGINE"}, threads=1)
+    async with running_host(setup) as host:
+        first = await host.render(small, {})
+        assert host._child is not None
+        pid = host._child.pid
+        limits = resource.prlimit(pid, resource.RLIMIT_AS)
+        resource.prlimit(pid, resource.RLIMIT_AS, (mapped_bytes(pid) + spare_bytes, limits[1]))
+        with pytest.raises(OutOfMemory, match="this machine has too little memory for it"):
+            await host.render(large, {})
+        resource.prlimit(pid, resource.RLIMIT_AS, limits)
+        assert (await host.render(small, {})).data == first.data
+        assert host._child.pid == pid
 
 
 async def test_a_child_that_died_between_renders_is_replaced() -> None:

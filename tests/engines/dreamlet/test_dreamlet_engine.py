@@ -12,6 +12,8 @@ from dreamgrid.engines.base import Step
 from dreamgrid.engines.dreamlet import ENGINE, MODEL, WEIGHTS
 from dreamgrid.engines.dreamlet.engine import DreamletEngine, canvas_size
 from dreamgrid.engines.dreamlet.ids import ENHANCER, UPSCALER
+from dreamgrid.engines.dreamlet.networks import Networks
+from dreamgrid.engines.dreamlet.sampler import draw_noise
 from dreamgrid.errors import (
     EngineError,
     ModelNotAvailable,
@@ -59,6 +61,20 @@ def test_the_same_render_gives_the_same_file_bit_for_bit(paint: Paint) -> None:
 def test_the_number_of_threads_does_not_change_the_picture(paint: Paint, threads: int) -> None:
     other = DreamletEngine(WEIGHTS, threads=threads)
     assert other.generate(render_of(), {}, ignore).data == paint().data
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_pictures_of_several_jobs_in_one_pass_are_those_of_one_by_one(threads: int) -> None:
+    networks = Networks(WEIGHTS, threads)
+    prompts = ("a red apple", "a castle on a hill at night, with stars above it", "", "two cats")
+    noisy = np.stack([draw_noise(seed, 64, 64) for seed in range(len(prompts))])
+    levels = np.array([1.0, 0.7, 0.4, 0.1], np.float32)
+    together = networks.paint(noisy, levels, networks.encode(*prompts))
+    for job, prompt in enumerate(prompts):
+        alone = slice(job, job + 1)
+        painted = networks.paint(noisy[alone], levels[alone], networks.encode(prompt))
+        # Far below what an 8-bit pixel can show; processors may round sums of a batch differently.
+        np.testing.assert_allclose(together[alone], painted, rtol=0, atol=1e-4)
 
 
 def test_another_seed_gives_another_picture(paint: Paint) -> None:

@@ -1,14 +1,20 @@
 """The networks of dreamlet: texts in, clean pictures out. Loaded once for all of its engines."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from dreamgrid.engines.dreamlet.sampler import EncodedTexts, Floats
 from dreamgrid.engines.dreamlet.tokenizer import Tokenizer
 from dreamgrid.errors import ModelNotAvailable
+
+_NO_MEMORY = ("Failed to allocate memory", "bad_alloc")
+"""Words of onnxruntime, and of C++, when memory runs out."""
 
 
 @lru_cache(maxsize=1)
@@ -45,13 +51,13 @@ class Networks:
         for row, (id_row, mask_row) in zip(rows, zip(ids, mask, strict=True), strict=True):
             id_row[: len(row)] = row
             mask_row[: len(row)] = 1
-        tokens, pooled = self._text_encoder.run(None, {"ids": ids, "mask": mask})
+        tokens, pooled = _run(self._text_encoder, {"ids": ids, "mask": mask})
         return EncodedTexts(tokens, mask, pooled)
 
     def paint(self, noisy: Floats, levels: Floats, texts: EncodedTexts, /) -> Floats:
         """The sampler's painter."""
-        clean: Floats = self._painter.run(
-            None,
+        clean: Floats = _run(
+            self._painter,
             {
                 "noisy": noisy,
                 "level": levels,
@@ -64,8 +70,22 @@ class Networks:
 
     def upscale(self, small: Floats, /) -> Floats:
         """Pictures [B, 3, H, W] in -1..1 four times as wide and high."""
-        large: Floats = self._upscaler.run(None, {"small": small})[0]
+        large: Floats = _run(self._upscaler, {"small": small})[0]
         return large
+
+
+def _run(session: onnxruntime.InferenceSession, inputs: Mapping[str, NDArray[Any]]) -> Any:
+    """All outputs of a network.
+
+    Raises:
+        MemoryError: There is too little; onnxruntime has no exception of its own for that.
+    """
+    try:
+        return session.run(None, inputs)
+    except Exception as error:
+        if any(words in str(error) for words in _NO_MEMORY):
+            raise MemoryError(str(error)) from error
+        raise
 
 
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
