@@ -5,6 +5,7 @@ import asyncio
 import inspect
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ import nbclient
 import nbformat
 import pytest
 import typer
+import uvicorn
 
 import dreamgrid
 from dreamgrid.cli.app import app
@@ -159,16 +161,26 @@ def test_the_notebook_shows_pictures_and_a_bar(
     assert (tmp_path / "castle.png").stat().st_size > 1000
 
 
-SAVED_BY_THE_PAGE = (
-    "apple.png",
-    "finer.png",
-    "waves.mp4",
-    "song.mp3",
-    "hello.mp3",
-    "castle.png",
-    "tree.png",
-    "calm.png",
-)
+SAVED_BY_THE_PAGE = {
+    "docs/sdk.md": ("apple.png", "finer.png", "castle.png", "calm.png"),
+    "docs/migration.md": ("apple.png",),
+    "docs/guides/image.md": ("apple.png", "finer.png", "larger.png"),
+    "docs/guides/image-to-image.md": ("green.png", "mended.png"),
+    "docs/guides/video.md": ("waves.mp4", "rolling.mp4"),
+    "docs/guides/music.md": ("song.mp3",),
+    "docs/guides/speech.md": ("hello.mp3",),
+    "docs/guides/cost.md": (),
+    "docs/guides/cancel-and-resume.md": ("tree.png",),
+    "docs/guides/web-server.md": (),
+    "docs/guides/notebook.md": ("apple.png",),
+}
+"""Pages that are read from top to bottom, and files that their code saves."""
+
+SAID_BY_THE_PAGE = {
+    "docs/sdk.md": "allows 1 to",
+    "docs/guides/cost.md": "max_cost",
+    "docs/guides/cancel-and-resume.md": "Completed",
+}
 
 
 def python_blocks(page: str) -> list[tuple[int, str]]:
@@ -213,19 +225,57 @@ def test_the_code_of_the_page_runs_from_top_to_bottom(
     asyncio.run(run())
 
 
-def test_the_code_of_the_sdk_page_runs_from_top_to_bottom(
-    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("page", SAVED_BY_THE_PAGE)
+def test_the_code_of_a_page_about_the_sdk_runs_from_top_to_bottom(
+    grid: Grid,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    page: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name, value in grid.environment.items():
         monkeypatch.setenv(name, value)
-    assert len(python_blocks("docs/sdk.md")) > 8
-    asyncio.run(run_blocks("docs/sdk.md", {}))
-    shown = capsys.readouterr().out
-    assert "allows 1 to" in shown
-    assert "calm.png" in shown
-    for name in SAVED_BY_THE_PAGE:
+    names: dict[str, Any] = {}
+
+    async def run() -> None:
+        assert python_blocks(page)
+        await run_blocks(page, names)
+        if "app" in names:
+            await look_at(names["app"])
+        if "client" in names:
+            await names["client"].aclose()
+
+    asyncio.run(run())
+    assert SAID_BY_THE_PAGE.get(page, "") in capsys.readouterr().out
+    for name in SAVED_BY_THE_PAGE[page]:
         assert (tmp_path / name).stat().st_size > 1000
+
+
+async def look_at(app: Any) -> None:
+    """Uses the web application of the page as a browser does."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        free.listen()  # who asks before it serves waits
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
+        serving = asyncio.create_task(server.serve([free]))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}/pictures"
+        async with aiohttp.ClientSession() as browser:
+            async with browser.post(address, params={"prompt": "a tree"}) as answer:
+                number = (await answer.json())["id"]
+            async with browser.get(f"{address}/{number}") as answer:
+                assert (await answer.json())["state"] in {"queued", "processing", "completed"}
+            async with browser.get(f"{address}/nonsense") as answer:
+                assert answer.status == 404
+            async with browser.post(address, params={"prompt": "x" * 20_000}) as answer:
+                assert answer.status == 400
+        server.should_exit = True
+        await serving
+
+
+def test_every_guide_is_run() -> None:
+    guides = {f"docs/guides/{page.name}" for page in (ROOT / "docs" / "guides").glob("*.md")}
+    assert guides <= set(SAVED_BY_THE_PAGE)
 
 
 def flags_of(command: Any) -> dict[str, str]:
