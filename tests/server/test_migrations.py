@@ -26,6 +26,7 @@ RELEASED = {
     "0009_webhooks.sql": "63cbf1daaf56262660dadbc01140e94e50bc02fbd4ac5fd995889af73465919a",
     "0010_admin.sql": "417731bcadb111999cea8b8514856864ec9f931bfb7b20d682a1f05bb055abd9",
     "0011_numbers.sql": "9c9b9560eed1255b21889fa04f5778709fbe8f5fb1f6a15d96cd7076a2da5c38",
+    "0012_outbox.sql": "bffd9fe73e8392953fc9e5d3351795a2b5a80d0a4512d64537d5a813ea64cd45",
 }
 """Every script and its SHA-256. A new one is added here in the commit that brings it."""
 

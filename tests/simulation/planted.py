@@ -30,8 +30,12 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def a_delivered_job_is_paid_twice(patch: pytest.MonkeyPatch) -> None:
     settle = sqlite_money.settle
 
-    def twice(connection: sqlite3.Connection, entry: ledger.Transfer) -> None:
-        settle(connection, entry)
+    def twice(
+        connection: sqlite3.Connection,
+        entry: ledger.Transfer,
+        earning: ledger.Transfer | None = None,
+    ) -> None:
+        settle(connection, entry, earning)
         left = sqlite_money.balance(connection, entry.payer, entry.currency).free_micros
         if entry.kind == ledger.POST and left > 1_000:  # a poor payer's balance refuses it
             connection.execute("DROP INDEX IF EXISTS transfer_once")  # which would refuse it too
@@ -47,8 +51,12 @@ def a_delivered_job_is_paid_twice(patch: pytest.MonkeyPatch) -> None:
 def money_is_minted_on_cancel(patch: pytest.MonkeyPatch) -> None:
     settle = sqlite_money.settle
 
-    def generous(connection: sqlite3.Connection, entry: ledger.Transfer) -> None:
-        settle(connection, entry)
+    def generous(
+        connection: sqlite3.Connection,
+        entry: ledger.Transfer,
+        earning: ledger.Transfer | None = None,
+    ) -> None:
+        settle(connection, entry, earning)
         if entry.kind == ledger.VOID:
             connection.execute(
                 "UPDATE balance SET posted_micros = posted_micros + ? WHERE account_id = ?",
@@ -61,9 +69,13 @@ def money_is_minted_on_cancel(patch: pytest.MonkeyPatch) -> None:
 def a_failed_job_keeps_its_hold(patch: pytest.MonkeyPatch) -> None:
     settle = sqlite_money.settle
 
-    def forgetful(connection: sqlite3.Connection, entry: ledger.Transfer) -> None:
+    def forgetful(
+        connection: sqlite3.Connection,
+        entry: ledger.Transfer,
+        earning: ledger.Transfer | None = None,
+    ) -> None:
         if entry.kind != ledger.VOID:
-            settle(connection, entry)
+            settle(connection, entry, earning)
 
     patch.setattr(sqlite_money, "settle", forgetful)
 

@@ -85,18 +85,19 @@ class _Choice:
         self._now_ms = now_ms
         self._max_running = max_running
         self._given: Counter[str] = Counter()  # account id to jobs in this run
-        self._room = {
-            n: worker.slots - len(worker.jobs)
-            for n, worker in enumerate(workers)
-            if len(worker.jobs) < worker.slots and worker.takes_jobs  # most are busy: quicker first
-        }
-        self._busy = {n: self._share(n) for n in self._room}
+        self._room: dict[int, int] = {}
+        self._busy: dict[int, float] = {}
         # What was pushed before a worker was given something else is passed over later.
-        self._free = [(busy, workers[n].cost(), n) for n, busy in self._busy.items()]
-        heapq.heapify(self._free)
+        self._free: list[tuple[float, float, int]] = []
         self._loaded: defaultdict[str | None, list[int]] = defaultdict(list)
-        for n in self._busy:
-            self._loaded[workers[n].loaded_model].append(n)
+        for n, worker in enumerate(workers):
+            held = len(worker.jobs)
+            if held < worker.slots and worker.takes_jobs:  # most are busy: quicker first
+                self._room[n] = worker.slots - held
+                self._busy[n] = busy = held / worker.slots
+                self._free.append((busy, worker.cost(), n))
+                self._loaded[worker.loaded_model].append(n)
+        heapq.heapify(self._free)
 
     def _share(self, number: int) -> float:
         """How much of a worker is taken. Made anew each time: workers with the same share tie."""
@@ -123,8 +124,9 @@ class _Choice:
     def _taker(self, number: int, busy: float, job: LiveJob) -> int:
         """The worker for a job: of those that are as idle as the one whose turn it is."""
         best = number
-        if len(self._busy) > 1:
-            best_rank = self._rank(number, job)
+        best_rank = self._rank(number, job)
+        # `_free` has the quickest first, so none beats one that has the model loaded.
+        if self._workers[number].loaded_model != job.render.model:
             as_loaded = islice(self._loaded.get(job.render.model, ()), MAX_COMPARED)
             in_turn = (n for _, _, n in islice(self._free, MAX_COMPARED))
             for n in chain(as_loaded, in_turn):
@@ -242,6 +244,8 @@ class Scheduler:
 
     def _dispatch(self) -> None:
         self._hinted = False
+        if not self.waiting:
+            return
         matches = choose(
             self.waiting,
             self._workers.all(),

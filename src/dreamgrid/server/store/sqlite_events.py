@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from dreamgrid.server.store import sqlite_webhooks
 from dreamgrid.server.store.base import EventKind, EventRow
 
 _APPEND = (
@@ -26,14 +25,14 @@ def append(
     job_id: str | None = None,
     **details: Any,
 ) -> None:
-    """Adds an event at the end of a project's log, and to the outboxes of webhooks that want it.
+    """Adds an event at the end of a project's log.
 
-    `project` is its number. Details that are None are left out.
+    A trigger adds it to the outboxes of webhooks that want it. `project` is its number. Details
+    that are None are left out.
     """
     told = {name: value for name, value in details.items() if value is not None}
     text = msgspec.json.encode(told).decode()
     connection.execute(_APPEND, (project, at_ms, kind, job_id, text))
-    sqlite_webhooks.enqueue_newest(connection, project, kind, at_ms)
 
 
 def read(connection: sqlite3.Connection, project_id: str, after: int, most: int) -> list[EventRow]:

@@ -10,6 +10,9 @@ from dreamgrid.server.store.base import KeyRow, ProjectRow, SubmitResult, Submit
 
 DAY_MS = 24 * 60 * 60 * 1000
 
+Caps = tuple[int | None, int | None]
+"""Most micro-units that a key may spend on a day, and at all."""
+
 _FIELDS = KeyRow.__struct_fields__
 _COLUMNS = ", ".join(_FIELDS)
 _INSERT = f"INSERT INTO api_key ({_COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
@@ -74,11 +77,14 @@ def revoke(
     return cast(bytes, row[0]) if row else None
 
 
-def refusal(connection: sqlite3.Connection, project: ProjectRow) -> Submitted | None:
+def caps(connection: sqlite3.Connection, key_id: str | None) -> Caps | None:
+    """What a key may spend, on a day and at all; None: it has no cap."""
+    found: Caps | None = connection.execute(_CAPS, (key_id,)).fetchone() if key_id else None
+    return found
+
+
+def refusal(connection: sqlite3.Connection, project: ProjectRow, caps: Caps) -> Submitted | None:
     """Why a project's key may not spend what the project costs; None: it may."""
-    caps = connection.execute(_CAPS, (project.key_id,)).fetchone() if project.key_id else None
-    if caps is None:
-        return None
     spent = connection.execute(
         _SPENT, (project.key_id, project.token_type, project.created_ms // DAY_MS)
     ).fetchone()
@@ -90,10 +96,9 @@ def refusal(connection: sqlite3.Connection, project: ProjectRow) -> Submitted | 
 
 
 def spend(connection: sqlite3.Connection, project: ProjectRow) -> None:
-    """Counts what a project holds against its key, if that has a cap."""
-    if project.key_id and connection.execute(_CAPS, (project.key_id,)).fetchone():
-        day = project.created_ms // DAY_MS
-        connection.execute(_SPEND, (project.key_id, project.token_type, day, project.hold_micros))
+    """Counts what a project holds against its key, which has a cap."""
+    day = project.created_ms // DAY_MS
+    connection.execute(_SPEND, (project.key_id, project.token_type, day, project.hold_micros))
 
 
 def give_back(

@@ -73,16 +73,25 @@ def hold(connection: sqlite3.Connection, entry: Transfer) -> Balance | None:
     return Balance(posted_micros=row[0], held_micros=row[1])
 
 
-def settle(connection: sqlite3.Connection, entry: Transfer) -> None:
-    """Releases a reservation; a post also moves the money."""
+def settle(
+    connection: sqlite3.Connection, entry: Transfer, earning: Transfer | None = None
+) -> None:
+    """Releases a reservation; a post also moves the money, and on to who earned it.
+
+    What the house passes on at once never touches its balance.
+    """
     amount = entry.amount_micros
-    if not amount:
-        return
-    paid = amount if entry.kind == ledger.POST else 0
-    connection.execute(_RELEASE, (paid, amount, entry.payer, entry.currency))
-    _record(connection, entry)
-    if paid:
-        connection.execute(_CHANGE_BALANCE, (entry.payee, entry.currency, paid))
+    kept = amount if entry.kind == ledger.POST else 0
+    if amount:
+        connection.execute(_RELEASE, (kept, amount, entry.payer, entry.currency))
+        _record(connection, entry)
+    if earning is not None:
+        _record(connection, earning)
+        passed_on = earning.amount_micros
+        connection.execute(_CHANGE_BALANCE, (earning.payee, earning.currency, passed_on))
+        kept -= passed_on
+    if kept:
+        connection.execute(_CHANGE_BALANCE, (entry.payee, entry.currency, kept))
 
 
 def transfer(connection: sqlite3.Connection, entry: Transfer) -> None:

@@ -67,7 +67,8 @@ def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
         return Submitted(result=SubmitResult.KNOWN if same else SubmitResult.CONFLICT)
     number = added.lastrowid
     assert number is not None, "a row was just added"
-    refusal = sqlite_keys.refusal(connection, project)
+    caps = sqlite_keys.caps(connection, project.key_id)
+    refusal = sqlite_keys.refusal(connection, project, caps) if caps else None
     if refusal is not None:
         connection.execute("DELETE FROM project WHERE number = ?", (number,))
         return refusal
@@ -84,7 +85,8 @@ def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
     if held is None:
         connection.execute("DELETE FROM project WHERE number = ?", (number,))
         return Submitted(result=SubmitResult.INSUFFICIENT)
-    sqlite_keys.spend(connection, project)
+    if caps:
+        sqlite_keys.spend(connection, project)
     renders = b"[%b]" % b",".join([job.render for job in project.jobs])
     connection.execute(_INSERT_WISH, (number, project.request, renders))
     connection.executemany(_INSERT_JOB, [(number, *_job_values(job)) for job in project.jobs])
@@ -227,19 +229,18 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
     if not end.charge:
         sqlite_keys.give_back(connection, key_id, currency, submitted_ms, price)
     make = ledger.post if end.charge else ledger.void
-    sqlite_money.settle(
-        connection, make(currency, payer, price, end.project_id, end.job_id, end.at_ms)
-    )
-    earned = Balance()
+    entry = make(currency, payer, price, end.project_id, end.job_id, end.at_ms)
+    earning = None
     if end.charge and end.earner and end.earned_micros:
-        sqlite_money.transfer(
-            connection,
-            ledger.earning(
-                currency, end.earner, end.earned_micros, end.project_id, end.job_id, end.at_ms
-            ),
+        earning = ledger.earning(
+            currency, end.earner, end.earned_micros, end.project_id, end.job_id, end.at_ms
         )
-        earned = sqlite_money.balance(connection, end.earner, currency)
+    sqlite_money.settle(connection, entry, earning)
     balance = sqlite_money.balance(connection, payer, currency)
+    earned = Balance()
+    if earning is not None:
+        own = end.earner == payer
+        earned = balance if own else sqlite_money.balance(connection, end.earner, currency)
     return Ended(accepted=True, balance=balance, earner_balance=earned)
 
 

@@ -1,4 +1,4 @@
-"""Webhooks in SQLite."""
+"""Webhooks in SQLite. What is to be delivered is added by a trigger of the table of events."""
 
 import asyncio
 import sqlite3
@@ -16,15 +16,6 @@ _WEBHOOK = WebhookRow.__struct_fields__
 _DELIVERY = DeliveryRow.__struct_fields__
 _COLUMNS = ", ".join(_WEBHOOK)
 _DELIVERY_COLUMNS = ", ".join(f"delivery.{name}" for name in _DELIVERY)
-_ENQUEUE = """
-    INSERT INTO delivery
-           (project_id, webhook_id, number, kind, created_ms, since_ms, next_ms)
-    SELECT project.id, webhook.id, (SELECT max(number) FROM event WHERE project = ?1),
-           ?2, ?3, ?3, ?3
-      FROM project JOIN webhook ON webhook.account_id = project.account_id
-     WHERE project.number = ?1 AND webhook.disabled_ms IS NULL
-       AND (webhook.events = '' OR instr(' ' || webhook.events || ' ', ' ' || ?2 || ' '))
-"""
 # Later events of a project wait for its earlier ones.
 _DUE = f"""
     SELECT {_DELIVERY_COLUMNS}, event.at_ms, event.job_id, event.details
@@ -49,13 +40,6 @@ class Read(Protocol):
     """Asks a question of what is stored."""
 
     def __call__(self, question: Callable[[sqlite3.Connection], T]) -> Awaitable[T]: ...
-
-
-def enqueue_newest(
-    connection: sqlite3.Connection, project: int, kind: EventKind, at_ms: int
-) -> None:
-    """Puts the newest event of a project into the outbox of every endpoint that wants it."""
-    connection.execute(_ENQUEUE, (project, kind, at_ms))
 
 
 def forget(connection: sqlite3.Connection, project_ids: Iterable[tuple[str]]) -> None:
