@@ -40,7 +40,7 @@ async def test_a_project_is_canceled_while_it_is_rendered(grid: Grid) -> None:
     assert (told.job_id, told.attempt) == (job.job_id, 1)
 
     await worker.progress(job, 2)
-    await worker.upload(job)
+    await worker.upload_late(job)
     await worker.send(finished(job.job_id, 1, PNG))
     assert not (await worker.expect(Settled)).accepted
     await app.fence()

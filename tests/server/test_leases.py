@@ -95,7 +95,7 @@ async def test_the_late_result_of_a_lost_worker_is_refused(grid: Grid) -> None:
     back = await grid.worker(**holding(late, held, name="late"))
     told = await back.expect(Cancel)
     assert (told.job_id, told.attempt) == (job.job_id, 1)
-    await back.upload(job, b"the late picture")
+    await back.upload_late(job, b"the late picture")
     await back.send(finished(job.job_id, 1, b"the late picture"))
     answer = await back.expect(Settled)
     assert (answer.job_id, answer.attempt, answer.accepted) == (job.job_id, 1, False)

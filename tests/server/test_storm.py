@@ -177,7 +177,7 @@ class Storm:
         elif what < 0.55:
             await peer.progress(job, self.chance.randint(1, 4))
         elif what < 0.85:
-            await peer.upload(job)
+            assert await peer.try_upload(job) in (200, 403)  # its project may be canceled
             await peer.send(finished(job.job_id, job.attempt, PNG))
             if self.chance.random() < 0.8:
                 del hand.held[job.job_id]  # else it reports the same once more, later

@@ -45,8 +45,8 @@ async def test_a_worker_that_lives_but_never_ends_loses_its_job_to_another(
         assert (retry["error"], retry["isFromWorker"]) == ("jobTimedOut", False)
         assert f"{LONGEST_S:.0f} s" in retry["error_message"]
 
-        await stuck.upload(job)
-        await stuck.send(finished(job.job_id, 1, PNG))  # too late
+        await stuck.upload_late(job)
+        await stuck.send(finished(job.job_id, 1, PNG))
         assert not (await stuck.expect(Settled)).accepted
         await good.finish(again)
         await app.wait_state("jobCompleted", jobID=project)

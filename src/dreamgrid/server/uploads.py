@@ -1,5 +1,6 @@
-"""Inputs that no project uses: not yet, or not any more because it was refused, canceled or failed.
+"""Which files may come: renders of jobs that workers hold, and inputs that no project uses.
 
+No project uses an input yet, or not any more because it was refused, canceled or failed.
 Inputs come before their project, so anybody with an account could fill the disk with what will
 never be used. So each account has room for a number of them, and they go when no project came in
 time. What is counted here is lost in a restart; upkeep still removes those files, only later.
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 
 from dreamgrid.errors import DuplicateProject, NotAllowed, TooManyRequests
 from dreamgrid.server.blobs.base import Blobs
-from dreamgrid.server.blobs.keys import INPUTS, input_key
+from dreamgrid.server.blobs.keys import INPUTS, input_key, rendered_by
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.kept_files import KeptFiles
@@ -93,9 +94,11 @@ class Uploads:
         """Makes room for a file that is about to arrive; after it, `end` follows in any case.
 
         Raises:
-            NotAllowed: Its project has begun.
+            NotAllowed: Its project has begun; or it is a render of a job that no worker holds with
+                this attempt any more.
             TooManyRequests: The account has too much that no project uses.
         """
+        self.check(key)
         folder, *rest = key.split("/")
         if folder != INPUTS:
             return
@@ -109,6 +112,25 @@ class Uploads:
         if size_bytes > room + inputs.sizes.get(role, 0):
             raise self._full(account, f"{self._unused_bytes(account)} bytes")
         account.arriving_bytes += size_bytes
+
+    def check(self, key: str) -> None:
+        """Looks whether a render may still take its place: links live longer than attempts.
+
+        What was delivered was paid for: nobody replaces it any more.
+
+        Raises:
+            NotAllowed: No worker holds its job with this attempt any more.
+        """
+        rendered = rendered_by(key)
+        if rendered is None:
+            return
+        job_id, attempt = rendered
+        job = self._open.job(job_id)
+        held = job is not None and job.on_worker and job.attempt == attempt
+        if job is None or not held or job.settling or job.project.canceling:
+            raise NotAllowed(
+                f"attempt {attempt} at job {job_id} is over: its files can no longer be changed"
+            )
 
     def end(self, key: str, size_bytes: int, stored_bytes: int | None) -> None:
         """A file that had begun with `size_bytes` was stored, or given up (None)."""

@@ -41,13 +41,21 @@ class Usage:
 
 
 class Arrivals(Protocol):
-    """Is asked before an upload and told after it, by stores whose uploads this server receives."""
+    """Is asked about uploads and told after them, by stores whose uploads this server receives."""
 
     def begin(self, key: str, size_bytes: int) -> None:
         """A file of at most this size is about to arrive.
 
         Raises:
             DreamgridError: It may not come, or not now.
+        """
+        ...
+
+    def check(self, key: str) -> None:
+        """A file that had begun is here, and about to take its place.
+
+        Raises:
+            DreamgridError: It comes too late.
         """
         ...
 

@@ -12,8 +12,12 @@ MAX_SEGMENT_CHARS = 128
 
 INPUTS = "inputs"
 RESULTS = "results"
+PREVIEWS = "previews"
 
 _SEGMENT = rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{MAX_SEGMENT_CHARS - 1}}}"
+_RENDERED = re.compile(
+    rf"(?:{RESULTS}|{PREVIEWS})/[^/]+/(?P<job>[^/.]+)-(?P<attempt>[0-9]+)(?:-last)?\.[^/.]+"
+)
 _KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
 
 
@@ -52,9 +56,15 @@ def result_key(project_id: str, job_id: str, attempt: int, extension: str) -> st
 
 def last_frame_key(project_id: str, job_id: str, attempt: int) -> str:
     """Where the last frame of the video of one attempt lies, as a picture."""
-    return f"results/{project_id}/{job_id}-{attempt}-last.png"
+    return f"{RESULTS}/{project_id}/{job_id}-{attempt}-last.png"
 
 
 def preview_key(project_id: str, job_id: str, attempt: int) -> str:
     """Where the newest preview of one attempt lies."""
-    return f"previews/{project_id}/{job_id}-{attempt}.jpg"
+    return f"{PREVIEWS}/{project_id}/{job_id}-{attempt}.jpg"
+
+
+def rendered_by(key: str) -> tuple[str, int] | None:
+    """The job and the attempt at it that a file is of. None: no worker makes such a file."""
+    found = _RENDERED.fullmatch(key)
+    return (found["job"], int(found["attempt"])) if found else None

@@ -52,7 +52,7 @@ class LocalBlobs:
         upload_limit_s: Longest time that one upload may take.
 
     Attributes:
-        arrivals: Is asked before each upload and told after it. At first all are welcome.
+        arrivals: Is asked about each upload and told after it. At first all are welcome.
 
     Raises:
         ConfigError: The folder cannot be written, or the secret is damaged.
@@ -197,6 +197,7 @@ class LocalBlobs:
                     await _in_thread(incoming.append, bytes(collected))
                     collected.clear()
             path = self._folder.path(key)
+            self.arrivals.check(key)
             await _in_thread(incoming.commit, bytes(collected), path, grant.durable)
             kept = True
         finally:
@@ -209,6 +210,9 @@ class LocalBlobs:
 class _Welcome:
     def begin(self, key: str, size_bytes: int) -> None:
         del key, size_bytes
+
+    def check(self, key: str) -> None:
+        del key
 
     def end(self, key: str, size_bytes: int, stored_bytes: int | None) -> None:
         del key, size_bytes, stored_bytes
