@@ -7,6 +7,7 @@ import msgspec
 from dreamgrid.protocol.rest_explain import Calibration, Explanation, Missing
 from dreamgrid.server.explaining import Grid, explain
 from dreamgrid.server.live import LiveProject
+from dreamgrid.server.scheduler import SPARED_MS
 from dreamgrid.server.store.base import Choice, EventKind, EventRow, WorkerRow
 from dreamgrid.server.worker_flags import Targeting
 from dreamgrid.server.workers import WorkerSession
@@ -110,8 +111,13 @@ def test_a_worker_that_is_preferred_and_busy_is_waited_for_a_little() -> None:
 
 def test_a_job_that_a_worker_failed_at_waits_for_another_one() -> None:
     project, bad, busy = live_project(), worker("m1", name="bad"), worker("m1", holds=1)
-    project.jobs[0].failed_on.add(bad.id)
+    (job,) = project.jobs
+    job.failed_on.add(bad.id)
+    job.waits_since_ms = NOW_MS - SPARED_MS + 1
     assert told(look(project, bad, busy)) == ("waiting", "another_worker")
+    job.waits_since_ms = NOW_MS - SPARED_MS
+    assert told(look(project, bad, busy)) == ("runnable", None)
+    job.waits_since_ms = NOW_MS
     assert told(look(project, bad)) == ("runnable", None)
 
 

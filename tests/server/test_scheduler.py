@@ -9,13 +9,21 @@ from hypothesis import strategies as st
 
 from dreamgrid.protocol.params import NETWORKS
 from dreamgrid.server.live import LiveJob, LiveProject
-from dreamgrid.server.scheduler import MAX_COMPARED, PREFERRED_AHEAD_MS, Match, choose
+from dreamgrid.server.scheduler import (
+    MAX_COMPARED,
+    PREFERRED_AHEAD_MS,
+    SPARED_MS,
+    Match,
+    choose,
+)
 from dreamgrid.server.store.base import Choice
 from dreamgrid.server.waiting import Turn, WaitingJobs
 from dreamgrid.server.worker_flags import ANYBODY, Targeting
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobEvent
 from tests.support.live import live_project, load_of, worker
+
+NOW_MS = 1_000_000
 
 
 def line_up(*projects: LiveProject) -> WaitingJobs:
@@ -27,10 +35,16 @@ def line_up(*projects: LiveProject) -> WaitingJobs:
     return waiting
 
 
+def fails(job: LiveJob, *workers: WorkerSession) -> None:
+    """These workers failed at a job, which waits again since `NOW_MS`."""
+    job.failed_on.update(one.id for one in workers)
+    job.waits_since_ms = NOW_MS
+
+
 def give(
     waiting: WaitingJobs,
     workers: Sequence[WorkerSession],
-    now_ms: int = 1_000_000,
+    now_ms: int = NOW_MS,
     max_running: int = 1_000,
 ) -> list[Match]:
     """One run of `choose`."""
@@ -38,7 +52,7 @@ def give(
 
 
 def chosen(
-    waiting: WaitingJobs, *workers: WorkerSession, now_ms: int = 1_000_000, max_running: int = 1_000
+    waiting: WaitingJobs, *workers: WorkerSession, now_ms: int = NOW_MS, max_running: int = 1_000
 ) -> list[LiveJob]:
     """The jobs that are given away, in the order in which they are chosen."""
     return [match.job for match in give(waiting, workers, now_ms, max_running)]
@@ -390,16 +404,47 @@ def test_a_job_that_waits_for_its_worker_holds_up_no_other() -> None:
 def test_a_job_goes_to_a_worker_that_has_not_failed_at_it() -> None:
     failed, other = live_project(), live_project("BOB")
     bad, good = worker("m1"), worker("m1", holds=1)
-    failed.jobs[0].failed_on = {bad.id}
+    fails(failed.jobs[0], bad)
     waiting = line_up(failed, other)
     assert give(waiting, [bad, good]) == [Match(other.jobs[0], bad)]
     good.jobs.clear()
     assert give(waiting, [bad, good]) == [Match(failed.jobs[0], good)]
 
 
+def test_what_one_worker_failed_at_does_not_keep_it_from_the_other_jobs_of_the_account() -> None:
+    failed, others = live_project(), live_project(jobs=3)
+    bad, busy = worker("m1", slots=2), worker("m1", holds=1)
+    waiting = line_up(failed, others)
+    assert chosen(waiting, worker("m1")) == failed.jobs
+    fails(failed.jobs[0], bad)
+    waiting.add(failed.jobs[0], first=True)
+    assert chosen(waiting, bad, busy) == others.jobs[:2]
+    busy.jobs.clear()
+    assert chosen(waiting, busy) == failed.jobs  # first, wherever it may go
+    assert chosen(waiting, bad, busy) == others.jobs[2:]
+    assert not waiting.positions()
+
+
+def test_failures_give_an_account_no_more_turns() -> None:
+    failed, others, rival = live_project(jobs=3), live_project(jobs=3), live_project("BOB", jobs=6)
+    for job in failed.jobs:
+        fails(job, worker("m1"))
+    order = chosen(line_up(failed, others, rival), worker("m1", slots=12))
+    assert [job.project.account_id for job in order] == ["ADA", "BOB"] * 6
+    assert [job for job in order if job.project is not rival] == [*failed.jobs, *others.jobs]
+
+
+def test_another_worker_is_waited_for_no_longer_than_it_may_take() -> None:
+    project, bad, busy = live_project(), worker("m1"), worker("m1", holds=1)
+    fails(project.jobs[0], bad)
+    waiting = line_up(project)
+    assert chosen(waiting, bad, busy, now_ms=NOW_MS + SPARED_MS - 1) == []
+    assert chosen(waiting, bad, busy, now_ms=NOW_MS + SPARED_MS) == project.jobs
+
+
 def test_where_all_have_failed_at_a_job_any_of_them_may_try_again() -> None:
     project, workers = live_project(), [worker("m1"), worker("m1")]
-    project.jobs[0].failed_on = {one.id for one in workers}
+    fails(project.jobs[0], *workers)
     assert len(give(line_up(project), workers)) == 1
 
 
@@ -407,7 +452,7 @@ def test_a_paused_worker_gets_nothing_and_is_not_waited_for() -> None:
     bad, paused = worker("m1"), worker("m1")
     paused.paused = True
     project = live_project()
-    project.jobs[0].failed_on = {bad.id}
+    fails(project.jobs[0], bad)
     assert give(line_up(project), [paused, bad]) == [Match(project.jobs[0], bad)]
 
 

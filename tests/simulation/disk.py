@@ -27,6 +27,10 @@ def _empty_database() -> bytes:
     return connection.serialize()
 
 
+QUICK_S = 0.002
+"""Longest time that a commit takes when nothing is wrong."""
+
+
 class Disk:
     """What survives a crash: the database and the files.
 
@@ -41,7 +45,7 @@ class Disk:
         self.connection.execute("PRAGMA foreign_keys = on")
         self.files = MemoryBlobs(self, clock)
         self.broken = False
-        self.longest_s = 0.002
+        self.longest_s = QUICK_S
         self._chance = chance
 
     def delay_s(self) -> float:

@@ -17,6 +17,7 @@ from dreamgrid.server.store.sqlite_audit import audit
 from tests.simulation import logs
 from tests.simulation.apps import Asked, opened
 from tests.simulation.disk import Disk
+from tests.simulation.idleness import Idleness
 from tests.simulation.reputations import Reputations
 from tests.simulation.server import MIN_RUN_S
 from tests.support.frame_rules import Referee
@@ -62,6 +63,7 @@ class Oracle:
         self._reports: set[tuple[str, int]] = set()
         self._made: set[tuple[str, int, str]] = set()
         self.reputations = Reputations(clock)
+        self.idleness = Idleness(disk, clock)
         self._passed: dict[str, Counter[str]] = defaultdict(Counter)
 
     # ── what is said ─────────────────────────────────────────────────────────────────────────────
@@ -168,6 +170,7 @@ class Oracle:
 
     def _given(self, worker_id: str, job: Assign) -> None:
         self.reputations.given(worker_id.partition("/")[2])
+        self.idleness.given(worker_id, job.job_id)
         before = self._assigned.get(job.job_id, 0)
         assert job.attempt > before, (
             f"job {job.job_id} was given away with attempt {job.attempt} after attempt {before}"

@@ -18,7 +18,7 @@ from dreamgrid.server.run_limits import RunLimits
 from dreamgrid.server.scheduler import Match, Scheduler, _Choice
 from dreamgrid.server.store import sqlite_events, sqlite_money, sqlite_projects
 from dreamgrid.server.store.base import Acquisition, EventKind, JobEnd
-from dreamgrid.server.waiting import WaitingJobs
+from dreamgrid.server.waiting import WaitingJobs, _Room
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobState
 from tests.simulation.disk import DiskStore
@@ -300,6 +300,11 @@ def the_loaded_model_is_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_Choice, "_rank", rank)
 
 
+def what_a_worker_failed_at_keeps_it_from_the_rest_of_the_line(patch: pytest.MonkeyPatch) -> None:
+    fronts = _Room._fronts
+    patch.setattr(_Room, "_fronts", lambda room, line: fronts(room, line)[:1])
+
+
 PLANTED: tuple[Plant, ...] = (
     a_delivered_job_is_paid_twice,
     money_is_minted_on_cancel,
@@ -328,4 +333,5 @@ PLANTED: tuple[Plant, ...] = (
     one_worker_is_filled_before_the_next,
     who_delivers_how_often_is_ignored,
     the_loaded_model_is_ignored,
+    what_a_worker_failed_at_keeps_it_from_the_rest_of_the_line,
 )

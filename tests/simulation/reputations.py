@@ -16,11 +16,13 @@ class _Worker:
     Attributes:
         delivering: Results that it reported and that are not settled: nobody knows when they count.
         failed_at: Different jobs in a row.
+        given_s: When it last got a job. No pause had begun by then.
         rests_until_s: Before that it may get nothing.
     """
 
     delivering: set[str] = field(default_factory=set)
     failed_at: set[str] = field(default_factory=set)
+    given_s: float = 0.0
     rests_until_s: float = 0.0
 
 
@@ -56,10 +58,13 @@ class Reputations:
         elif waits_again and not worker.delivering and (job_id, attempt) in self._blamed:
             worker.failed_at.add(job_id)
             if len(worker.failed_at) >= PAUSED_AFTER:
-                worker.rests_until_s = self._clock() + FIRST_PAUSE_S
+                # It rests from now on, or since a breakdown that only the server counts.
+                worker.rests_until_s = worker.given_s + FIRST_PAUSE_S
                 worker.failed_at.clear()
 
     def given(self, name: str) -> None:
         """A worker gets a job."""
-        left_s = self._workers[name].rests_until_s - self._clock()
+        worker = self._workers[name]
+        worker.given_s = self._clock()
+        left_s = worker.rests_until_s - worker.given_s
         assert left_s <= 0, f"{name} failed at job after job and gets another {left_s} s too early"

@@ -28,7 +28,8 @@ from dreamgrid.server.store.base import AccountRow, WorkerRow
 from tests.simulation import virtual_time
 from tests.simulation.apps import ABSENT_WORKER, ScriptedApp, opened
 from tests.simulation.choices import judged
-from tests.simulation.disk import Disk, DiskStore
+from tests.simulation.disk import QUICK_S, Disk, DiskStore
+from tests.simulation.idleness import LOOK_EVERY_S
 from tests.simulation.lines import FAIR, Line, ServerOutbox, Weather
 from tests.simulation.oracle import Oracle
 from tests.simulation.server import LEASE_S, Server, settings
@@ -222,6 +223,7 @@ class World:
             self.start(self._use(app))
         if not self.plan.flood:
             self.start(self._trouble())
+        self.start(self._watch_idleness())
         history = self.loop.create_task(self._until_the_end())
         await asyncio.wait([history, self.wrong], return_when=asyncio.FIRST_COMPLETED)
         if self.wrong.done():
@@ -304,6 +306,12 @@ class World:
         except AssertionError as error:
             self.fail(error)
 
+    async def _watch_idleness(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            well = self.server.running and not (self.disk.broken or self.disk.longest_s > QUICK_S)
+            self.oracle.idleness.look(self.server.services if well else None)
+
     def _disk_is_slow(self) -> None:
         self.disk.longest_s = self.chance.choice([0.2, 2.0, 10.0])
         self.loop.call_later(self.chance.uniform(1.0, 20.0), self._disk_recovers)
@@ -313,7 +321,7 @@ class World:
         self.loop.call_later(self.chance.uniform(0.5, 20.0), self._disk_recovers)
 
     def _disk_recovers(self) -> None:
-        self.disk.broken, self.disk.longest_s = False, 0.002
+        self.disk.broken, self.disk.longest_s = False, QUICK_S
 
     def _new_server(self) -> Server:
         return Server(self.config, _catalog(), self.disk, self.loop)

@@ -19,7 +19,7 @@ from dreamgrid.protocol.rest_explain import (
     WhyThere,
 )
 from dreamgrid.server.live import LiveJob, LiveProject
-from dreamgrid.server.scheduler import PREFERRED_AHEAD_MS
+from dreamgrid.server.scheduler import PREFERRED_AHEAD_MS, SPARED_MS
 from dreamgrid.server.store.base import Choice, EventKind, EventRow, WorkerRow
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobState
@@ -167,8 +167,9 @@ def _with_room(
 ) -> _Standing:
     """Somebody has room: whether the job goes there."""
     fresh = [one for one in able if one.id not in job.failed_on]
-    if fresh and all(one.id in job.failed_on for one in free):
-        message = f"{_named(free)} failed at it; it waits for {_named(fresh)}"
+    spared = now_ms - job.waits_since_ms < SPARED_MS
+    if fresh and spared and all(one.id in job.failed_on for one in free):
+        message = f"{_named(free)} failed at it; it waits a while for {_named(fresh)}"
         return _Standing("waiting", message, "another_worker")
     prefers = job.project.targeting.prefers
     preferred = [one for one in able if prefers(one.known_as)]

@@ -26,6 +26,9 @@ LOADED_AHEAD_MS = 30_000
 PREFERRED_AHEAD_MS = 15_000
 """How long a job waits for a worker that its project prefers before it takes any other."""
 
+SPARED_MS = 5 * 60 * 1000
+"""How long a job waits for a worker that has not failed at it before one that has may try again."""
+
 MAX_COMPARED = 32
 """Most idle workers with a model loaded, and of all others, among which one is chosen for a job."""
 
@@ -54,8 +57,8 @@ def choose(
     changes of model and starves nobody. Of all workers that are as idle the job then goes to one
     that has its model loaded, and of these to the one that should deliver it first: by its measured
     pace and by how often it delivers. So a project's jobs spread over idle workers before any
-    worker holds two of them. A job that a worker has failed at is left to another that serves it,
-    if there is one.
+    worker holds two of them. A job that a worker has failed at is left to another that serves it
+    for `SPARED_MS`, if there is one.
 
     Notes on each chosen job why it went where it went.
 
@@ -187,9 +190,8 @@ class _Choice:
         most = project.load.most(self._max_running)
         if project.load.running + self._given[project.account_id] >= most:
             return False
-        if worker.id in job.failed_on and self._others(
-            job, lambda one: one.id not in job.failed_on
-        ):
+        spared = self._now_ms - job.waits_since_ms < SPARED_MS and worker.id in job.failed_on
+        if spared and self._others(job, lambda one: one.id not in job.failed_on):
             return False
         prefers = project.targeting.prefers
         if not project.targeting.preferred or prefers(worker.known_as):

@@ -6,6 +6,9 @@ and between rooms; an account that was not served for `NEWCOMER_MS` counts as se
 before it came. So a flood of one account, in however many rooms, delays the first job of another
 until the next worker is free, and no longer.
 
+In a line the jobs come first that a worker has failed at, apart from each other by which workers
+did: what is spared one worker must not keep it from the other jobs of its account.
+
 Service in one room makes an account's lines in other rooms come later by `HANDICAP_MS` at most.
 Together the two limits see to it that no line waits for ever.
 """
@@ -27,6 +30,9 @@ HANDICAP_MS = 30_000
 
 NEWCOMER_MS = 60 * 60 * 1000
 """How long ago a newcomer counts as served; longer than any one render should take."""
+
+
+_NOBODY: frozenset[str] = frozenset()
 
 
 class Turn(NamedTuple):
@@ -57,11 +63,28 @@ class _Account:
 
 @dataclass(slots=True, eq=False)
 class _Line:
-    """Jobs of one account in one room. `since_ms`: when it was last served here, or began."""
+    """Jobs of one account in one room.
+
+    Attributes:
+        account: Whose they are.
+        since_ms: When it was last served here, or began.
+        queues: The jobs, by the ids of the workers that failed at them. Empty ones go with time.
+    """
 
     account: _Account
     since_ms: int
-    jobs: deque[LiveJob] = field(default_factory=deque)
+    queues: dict[frozenset[str], deque[LiveJob]] = field(default_factory=dict)
+
+    def queue(self, job: LiveJob) -> deque[LiveJob]:
+        """Where a job stands, or would stand."""
+        return self.queues.setdefault(frozenset(job.failed_on), deque())
+
+    def in_order(self) -> Iterator[LiveJob]:
+        """All jobs: first those that were interrupted by a failure."""
+        for failed_on, queue in self.queues.items():
+            if failed_on:
+                yield from queue
+        yield from self.queues.get(_NOBODY, ())
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -96,8 +119,9 @@ class _Room:
     def close(self) -> None:
         """Forgets what is left: jobs that no longer wait."""
         for account_id, line in list(self.lines.items()):
-            while line.jobs:
-                self.pop(line)
+            for queue in line.queues.values():
+                while queue:
+                    self.pop(queue)
             self._close_line(account_id)
 
     def _push(self, account_id: str, line: _Line) -> None:
@@ -112,15 +136,14 @@ class _Room:
         found = None
         while self._heap:
             since_ms, turn, _, account_id, line = self._heap[0]
-            while line.jobs and not _waits(line.jobs[0]):
-                self.pop(line)
-            if not line.jobs:
+            fronts = self._fronts(line)
+            if not fronts:
                 heapq.heappop(self._heap)
                 self._close_line(account_id)
             elif turn != line.account.turn:
                 heapq.heapreplace(self._heap, self._entry(account_id, line))
-            elif may_run(line.jobs[0]):
-                found = Turn(since_ms, turn, line.jobs[0])
+            elif (job := next(filter(may_run, fronts), None)) is not None:
+                found = Turn(since_ms, turn, job)
                 break
             else:
                 passed_over.append(heapq.heappop(self._heap))
@@ -128,8 +151,21 @@ class _Room:
             heapq.heappush(self._heap, entry)
         return found
 
-    def pop(self, line: _Line) -> LiveJob:
-        job = line.jobs.popleft()
+    def _fronts(self, line: _Line) -> list[LiveJob]:
+        """The first job of each queue of a line; those that no longer wait are dropped."""
+        fronts = []
+        for failed_on, queue in list(line.queues.items()):
+            while queue and not _waits(queue[0]):
+                self.pop(queue)
+            if not queue:
+                del line.queues[failed_on]
+            elif failed_on:
+                fronts.append(queue[0])
+        fresh = line.queues.get(_NOBODY)
+        return [*fronts, fresh[0]] if fresh else fronts
+
+    def pop(self, queue: deque[LiveJob]) -> LiveJob:
+        job = queue.popleft()
         job.in_line = False
         left = self.projects.pop(job.project.id) - 1
         if left:
@@ -139,7 +175,7 @@ class _Room:
     def in_order(self) -> Iterator[LiveJob]:
         """The jobs in the order in which they would be taken, as things stand."""
         lines = sorted(self.lines.values(), key=lambda line: line.rank)
-        waiting = [[job for job in line.jobs if _waits(job)] for line in lines]
+        waiting = [[job for job in line.in_order() if _waits(job)] for line in lines]
         for turn in count():
             waiting = [jobs for jobs in waiting if turn < len(jobs)]
             if not waiting:
@@ -165,6 +201,8 @@ class WaitingJobs:
     def add(self, job: LiveJob, *, first: bool = False) -> None:
         """Adds a queued job; `first`: ahead of its account's others (it was interrupted).
 
+        Which workers have failed at it must not change while it is in line.
+
         One that is in line already keeps its place: nothing may be given away twice.
         """
         if job.in_line:
@@ -182,9 +220,9 @@ class WaitingJobs:
             line = room.open_line(project.account_id, account, job.created_ms)
         room.projects[project.id] = room.projects.get(project.id, 0) + 1
         if first:
-            line.jobs.appendleft(job)
+            line.queue(job).appendleft(job)
         else:
-            line.jobs.append(job)
+            line.queue(job).append(job)
 
     def _account(self, account_id: str, now_ms: int) -> _Account:
         """An account; those that were served too long ago to matter are forgotten."""
@@ -231,8 +269,9 @@ class WaitingJobs:
         project = job.project
         room = self._rooms[project.network, job.render.model][project.targeting]
         line = room.lines[project.account_id]
-        assert line.jobs[0] is job, "only a job whose turn it is may be taken"
-        room.pop(line)
+        queue = line.queue(job)
+        assert queue[0] is job, "only a job whose turn it is may be taken"
+        room.pop(queue)
         account = line.account
         before_ms = account.served_ms if account.turn else None
         account.served_ms = line.since_ms = now_ms
