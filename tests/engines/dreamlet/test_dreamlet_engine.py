@@ -94,6 +94,8 @@ def test_every_step_is_told_and_the_last_preview_shows_the_result(paint: Paint) 
     previews: list[bytes] = []
 
     def on_step(step: Step) -> None:
+        if steps and step.step == steps[-1].step:
+            return  # a sign of life
         steps.append(step)
         assert step.preview is not None
         previews.append(step.preview())
@@ -173,8 +175,8 @@ def test_previews_have_the_proportions_of_the_result(paint: Paint) -> None:
     sizes: list[tuple[int, int]] = []
 
     def on_step(step: Step) -> None:
-        assert step.preview is not None
-        sizes.append(open_picture(step.preview()).size)
+        if step.preview is not None:  # else it is a sign of life
+            sizes.append(open_picture(step.preview()).size)
 
     paint(width=64, height=128, steps=1, on_step=on_step)
     paint(width=64, height=128, steps=2, start=GREY_SQUARE, strength=0.5, on_step=on_step)

@@ -1,5 +1,7 @@
 """The two models that begin with a picture: larger, and finer."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -72,6 +74,38 @@ def test_a_large_picture_is_canceled_between_two_tiles(paint: Paint) -> None:
             on_step=cancel,
         )
     assert seen == [1, 2]
+
+
+def canceled_at(paint: Paint, tile: int, **wish: Any) -> list[tuple[int, int]]:
+    """The steps told until the tile at which a job is canceled that is all tiles until then."""
+    told: list[tuple[int, int]] = []
+
+    def cancel(step: Step) -> None:
+        told.append((step.step, step.step_count))
+        if len(told) == tile:
+            raise RenderCanceled("stop")
+
+    with pytest.raises(RenderCanceled):
+        paint(on_step=cancel, **wish)
+    return told
+
+
+def test_a_picture_made_finer_is_canceled_between_two_tiles(paint: Paint, apple: bytes) -> None:
+    wish = {"model": ENHANCER, "start": apple, "strength": 0.5, "steps": 8}
+    size = {"width": 288, "height": 288}
+    # One tile makes it large enough, four more are its outlines; the painter's steps come after.
+    assert canceled_at(paint, 1, **wish, **size) == [(0, 4)]
+    assert canceled_at(paint, 5, **wish, **size) == [(0, 4)] * 5
+    assert canceled_at(paint, 5, **wish, **size, prompt="") == [(0, 1)] * 5
+
+
+def test_a_painted_picture_is_canceled_while_it_is_made_large(paint: Paint, apple: bytes) -> None:
+    size = {"width": 640, "height": 512}
+    begun = canceled_at(paint, 1, start=apple, strength=0.25, steps=4, **size)
+    assert begun == [(0, 1)]
+    last = canceled_at(paint, 3, start=apple, strength=0.25, steps=4, **size)
+    assert last == [(0, 1), (1, 1), (1, 1)]
+    assert canceled_at(paint, 3, steps=2, **size) == [(1, 2), (2, 2), (2, 2)]
 
 
 def test_the_stronger_the_more_changes(paint: Paint, apple: bytes) -> None:

@@ -43,7 +43,9 @@ def paint(render: ImageRender, given: Given, networks: Networks, on_step: OnStep
     """Paints a picture of the size asked for."""
     if given.start is None:
         return _paint_from_words(render, given, networks, on_step)
-    begun = enlarging.fit(networks.upscale, given.start.picture, render.width, render.height)
+    alive = still(on_step, 0, step_count(render.steps, given.start.strength))
+    size = (render.width, render.height)
+    begun = enlarging.fit(networks.upscale, given.start.picture, *size, alive)
     made = paint_over(begun, given.start.strength, render, given, networks, on_step)
     if given.mask is None:
         return made
@@ -80,7 +82,8 @@ def paint_over(
         correct=given.correct(small, width_px, height_px),
         on_prediction=_teller(on_step, lambda pixels: pixels),
     )
-    new = enlarging.fit(networks.upscale, pictures.from_floats(painted), *begun.size)
+    alive = still(on_step, steps, steps)
+    new = enlarging.fit(networks.upscale, pictures.from_floats(painted), *begun.size, alive)
     kept = np.exp(-np.square(np.abs(painted - small).max(axis=0) / AGREEMENT))
     kept *= np.sqrt(1 - np.float32(strength) ** 2)
     old = pictures.shifted(begun, painted - small)
@@ -104,8 +107,14 @@ def _paint_from_words(
         on_prediction=_teller(on_step, proportioned),
     )
     whole = pictures.from_floats(proportioned(painted))
-    large = enlarging.fit(networks.upscale, whole, render.width, render.height)
+    alive = still(on_step, render.steps, render.steps)
+    large = enlarging.fit(networks.upscale, whole, render.width, render.height, alive)
     return Made(large, render.steps)
+
+
+def still(on_step: OnStep, step: int, count: int) -> enlarging.OnTile:
+    """Tells with every tile that the render goes on, as far as it was, and may be canceled."""
+    return partial(on_step, Step(step=step, step_count=max(1, count)))
 
 
 def _teller(

@@ -9,6 +9,7 @@ from dreamgrid.engines.dreamlet import enlarging, painting, pictures
 from dreamgrid.engines.dreamlet.given import Given
 from dreamgrid.engines.dreamlet.networks import Networks
 from dreamgrid.engines.dreamlet.painting import Made
+from dreamgrid.engines.dreamlet.sampler import step_count
 from dreamgrid.errors import RenderRefused
 from dreamgrid.protocol.renders import ImageRender
 
@@ -32,11 +33,13 @@ def enhance(render: ImageRender, given: Given, networks: Networks, on_step: OnSt
     """
     picture, strength = _needed(render, given)
     size = (render.width, render.height)
-    large = enlarging.fit(networks.upscale, picture, *size)
+    painted = bool(render.prompt.strip())
+    alive = painting.still(on_step, 0, step_count(render.steps, strength) if painted else 1)
+    large = enlarging.fit(networks.upscale, picture, *size, alive)
     half = large.resize((max(1, size[0] // 2), max(1, size[1] // 2)), Image.Resampling.LANCZOS)
-    redrawn = pictures.fit(enlarging.enlarge(networks.upscale, half), *size)
+    redrawn = pictures.fit(enlarging.enlarge(networks.upscale, half, alive), *size)
     clean = Image.blend(large, redrawn, min(1.0, 2 * strength))
-    if not render.prompt.strip():
+    if not painted:
         _counter(on_step, 1)()
         return Made(clean, render.steps)
     return painting.paint_over(clean, strength, render, given, networks, on_step)
