@@ -5,9 +5,11 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from dreamgrid.client.embedding import embedded
-from dreamgrid.protocol.params import ImageParams
+from dreamgrid.protocol.params import ImageParams, Lora
 
 pillow = pytest.importorskip("PIL.Image")
 PARAMS = ImageParams(model="m", prompt="an apfel, größer", steps=12, negative_prompt="worms")
@@ -76,6 +78,28 @@ def test_a_picture_that_tells_already_stays_as_it_is(kind: str) -> None:
 )
 def test_what_is_no_picture_of_these_kinds_stays_as_it_is(data: bytes) -> None:
     assert embedded(data, PARAMS, seed=7) == data
+
+
+TEXTS = st.builds(str.__mul__, st.text(max_size=9), st.sampled_from([1, 400, 5000]))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@given(prompt=TEXTS, negative=TEXTS)
+@example(prompt="\N{GRINNING FACE}" * 4000, negative="\U00020000" * 4000)
+@settings(max_examples=25, deadline=None)
+def test_a_picture_is_saved_whatever_was_asked_for(kind: str, prompt: str, negative: str) -> None:
+    params = ImageParams(model="m", prompt=prompt, negative_prompt=negative)
+    found = told(embedded(picture(kind), params, seed=1))
+    for name, whole in (("prompt", prompt), ("negative_prompt", negative)):
+        text = found.get(name, "")
+        assert whole.startswith(text)
+        assert len(text) >= min(1000, len(whole))
+
+
+def test_settings_that_do_not_fit_however_short_are_left_out() -> None:
+    loras = tuple(Lora(id=f"a long name of a LoRA with the number {n}") for n in range(2000))
+    before = picture("JPEG")
+    assert embedded(before, ImageParams(model="m", prompt="x", loras=loras), seed=1) == before
 
 
 def test_a_very_long_prompt_still_fits() -> None:

@@ -18,8 +18,10 @@ _KEYWORD = b"dreamgrid"
 _HEAD_BYTES = 8 + 25
 """Signature and first chunk of a PNG; the text goes after them."""
 
-_MAX_CHARACTERS = 16_000
-"""Longest text that is written; an EXIF block has room for 64 KiB in all."""
+_MAX_TEXT_CHARACTERS = 4000
+
+_MAX_BYTES = 60_000
+"""Longest JSON that is written; an EXIF block of a JPEG has room for 64 KiB in all."""
 
 _ASCII, _LONG, _UNDEFINED = 2, 4, 7
 _SOFTWARE, _EXIF_POINTER, _USER_COMMENT = 0x0131, 0x8769, 0x9286
@@ -28,17 +30,24 @@ _UNSAID = frozenset({"assets", "network", "token_type", "output_format", "count"
 
 
 def embedded(data: bytes, params: AnyParams, *, seed: int | None) -> bytes:
-    """The file with its settings inside; as it was, if it is of another kind or tells already."""
+    """The file with its settings inside, texts shortened until they fit.
+
+    It stays as it was if it is of another kind, tells already, or has no room even so.
+    """
+    text = _told(params, seed)
+    if not text:
+        return data
     if data.startswith(_PNG):
-        return _in_png(data, _told(params, seed))
+        return _in_png(data, text)
     if data.startswith(b"\xff\xd8\xff"):
-        return _in_jpeg(data, _told(params, seed))
+        return _in_jpeg(data, text)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _in_webp(data, _told(params, seed))
+        return _in_webp(data, text)
     return data
 
 
 def _told(params: AnyParams, seed: int | None) -> str:
+    """The settings as JSON; "" if there is too much of them, however short their texts are."""
     given = {
         name: value
         for name, value in msgspec.to_builtins(params).items()
@@ -46,10 +55,19 @@ def _told(params: AnyParams, seed: int | None) -> str:
     }
     if seed is not None:
         given["seed"] = seed
-    for name, value in given.items():
-        if isinstance(value, str):
-            given[name] = value[: _MAX_CHARACTERS // 4]
-    return json.dumps(given)
+    characters = _MAX_TEXT_CHARACTERS
+    while True:
+        text = json.dumps(
+            {
+                name: value[:characters] if isinstance(value, str) else value
+                for name, value in given.items()
+            }
+        )
+        if len(text) <= _MAX_BYTES:
+            return text
+        if not characters:
+            return ""
+        characters //= 2
 
 
 def _says_something(value: object) -> bool:
