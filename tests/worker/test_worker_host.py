@@ -380,6 +380,20 @@ async def test_a_child_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatc
             await host.start()
 
 
+async def test_a_machine_that_starts_no_process_now_ends_one_render_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_host() as host:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", str(tmp_path / "no such program"))
+            with pytest.raises(EngineCrashed) as crash:
+                await host.render(job(), {})
+        sentence, *details = str(crash.value).split("\n")
+        assert sentence == "the engine process could not be started"
+        assert "no such program" in "".join(details)
+        assert (await host.render(job(), {})).steps == 3
+
+
 @pytest.mark.parametrize(
     ("prompt", "returncode"),
     [("", 0), ("endless", 0), ("deaf", 1)],

@@ -1,6 +1,7 @@
 """A worker measures itself: what it measures and keeps, and that no job ever waits for it."""
 
 import asyncio
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 
 from dreamgrid.engines.registry import Registry, find_engines
+from dreamgrid.errors import EngineCrashed
 from dreamgrid.protocol.renders import AnyRender, ImageRender
 from dreamgrid.protocol.worker import Device, Finished
 from dreamgrid.worker import doctor, tuning
@@ -60,6 +62,25 @@ async def test_every_trial_is_measured_and_what_cannot_be_made_is_left_out() -> 
     assert [speed.render for speed in found.speeds] == [trial()]
     assert found.speeds[0].took_s >= 0
     assert await measure(plan_of(trial("fail OutOfMemory"))) is None
+
+
+async def test_a_worker_whose_machine_starts_no_process_says_so_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no such program"))
+    with pytest.raises(EngineCrashed, match="could not be started"):
+        await measure(plan_of(trial()))
+    assert await SelfTest(plan_of(trial()), tmp_path, 0.001).run(lambda: False) is None
+    assert "could not measure itself: the engine process could not be started" in caplog.text
+    assert tuning.read(tmp_path) is None
+
+
+async def test_a_worker_that_can_make_none_of_its_trials_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    impossible = plan_of(trial("fail OutOfMemory"))
+    assert await SelfTest(impossible, tmp_path, 0.001).run(lambda: False) is None
+    assert "could not measure itself: no trial render succeeded" in caplog.text
 
 
 async def test_a_quiet_worker_measures_itself_once_and_keeps_what_it_found(tmp_path: Path) -> None:

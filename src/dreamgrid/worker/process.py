@@ -57,19 +57,22 @@ class EngineProcess:
             within_s: How long the start may take, in seconds.
 
         Raises:
-            EngineCrashed: It died, or was not ready in time.
+            EngineCrashed: It died, was not ready in time, or this machine starts no process now.
         """
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # nobody's working directory may shadow a module
-            "-m",
-            "dreamgrid.worker.child",
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            env=_environment(),
-            start_new_session=True,  # a Ctrl-C is for the worker, which ends its child itself
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # nobody's working directory may shadow a module
+                "-m",
+                "dreamgrid.worker.child",
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                env=_environment(),
+                start_new_session=True,  # a Ctrl-C is for the worker, which ends its child itself
+            )
+        except OSError as error:
+            raise EngineCrashed(f"the engine process could not be started\n{error}") from error
         child = cls(process, tasks)
         try:
             async with asyncio.timeout(within_s):

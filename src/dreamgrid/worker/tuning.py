@@ -170,8 +170,11 @@ class SelfTest:
             self.tuning = measuring.result()
         except EngineCrashed as crash:
             _log.warning("this worker could not measure itself: %s", crash)
-        if self.tuning is not None:
-            write(self._folder, self.tuning)
+        else:
+            if self.tuning is None:
+                _log.warning("this worker could not measure itself: no trial render succeeded")
+            else:
+                write(self._folder, self.tuning)
         return self.tuning
 
 
@@ -218,6 +221,7 @@ async def _on_threads(setup: frames.Setup, trials: Sequence[AnyRender]) -> dict[
     async with task_group() as tasks:
         host = EngineHost(tasks, setup, _PATIENCE)
         try:
+            await host.start()
             for trial in trials:
                 with contextlib.suppress(DreamgridError):  # what cannot be made has no speed
                     await host.render(trial, {})  # loads the model
