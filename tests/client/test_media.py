@@ -433,3 +433,33 @@ async def test_a_picture_is_made_finer(house: Grid, guest: dreamgrid.AsyncClient
     assert (render.prompt, getattr(render, "strength", None)) == ("a castle", 0.15)
     with pytest.raises(dreamgrid.InvalidRequest, match="light, medium, heavy"):
         await image.enhance("a lot")
+
+
+async def test_a_result_of_ones_own_begins_the_next_picture_by_its_url(
+    house: Grid, guest: dreamgrid.AsyncClient
+) -> None:
+    async with working(house) as jobs:
+        project = await guest.projects.create(model=PICTURE, prompt="a sun")
+        (first,) = await project.wait(timeout_s=10)
+        url = await first.get_url()
+        again = await guest.projects.create(
+            model=PICTURE, prompt="a moon", starting_image=url, strength=0.5
+        )
+        await again.wait(timeout_s=10)
+    (given,) = jobs[1].inputs
+    async with house.http.get(given.url) as answer:
+        assert await answer.read() == await first.read()
+
+
+async def test_a_url_that_leads_nowhere_is_refused_before_anything_is_sent(
+    house: Grid, guest: dreamgrid.AsyncClient
+) -> None:
+    for url, kind in (
+        (f"{house.url}/blobs/results/none?signature=secret", dreamgrid.DreamgridError),
+        (f"{house.url}/healthz?signature=secret", dreamgrid.UnreadableMedia),
+    ):
+        with pytest.raises(kind) as raised:
+            await guest.projects.create(
+                model=PICTURE, prompt="a moon", strength=0.5, starting_image=url
+            )
+        assert "secret" not in str(raised.value)

@@ -17,6 +17,10 @@ PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 1000
 HASH = hashlib.sha256(PICTURE).hexdigest()
 
 
+async def nowhere(url: str, max_bytes: int) -> bytes:
+    raise AssertionError(f"{url} is no URL, or should not be fetched")
+
+
 async def delivered(
     stub: Stub, client: dreamgrid.AsyncClient, *, url: bool = True, sha256: str | None = HASH
 ) -> dreamgrid.Image:
@@ -103,16 +107,16 @@ async def test_inputs_may_be_anything_that_is_a_picture(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(PICTURE)
     for source in (path, str(path), PICTURE, bytearray(PICTURE), io.BytesIO(PICTURE)):
-        found = await read_input(source, "starting_image")
+        found = await read_input(source, "starting_image", download=nowhere)
         assert (found.data, found.content_type) == (PICTURE, "image/png")
     with path.open("rb") as file:
-        assert (await read_input(file, "starting_image")).data == PICTURE
+        assert (await read_input(file, "starting_image", download=nowhere)).data == PICTURE
 
 
 async def test_a_pillow_image_is_sent_as_png() -> None:
     pillow = pytest.importorskip("PIL.Image")
     for mode in ("RGB", "RGBA", "CMYK", "L"):
-        found = await read_input(pillow.new(mode, (8, 8)), "starting_image")
+        found = await read_input(pillow.new(mode, (8, 8)), "starting_image", download=nowhere)
         assert found.content_type == "image/png"
         assert pillow.open(io.BytesIO(found.data)).size == (8, 8)
 
@@ -128,14 +132,16 @@ async def test_a_pillow_image_is_sent_as_png() -> None:
 async def test_the_kind_of_a_file_is_told_by_its_first_bytes(
     head: bytes, content_type: str
 ) -> None:
-    assert (await read_input(head + bytes(32), "starting_image")).content_type == content_type
+    assert (
+        await read_input(head + bytes(32), "starting_image", download=nowhere)
+    ).content_type == content_type
 
 
 async def test_a_folder_and_a_text_file_are_no_input(tmp_path: Path) -> None:
     with pytest.raises(dreamgrid.UnreadableMedia, match="cannot read"):
-        await read_input(tmp_path, "starting_image")
+        await read_input(tmp_path, "starting_image", download=nowhere)
     with pytest.raises(dreamgrid.UnreadableMedia, match="as text"):
-        await read_input(io.StringIO("words"), "starting_image")
+        await read_input(io.StringIO("words"), "starting_image", download=nowhere)
 
 
 def test_pictures_made_to_fill_the_memory_are_refused() -> None:

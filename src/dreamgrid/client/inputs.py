@@ -8,15 +8,17 @@ import asyncio
 import io
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
 
-from dreamgrid.errors import UnreadableMedia
+from dreamgrid.errors import ProtocolError, UnreadableMedia
 from dreamgrid.protocol.params import MAX_INPUT_BYTES, MAX_MEDIA_INPUT_BYTES, Media
 
 MediaSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | IO[bytes] | Literal[True]
-"""A path, the bytes of a file, or an open binary file. True: it was uploaded by hand."""
+"""A path, the bytes of a file, an open binary file, or the URL of an upload or result of one's own.
+True: it was uploaded by hand."""
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 else:
     ImageSource: TypeAlias = Any
 """The same, or a Pillow image."""
+
+_URLS = ("http://", "https://")
 
 _ALLOWED: dict[Media, str] = {
     "image": "PNG, JPEG, WebP or GIF picture",
@@ -56,19 +60,35 @@ class InputFile:
     content_type: str
 
 
-async def read_input(source: object, what: str, media: Media = "image") -> InputFile:
+Download = Callable[[str, int], Awaitable[bytes]]
+"""Fetches a URL; raises ProtocolError when there are more bytes than the number given."""
+
+
+async def read_input(
+    source: object, what: str, media: Media = "image", *, download: Download
+) -> InputFile:
     """Reads an input file.
 
     Args:
         source: An `ImageSource` or `MediaSource`, other than True.
         what: The setting it was given for; for messages.
         media: What it must be.
+        download: What fetches URLs.
 
     Raises:
         UnreadableMedia: It is missing, not readable, empty, too large, or of another kind.
+        NotFound: Its URL leads nowhere, or not any more.
+        ConnectionFailed: Nobody answers at its URL.
     """
     most = MAX_INPUT_BYTES if media == "image" else MAX_MEDIA_INPUT_BYTES
-    data, name = await asyncio.to_thread(_read, source, what, most)
+    if isinstance(source, str) and source.startswith(_URLS):
+        name = f"what {source.partition('?')[0]} leads to"  # what follows may be a signature
+        try:
+            data = await download(source, most)
+        except ProtocolError as error:
+            raise UnreadableMedia(f"{name} cannot be taken: {error}") from None
+    else:
+        data, name = await asyncio.to_thread(_read, source, what, most)
     if not data:
         raise UnreadableMedia(f"{name} is empty")
     if len(data) > most:
@@ -126,7 +146,7 @@ def _read(source: object, what: str, most: int) -> tuple[bytes, str]:
             raise UnreadableMedia(f"the {what} is open as text: use open(path, 'rb')")
         return data, f"the {what}"
     raise UnreadableMedia(
-        f"{what} is a path, bytes, an open binary file or a Pillow image, "
+        f"{what} is a path, a URL, bytes, an open binary file or a Pillow image, "
         f"not {type(source).__name__}"
     )
 

@@ -212,12 +212,17 @@ class Projects(Emitter, Models, Prices, Finished, Files):
         sides = {"size_preset": None, "width": size.width, "height": size.height}
         return VideoParams(**fields | sides)
 
+    async def _fetch(self, url: str, max_bytes: int) -> bytes:
+        return await self._http.download(url, max_bytes=max_bytes)
+
     async def _upload_inputs(self, project_id: str, order: Order) -> dict[str, str]:
         """Reads all inputs, then uploads them; their media types, by role."""
         waiting = {role: source for role, source in order.inputs.items() if source is not True}
         files: dict[str, InputFile] = {}
         for role, source in waiting.items():
-            files[role] = await read_input(source, order.names[role], _media_of_role(role))
+            files[role] = await read_input(
+                source, order.names[role], _media_of_role(role), download=self._fetch
+            )
         if self._tracker.follows(project_id):
             return {role: file.content_type for role, file in files.items()}
         gate = asyncio.Semaphore(_UPLOADS_AT_ONCE)

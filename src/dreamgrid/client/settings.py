@@ -128,9 +128,10 @@ class _ImageOnly(TypedDict, total=False):
     """What only pictures have.
 
     Attributes:
-        starting_image: A picture to begin with: a path, bytes, an open binary file or a Pillow
-            image; PNG, JPEG, WebP or GIF of at most 20 MiB. True: you have uploaded it already,
-            with `upload_url()` and the same `project_id`. So it is for all inputs.
+        starting_image: A picture to begin with: a path, the URL of a result or upload of yours,
+            bytes, an open binary file or a Pillow image; PNG, JPEG, WebP or GIF of at most 20 MiB.
+            True: you have uploaded it already, with `upload_url()` and the same `project_id`. So it
+            is for all inputs.
         strength: How much to change the starting image: 0 keeps it, 1 ignores it. Default: the
             server's.
         previews: How many previews to send while each picture is made; see `Previewed`.
