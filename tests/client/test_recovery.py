@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 
 import pytest
+from aiohttp import web
 
 import dreamgrid
 from dreamgrid.protocol import rest, socket
@@ -202,3 +203,22 @@ async def test_a_key_that_is_revoked_meanwhile_ends_the_wait_but_not_the_project
     with pytest.raises(dreamgrid.AuthenticationFailed):
         await project.wait(timeout_s=10)
     assert project.state is dreamgrid.ProjectState.QUEUED
+
+
+async def test_a_stream_that_has_no_more_to_tell_leaves_the_end_to_the_record(
+    stub: Stub, client: dreamgrid.AsyncClient
+) -> None:
+    project_id = "CCCCCCCC-CCCC-4CCC-8CCC-CCCCCCCCCCCC"
+    running = wire.job_record(project_id, "jobProgress")
+    request = {"app_id": "another-app", "client_request_data": None}
+    stub.records[project_id] = wire.record(
+        project_id, "processing", worker_jobs=(running,), **request
+    )
+    none_left = [lambda _: web.Response(status=204)] * 1000
+    stub.answer(f"/v1/projects/{project_id}/events", *none_left)
+    project = await client.projects.attach(project_id)
+    done = wire.job_record(project_id, "jobCompleted", seed_used=7)
+    stub.records[project_id] = wire.record(
+        project_id, "completed", completed_jobs=(done,), **request
+    )
+    assert [image.seed for image in await project.wait(timeout_s=10)] == [7]

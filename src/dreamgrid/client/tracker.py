@@ -195,6 +195,7 @@ class Tracker:
         """Listens to the event stream, again and again; without one, the record has to do."""
         history, after, failures = tracked.history, 0, 0
         while not _is_settled(history):
+            known = after
             try:
                 async with aclosing(watching.follow(self._http, history, after=after)) as stream:
                     async for number, preview in stream:
@@ -212,6 +213,8 @@ class Tracker:
             except errors.DreamgridError as error:
                 _log.info("the event stream of project %s broke off: %s", history.id, error)
                 tracked.polled = True  # until it is back
+            if after == known:  # perhaps there is no more to tell: then the record knows the end
+                tracked.polled = True
             failures += 1
             await asyncio.sleep(self.connection.backoff.delay_s(failures))
 

@@ -40,6 +40,21 @@ class EventFeeds:
             self._open.discard(feed)
             unsubscribe()
 
+    async def is_over(self, project_id: str, *, after: int, ended: bool) -> bool:
+        """Whether nothing can follow the event of that number; such a watcher would never end.
+
+        Args:
+            project_id: The project.
+            after: Number of the last known event.
+            ended: The project has ended, as far as the caller knows.
+        """
+        if not after and not ended:
+            return False
+        rows = await self._store.events(project_id, max(0, after - 1))
+        if rows and rows[0].number == after:
+            return rows[0].kind in _LAST
+        return ended and not rows
+
     def close_all(self) -> None:
         """Ends every watcher; clients come back with the number of their last event."""
         for feed in self._open:

@@ -203,7 +203,7 @@ def _responses(endpoint: Endpoint, schema_of: _Lookup) -> Json:
         responses[str(status)] = {"description": meaning}
         if status >= 400:
             responses[str(status)]["content"] = {JSON: {"schema": _ERROR}}
-        elif status != 304:
+        elif status not in (204, 304):  # these have no body
             responses[str(status)]["content"] = content
     for error in endpoint.all_errors:
         status = failures.http_status_of(error(""))

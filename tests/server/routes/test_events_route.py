@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.support.grid import Grid
 from tests.support.wire import PATIENCE_S, PNG, App
@@ -173,3 +174,41 @@ async def test_a_number_that_is_none_is_refused(grid: Grid) -> None:
     for headers, query in (({"Last-Event-ID": "yesterday"}, ""), ({}, "?after=-1")):
         async with grid.http.get(url + query, headers={"api-key": grid.key, **headers}) as answer:
             assert answer.status == 400
+
+
+@pytest.mark.parametrize("canceled", [False, True])
+async def test_whoever_knows_the_last_event_is_told_that_there_is_no_more(
+    grid: Grid, canceled: bool
+) -> None:
+    """204 ends a browser's EventSource; a stream without an event would have it wait for ever."""
+    app, worker = await grid.app(), await grid.worker()
+    project = await accepted(app)
+    job = await worker.assigned()
+    if canceled:
+        await app.cancel(project)
+    else:
+        await worker.finish(job)
+        await app.wait_state("jobCompleted", jobID=project)
+    async with watching(grid, project) as stream:
+        await stream.rest()
+        last = int(stream.last_id)
+    url = f"{grid.url}/v1/projects/{project}/events"
+    for known in (last, last + 1):
+        for asked, header in ((f"?after={known}", {}), ("", {"Last-Event-ID": str(known)})):
+            headers = {"api-key": grid.key} | header
+            async with grid.http.get(url + asked, headers=headers) as answer:
+                assert (answer.status, await answer.read()) == (204, b"")
+    async with watching(grid, project, after=str(last - 1)) as stream:
+        assert len(await stream.rest()) == 1
+
+
+async def test_the_newest_event_of_a_project_that_goes_on_is_no_end(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    project = await accepted(app)
+    job = await worker.assigned()
+    async with watching(grid, project) as stream:
+        await stream.until("assigned")
+        last = stream.last_id
+    async with watching(grid, project, after=last) as stream:
+        await worker.finish(job)
+        assert states(await stream.rest()) == ["job_completed", "completed"]

@@ -39,6 +39,7 @@ def routes(services: Services) -> Endpoints:
         content_types=(EVENT_STREAM,),
         errors=(NotFound,),
         events=(ProjectEvent, ProgressEvent),
+        also={204: "The project has ended, and its last event is known: do not connect again."},
     )
     async def project_events(
         account: Account, path: ProjectPath, query: EventsQuery, request: web.Request
@@ -48,7 +49,8 @@ def routes(services: Services) -> Endpoints:
         Every change of state comes once and in order, with its number as the event's id; a client
         that reconnects with `Last-Event-ID` misses nothing. Between them come `progress` events,
         which have no id and are not kept. The stream ends after `completed`, `failed` or
-        `canceled`.
+        `canceled`; whoever comes back after that is answered 204, which ends a browser's
+        `EventSource`.
         """
         credential = credential_of(request) or ""
         with (
@@ -66,14 +68,16 @@ def routes(services: Services) -> Endpoints:
         account: Account, path: ProjectPath, query: EventsQuery, request: web.Request
     ) -> web.StreamResponse:
         project = await projects.find(account, valid_id(path.project_id))
-        after = _last_event_id(request)
+        known = _last_event_id(request, query)
         if request.method == "HEAD":
             return web.Response(content_type=EVENT_STREAM, headers=_NOT_KEPT)
+        ended = project.ended_ms is not None
+        if await services.feeds.is_over(project.id, after=known, ended=ended):
+            return web.Response(status=204, headers=_NOT_KEPT)
         response = web.StreamResponse(headers=_NOT_KEPT)
         response.content_type = EVENT_STREAM
         await response.prepare(request)
         await response.write(f"retry: {_RECONNECT_MS}\n\n".encode())
-        known = query.after if after is None else after
         async with services.feeds.watch(project.id, after=known) as feed:
             async for event in feed.events():
                 match event:
@@ -82,18 +86,19 @@ def routes(services: Services) -> Endpoints:
                     case ProgressEvent():
                         await response.write(_framed("progress", event))
                     case EventRow():
-                        told = event_words.told(event, _url(event, project, request))
+                        told = event_words.told(event, _url(links, event, project, request))
                         await response.write(_framed(told.type, told, number=told.number))
         return response
 
-    def _url(row: EventRow, project: LiveProject, request: web.Request) -> str | None:
-        """Where the result of a job that was just completed can be fetched."""
-        job = next((one for one in project.jobs if one.id == row.job_id), None)
-        if job is None or not event_words.has_result(row):
-            return None
-        return links.download(request, key_of_result(job)).download_url
-
     return api
+
+
+def _url(links: FileLinks, row: EventRow, project: LiveProject, request: web.Request) -> str | None:
+    """Where the result of a job that was just completed can be fetched."""
+    job = next((one for one in project.jobs if one.id == row.job_id), None)
+    if job is None or not event_words.has_result(row):
+        return None
+    return links.download(request, key_of_result(job)).download_url
 
 
 def _hang_up(request: web.Request, reason: str) -> None:
@@ -102,10 +107,10 @@ def _hang_up(request: web.Request, reason: str) -> None:
         request.transport.close()
 
 
-def _last_event_id(request: web.Request) -> int | None:
+def _last_event_id(request: web.Request, query: EventsQuery) -> int:
     text = request.headers.get("Last-Event-ID", "").strip()
     if not text:
-        return None
+        return query.after
     if not (text.isascii() and text.isdecimal() and len(text) < 16):
         raise InvalidRequest("Last-Event-ID is the number of an event that this stream has sent")
     return int(text)
