@@ -168,3 +168,30 @@ async def test_scopes_and_caps_are_listed(grid: Grid) -> None:
     ]
     assert (listed["maxPerDay"], listed["maxTotal"]) == ("5.000000", "100.500000")
     assert "key" not in listed
+
+
+@pytest.mark.parametrize("cap", ["maxPerDay", "maxTotal"])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/account/keys", {"name": "free"}),
+        ("/v1/account/keys", {"name": "wider", "maxPerDay": "1000", "maxTotal": "1000"}),
+        ("/v1/account/sign-in-links", None),
+        ("/v1/admin/grants", {"username": "local", "amount": "1"}),
+    ],
+)
+async def test_a_cap_cannot_be_shed(grid: Grid, cap: str, path: str, body: Any) -> None:
+    key, before = await key_of(grid, "all", **{cap: "5"}), await grid.data("/v1/account/keys")
+    status, answer = await grid.call("POST", path, key=key, json=body)
+    assert (status, answer["errorCode"]) == (403, NOT_ALLOWED)
+    assert "spending cap" in answer["message"]
+    assert await grid.data("/v1/account/keys", key=key) == before
+    status, _ = await grid.call("POST", path, json=body)
+    assert status == 201, "the account's own key may"
+
+
+async def test_a_key_stays_capped_after_a_restart(grid: Grid) -> None:
+    key = await key_of(grid, "all", maxTotal="0")
+    await grid.restart()
+    status, _ = await grid.call("POST", "/v1/account/keys", key=key, json={"name": "free"})
+    assert status == 403, "a cap of nothing is a cap"

@@ -100,8 +100,9 @@ class Accounts:
 
         Raises:
             InvalidRequest: A cap is no amount.
-            NotAllowed: The account has as many as it may have.
+            NotAllowed: The account has as many as it may have, or asks with a capped key.
         """
+        account.require_uncapped()
         most = self._config.max_keys
         wish = NewKey(name=name, scope=scope, max_per_day=max_per_day, max_total=max_total)
         made = await self._add_key(account, wish, auth.new_key(), most=most)

@@ -72,6 +72,7 @@ class Admin:
     async def grant(self, actor: Account, wish: Grant) -> BalanceUpdate:
         """Gives an account more to spend; its balances afterwards."""
         self.require(actor)
+        actor.require_uncapped()
         amount_micros = grant_micros(wish.amount)
         row = await self._account(wish.username)
         detail = f"{ledger.decimal(amount_micros)} {wish.token_type}"

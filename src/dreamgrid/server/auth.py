@@ -23,6 +23,7 @@ class Account:
             published SDKs take an account without an address for nobody.
         key_id: The API key that speaks for it. None: a sign-in.
         scope: What that key may do; a sign-in may do everything.
+        capped: That key has a cap on what it spends.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Account:
     address: str = ""
     key_id: str | None = None
     scope: Scope = "all"
+    capped: bool = False
 
     def require(self, scope: Scope) -> None:
         """Checks that whoever speaks for the account may do something.
@@ -43,12 +45,27 @@ class Account:
                 f"`dreamgrid keys create --scope {scope}` makes such a key"
             )
 
+    def require_uncapped(self) -> None:
+        """Checks that whoever speaks for the account may make what spends without its cap.
+
+        Raises:
+            NotAllowed: Its key has a spending cap, which would be shed so.
+        """
+        if self.capped:
+            raise NotAllowed(
+                "this key has a spending cap, so it makes nothing that spends without it (keys, "
+                "sign-in links, grants): use a key without a cap, or sign in"
+            )
+
 
 def account_of(row: AccountRow, key: KeyRow | None = None) -> Account:
     """An account as it was stored, and the key that speaks for it."""
     address = row.address or "0x" + hashlib.sha256(row.id.encode()).hexdigest()[:40]
     account = Account(id=row.id, username=row.username, address=address)
-    return replace(account, key_id=key.id, scope=key.scope) if key else account
+    if key is None:
+        return account
+    capped = key.max_per_day_micros is not None or key.max_total_micros is not None
+    return replace(account, key_id=key.id, scope=key.scope, capped=capped)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ def routes(services: Services) -> Endpoints:
         Programs of other machines are refused, and so is whatever comes through a proxy.
         """
         _require_here(request)
+        account.require_uncapped()
         secret = services.sign_in_links.make(replace(account, key_id=None, scope="all"))
         return SignInLink(
             url=sign_in_links.address(f"http://{request.host}", secret),
