@@ -3,6 +3,8 @@
 import inspect
 import io
 import itertools
+import json
+import os
 import types
 from pathlib import Path
 
@@ -159,6 +161,72 @@ def test_weights_are_found_in_the_owners_folder_before_the_cache(tmp_path: Path)
     assert find_weights(families(), where)["sd_xl_base_1.0"].folder == cached
     own = weights_at(where.own / "sd_xl_base_1.0")
     assert find_weights(families(), where)["sd_xl_base_1.0"].folder == own
+
+
+def snapshot_at(cache: Path, revision: str, changed_s: float) -> Path:
+    """A snapshot with a part of one file and one of two shards."""
+    folder = cache / "models--stabilityai--stable-diffusion-xl-base-1.0" / "snapshots" / revision
+    (folder / "unet").mkdir(parents=True)
+    (folder / "vae").mkdir()
+    index = {
+        "_class_name": "StableDiffusionXLPipeline",
+        "force_zeros_for_empty_prompt": True,
+        "image_encoder": [None, None],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+    (folder / "model_index.json").write_text(json.dumps(index))
+    shards = {"one.weight": "1-of-2.safetensors", "other.weight": "2-of-2.safetensors"}
+    (folder / "unet" / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": shards})
+    )
+    for shard in shards.values():
+        (folder / "unet" / shard).write_bytes(b"")
+    os.utime(folder, (changed_s, changed_s))
+    return folder
+
+
+def found_in(cache: Path) -> Path | None:
+    found = find_weights(families(), Places(own=cache / "own", cache=cache))
+    return found["sd_xl_base_1.0"].folder if found else None
+
+
+@pytest.mark.parametrize("lacking", ["unet/2-of-2.safetensors", "vae", "model_index.json"])
+def test_of_a_download_that_was_broken_off_the_one_before_is_used(
+    tmp_path: Path, lacking: str
+) -> None:
+    before = snapshot_at(tmp_path, "before", changed_s=1000)
+    newer = snapshot_at(tmp_path, "newer", changed_s=2000)
+    assert found_in(tmp_path) == newer
+    gone = newer / lacking
+    gone.rmdir() if gone.is_dir() else gone.unlink()
+    os.utime(newer, (2000, 2000))
+    assert found_in(tmp_path) == before
+
+
+def test_a_snapshot_counts_once_its_last_file_is_loaded(tmp_path: Path) -> None:
+    before = snapshot_at(tmp_path, "before", changed_s=1000)
+    newer = snapshot_at(tmp_path, "newer", changed_s=2000)
+    blobs = newer.parents[1] / "blobs"
+    blobs.mkdir()
+    rest = blobs / "0123abcd.77ff.incomplete"
+    rest.write_bytes(b"ha")
+    os.utime(rest, (2001, 2001))
+    assert found_in(tmp_path) == before
+    (blobs / "0123abcd").write_bytes(b"half no more")
+    assert found_in(tmp_path) == newer
+    (blobs / "0123abcd").unlink()
+    os.utime(rest, (1500, 1500))  # of the download before
+    assert found_in(tmp_path) == newer
+
+
+def test_shards_of_the_older_format_may_be_missing_beside_the_newer(tmp_path: Path) -> None:
+    folder = snapshot_at(tmp_path, "only", changed_s=1000)
+    older = json.dumps({"weight_map": {"one.weight": "1-of-1.bin"}})
+    (folder / "unet" / "model.bin.index.json").write_text(older)
+    assert found_in(tmp_path) == folder
+    (folder / "vae" / "model.bin.index.json").write_text(older)
+    assert found_in(tmp_path) is None
 
 
 def test_the_cache_is_where_hugging_face_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

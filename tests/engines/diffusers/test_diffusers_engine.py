@@ -1,6 +1,7 @@
 """Pipelines of diffusers with tiny random weights: the same code paths as with real ones."""
 
 import io
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +18,11 @@ pytest.importorskip("diffusers", reason="needs torch and more: make diffusers")
 import safetensors.torch
 import torch
 
+from dreamgrid.engines import diffusers as spec
 from dreamgrid.engines.base import Engine, Step
 from dreamgrid.engines.diffusers.engine import DiffusersEngine
 from dreamgrid.engines.diffusers.pipelines import LoadedModel
+from dreamgrid.engines.diffusers.weights import Weights
 from dreamgrid.errors import (
     EngineError,
     ModelNotAvailable,
@@ -185,13 +188,35 @@ def test_loras_change_the_picture_by_their_strength_and_are_gone_afterwards(
         engine.generate(render(SD, loras=(Lora(id="pencil"),)), {}, nothing)
 
 
-def write_lora(folder: Path, name: str) -> None:
+@pytest.mark.parametrize("kind", ["broken", "of another model"])
+def test_a_lora_that_fails_takes_those_before_it_along(
+    engines: Engines, folder: Path, kind: str
+) -> None:
+    engine = engines(SD)
+    plain = engine.generate(render(SD), {}, nothing).data
+    write_lora(folder / "loras", "ink")
+    bad = folder / "loras" / "bad.safetensors"
+    if kind == "broken":
+        bad.write_bytes(b"no weights")
+    else:
+        write_lora(folder / "loras", "bad", width=32)
+    good, wrong = Lora(id="ink"), Lora(id="bad")
+    with pytest.raises(ModelNotAvailable) as failed:
+        engine.generate(render(SD, loras=(good, wrong)), {}, nothing)
+    sentence, _, details = str(failed.value).partition("\n")
+    assert sentence == f"the LoRA bad does not work with {SD} here"
+    assert str(bad) in details
+    assert engine.generate(render(SD), {}, nothing).data == plain
+    assert engine.generate(render(SD, loras=(good,)), {}, nothing).data != plain
+
+
+def write_lora(folder: Path, name: str, width: int = 64) -> None:
     torch.manual_seed(1)
     layers = {}
     attention = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1"
     for part in ("to_q", "to_v"):
-        layers[f"{attention}.{part}.lora_A.weight"] = torch.randn(4, 64)
-        layers[f"{attention}.{part}.lora_B.weight"] = torch.randn(64, 4)
+        layers[f"{attention}.{part}.lora_A.weight"] = torch.randn(4, width)
+        layers[f"{attention}.{part}.lora_B.weight"] = torch.randn(width, 4)
     folder.mkdir(exist_ok=True)
     safetensors.torch.save_file(layers, folder / f"{name}.safetensors")
 
@@ -221,8 +246,6 @@ def test_incomplete_weights_are_told_to_the_owner(folder: Path, engines: Engines
     broken = folder / "sd3.5_medium"
     broken.mkdir()
     (broken / "model_index.json").write_text('{"_class_name": "StableDiffusion3Pipeline"')
-    from dreamgrid.engines import diffusers as spec
-
     engine = spec.ENGINE.create(1)
     with pytest.raises(ModelNotAvailable, match="cannot be loaded") as raised:
         engine.load("sd3.5_medium")
@@ -269,3 +292,26 @@ def test_less_memory_is_tried_before_a_job_is_refused(
     monkeypatch.setattr(model, "_plans", [("parts", lambda: None), ("layers", lambda: None)])
     assert engine.generate(render(XL), {}, nothing).steps == 3
     assert model.plan == "parts"
+
+
+def test_a_model_leaves_memory_before_the_next_one_is_read(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines(SD), engines(XL)  # writes their weights
+    engine = spec.ENGINE.create(1)
+    engine.load(SD)
+    model = model_of(engine)
+    model._plans.append(("parts", model._base.enable_model_cpu_offload))  # as on a GPU
+    pipeline, loaded = weakref.ref(model._base), weakref.ref(model)
+    del model
+    kept: list[object] = []
+
+    class Next(LoadedModel):
+        def __init__(self, weights: Weights) -> None:
+            kept.extend([pipeline(), loaded()])
+            super().__init__(weights)
+
+    monkeypatch.setattr("dreamgrid.engines.diffusers.engine.LoadedModel", Next)
+    engine.load(XL)
+    assert kept == [None, None]
+    assert engine.generate(render(XL), {}, nothing).steps == 3

@@ -1,6 +1,7 @@
 """Renders with the pipelines of diffusers."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,8 +45,9 @@ class DiffusersEngine:
         if weights is None:
             raise ModelNotAvailable(f"this worker has no weights for {model}")
         if self._model is not None:
-            self._model.close()
-            self._model, self._name = None, ""
+            old, self._model, self._name = self._model, None, ""
+            old.close()
+            del old  # what is left of it must not stay beside the next one
         self._model, self._name = LoadedModel(weights), model
 
     def generate(self, render: AnyRender, inputs: Mapping[str, bytes], on_step: OnStep) -> Artifact:
@@ -119,13 +121,14 @@ class _Job:
             )
         arguments = settings_of(self._task, render) | self._pictures(given)
         generator = torch.Generator("cpu").manual_seed(render.seed)
-        adapters = self._load_loras(render.loras)
+        files = self._lora_files(render.loras)
         try:
+            self._load_loras(render.loras, files)
             with watched(pipeline.scheduler, self._stepped):
                 return pipeline(**arguments, generator=generator, output_type=self._output_type)
         finally:
             pipeline.maybe_free_model_hooks()
-            if adapters:
+            if files:
                 pipeline.unload_lora_weights()
 
     @property
@@ -143,8 +146,8 @@ class _Job:
             taken.setdefault(argument, []).append(fitted)
         return {name: one[0] if len(one) == 1 else one for name, one in taken.items()}
 
-    def _load_loras(self, loras: Sequence[Lora]) -> list[str]:
-        """Puts LoRAs onto the model in their order, each at its strength."""
+    def _lora_files(self, loras: Sequence[Lora]) -> list[Path]:
+        """Where LoRAs lie, in their order."""
         if not loras:
             return []
         if not hasattr(self._pipeline, "load_lora_weights"):
@@ -153,13 +156,28 @@ class _Job:
         for lora, file in zip(loras, files, strict=True):
             if not file.is_file():
                 raise ModelNotAvailable(f"the LoRA {lora.id[:64]} is not installed on this worker")
+        return files
+
+    def _load_loras(self, loras: Sequence[Lora], files: Sequence[Path]) -> None:
+        """Puts LoRAs onto the model in their order, each at its strength."""
+        if not loras:
+            return
         names = [f"lora-{number}" for number in range(len(loras))]
-        for name, file in zip(names, files, strict=True):
-            self._pipeline.load_lora_weights(
-                str(file.parent), weight_name=file.name, adapter_name=name
-            )
+        for lora, name, file in zip(loras, names, files, strict=True):
+            try:
+                self._pipeline.load_lora_weights(
+                    str(file.parent), weight_name=file.name, adapter_name=name
+                )
+            # Readers of files, peft and torch each raise what they like about a file that is broken
+            # or made for another model.
+            except Exception as error:
+                if out_of_memory(error):
+                    raise
+                raise ModelNotAvailable(
+                    f"the LoRA {lora.id[:64]} does not work with {self._weights.model} here\n"
+                    f"{file}: {error}"
+                ) from error
         self._pipeline.set_adapters(names, [lora.strength for lora in loras])
-        return names
 
     def _stepped(self, done: int, count: int, latents: torch.Tensor) -> None:
         self.steps = done

@@ -116,6 +116,7 @@ class LoadedModel:
     def close(self) -> None:
         """Gives the memory back."""
         self._tasks.clear()
+        self._plans.clear()  # they are methods of the pipeline, so they would keep it
         del self._base, self._scheduler
         free_memory()
 

@@ -4,6 +4,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from dreamgrid.engines.diffusers.family import Family
 
@@ -12,6 +15,8 @@ LORAS = "loras"
 """Subfolder of the owner's folder with LoRAs: `ID.safetensors`."""
 
 _INDEX = "model_index.json"
+_UNFINISHED = ".incomplete"
+"""Ending of what `huggingface_hub` is downloading, or was when it was broken off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +80,55 @@ def find_weights(families: Sequence[Family], where: Places) -> Mapping[str, Weig
 
 def _in_cache(cache: Path, repository: str) -> Path | None:
     """The newest complete snapshot, as `huggingface_hub` lays them out."""
-    snapshots = cache / f"models--{repository.replace('/', '--')}" / "snapshots"
-    if not snapshots.is_dir():
+    kept = cache / f"models--{repository.replace('/', '--')}"
+    if not (kept / "snapshots").is_dir():
         return None
-    complete = [folder for folder in snapshots.iterdir() if (folder / _INDEX).is_file()]
-    return max(complete, key=lambda folder: folder.stat().st_mtime, default=None)
+    newest_first = sorted((kept / "snapshots").iterdir(), key=_changed_s, reverse=True)
+    if newest_first and _unfinished_s(kept / "blobs") >= _changed_s(newest_first[0]):
+        del newest_first[0]
+    return next(filter(_is_complete, newest_first), None)
+
+
+def _changed_s(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def _unfinished_s(blobs: Path) -> float:
+    """When a file was last written whose download is under way or was broken off; 0: never.
+
+    Such a rest stays when a later download of the same file succeeds, and then says nothing.
+    """
+    rests = blobs.glob(f"*{_UNFINISHED}")
+    unfinished = [file for file in rests if not (blobs / file.name.split(".")[0]).exists()]
+    return max(map(_changed_s, unfinished), default=0.0)
+
+
+def _is_complete(folder: Path) -> bool:
+    """Whether all is there that the indexes of a snapshot name: its parts, and their shards."""
+    index = _read(folder / _INDEX)
+    if index is None:
+        return False
+    parts = [name for name, kind in index.items() if isinstance(kind, list) and any(kind)]
+    if not all((folder / name).is_dir() for name in parts):
+        return False
+    return all(_has_its_shards(file) for file in folder.glob("*/*.index.json") if _is_used(file))
+
+
+def _is_used(index: Path) -> bool:
+    """Whether these shards are read; those of the older format are not where there are others."""
+    older = index.name.endswith(".bin.index.json")
+    return not (older and any(index.parent.glob("*.safetensors*")))
+
+
+def _has_its_shards(index: Path) -> bool:
+    shards = (_read(index) or {}).get("weight_map")
+    if not isinstance(shards, dict):
+        return False
+    return all((index.parent / str(name)).is_file() for name in set(shards.values()))
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError):
+        return None
