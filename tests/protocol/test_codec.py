@@ -221,6 +221,7 @@ def test_the_message_of_an_error_names_the_field() -> None:
         ("sha256", "no hash"),
         ("sha256", "A" * 10_000),
         ("render_s", -0.5),
+        ("render_s", 1.7e308),
     ],
 )
 def test_a_worker_cannot_report_what_no_database_can_hold(field: str, value: Any) -> None:
@@ -237,6 +238,13 @@ def test_a_worker_cannot_report_what_no_database_can_hold(field: str, value: Any
     codec.decode_from_worker(msgspec.json.encode(report))
     with pytest.raises(ProtocolError, match=field):
         codec.decode_from_worker(json.dumps(report | {field: value}))
+
+
+def test_a_worker_cannot_say_that_a_render_takes_for_ever() -> None:
+    report = {"type": "progress", "job_id": "J", "attempt": 1, "step": 1, "step_count": 2}
+    codec.decode_from_worker(msgspec.json.encode(report | {"eta_s": 86_400.0}))
+    with pytest.raises(ProtocolError, match="eta_s"):
+        codec.decode_from_worker(msgspec.json.encode(report | {"eta_s": 1.7e308}))
 
 
 @pytest.mark.parametrize("field", ["step", "step_count", "eta_s"])

@@ -58,3 +58,13 @@ async def test_in_a_long_step_it_is_told_again_and_never_after_the_end(grid: Gri
     await grid.ticked()
     await app.fence()
     assert len(told(app)) == 2
+
+
+async def test_nobody_is_told_more_time_than_the_render_may_take(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    project = await app.request()
+    job = await worker.assigned()
+    await worker.start(job)
+    await step(worker, job, 1, 7 * 24 * 3600.0)
+    frame = await app.wait_for("jobETA", jobID=project)
+    assert 7_000.0 <= frame["etaSeconds"] <= 7_200.0

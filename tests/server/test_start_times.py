@@ -1,16 +1,20 @@
 """When waiting projects should start, by the speeds that were measured."""
 
+import math
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dreamgrid.server import speeds as speeds_of
 from dreamgrid.server import start_times
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.pricing import render_s
+from dreamgrid.server.scheduler import choose
 from dreamgrid.server.speeds import Speeds
 from dreamgrid.server.start_times import MAX_ROOMS
+from dreamgrid.server.waiting import WaitingJobs
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobEvent
 from tests.support.live import live_project, worker
@@ -47,6 +51,12 @@ def foretell(
 ) -> dict[str, float]:
     """Seconds by project."""
     return dict(start_times.foretell(rooms, workers, speeds, now_ms))
+
+
+def line_up(job: LiveJob) -> WaitingJobs:
+    waiting = WaitingJobs()
+    waiting.add(job)
+    return waiting
 
 
 def room(*projects: LiveProject) -> list[LiveJob]:
@@ -149,6 +159,53 @@ def test_what_cannot_be_is_not_measured() -> None:
     speeds = Speeds()
     speeds.observe("w1", "m1", work_s=0.0, took_s=1.0)
     speeds.observe("w1", "m1", work_s=1.0, took_s=0.0)
+    for took_s in (math.inf, math.nan, -1.0):
+        speeds.observe("w1", "m1", work_s=1.0, took_s=took_s)
+    speeds.observe("w1", "m1", work_s=1e-300, took_s=1e300)
+    assert speeds.seconds("m1", 1.0) is None
+
+
+@pytest.mark.parametrize("lie_s", [1e-6, 604_800.0])
+def test_one_worker_that_lies_hardly_moves_what_is_usual(lie_s: float) -> None:
+    speeds = Speeds()
+    for number in range(4):
+        speeds.observe(f"honest-{number}", "m1", work_s=600.0, took_s=850.0 + 30 * number)
+    for _ in range(30):
+        speeds.observe("liar", "m1", work_s=600.0, took_s=lie_s)
+    usual_s = speeds.seconds("m1", 600.0, "new")
+    assert usual_s is not None
+    assert 850.0 <= usual_s <= 940.0
+    assert speeds.seconds("m1", 600.0, "honest-0") == pytest.approx(850.0)
+
+
+def test_no_more_is_believed_than_passed_and_not_much_less() -> None:
+    (job,) = project().jobs
+    job.worker_id, job.started_ms = "w1", NOW_MS - 8_000
+    for told_s, right_s in ((1e9, 8.0), (5.0, 5.0), (1e-6, 2.0)):
+        speeds = Speeds()
+        speeds.learn(job, told_s, NOW_MS)
+        assert speeds.seconds("m1", WORK_S, "w1") == pytest.approx(right_s)
+
+
+def test_of_a_worker_that_never_began_no_more_is_believed_than_it_had_the_job() -> None:
+    (job,) = project().jobs
+    job.worker_id, speeds = "w1", Speeds()
+    assert speeds.learn(job, 1e9, NOW_MS) == 1.0
+    assert speeds.seconds("m1", WORK_S) is None
+    match = choose(line_up(job), [worker("m1")], now_ms=NOW_MS - 9_000, max_running=1)
+    assert [one.job for one in match] == [job]
+    speeds.learn(job, 1e9, NOW_MS)
+    assert speeds.seconds("m1", WORK_S) == pytest.approx(9.0)
+
+
+def test_pairs_that_are_forgotten_no_longer_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speeds_of, "MAX_PAIRS", 2)
+    speeds = Speeds()
+    for name, took_s in (("w1", 100.0), ("w2", 1.0), ("w3", 2.0)):
+        speeds.observe(name, "m1", work_s=1.0, took_s=took_s)
+    assert speeds.seconds("m1", 1.0) == pytest.approx(1.5)
+    for name in ("w4", "w5"):
+        speeds.observe(name, "m2", work_s=1.0, took_s=1.0)
     assert speeds.seconds("m1", 1.0) is None
 
 

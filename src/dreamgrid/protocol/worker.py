@@ -19,11 +19,14 @@ WORKER_PATH = "/v1/worker"
 """Path of the WebSocket upgrade on the server."""
 
 
+MAX_SECONDS = 7 * 24 * 60 * 60.0
+"""Longest time that a worker may name: a week."""
+
 # A worker is somebody else's machine: what it reports is stored and shown, so it has limits.
 Seed = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEED)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
 Objection = Literal["image", "prompt"]
 """What a content filter objects to."""
 

@@ -205,14 +205,17 @@ class Rendering:
         job.step = min(message.step, message.step_count)
         job.step_count = message.step_count
         job.previewed = job.previewed or message.preview_ready
+        eta_s = message.eta_s
+        if eta_s is not None:  # its worker loses it then, whatever it says
+            eta_s = max(0.0, min(eta_s, job.run_until_s - self._clock()))
         self._open.tell(
             job.project,
-            frames.progress(job, preview=message.preview_ready, eta_s=message.eta_s),
+            frames.progress(job, preview=message.preview_ready, eta_s=eta_s),
             # A preview notice is an event of its own and must not be superseded.
             key=None if message.preview_ready else job.id,
         )
-        if message.eta_s is not None:
-            self.etas.note(job, message.eta_s)
+        if eta_s is not None:
+            self.etas.note(job, eta_s)
 
     async def finished(self, worker: WorkerSession, message: Finished) -> None:
         """A result was uploaded: charges for it and tells the app where it is.

@@ -20,7 +20,15 @@ from dreamgrid.errors import (
     RenderRefused,
     UnreadableMedia,
 )
-from dreamgrid.protocol.worker import Assign, Failed, Finished, Progress, Started, WorkerMessage
+from dreamgrid.protocol.worker import (
+    MAX_SECONDS,
+    Assign,
+    Failed,
+    Finished,
+    Progress,
+    Started,
+    WorkerMessage,
+)
 from dreamgrid.worker.frames import Rendered, Stepped
 from dreamgrid.worker.host import EnginePool
 from dreamgrid.worker.previews import PreviewUploads
@@ -193,6 +201,7 @@ class JobRun:
     def _report_progress(self, *, preview_ready: bool = False) -> None:
         elapsed_s = time.monotonic() - self._began_s
         per_step_s = elapsed_s / max(1, self._step)
+        left_s = per_step_s * max(0, self._step_count - self._step)
         self._report(
             Progress(
                 job_id=self.assign.job_id,
@@ -200,7 +209,7 @@ class JobRun:
                 step=self._step,
                 step_count=self._step_count,
                 preview_ready=preview_ready,
-                eta_s=round(per_step_s * max(0, self._step_count - self._step), 3),
+                eta_s=min(round(left_s, 3), MAX_SECONDS),
             )
         )
 
