@@ -138,8 +138,8 @@ def _history(chance: random.Random) -> list[_Told]:
         )
         grid.submit(project)
         if project.waiting and number >= WARM_UP:
-            rooms = list(grid.waiting.rooms())
-            starts_s = dict(foretell(rooms, workers, speeds, grid.now_ms))
+            rooms = [list(room) for room in grid.waiting.rooms()]
+            starts_s = dict(filter(None, foretell(rooms, workers, speeds, grid.now_ms)))
             ahead = [job for room in rooms for job in room if job.project is not project]
             peer_s = sum(WORK_S[job.render.model] for job in ahead) / len(workers)
             wait_s = starts_s.get(project.id)

@@ -1,16 +1,21 @@
 """Waiting projects are told why they wait, and when they will start."""
 
 import asyncio
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
 
-from dreamgrid.server import queue_notices, upkeep
-from dreamgrid.server.live import LiveProject
+from dreamgrid.server import queue_notices, start_times, upkeep
+from dreamgrid.server.forecasts import Forecasts
+from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.queue_notices import QueueNotices
+from dreamgrid.server.speeds import Speeds
+from dreamgrid.server.waiting import WaitingJobs
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
+from tests.support.live import live_project, worker
 from tests.support.wire import App, finished
 
 WANTS_REASONS = {"socketEventSubscriptions": '{"projectQueue":true}'}
@@ -206,3 +211,57 @@ async def test_others_are_served_while_a_long_queue_is_looked_at(
     turn()
     seen = await walked
     assert seen[1] == seen[2] < seen[3] == seen[4] < seen[5] == seen[6]
+
+
+class _CountedJob(LiveJob):
+    """Counts how often anybody looks at anything of such a job."""
+
+    __slots__ = ()
+    looks = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        _CountedJob.looks += 1
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("jobs_each", [1, 150])
+def test_at_once_no_more_is_done_than_for_a_few_jobs_however_many_wait(
+    monkeypatch: pytest.MonkeyPatch, jobs_each: int
+) -> None:
+    monkeypatch.setattr(queue_notices, "SLICE", 10)
+    monkeypatch.setattr(start_times, "SLICE", 10)
+    waiting, speeds, projects = WaitingJobs(), Speeds(), dict[str, LiveProject]()
+    for model in ("m1", "m2"):
+        speeds.observe("w1", model, work_s=5.0, took_s=4.0)
+        for _ in range(600 // jobs_each):
+            project = live_project("ADA", model, jobs=jobs_each)
+            projects[project.id] = project
+            for job in project.jobs:
+                job.price_micros = 1_000_000
+                job.__class__ = _CountedJob
+                waiting.add(job)
+    told: list[tuple[str, int]] = []
+    open_projects = SimpleNamespace(
+        reason=lambda project: None,
+        project=projects.get,
+        tell_queued=lambda project, place: told.append((project.id, place)),
+        tell_reason=lambda project: None,
+    )
+    rendering = SimpleNamespace(
+        scheduler=SimpleNamespace(waiting=waiting), speeds=speeds, forecasts=Forecasts()
+    )
+    workers = SimpleNamespace(all=lambda: [worker("m1", "m2")])
+    made = cast(Any, QueueNotices)
+    config = SimpleNamespace(queue_notice_s=60.0)
+    turn = made(config, rendering, workers, open_projects, lambda: 1_000.0).notify()
+    most = 0
+    while True:
+        before = _CountedJob.looks
+        try:
+            turn.send(None)  # until it lets somebody else do something
+        except StopIteration:
+            break
+        most = max(most, _CountedJob.looks - before)
+    assert len(told) == 2 * (600 // jobs_each)
+    assert all(project.starts_at_s is not None for project in projects.values())
+    assert most <= 10 * 20 + 6 * jobs_each  # of the queue, and of a project that is told

@@ -50,7 +50,7 @@ def foretell(
     rooms: Sequence[list[LiveJob]], workers: Sequence[WorkerSession], speeds: Speeds, now_ms: int
 ) -> dict[str, float]:
     """Seconds by project."""
-    return dict(start_times.foretell(rooms, workers, speeds, now_ms))
+    return dict(filter(None, start_times.foretell(rooms, workers, speeds, now_ms)))
 
 
 def line_up(job: LiveJob) -> WaitingJobs:

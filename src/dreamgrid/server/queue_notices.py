@@ -4,14 +4,14 @@ import asyncio
 
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
-from dreamgrid.server.live import LiveProject
+from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.start_times import foretell
 from dreamgrid.server.workers import Workers
 
 SLICE = 500
-"""How many projects are looked at before somebody else has a turn of the event loop."""
+"""How many jobs are looked at before somebody else has a turn of the event loop."""
 
 START_MOVED_S = 5.0
 """By how much an expected start must move to be worth a frame of its own."""
@@ -48,22 +48,41 @@ class QueueNotices:
 
     async def notify(self) -> None:
         """Tells what has changed, and after a while also what has not; a turn of upkeep."""
-        rooms = list(self._waiting.rooms())
+        rooms = await self._walked()
         now_ms = milliseconds(self._clock)
         starts_s: dict[str, float] = {}
-        for project_id, starts_in_s in foretell(rooms, self._workers.all(), self._speeds, now_ms):
-            starts_s[project_id] = starts_in_s
-            if len(starts_s) % SLICE == 0:
+        for told in foretell(rooms, self._workers.all(), self._speeds, now_ms):
+            if told is None:
                 await asyncio.sleep(0)
+            else:
+                project_id, starts_in_s = told
+                starts_s[project_id] = starts_in_s
         looked_at = 0
         for jobs in rooms:
-            places = {job.project.id: job.project for job in jobs}  # in the order of their turns
-            for place, project in enumerate(places.values(), start=1):
-                if self._open.project(project.id) is project and not project.canceling:
-                    self._look(project, place, starts_s.get(project.id))
+            placed: set[str] = set()
+            for job in jobs:
+                project = job.project
+                if project.id not in placed:
+                    placed.add(project.id)
+                    if self._open.project(project.id) is project and not project.canceling:
+                        self._look(project, len(placed), starts_s.get(project.id))
                 looked_at += 1
                 if looked_at % SLICE == 0:
                     await asyncio.sleep(0)
+
+    async def _walked(self) -> list[list[LiveJob]]:
+        """The jobs of each room in the order of their turns."""
+        rooms = []
+        walked = 0
+        for room in list(self._waiting.rooms()):
+            jobs = []
+            for job in room:
+                jobs.append(job)
+                walked += 1
+                if walked % SLICE == 0:
+                    await asyncio.sleep(0)
+            rooms.append(jobs)
+        return rooms
 
     def _look(self, project: LiveProject, place: int, starts_in_s: float | None) -> None:
         now_s = self._clock()

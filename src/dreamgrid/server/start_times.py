@@ -6,7 +6,7 @@ room, and of every other room that these workers serve as much as fair turns giv
 There is no answer where a speed was never measured, nor for projects that no worker serves.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dreamgrid.server.live import LiveJob
@@ -20,25 +20,29 @@ MAX_COMPARISONS = 20_000
 with every other room and every worker."""
 
 
+SLICE = 500
+"""How many jobs are looked at before whoever listens may do something else."""
+
+
 @dataclass(slots=True)
 class _Room:
-    """One room: its jobs in order, the seconds of each, and the ids of those who serve it."""
+    """One room: its jobs in order, the seconds of all, and the ids of those who serve it.
+
+    `total_s`: None: of one of them nobody knows how long it takes.
+    """
 
     jobs: list[LiveJob]
-    seconds: list[float] | None
+    total_s: float | None
     workers: frozenset[str]
-
-    @property
-    def total_s(self) -> float:
-        return sum(self.seconds or ())
 
 
 def foretell(
     rooms: Sequence[list[LiveJob]], workers: Sequence[WorkerSession], speeds: Speeds, now_ms: int
-) -> Iterator[tuple[str, float]]:
+) -> Iterator[tuple[str, float] | None]:
     """Project ids and seconds until their first job starts; those of which nothing is known lack.
 
-    They come one by one, so that whoever has a long queue can do something else in between.
+    They come one by one, and a None after every `SLICE` jobs or room that were looked at, so that
+    whoever has a long queue can do something else in between.
 
     Args:
         rooms: The waiting jobs of each room in the order of their turns.
@@ -49,30 +53,46 @@ def foretell(
     if len(rooms) > MAX_ROOMS or len(rooms) * len(workers) > MAX_COMPARISONS:
         return
     takes = _Durations(speeds)
-    known = [_room(jobs, workers, takes) for jobs in rooms]
+    known = []
+    for jobs in rooms:
+        total_s: float | None = 0.0
+        for number, job in enumerate(jobs):
+            takes_s = takes.of(job)
+            total_s = None if total_s is None or takes_s is None else total_s + takes_s
+            if number % SLICE == 0:
+                yield None
+        known.append(_Room(jobs, total_s, _able(jobs[0], workers)))
     free_s = {worker.id: _free_in_s(worker, takes, now_ms) for worker in workers}
-    told: set[str] = set()
     for room in known:
-        rivals = [
-            other
-            for other in known
-            if other is not room and not room.workers.isdisjoint(other.workers)
-        ]
-        times = [free_s[worker_id] for worker_id in room.workers]
-        sure = room.seconds is not None and all(other.seconds is not None for other in rivals)
-        if not times or not sure or any(time is None for time in times):
-            continue
-        first_free_s = min(time for time in times if time is not None)
-        rival_totals_s = [other.total_s for other in rivals]
-        ahead_s = 0.0
-        for job, takes_s in zip(room.jobs, room.seconds or (), strict=True):
-            if job.project.id not in told:
-                told.add(job.project.id)
-                work_s = ahead_s
-                for total_s in rival_totals_s:
-                    work_s += min(total_s, ahead_s + takes_s)
-                yield job.project.id, first_free_s + work_s / len(times)
-            ahead_s += takes_s
+        yield None
+        yield from _of_room(room, known, free_s, takes)
+
+
+def _of_room(
+    room: _Room, known: Sequence[_Room], free_s: Mapping[str, float | None], takes: "_Durations"
+) -> Iterator[tuple[str, float] | None]:
+    rivals = [
+        other for other in known if other is not room and not room.workers.isdisjoint(other.workers)
+    ]
+    times = [time for worker_id in room.workers if (time := free_s[worker_id]) is not None]
+    rival_totals_s = [total_s for other in rivals if (total_s := other.total_s) is not None]
+    sure = room.total_s is not None and len(rival_totals_s) == len(rivals)
+    if not times or len(times) < len(room.workers) or not sure:
+        return
+    first_free_s = min(times)
+    told: set[str] = set()
+    ahead_s = 0.0
+    for number, job in enumerate(room.jobs, start=1):
+        takes_s = takes.of(job) or 0.0
+        if job.project.id not in told:
+            told.add(job.project.id)
+            work_s = ahead_s
+            for total_s in rival_totals_s:
+                work_s += min(total_s, ahead_s + takes_s)
+            yield job.project.id, first_free_s + work_s / len(times)
+        ahead_s += takes_s
+        if number % SLICE == 0:
+            yield None
 
 
 class _Durations:
@@ -92,15 +112,14 @@ class _Durations:
         return self._known[kind]
 
 
-def _room(jobs: list[LiveJob], workers: Sequence[WorkerSession], takes: _Durations) -> _Room:
-    project = jobs[0].project
-    seconds = [takes_s for job in jobs if (takes_s := takes.of(job)) is not None]
-    able = frozenset(
+def _able(job: LiveJob, workers: Sequence[WorkerSession]) -> frozenset[str]:
+    """The ids of the workers that may take a job."""
+    project = job.project
+    return frozenset(
         worker.id
         for worker in workers
-        if worker.can_take(project.network, jobs[0].render.model, project.targeting)
+        if worker.can_take(project.network, job.render.model, project.targeting)
     )
-    return _Room(jobs, seconds if len(seconds) == len(jobs) else None, able)
 
 
 def _free_in_s(worker: WorkerSession, takes: _Durations, now_ms: int) -> float | None:

@@ -17,7 +17,7 @@ import heapq
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import NamedTuple
 
 from dreamgrid.protocol.params import Network
@@ -173,14 +173,21 @@ class _Room:
         return job
 
     def in_order(self) -> Iterator[LiveJob]:
-        """The jobs in the order in which they would be taken, as things stand."""
+        """The jobs in the order in which they would be taken, as things stood at the first one.
+
+        Whoever walks a long queue may do something else in between: what changes in the meantime
+        does not disturb it, and what no longer waits is left out.
+        """
         lines = sorted(self.lines.values(), key=lambda line: line.rank)
-        waiting = [[job for job in line.in_order() if _waits(job)] for line in lines]
-        for turn in count():
-            waiting = [jobs for jobs in waiting if turn < len(jobs)]
-            if not waiting:
-                return
-            yield from [jobs[turn] for jobs in waiting]
+        walks = [filter(_waits, list(line.in_order())) for line in lines]
+        while walks:
+            going = []
+            for walk in walks:
+                job = next(walk, None)
+                if job is not None:
+                    going.append(walk)
+                    yield job
+            walks = going
 
 
 def _waits(job: LiveJob) -> bool:
@@ -292,7 +299,7 @@ class WaitingJobs:
         room = self._rooms.get((network, model), {}).get(targeting)
         return len(room.projects) if room is not None else 0
 
-    def rooms(self) -> Iterator[list[LiveJob]]:
+    def rooms(self) -> Iterator[Iterator[LiveJob]]:
         """The jobs of each room, in the order of their turns as things stand.
 
         Forgets rooms in which nobody waits any more: those that no worker serves are not looked
@@ -300,9 +307,10 @@ class WaitingJobs:
         """
         for (network, model), rooms in list(self._rooms.items()):
             for targeting, room in list(rooms.items()):
-                jobs = list(room.in_order())
-                if jobs:
-                    yield jobs
+                jobs = room.in_order()
+                first = next(jobs, None)
+                if first is not None:
+                    yield chain((first,), jobs)
                 else:
                     self._remove_room(network, model, targeting)
 
