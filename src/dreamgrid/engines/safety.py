@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 PICTURE_THRESHOLD = 0.8
 """Score from which a picture counts as sexual, if the worker's owner does not say otherwise. The
-authors of open_nsfw call scores above 0.8 highly probable; of dreamlet's two hundred common things
-the worst, a hammer, reaches 0.54."""
+authors of open_nsfw call scores above 0.8 highly probable."""
 
 JUDGED_FRAMES = 5
 """How many frames of a video are looked at, evenly spaced, the first and the last among them."""

@@ -2,8 +2,8 @@
 
 The network predicts the clean picture. At noise level t a noisy picture is
 `(1 - t) * picture + t * noise`, so a step from t to a lower t' keeps the share t'/t of what is
-still noisy and takes the rest from the prediction. Pure numpy: one picture per call, its noise
-drawn from its own seed, so a picture does not depend on what else is rendered.
+still noisy and takes the rest from the prediction. Pure numpy; the caller draws the noise, a
+picture's own from its own seed.
 """
 
 from collections.abc import Callable
