@@ -64,3 +64,11 @@ def test_a_project_of_nobody_is_refused(grid: Grid, call: Call) -> None:
         assert "project" in ran.stderr
     ran = call("projects", "show", "yesterday", environment=grid.environment)
     assert ran.returncode == 2
+
+
+def test_a_character_or_two_are_not_enough_to_mean_a_project(grid: Grid, call: Call) -> None:
+    made = call(*ASKED, environment=grid.environment).last_json
+    for words in ("show", "watch", "cancel", "download"):
+        ran = call("projects", words, made["project"][:3], environment=grid.environment)
+        assert ran.returncode == 2, words
+        assert "at least 4 characters" in ran.stderr

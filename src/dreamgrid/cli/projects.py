@@ -22,7 +22,7 @@ from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.producing import OUT
 from dreamgrid.cli.screen import LiveScreen, Screen
 from dreamgrid.cli.target import connected
-from dreamgrid.errors import NotFound, ProjectFailed
+from dreamgrid.errors import InvalidRequest, NotFound, ProjectFailed
 from dreamgrid.protocol.rest import JobRecord, ProjectRecord
 from dreamgrid.states import ProjectState
 
@@ -36,6 +36,7 @@ _Id = Annotated[
     ),
 ]
 _WHOLE_ID = 36
+_SHORTEST_ID = 4
 _LATELY = 100
 """How many projects back a shortened id is looked for."""
 
@@ -222,10 +223,16 @@ async def whole_id(client: dreamgrid.AsyncClient, text: str) -> str:
     """The one project that an id, or the beginning of one, means.
 
     Raises:
+        InvalidRequest: It is too short to be meant.
         NotFound: None of the latest projects begins so, or several do.
     """
     if len(text) >= _WHOLE_ID:
         return text
+    if len(text) < _SHORTEST_ID:
+        raise InvalidRequest(
+            f"'{text}' is too short for an id: give at least {_SHORTEST_ID} characters of it; "
+            "'dreamgrid projects list' shows whole ids"
+        )
     known = [one.id for one in await _known(client, _LATELY)]
     found = [one for one in known if one.startswith(text.upper())]
     if len(found) == 1:
