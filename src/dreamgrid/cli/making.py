@@ -43,6 +43,11 @@ _VIDEO_INPUTS = {
     "reference_audio": REFERENCE_AUDIO,
     "reference_video": REFERENCE_VIDEO,
 }
+_COMMANDS: dict[str, str] = {
+    "image": "dreamgrid generate",
+    "video": "dreamgrid video",
+    "audio": "dreamgrid music' or 'dreamgrid speak",
+}
 _SIZE = re.compile(r"([0-9]{1,6}) *[xX] *([0-9]{1,6})")
 
 
@@ -134,13 +139,25 @@ class Interrupted(asyncio.CancelledError):
         )
 
 
-async def default_model(client: dreamgrid.AsyncClient, wish: Wish) -> str:
+async def check_media(client: dreamgrid.AsyncClient, wish: Wish) -> None:
+    """Refuses a model that makes another kind of thing than the command, before it costs anything.
+
+    Raises:
+        InvalidRequest: It does. A model that the catalogue lacks is left to the request.
+    """
+    for model in await client.projects.get_supported_models():
+        if model.id == wish.model and model.media != wish.media:
+            raise InvalidRequest(f"{model.id} makes {model.media}: use '{_COMMANDS[model.media]}'")
+
+
+async def default_model(client: dreamgrid.AsyncClient, wish: Wish, *, patience_s: float) -> str:
     """The first model of the catalogue that makes what is wished for and has a worker.
 
     Raises:
-        ServerUnavailable: No worker offers one.
+        ServerUnavailable: No worker offers one, nor did within `patience_s`.
     """
-    available = {model.id for model in await client.projects.wait_for_models(timeout_s=20)}
+    found = await client.projects.wait_for_models(timeout_s=patience_s)
+    available = {model.id for model in found}
     if wish.finer:
         return await client.projects.get_enhancing_model()
     for model in await client.projects.get_supported_models():
@@ -233,12 +250,15 @@ async def make(
     if wish.model is None:
         screen.say("looking for a model")
     screen.begin(wish.count, wish.media)
-    model = wish.model or await default_model(client, wish)
+    patience_s = min(_WORKER_S, timeout_s or _WORKER_S)
+    if wish.model is not None:
+        await check_media(client, wish)
+    model = wish.model or await default_model(client, wish, patience_s=patience_s)
     asked = (await _sized(client, model, wish)).for_model(model)
     if wish.media == "image" and screen.wants_previews:
         asked["previews"] = _PREVIEWS
     create = partial(client.projects.create, **asked)
-    project = await _accepted(client, create, screen, min(_WORKER_S, timeout_s or _WORKER_S))
+    project = await _accepted(client, create, screen, patience_s)
     try:
         async with asyncio.timeout(timeout_s):
             files, seeds = await _follow(project, out, screen)

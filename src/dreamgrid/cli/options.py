@@ -180,5 +180,7 @@ MaxCost = Annotated[
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where to save.")]
 Timeout = Annotated[
     float,
-    typer.Option("--timeout", metavar="SECONDS", help="Cancel if it takes longer. 0: never."),
+    typer.Option(
+        "--timeout", min=0.0, metavar="SECONDS", help="Cancel if it takes longer. 0: never."
+    ),
 ]
