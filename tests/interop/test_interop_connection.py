@@ -244,3 +244,12 @@ async def test_an_app_sees_what_the_accounts_other_apps_are_doing(
     await first.render(png(1))
     await (await worker.job()).render(png(2))
     assert [len(await one) for one in finished] == [1, 1]
+
+
+@pytest.mark.parametrize("sdk", KEYED, ids=str, indirect=True)
+async def test_a_chat_is_refused_at_once_because_the_grid_has_none(app: App) -> None:
+    with pytest.raises(SdkError, match="it has no chat"):
+        await app.call(
+            "chat.completions.create",
+            {"model": "any", "messages": [{"role": "user", "content": "Hello"}]},
+        )

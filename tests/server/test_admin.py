@@ -176,6 +176,31 @@ async def test_an_account_is_held_to_its_own_limits(grid: Grid) -> None:
     assert (await worker.assigned()).job_id != first.job_id
 
 
+async def test_an_account_that_is_let_wait_is_told_who_lets_it(grid: Grid) -> None:
+    bob = await grid.account("bob")
+    await grid.worker()
+    await do(grid, "accounts/bob/limits", {"maxRunningJobs": 0}, method="PUT")
+    app = await grid.app(key=bob)
+    queued = await app.wait_state("queued", jobID=await app.request())
+    assert (
+        "an administrator of this grid lets your account wait"
+        in (queued["waitingReason"]["message"])
+    )
+    await do(grid, "accounts/bob/limits", {"maxQueuedProjects": 0}, method="PUT")
+    answer = await app.wait_for("jobError", jobID=await app.request())
+    assert answer["error"] == 4004
+    assert "lets your account submit no projects" in answer["error_message"]
+
+
+async def test_who_waits_for_paused_workers_is_told_that_they_are_paused(grid: Grid) -> None:
+    worker = await grid.worker(name="studio")
+    await do(grid, "workers", {"action": "pause", "worker": "studio"})
+    await worker.fence()
+    app = await grid.app()
+    queued = await app.wait_state("queued", jobID=await app.request())
+    assert "an administrator has paused the workers" in queued["waitingReason"]["message"]
+
+
 async def test_priority_lets_an_account_go_first(grid: Grid) -> None:
     bob, eve = await grid.account("bob"), await grid.account("eve")
     await do(grid, "accounts/eve/limits", {"priority": 10}, method="PUT")

@@ -349,7 +349,7 @@ async def test_a_frame_just_within_the_limit_is_answered(grid: Grid) -> None:
 async def test_messages_of_unknown_types_are_ignored(grid: Grid) -> None:
     app = await grid.app()
     before = len(app.frames)
-    await app.send("llmJobRequest", {"jobID": new_id()})
+    await app.send("orderTea", {"jobID": new_id()})
     await app.send("authenticated", {})
     await app.send("jobState", {"type": "jobCompleted", "jobID": new_id()})
     await app.send("", {})
@@ -483,3 +483,12 @@ async def test_an_app_may_be_called_anything(grid: Grid, app_id: str) -> None:
         app = App(ws)
         await app.fence()
         assert [one["id"] for one in app.frames[0]["activeProjects"]] == [project]
+
+
+async def test_a_chat_is_refused_at_once_because_there_is_none(grid: Grid) -> None:
+    app = await grid.app()
+    await app.send("llmJobRequest", {"jobID": PROJECT, "model": "any", "messages": []})
+    refused = await app.wait_for("llmJobError", jobID=PROJECT)
+    assert refused["error_code"] == "4000"
+    assert refused["isFromWorker"] is False
+    assert "it has no chat" in refused["error_message"]

@@ -80,6 +80,25 @@ def test_on_a_worker_that_has_not_begun_it_waits_for_the_model() -> None:
     assert found.message == "studio has it, and gets m1 ready"
 
 
+def test_behind_another_job_on_its_worker_it_does_not_wait_for_the_model() -> None:
+    project, busy = live_project(), worker("m1", name="studio", holds=1)
+    (before,) = busy.jobs.values()
+    before.move(JobEvent.ASSIGN)
+    before.move(JobEvent.START)
+    (job,) = project.jobs
+    job.move(JobEvent.ASSIGN)
+    job.worker_id, job.worker_name, busy.jobs[job.id] = busy.id, busy.name, job
+    found = look(project, busy)
+    assert told(found) == ("waiting", "no_free_slot")
+    assert found.message == "studio has it, and renders another job before it"
+
+
+def test_an_account_that_an_administrator_lets_wait_is_told_so() -> None:
+    found = look(live_project(), worker("m1"), max_running=0)
+    assert told(found) == ("waiting", "account_limit")
+    assert "an administrator of this grid lets your account wait" in found.message
+
+
 def test_one_job_that_renders_is_what_is_told_of_the_project() -> None:
     project = live_project(jobs=2)
     first = project.jobs[0]
@@ -133,6 +152,15 @@ def test_who_is_paused_is_named_with_the_reason() -> None:
         found = look(live_project(), resting)
         assert told(found) == ("waiting", "workers_paused")
         assert found.message == f"studio could, but gets no jobs now: {words}"
+
+
+def test_several_that_are_paused_are_named_each_with_its_reason() -> None:
+    first, second = worker("m1", name="w1"), worker("m1", name="w2", draining=True)
+    first.held_back = True
+    assert look(live_project(), first, second).message == (
+        "w1, w2 could, but get no jobs now "
+        "(w1: an administrator paused it; w2: it is shutting down)"
+    )
 
 
 def test_a_worker_that_is_away_is_waited_for() -> None:

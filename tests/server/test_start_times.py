@@ -223,3 +223,12 @@ def test_a_measured_speed_lies_among_the_measurements_and_moves_to_the_newest(
     after = speeds.seconds("m1", 1.0)
     assert after is not None
     assert abs(after - last) <= abs(before - last)
+
+
+def test_nothing_is_foretold_for_an_account_that_must_wait_and_nobody_waits_for_it() -> None:
+    held, other = project(account="EVE"), project()
+    held.load.max_running = 0
+    session = worker("m1")
+    running(session, project().jobs[0], since_s=4)
+    starts = foretell([room(held, other)], [session], measured(m1=10), NOW_MS)
+    assert starts == {other.id: pytest.approx(6.0)}

@@ -47,6 +47,14 @@ class CancelRequest(Message, frozen=True, kw_only=True):
     is_from_worker: bool = msgspec.field(default=False, name="isFromWorker")
 
 
+class ChatRequest(Message, frozen=True, kw_only=True):
+    """Client to server: a chat. No grid of this kind has one; what matters is whom to tell."""
+
+    message_type: ClassVar[str] = "llmJobRequest"
+
+    chat_id: str = msgspec.field(name="jobID")
+
+
 CHANGE_NETWORK = "changeNetwork"
 """Client to server: the payload is a bare JSON string. Server to client: `ChangeNetwork`."""
 
@@ -324,6 +332,24 @@ class JobError(Message, frozen=True, kw_only=True, omit_defaults=True):
     error: int | str
     error_message: str
     retry_after: float | None = msgspec.field(default=None, name="retryAfter")
+
+
+class ChatError(Message, frozen=True, kw_only=True):
+    """A chat cannot be had; clients would wait for it for minutes.
+
+    Attributes:
+        error: What went wrong, for programs.
+        error_code: The same as a number, as in `failures`; here it is written as a string.
+        error_message: The same for people.
+    """
+
+    message_type: ClassVar[str] = "llmJobError"
+
+    chat_id: str = msgspec.field(name="jobID")
+    error: str = "notSupported"
+    error_code: str
+    error_message: str
+    is_from_worker: bool = msgspec.field(default=False, name="isFromWorker")
 
 
 class JobRetry(Message, frozen=True, kw_only=True, rename="camel"):

@@ -267,6 +267,9 @@ class AppSockets:
                     await self._cancel(session, envelope)
                 case JobRequest.message_type:
                     await self._submit(session, envelope)
+                case socket.ChatRequest.message_type:
+                    chat = codec.decode_payload(envelope, socket.ChatRequest)
+                    session.outbox.put(frames.no_chat(chat.chat_id))
                 case socket.CHANGE_NETWORK:
                     self._change_network(session, envelope)
                 case socket.SET_SUBSCRIPTIONS:

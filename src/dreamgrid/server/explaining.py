@@ -21,6 +21,7 @@ from dreamgrid.protocol.rest_explain import (
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.scheduler import PREFERRED_AHEAD_MS, SPARED_MS
 from dreamgrid.server.store.base import Choice, EventKind, EventRow, WorkerRow
+from dreamgrid.server.waiting_reasons import HELD_ACCOUNT
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobState
 
@@ -133,8 +134,7 @@ def _standing(job: LiveJob, grid: Grid) -> _Standing:
         case JobState.QUEUED:
             return _in_line(job, grid)
         case JobState.ASSIGNED:
-            message = f"{job.worker_name} has it, and gets {job.render.model} ready"
-            return _Standing("waiting", message, "model_loading")
+            return _handed_out(job, grid)
         case JobState.RUNNING:
             steps = f", step {job.step} of {job.step_count}" if job.step else ""
             return _Standing("rendering", f"{job.worker_name} renders it{steps}")
@@ -142,11 +142,26 @@ def _standing(job: LiveJob, grid: Grid) -> _Standing:
             return _Standing("ended", f"it ended: {job.reason or job.state}")
 
 
+def _handed_out(job: LiveJob, grid: Grid) -> _Standing:
+    """A worker has it, and has not begun."""
+    holder = next((one for one in grid.workers if one.id == job.worker_id), None)
+    renders = holder is not None and any(
+        other is not job and other.state is JobState.RUNNING for other in holder.jobs.values()
+    )
+    if renders:
+        message = f"{job.worker_name} has it, and renders another job before it"
+        return _Standing("waiting", message, "no_free_slot")
+    message = f"{job.worker_name} has it, and gets {job.render.model} ready"
+    return _Standing("waiting", message, "model_loading")
+
+
 def _in_line(job: LiveJob, grid: Grid) -> _Standing:
     project, model = job.project, job.render.model
     able = [one for one in grid.workers if one.can_take(project.network, model, project.targeting)]
     if not able:
         return _nobody(project, grid)
+    if grid.max_running == 0:
+        return _Standing("waiting", HELD_ACCOUNT, "account_limit")
     if project.load.running >= grid.max_running:
         return _Standing(
             "waiting",
@@ -190,7 +205,7 @@ def _nobody(project: LiveProject, grid: Grid) -> _Standing:
         and project.targeting.allows(one.known_as)
     ]
     if resting:
-        message = f"{_named(resting)} could, but gets no jobs now: {_state(resting[0])}"
+        message = f"{_named(resting)} could, but {_why_not(resting)}"
         return _Standing("waiting", message, "workers_paused")
     if grid.away:
         names = _listed([row.name for row in grid.away])
@@ -204,6 +219,13 @@ def _nobody(project: LiveProject, grid: Grid) -> _Standing:
         f"network {project.network}{named}; start one with: dreamgrid work --model "
         f"{project.model}",
     )
+
+
+def _why_not(resting: Sequence[WorkerSession]) -> str:
+    if len(resting) == 1:
+        return f"gets no jobs now: {_state(resting[0])}"
+    states = "; ".join(f"{one.name}: {_state(one)}" for one in resting[:MAX_NAMED])
+    return f"get no jobs now ({states})"
 
 
 def _state(worker: WorkerSession) -> str:

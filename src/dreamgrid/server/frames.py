@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from dreamgrid.errors import DreamgridError
+from dreamgrid.errors import DreamgridError, InvalidRequest
 from dreamgrid.protocol import failures, socket
 from dreamgrid.protocol.codec import encode
 from dreamgrid.server.live import LiveJob, LiveProject
@@ -169,6 +169,16 @@ def refused(project_id: str, error: DreamgridError) -> bytes:
             error=failures.code_of(error),
             error_message=str(error),
             retry_after=error.retry_after_s,
+        )
+    )
+
+
+def no_chat(chat_id: str) -> bytes:
+    """Answer to a chat: there is none here."""
+    error = InvalidRequest("this grid makes images, video and audio; it has no chat")
+    return encode(
+        socket.ChatError(
+            chat_id=chat_id, error_code=str(failures.code_of(error)), error_message=str(error)
         )
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from dreamgrid.errors import NotAllowed, TooManyRequests
 from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.protocol.socket import WAITS_NO_WORKERS, WaitingReason
 from dreamgrid.server import frames
@@ -87,6 +88,26 @@ class OpenProjects:
         """Most unfinished projects of an account."""
         own = self._rules.limits(account_id).max_queued_projects
         return self._config.max_queued_projects if own is None else own
+
+    def check_room(self, account_id: str) -> None:
+        """Refuses another project of an account that has as many as it may.
+
+        Raises:
+            TooManyRequests: It may send this again when some of them have ended.
+            NotAllowed: An administrator lets it submit none at all.
+        """
+        most = self.max_projects(account_id)
+        if most == 0:
+            raise NotAllowed(
+                "an administrator of this grid lets your account submit no projects for now; ask "
+                "whoever runs it"
+            )
+        if self.count(account_id) >= most:
+            raise TooManyRequests(
+                f"you have {most} unfinished projects, the most that "
+                "this server queues for one account; wait for some of them to end",
+                retry_after_s=5.0,
+            )
 
     def remove(self, project: LiveProject) -> None:
         """Forgets a project that has ended, or was refused."""
@@ -210,6 +231,8 @@ class OpenProjects:
             project,
             served=served,
             pausing=not served and self._workers.pausing(project.network, project.model),
+            held_back=not served
+            and self._workers.held_back(project.network, project.model, project.targeting),
             max_running=project.load.most(self._config.max_running_jobs),
         )
 

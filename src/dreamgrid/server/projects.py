@@ -12,7 +12,6 @@ from dreamgrid.errors import (
     NotFound,
     ServerRestarting,
     ServerUnavailable,
-    TooManyRequests,
 )
 from dreamgrid.protocol import failures
 from dreamgrid.protocol.codec import MAX_REQUEST_BYTES
@@ -146,13 +145,7 @@ class Projects:
             return
         if self._stopping:
             raise ServerRestarting("the server is restarting; send this again in a moment")
-        most = self._open.max_projects(app.account.id)
-        if self._open.count(app.account.id) >= most:
-            raise TooManyRequests(
-                f"you have {most} unfinished projects, the most that "
-                "this server queues for one account; wait for some of them to end",
-                retry_after_s=5.0,
-            )
+        self._open.check_room(app.account.id)
         self._kept.check(app.account.id)
         model = self._catalog.model(request.key_frames[0].model_id)
         params = params_from_request(request, model.media)

@@ -90,6 +90,8 @@ class QueueNotices:
         untouched = not any(job.attempt for job in project.jobs)
         if starts_in_s is not None and project.forecast is None and untouched:
             project.forecast = self._forecasts.forecast(starts_in_s, now_s)
+        if project.load.max_running == 0:
+            project.forecast = None  # nobody foretold that an administrator would let it wait
         reason = self._open.reason(project)
         word = reason.reason if reason is not None else ""
         if project.waiting and (

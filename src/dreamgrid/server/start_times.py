@@ -56,12 +56,15 @@ def foretell(
     known = []
     for jobs in rooms:
         total_s: float | None = 0.0
+        taken = []
         for number, job in enumerate(jobs):
-            takes_s = takes.of(job)
-            total_s = None if total_s is None or takes_s is None else total_s + takes_s
+            if job.project.load.max_running != 0:  # else an administrator lets it wait
+                taken.append(job)
+                takes_s = takes.of(job)
+                total_s = None if total_s is None or takes_s is None else total_s + takes_s
             if number % SLICE == 0:
                 yield None
-        known.append(_Room(jobs, total_s, _able(jobs[0], workers)))
+        known.append(_Room(taken, total_s, _able(jobs[0], workers)))
     free_s = {worker.id: _free_in_s(worker, takes, now_ms) for worker in workers}
     for room in known:
         yield None

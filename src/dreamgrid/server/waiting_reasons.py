@@ -5,9 +5,18 @@ from dreamgrid.protocol.socket import JobWaitingReason, WaitingReason
 from dreamgrid.server.live import LiveProject
 from dreamgrid.states import JobState
 
+HELD_ACCOUNT = (
+    "an administrator of this grid lets your account wait; it starts when they let it run again"
+)
+
 
 def reason_of(
-    project: LiveProject, *, served: bool, pausing: bool = False, max_running: int
+    project: LiveProject,
+    *,
+    served: bool,
+    pausing: bool = False,
+    held_back: bool = False,
+    max_running: int,
 ) -> WaitingReason | None:
     """Why its waiting jobs wait; None when none of them does.
 
@@ -15,12 +24,17 @@ def reason_of(
         project: The project.
         served: Whether a worker that may take its jobs is connected.
         pausing: Whether a worker that serves its model is paused because it failed too often.
+        held_back: Whether an administrator paused one that serves its model.
         max_running: How many jobs of one account workers may hold at once.
     """
     if not any(job.state is JobState.QUEUED for job in project.jobs):
         return None
     if not served:
-        return WaitingReason(reason=socket.WAITS_NO_WORKERS, message=_nobody(project, pausing))
+        return WaitingReason(
+            reason=socket.WAITS_NO_WORKERS, message=_nobody(project, pausing, held_back)
+        )
+    if max_running == 0:
+        return WaitingReason(reason=socket.WAITS_CONCURRENCY_LIMIT, message=HELD_ACCOUNT)
     if project.load.running >= max_running:
         return WaitingReason(
             reason=socket.WAITS_CONCURRENCY_LIMIT,
@@ -33,7 +47,12 @@ def reason_of(
     )
 
 
-def _nobody(project: LiveProject, pausing: bool) -> str:
+def _nobody(project: LiveProject, pausing: bool, held_back: bool) -> str:
+    if held_back:
+        return (
+            f"an administrator has paused the workers that serve {project.model}; it starts when "
+            "one is resumed, or another one comes"
+        )
     if pausing:
         return (
             f"the workers that serve {project.model} failed at many renders in a row and have to "

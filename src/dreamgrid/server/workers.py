@@ -185,3 +185,13 @@ class Workers:
             session.paused and session.network == network and model in session.models
             for session in self._sessions.values()
         )
+
+    def held_back(self, network: Network, model: str, targeting: Targeting = ANYBODY) -> bool:
+        """Whether an administrator paused a worker that would serve a model otherwise."""
+        return any(
+            session.held_back
+            and session.network == network
+            and model in session.models
+            and targeting.allows(session.known_as)
+            for session in self._sessions.values()
+        )
