@@ -6,9 +6,10 @@
                 ...
 
 Watch the kinds that you need; later versions may add more. Every iteration starts with what has
-happened so far, so nothing is missed between `create()` and `events()`. Changes of state are all
-delivered, once each and in order; of positions, progress and previews only the newest is kept, so a
-slow reader skips frames instead of falling behind.
+happened so far, so nothing is missed between `create()` and `events()`. Changes of state are
+delivered once each and in order; of positions, progress and previews only the newest is kept, so a
+slow reader skips frames instead of falling behind. Results and ends survive a lost connection; that
+a job was assigned, started or retried meanwhile may stay untold.
 """
 
 from dataclasses import dataclass, field
