@@ -237,6 +237,7 @@ async def test_an_app_sees_what_the_accounts_other_apps_are_doing(
     mine, theirs = await app.create(), await other.create()
     finished = [driver.send("wait", project=one) for one in (mine, theirs)]
     first = await worker.job()
+    await driver.until("project", app="other", type="queued", projectId=theirs)
     (elsewhere,) = await app.call("projects.listProjectsElsewhere")
     assert elsewhere["id"] == theirs
     status = await app.call("projects.getStatus", first.assign.project_id)
