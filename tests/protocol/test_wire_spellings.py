@@ -293,6 +293,18 @@ MESSAGES: list[tuple[Message, str, dict[str, Any]]] = [
             "isFromWorker": False,
         },
     ),
+    (socket.ChatRequest(chat_id=P), "llmJobRequest", {"jobID": P}),
+    (
+        socket.ChatError(chat_id=P, error_code="4000", error_message="no chat"),
+        "llmJobError",
+        {
+            "jobID": P,
+            "error": "notSupported",
+            "error_code": "4000",
+            "error_message": "no chat",
+            "isFromWorker": False,
+        },
+    ),
 ]
 
 

@@ -489,6 +489,7 @@ def test_every_message_of_an_app_has_a_test() -> None:
         "socket.JobError.message_type",
         "JobRequest.message_type",
         "socket.CHANGE_NETWORK",
+        "socket.ChatRequest.message_type",
         "socket.SET_SUBSCRIPTIONS",
         "_",
     }
@@ -505,6 +506,8 @@ async def test_no_message_shows_or_changes_anything_of_somebody_else(ann: Ann) -
         await mallory.send("jobRequest", wish | {"network": "fast"})
         refusal = await mallory.wait_for("jobError", jobID=project)
         assert refusal["error"] in (4005, 4002), refusal
+        await mallory.send("llmJobRequest", {"jobID": project, "model": "any"})
+        await mallory.wait_for("llmJobError", jobID=project)
     await mallory.send("changeNetwork", "relaxed")
     names = [f"account.{ann.key}", "ann's app", ann.done, "*", "jobState", "jobResult"]
     await mallory.send("setSocketEventSubscriptions", {"subscribe": names})

@@ -77,6 +77,13 @@ FROM_APPS = (
         examples=({"unsubscribe": ["jobETA"]},),
         meaning="Switches events of this connection on and off; any subset of the fields.",
     ),
+    SocketMessage(
+        direction="app",
+        type=socket.ChatRequest.message_type,
+        payload=socket.ChatRequest,
+        examples=({"jobID": _PROJECT, "model": "any"},),
+        meaning="Begins a chat. This grid has none: the answer is an `llmJobError`, at once.",
+    ),
 )
 """What apps send."""
 
@@ -146,6 +153,12 @@ TO_APPS = (
             is_from_worker=True,
             error="genfailure",
             error_message="the worker ran out of memory",
+        ),
+    ),
+    _to_app(
+        socket.ChatError,
+        socket.ChatError(
+            chat_id=_PROJECT, error_code="4000", error_message="this grid has no chat"
         ),
     ),
     _to_app(
