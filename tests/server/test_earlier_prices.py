@@ -6,6 +6,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dreamgrid.server.earlier_prices import QUOTE_HOLDS_S
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
@@ -89,3 +91,40 @@ async def test_a_note_that_cannot_be_read_stops_nobody(make_grid: MakeGrid, tmp_
         (grid.config.data_dir / "prices.json").write_bytes(b"\x00")
         await grid.start()
         assert (await quoted(grid))[0] == price
+
+
+@pytest.mark.parametrize("default", ["steps", "size"])
+async def test_a_quote_holds_when_the_defaults_change_that_the_benchmark_is_for(
+    make_grid: MakeGrid, tmp_path: Path, default: str
+) -> None:
+    """The benchmark is one render with all the defaults: with smaller ones all else is dearer."""
+    path = write_catalogue(tmp_path / "prices.json", times=1)
+    async with make_grid(catalog_files=(path,)) as grid:
+        price, _ = await quoted(grid)
+        await grid.stop()
+        data = json.loads(path.read_text("utf-8"))
+        if default == "steps":
+            for tier in data["tiers"].values():
+                tier["steps"]["default"] //= 4
+        else:
+            for model in data["models"]:
+                model["size"]["width"] //= 2
+        path.write_text(json.dumps(data), "utf-8")
+        await grid.start()
+        assert (await quoted(grid))[0] == price
+        assert await charged(grid) == price
+        grid.clock.advance(QUOTE_HOLDS_S + 1)
+        assert (await quoted(grid))[0] > price
+
+
+async def test_a_note_that_cannot_be_written_stops_nobody(
+    make_grid: MakeGrid, tmp_path: Path
+) -> None:
+    path = write_catalogue(tmp_path / "prices.json", times=1)
+    async with make_grid(catalog_files=(path,)) as grid:
+        price, _ = await quoted(grid)
+        await grid.stop()
+        (grid.config.data_dir / "prices.new").mkdir()  # nothing can be written there
+        write_catalogue(path, times=3)
+        await grid.start()
+        assert (await quoted(grid))[0] == price, "the old note is still there"

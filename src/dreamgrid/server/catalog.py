@@ -33,9 +33,20 @@ from dreamgrid.server.resolve.rules import Rules, rules_of
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
-    """What the catalogue says about the price of a model."""
+    """What the catalogue says about the price of a model.
+
+    Attributes:
+        benchmark: How long the render with all the defaults takes.
+        base_work: How much there is to do for that render, in the unit of the model's rules. None:
+            as the catalogue says now.
+        max_previews: How many previews the benchmark's seconds of previews are for. None: as the
+            catalogue says now.
+        model_fee_usd: What each render costs besides.
+    """
 
     benchmark: Benchmark
+    base_work: int | None = None
+    max_previews: int | None = None
     model_fee_usd: float | None = None
 
 
@@ -62,6 +73,7 @@ class Model:
         presets: Its named sizes, as clients see them.
         rules: What its results may be like. None: it makes what this server cannot handle.
         earlier_prices: What it cost not long ago.
+        priced_as: The price that holds instead of the catalogue's. None: the catalogue's.
     """
 
     spec: ModelSpec
@@ -70,18 +82,29 @@ class Model:
     presets: tuple[SizePreset, ...]
     rules: Rules | None
     earlier_prices: tuple[EarlierPrice, ...] = ()
+    priced_as: Price | None = None
 
     @property
     def price(self) -> Price:
-        """What it costs by the catalogue."""
-        return Price(benchmark=self.tier.benchmark, model_fee_usd=self.tier.model_fee_usd)
+        """What it costs: by the catalogue, unless it is `at` another price."""
+        if self.priced_as is not None:
+            return self.priced_as
+        return Price(
+            benchmark=self.tier.benchmark,
+            base_work=self.rules.base_work if self.rules is not None else None,
+            max_previews=self.spec.max_previews,
+            model_fee_usd=self.tier.model_fee_usd,
+        )
 
     def at(self, price: Price) -> "Model":
         """The same at another price."""
-        tier = msgspec.structs.replace(
-            self.tier, benchmark=price.benchmark, model_fee_usd=price.model_fee_usd
+        now = self.price
+        known = msgspec.structs.replace(
+            price,  # a note of an earlier version says less
+            base_work=now.base_work if price.base_work is None else price.base_work,
+            max_previews=now.max_previews if price.max_previews is None else price.max_previews,
         )
-        return replace(self, tier=tier, earlier_prices=())
+        return replace(self, priced_as=known, earlier_prices=())
 
     @property
     def id(self) -> str:

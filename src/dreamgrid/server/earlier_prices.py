@@ -4,6 +4,7 @@ The server keeps a note of what its models cost. When it starts with a catalogue
 is dearer, what it cost before holds until everything that was quoted then has run out.
 """
 
+import logging
 import os
 from pathlib import Path
 
@@ -15,6 +16,8 @@ QUOTE_HOLDS_S = 15 * 60
 """How long what an estimate says holds, at least."""
 
 FILE = "prices.json"
+
+_log = logging.getLogger("dreamgrid.server")
 
 
 class _Note(msgspec.Struct, kw_only=True):
@@ -46,13 +49,22 @@ def keep_quotes(folder: Path, catalog: Catalog, now_ms: int) -> None:
     catalog.note_earlier_prices(earlier)
     note = _Note(prices=prices, earlier=earlier)
     if note != before:
-        fresh = path.with_suffix(".new")
+        _write(path, note)
+
+
+def _write(path: Path, note: _Note) -> None:
+    fresh = path.with_suffix(".new")
+    try:
         fresh.write_bytes(msgspec.json.encode(note))
         os.replace(fresh, path)
+    except OSError as error:  # a full disk: the server is of use without the note
+        _log.warning(
+            "what was quoted may not hold after a restart: cannot write %s: %s", path, error
+        )
 
 
 def _read(path: Path) -> _Note:
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Note)
-    except (FileNotFoundError, msgspec.DecodeError):  # then nothing is known to have been quoted
+    except (OSError, msgspec.DecodeError):  # then nothing is known to have been quoted
         return _Note()

@@ -1,7 +1,7 @@
 """Projects and jobs that have not ended, as the server holds them in memory.
 
-The store is the truth that these can always be rebuilt from (`from_row`). Only `Projects` changes
-them, and only along the arrows of `dreamgrid.states`.
+The store is the truth that these can always be rebuilt from (`from_row`). `Projects` and
+`Rendering` move them, and only along the arrows of `dreamgrid.states`.
 """
 
 import gc

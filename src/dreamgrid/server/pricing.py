@@ -158,7 +158,7 @@ def _quote(
     render_us = _render_us(model, first, steps, assets)
     # Micro-USD x 10**9: render time is in millionths of a second, the network in thousandths.
     scaled = render_us * rates.usd_micros_per_render_s * rates.network_permille[network]
-    scaled += micros_of(model.tier.model_fee_usd or 0) * 10**9
+    scaled += micros_of(model.price.model_fee_usd or 0) * 10**9
     job = Amounts(
         micros={
             token: divided_up(scaled, 10**3 * worth)
@@ -193,14 +193,16 @@ def _render_us(model: Model, render: AnyRender, steps: int, assets: Collection[s
 
     Work counts linearly from the benchmark, which is one render with all the defaults.
     """
-    rules, benchmark = model.rules, model.tier.benchmark
+    rules, price = model.rules, model.price
+    benchmark = price.benchmark
     assert rules is not None, "what cannot be made has no price"
+    assert price.base_work is not None, "what can be made has a benchmark"
     whole_us = divided_up(
-        micros_of(_base_s(benchmark, assets)) * work(rules, render, steps), rules.base_work
+        micros_of(_base_s(benchmark, assets)) * work(rules, render, steps), price.base_work
     )
     if render.previews:
         previews_us = micros_of(benchmark.sec_max_previews or 0) * render.previews
-        whole_us += divided_up(previews_us, model.spec.max_previews)
+        whole_us += divided_up(previews_us, price.max_previews or 1)
     if CONTROL_NET_IMAGE in assets:
         whole_us += micros_of(benchmark.sec_cn or 0)
     images = sum(role in REFERENCE_IMAGE_ROLES | KEYFRAME_ROLES for role in assets)
