@@ -88,19 +88,15 @@ def generate(
 ) -> None:
     """Make pictures from words.
 
-    Uses the grid that --server or DREAMGRID_URL names, else the one that you signed in to, else the
-    one that runs on this machine, and starts one for the moment if there is none. Ctrl-C cancels;
-    nothing is charged for what was not finished.
+    Uses the grid that `dreamgrid status` shows, and starts one for the moment if there is none.
+    Ctrl-C cancels; nothing is charged for what was not finished.
 
     For example:
 
-    - `dreamgrid generate "a red apple"`
     - `dreamgrid generate "a castle" --count 4 --size 512x512 --seed 7 --out castles`
     - `dreamgrid generate "a green apple" --image apple.png --strength 0.9`
     - `dreamgrid generate "a house" --json | jq -r .files[]`
     """
-    if mask is not None and image is None:
-        raise InvalidRequest("--mask needs --image: the picture that it is for")
     settings = {
         "prompt": prompt,
         "count": count,
@@ -109,9 +105,7 @@ def generate(
         "seed": seed,
         "negative_prompt": negative,
         "style_prompt": style,
-        "starting_image": image,
-        "strength": 1.0 if mask and strength is None else strength,
-        "control_net": inpainting(mask),
+        **beginning(image, mask, strength),
         "context_images": context,
         "loras": loras_of(lora),
         "sampler": sampler,
@@ -133,6 +127,21 @@ def generate(
             preview=preview,
         ),
     )
+
+
+def beginning(image: Path | None, mask: Path | None, strength: float | None) -> dict[str, Any]:
+    """The settings of a picture to begin with; where a mask is white, all of it is painted anew.
+
+    Raises:
+        InvalidRequest: There is a mask, but nothing that it is for.
+    """
+    if mask is not None and image is None:
+        raise InvalidRequest("--mask needs --image: the picture that it is for")
+    return {
+        "starting_image": image,
+        "strength": 1.0 if mask and strength is None else strength,
+        "control_net": inpainting(mask),
+    }
 
 
 def inpainting(mask: Path | None) -> "ControlNet | None":

@@ -20,6 +20,25 @@ class Format(StrEnum):
     MOV = "mov"
 
 
+_First = Annotated[
+    Path | None, typer.Option("--first", metavar="FILE", help="A picture that it begins with.")
+]
+_Last = Annotated[
+    Path | None, typer.Option("--last", metavar="FILE", help="A picture that it ends with.")
+]
+_Sound = Annotated[
+    Path | None, typer.Option("--sound", metavar="FILE", help="A sound that it follows.")
+]
+_Source = Annotated[
+    Path | None,
+    typer.Option("--source", metavar="FILE", help="A video that it follows or changes."),
+]
+_Format = Annotated[
+    Format | None,
+    typer.Option("--format", case_sensitive=False, help="File type. Default: the model's."),
+]
+
+
 def video(
     prompt: Annotated[str, typer.Argument(help="What happens.", show_default=False)],
     model: options.Model = None,
@@ -33,23 +52,12 @@ def video(
     seed: options.Seed = None,
     negative: options.Negative = "",
     style: options.Style = "",
-    first: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A picture that it begins with.")
-    ] = None,
-    last: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A picture that it ends with.")
-    ] = None,
-    sound: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A sound that it follows.")
-    ] = None,
-    source: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A video that it follows or changes.")
-    ] = None,
+    first: _First = None,
+    last: _Last = None,
+    sound: _Sound = None,
+    source: _Source = None,
     lora: options.Loras = None,
-    file_format: Annotated[
-        Format | None,
-        typer.Option("--format", case_sensitive=False, help="File type. Default: the model's."),
-    ] = None,
+    file_format: _Format = None,
     unfiltered: options.Unfiltered = False,
     network: options.Network = None,
     max_cost: options.MaxCost = None,

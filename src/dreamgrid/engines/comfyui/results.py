@@ -11,15 +11,15 @@ from PIL import Image
 
 from dreamgrid.engines import audio_file, picture_file
 from dreamgrid.engines.base import Artifact
-from dreamgrid.engines.interpolation import interpolated
+from dreamgrid.engines.finishing import SAME_RATE, check_size, recipe_of, video_of
 from dreamgrid.engines.safety import ContentFilter, judged_frames
-from dreamgrid.engines.video_file import Pixels, VideoFile
+from dreamgrid.engines.video_file import Pixels
 from dreamgrid.errors import EngineError
 from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
 
 PREVIEW_SIDE_PX = 512
-_SAME_RATE = 0.01
+_SIZE_ADVICE = "the mapping's width and height must lead to the size of the result"
 
 
 def artifact_of(render: AnyRender, data: bytes, steps: int, judge: ContentFilter) -> Artifact:
@@ -67,8 +67,8 @@ def small_jpeg(data: bytes) -> bytes:
 def _picture(render: ImageRender, data: bytes) -> tuple[bytes, list[Image.Image]]:
     with Image.open(io.BytesIO(data)) as opened:
         picture = opened.convert("RGB")
-    _check_size(render, *picture.size)
-    return picture_file.encode(picture, render.output_format, _settings(render)), [picture]
+    check_size(render, *picture.size, _SIZE_ADVICE)
+    return picture_file.encode(picture, render.output_format, recipe_of(render)), [picture]
 
 
 def _video(render: VideoRender, data: bytes) -> tuple[bytes, list[Image.Image]]:
@@ -78,12 +78,12 @@ def _video(render: VideoRender, data: bytes) -> tuple[bytes, list[Image.Image]]:
     seen = [Image.fromarray(frame) for n, frame in enumerate(_frames(data)) if n in wanted]
     if not seen:
         raise EngineError("the render made a video without frames")
-    _check_size(render, *seen[0].size)
+    check_size(render, *seen[0].size, _SIZE_ADVICE)
     with _opened(data) as container:
         kinds = container.format.name.split(",")
         sounds = bool(container.streams.audio)
         fps = float(container.streams.video[0].average_rate or render.motion_fps)
-    same_rate = abs(fps - render.fps) < _SAME_RATE
+    same_rate = abs(fps - render.fps) < SAME_RATE
     if render.output_format in kinds and same_rate and not render.trim_end_frame:
         return data, seen
     if sounds:
@@ -96,27 +96,7 @@ def _video(render: VideoRender, data: bytes) -> tuple[bytes, list[Image.Image]]:
             f"the render has {fps:g} frames per second instead of {render.fps:g}\n"
             "the mapping's fps or motion_fps must lead to the node that writes the video"
         )
-    shown = _frames(data) if same_rate else interpolated(_frames(data), fps, render.fps)
-    return _encoded(render, shown), seen
-
-
-def _encoded(render: VideoRender, frames: Iterator[Pixels]) -> bytes:
-    with VideoFile(
-        render.width,
-        render.height,
-        render.fps,
-        render.output_format,
-        title=render.prompt,
-        settings=_settings(render),
-    ) as file:
-        last: Pixels | None = None
-        for frame in frames:
-            if last is not None:
-                file.add(last)
-            last = frame
-        if last is not None and not render.trim_end_frame:
-            file.add(last)
-    return file.data
+    return video_of(render, _frames(data), fps), seen
 
 
 def _frames(data: bytes) -> Iterator[Pixels]:
@@ -141,19 +121,5 @@ def _sound(render: AudioRender, data: bytes) -> bytes:
         ]
     samples = np.concatenate(parts, axis=1).astype(np.float32)
     return audio_file.encode(
-        samples, rate, render.output_format, title=render.prompt, settings=_settings(render)
+        samples, rate, render.output_format, title=render.prompt, settings=recipe_of(render)
     )
-
-
-def _check_size(render: ImageRender | VideoRender, width: int, height: int) -> None:
-    if (width, height) != (render.width, render.height):
-        raise EngineError(
-            f"the render has {width}x{height} pixels instead of {render.width}x{render.height}\n"
-            "the mapping's width and height must lead to the size of the result"
-        )
-
-
-def _settings(render: AnyRender) -> dict[str, str | int | float]:
-    """What a reader of the file needs to make it again."""
-    names = ("model", "prompt", "negative_prompt", "width", "height", "steps", "guidance", "seed")
-    return {name: getattr(render, name) for name in names if hasattr(render, name)}

@@ -1,6 +1,5 @@
 """What a pipeline gave back, as the file that was asked for, judged by the content filter."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,10 +7,8 @@ from PIL import Image
 
 from dreamgrid.engines import audio_file, picture_file
 from dreamgrid.engines.base import Artifact
-from dreamgrid.engines.interpolation import interpolated
+from dreamgrid.engines.finishing import check_size, recipe_of, video_of
 from dreamgrid.engines.safety import ContentFilter, judged_frames
-from dreamgrid.engines.video_file import Pixels, VideoFile
-from dreamgrid.errors import EngineError
 from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
 
@@ -35,15 +32,15 @@ def artifact_of(
     match render:
         case ImageRender():
             picture = made.images[0].convert("RGB")
-            _check_size(render, *picture.size)
+            check_size(render, *picture.size)
             seen = [picture]
-            data = picture_file.encode(picture, render.output_format, _settings(render))
+            data = picture_file.encode(picture, render.output_format, recipe_of(render))
         case VideoRender():
             frames = np.rint(np.asarray(made.frames[0]).clip(0, 1) * 255).astype(np.uint8)
-            _check_size(render, frames.shape[2], frames.shape[1])
+            check_size(render, frames.shape[2], frames.shape[1])
             count = len(frames)
             seen = [Image.fromarray(frames[n]) for n in sorted(judged_frames(count))]
-            data = _video(render, frames)
+            data = video_of(render, frames, render.motion_fps)
         case AudioRender():
             data = _sound(render, made, rate_hz)
     return Artifact(
@@ -52,24 +49,6 @@ def artifact_of(
         steps=steps,
         sensitive=judge.objections(render.prompt, seen),
     )
-
-
-def _video(render: VideoRender, frames: Pixels) -> bytes:
-    shown: Iterator[Pixels] = iter(frames)
-    if render.fps > render.motion_fps:
-        shown = interpolated(frames, render.motion_fps, render.fps)
-    with VideoFile(
-        render.width,
-        render.height,
-        render.fps,
-        render.output_format,
-        title=render.prompt,
-        settings=_settings(render),
-    ) as file:
-        pixels = list(shown)
-        for frame in pixels[:-1] if render.trim_end_frame and len(pixels) > 1 else pixels:
-            file.add(frame)
-    return file.data
 
 
 def _sound(render: AudioRender, made: Any, rate_hz: int) -> bytes:
@@ -81,18 +60,5 @@ def _sound(render: AudioRender, made: Any, rate_hz: int) -> bytes:
         rate_hz,
         render.output_format,
         title=render.prompt,
-        settings=_settings(render),
+        settings=recipe_of(render),
     )
-
-
-def _check_size(render: ImageRender | VideoRender, width: int, height: int) -> None:
-    if (width, height) != (render.width, render.height):
-        raise EngineError(
-            f"the render has {width}x{height} pixels instead of {render.width}x{render.height}"
-        )
-
-
-def _settings(render: AnyRender) -> dict[str, str | int | float]:
-    """What a reader of the file needs to make it again."""
-    names = ("model", "prompt", "negative_prompt", "width", "height", "steps", "guidance", "seed")
-    return {name: getattr(render, name) for name in names if hasattr(render, name)}
