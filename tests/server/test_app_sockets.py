@@ -13,6 +13,9 @@ from yarl import URL
 
 from dreamgrid.protocol import codec
 from dreamgrid.server import app_sockets
+from dreamgrid.server.auth import Account
+from dreamgrid.server.live import LiveProject
+from dreamgrid.server.projects import Projects
 from tests.support.grid import Grid
 from tests.support.wire import App, Frame, job_request, new_id
 
@@ -191,6 +194,29 @@ async def test_many_connections_of_one_app_at_once_leave_one(grid: Grid) -> None
     project = await survivor.request()
     await survivor.wait_state("queued", jobID=project)
     last.cancel()
+
+
+async def test_an_older_connection_that_was_held_up_does_not_replace_a_newer_one(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unclaimed = Projects.unclaimed
+    held_up, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slow(projects: Projects, account: Account, app_id: str | None) -> list[LiveProject]:
+        monkeypatch.setattr(Projects, "unclaimed", unclaimed)  # only the first one waits
+        held_up.set()
+        await let_go.wait()
+        return await unclaimed(projects, account, app_id)
+
+    monkeypatch.setattr(Projects, "unclaimed", slow)
+    old = await grid.socket(appId="app-1")
+    await held_up.wait()
+    new = await grid.app("app-1")
+    let_go.set()
+    assert await old.closed() == 4015
+    assert old.frames == []
+    project = await new.request()
+    await new.wait_state("queued", jobID=project)
 
 
 async def test_connections_without_an_app_id_are_apart(grid: Grid) -> None:

@@ -106,7 +106,8 @@ class Server:
 
     def accept_app(self, line: Line, outbox: ServerOutbox, app: App) -> None:
         """An app has connected and its key was found to be good."""
-        session = AppSession(app, cast(Outbox, outbox), {})
+        arrival = next(self._apps._arrivals)
+        session = AppSession(arrival, app, cast(Outbox, outbox), {})
         socket = cast(web.WebSocketResponse, ServerSocket(line))
         self._converse(line, outbox, self._apps._serve(session, socket))
 

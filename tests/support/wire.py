@@ -145,7 +145,11 @@ class App:
 
     async def fence(self) -> None:
         """Returns when the server has dealt with everything sent so far and its frames are here."""
-        await self.send("setSocketEventSubscriptions", {})
+        try:
+            await self.send("setSocketEventSubscriptions", {})
+        except ConnectionError:
+            await asyncio.wait([self._reader])
+            raise AssertionError(self._ending()) from None
         await self.wait_for("socketEventSubscriptionsUpdated")
 
     def about(self, project_id: str) -> list[Frame]:

@@ -1,6 +1,7 @@
 """The socket of apps: authenticate, then requests in and frames out, until it closes."""
 
 import asyncio
+import itertools
 import logging
 import uuid
 from collections.abc import Callable
@@ -46,10 +47,12 @@ class AppSession:
     """One connected app.
 
     Attributes:
+        arrival: Its number among all connections, in the order in which they were opened.
         bad_frames: How many of its messages could not be read.
         warned_at_s: Clock time at which it was last told that it sends too fast.
     """
 
+    arrival: int
     app: App
     outbox: Outbox
     subscriptions: dict[str, bool]
@@ -83,6 +86,7 @@ class AppSockets:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._arrivals = itertools.count()
         self._sessions: dict[tuple[str, str], AppSession] = {}
         self._offered: dict[Network, set[str]] = {network: set() for network in NETWORKS}
         self._announcing: asyncio.TimerHandle | None = None
@@ -99,6 +103,7 @@ class AppSockets:
         return await conversation.hold(ws, self._converse(request, ws))
 
     async def _converse(self, request: web.Request, ws: web.WebSocketResponse) -> None:
+        arrival = next(self._arrivals)
         credential, account = await conversation.authenticated(self._services, request, "read")
         if request.transport is None:
             return  # it went away while its key was looked up
@@ -108,7 +113,8 @@ class AppSockets:
             await ws.close(code=socket.CLOSE_BLOCKED, message=reason)
             return
         outbox = Outbox(ws, request.transport, WSMsgType.BINARY)
-        session = AppSession(self._app(request, account), outbox, _subscriptions_of(request))
+        app = self._app(request, account)
+        session = AppSession(arrival, app, outbox, _subscriptions_of(request))
         known = (account.id, session.app.app_id) in self._sessions
         with (
             self._services.limits.connection("apps", account, replaces=known),
@@ -152,10 +158,14 @@ class AppSockets:
         unclaimed = await projects.unclaimed(app.account, app.app_id)
         balance = await self._services.accounts.balance(app.account.id)
         # From here to the last subscription nothing awaits, so no frame is missed or doubled.
-        replaced = self._sessions.get(key)
-        if replaced is not None:
-            self._leave(replaced, orderly=False)
-            replaced.outbox.close(socket.CLOSE_REPLACED, "a newer connection of this app took over")
+        other = self._sessions.get(key)
+        if other is not None:
+            # Not always the other one: what this one waited for may have taken longer.
+            older = min(other, session, key=lambda one: one.arrival)
+            older.outbox.close(socket.CLOSE_REPLACED, "a newer connection of this app took over")
+            if older is session:
+                return
+            self._leave(other, orderly=False)
         self._sessions[key] = session
         active = projects.active(app.account, app.app_id)
         session.outbox.put(
