@@ -15,7 +15,7 @@ from dreamgrid.protocol import codec
 from dreamgrid.server import app_sockets
 from dreamgrid.server.auth import Account
 from dreamgrid.server.live import LiveProject
-from dreamgrid.server.projects import Projects
+from dreamgrid.server.recovery import Recovery
 from tests.support.grid import Grid
 from tests.support.wire import App, Frame, job_request, new_id
 
@@ -199,16 +199,16 @@ async def test_many_connections_of_one_app_at_once_leave_one(grid: Grid) -> None
 async def test_an_older_connection_that_was_held_up_does_not_replace_a_newer_one(
     grid: Grid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unclaimed = Projects.unclaimed
+    unclaimed = Recovery.unclaimed
     held_up, let_go = asyncio.Event(), asyncio.Event()
 
-    async def slow(projects: Projects, account: Account, app_id: str | None) -> list[LiveProject]:
-        monkeypatch.setattr(Projects, "unclaimed", unclaimed)  # only the first one waits
+    async def slow(recovery: Recovery, account: Account, app_id: str | None) -> list[LiveProject]:
+        monkeypatch.setattr(Recovery, "unclaimed", unclaimed)  # only the first one waits
         held_up.set()
         await let_go.wait()
-        return await unclaimed(projects, account, app_id)
+        return await unclaimed(recovery, account, app_id)
 
-    monkeypatch.setattr(Projects, "unclaimed", slow)
+    monkeypatch.setattr(Recovery, "unclaimed", slow)
     old = await grid.socket(appId="app-1")
     await held_up.wait()
     new = await grid.app("app-1")

@@ -12,7 +12,7 @@ from dreamgrid.server.auth import Account
 from dreamgrid.server.config import MICROS
 from dreamgrid.server.live import LiveProject
 from dreamgrid.server.open_projects import HEARD_AFTER_S
-from dreamgrid.server.projects import Projects
+from dreamgrid.server.recovery import Recovery
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
 from tests.support.wire import CANCELED, PNG, App, Frame, finished, job_request, new_id
@@ -447,20 +447,20 @@ async def test_an_end_that_only_a_replaced_connection_could_have_told_is_told_ag
     async with make_grid() as grid:
         project = await ended_while_away(grid)
         reached, opened, looks = asyncio.Event(), asyncio.Event(), 0
-        unclaimed = Projects.unclaimed
+        unclaimed = Recovery.unclaimed
 
         async def slow(
-            projects: Projects, account: Account, app_id: str | None
+            recovery: Recovery, account: Account, app_id: str | None
         ) -> list[LiveProject]:
             nonlocal looks
             looks += 1
-            found = await unclaimed(projects, account, app_id)
+            found = await unclaimed(recovery, account, app_id)
             if looks == 2:  # of the first connection, before it tells of them
                 reached.set()
                 await opened.wait()
             return found
 
-        monkeypatch.setattr(Projects, "unclaimed", slow)
+        monkeypatch.setattr(Recovery, "unclaimed", slow)
         await grid.app()
         await reached.wait()
         newer = await grid.app()

@@ -11,7 +11,8 @@ import pytest
 from dreamgrid.server import frames, ledger
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.open_projects import OpenProjects
-from dreamgrid.server.projects import Projects
+from dreamgrid.server.outcomes import Outcomes
+from dreamgrid.server.recovery import Recovery
 from dreamgrid.server.reliability import Reliability
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.run_limits import RunLimits
@@ -158,13 +159,13 @@ def a_project_is_acknowledged_before_it_is_stored(patch: pytest.MonkeyPatch) -> 
 
 
 def an_end_is_told_before_it_is_stored(patch: pytest.MonkeyPatch) -> None:
-    end_job = Rendering._end_job
+    end = Outcomes.end
 
-    def hasty(rendering: Rendering, worker: Any, job: LiveJob, *rest: Any, **more: Any) -> None:
-        rendering._open.tell(job.project, frames.result(job, frames.ResultUrls()))
-        end_job(rendering, worker, job, *rest, **more)
+    def hasty(outcomes: Outcomes, worker: Any, job: LiveJob, *rest: Any, **more: Any) -> None:
+        outcomes._open.tell(job.project, frames.result(job, frames.ResultUrls()))
+        end(outcomes, worker, job, *rest, **more)
 
-    patch.setattr(Rendering, "_end_job", hasty)
+    patch.setattr(Outcomes, "end", hasty)
 
 
 def a_frame_follows_the_end(patch: pytest.MonkeyPatch) -> None:
@@ -241,14 +242,14 @@ def a_turn_does_not_count(patch: pytest.MonkeyPatch) -> None:
 
 
 def an_accepted_project_is_dropped_when_its_app_leaves(patch: pytest.MonkeyPatch) -> None:
-    app_left = Projects.app_left
+    app_left = Recovery.app_left
 
-    def careless(projects: Projects, app: Any, *, orderly: bool) -> None:
-        for project in projects.active(app.account, app.app_id):
-            projects._open.remove(project)
-        app_left(projects, app, orderly=orderly)
+    def careless(recovery: Recovery, app: Any, *, orderly: bool) -> None:
+        for project in recovery._open.active(app.account.id, app.app_id):
+            recovery._open.remove(project)
+        app_left(recovery, app, orderly=orderly)
 
-    patch.setattr(Projects, "app_left", careless)
+    patch.setattr(Recovery, "app_left", careless)
 
 
 def a_render_may_take_for_ever(patch: pytest.MonkeyPatch) -> None:

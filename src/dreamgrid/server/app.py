@@ -46,6 +46,7 @@ from dreamgrid.server.limits import Limits
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.projects import Projects
 from dreamgrid.server.queue_notices import QueueNotices
+from dreamgrid.server.recovery import Recovery
 from dreamgrid.server.refusals import Runner
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.routes import (
@@ -235,9 +236,7 @@ async def assembled(
         clock=clock,
     )
     queue = QueueNotices(config, rendering, workers, open_projects, clock)
-    uploads = Uploads(config, blobs, open_projects, clock)
-    if isinstance(blobs, LocalBlobs):
-        blobs.arrivals = uploads
+    uploads = _uploads(config, blobs, open_projects, clock)
     owner = Projects(
         config=config,
         catalog=models,
@@ -259,6 +258,7 @@ async def assembled(
         store=store,
         accounts=accounts,
         projects=owner,
+        recovery=Recovery(store, open_projects, owner, queue, clock),
         rendering=rendering,
         queue=queue,
         workers=workers,
@@ -284,6 +284,16 @@ async def assembled(
     finally:
         open_projects.stop()
         services.sign_in.close()
+
+
+def _uploads(
+    config: ServerConfig, blobs: Blobs, open_projects: OpenProjects, clock: Clock
+) -> Uploads:
+    """The account of what is uploaded; local files pass through this server and are noted."""
+    uploads = Uploads(config, blobs, open_projects, clock)
+    if isinstance(blobs, LocalBlobs):
+        blobs.arrivals = uploads
+    return uploads
 
 
 def _sessions(config: ServerConfig, store: Store, bus: Bus, clock: Clock) -> Sessions:

@@ -153,9 +153,9 @@ class AppSockets:
 
     async def _enter(self, session: AppSession) -> None:
         """Greets an app and tells it everything that happened while it was away."""
-        app, projects = session.app, self._services.projects
+        app, recovery = session.app, self._services.recovery
         key = (app.account.id, app.app_id)
-        unclaimed = await projects.unclaimed(app.account, app.app_id)
+        unclaimed = await recovery.unclaimed(app.account, app.app_id)
         balance = await self._services.accounts.balance(app.account.id)
         # From here to the last subscription nothing awaits, so no frame is missed or doubled.
         other = self._sessions.get(key)
@@ -167,26 +167,26 @@ class AppSockets:
                 return
             self._leave(other, orderly=False)
         self._sessions[key] = session
-        active = projects.active(app.account, app.app_id)
+        active = self._services.open_projects.active(app.account.id, app.app_id)
         session.outbox.put(
             codec.encode(
                 socket.Authenticated(
                     id=str(uuid.uuid4()).upper(),
                     username=app.account.username,
                     address=app.account.address,
-                    active_projects=projects.recovery_records(app.account, active),
-                    unclaimed_completed_projects=projects.recovery_records(app.account, unclaimed),
+                    active_projects=recovery.records(app.account, active),
+                    unclaimed_completed_projects=recovery.records(app.account, unclaimed),
                 )
             )
         )
         session.outbox.put(codec.encode(balance))
         self._send_swarm(session)
-        for frame in projects.replay_active(app):
+        for frame in recovery.replay_active(app):
             session.outbox.put(frame)
         self._subscribe(session)
-        unclaimed = await projects.unclaimed(app.account, app.app_id)
+        unclaimed = await recovery.unclaimed(app.account, app.app_id)
         if self._sessions.get(key) is session:  # else a newer connection is told
-            for frame in projects.replay_ended(app, unclaimed):
+            for frame in recovery.replay_ended(app, unclaimed):
                 session.outbox.put(frame)
 
     def _subscribe(self, session: AppSession) -> None:
@@ -206,7 +206,7 @@ class AppSockets:
         key = (session.app.account.id, session.app.app_id)
         if self._sessions.get(key) is session:
             del self._sessions[key]
-            self._services.projects.app_left(session.app, orderly=orderly)
+            self._services.recovery.app_left(session.app, orderly=orderly)
         for unsubscribe in session.unsubscribe:
             unsubscribe()
         session.unsubscribe = []

@@ -156,6 +156,16 @@ class OpenProjects:
         """An account's open projects, oldest first."""
         return list(self._of_account.get(account_id, {}).values())
 
+    def active(self, account_id: str, app_id: str | None = None) -> list[LiveProject]:
+        """Those of an account, or of one of its apps, that it may be told of; oldest first."""
+        return [
+            project
+            for project in self.of_account(account_id)
+            if project.stored
+            and not project.canceling
+            and (app_id is None or project.app_id == app_id)
+        ]
+
     def count(self, account_id: str) -> int:
         """How many open projects an account has."""
         return len(self._of_account.get(account_id, {}))

@@ -26,7 +26,6 @@ from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.auth import Account
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.keys import input_key, preview_key
-from dreamgrid.server.bus.base import app_subject
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
@@ -41,12 +40,6 @@ from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.resolve.prompts import check_text
 from dreamgrid.server.store.base import Ended, Store, SubmitResult, Submitted
 from dreamgrid.states import JobEvent, JobState, may
-
-UNCLAIMED_KEPT_MS = 60 * 60 * 1000
-"""How long the end of a project waits for its app to come back and hear of it."""
-
-MAX_RECOVERY_BYTES = 1024 * 1024
-"""Most bytes of original requests that an app is told when it connects."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +86,6 @@ class Projects:
         self._queue = queue
         self._kept = kept
         self._clock = clock
-        self._being_claimed: set[str] = set()
         self._cancels: dict[str, asyncio.Future[Ended]] = {}  # those under way, by project
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -342,59 +334,6 @@ class Projects:
 
     # ── looking at projects ──────────────────────────────────────────────────────────────────────
 
-    def replay_active(self, app: App) -> list[bytes]:
-        """Frames that tell an app that has just connected where its open projects stand."""
-        found: list[bytes] = []
-        for project in self.active(app.account, app.app_id):
-            project.origin = app.origin
-            found.extend(self._open.replay(project, self._queue.position(project)))
-        return found
-
-    def replay_ended(self, app: App, projects: list[LiveProject]) -> list[bytes]:
-        """Frames of projects that ended and whose app may not have heard of it."""
-        found: list[bytes] = []
-        for project in projects:
-            project.origin = app.origin
-            found.extend(self._open.replay(project, 0))
-        self._open.note_told(app_subject(app.account.id, app.app_id), [one.id for one in projects])
-        return found
-
-    def claim_heard(self) -> None:
-        """Stores which ends have been heard, so that they are not told again; a turn of upkeep."""
-        self._claim(self._open.heard())
-
-    def app_left(self, app: App, *, orderly: bool) -> None:
-        """An app's connection is over; `orderly`: it said goodbye itself."""
-        subject = app_subject(app.account.id, app.app_id)
-        self._claim(self._open.app_left(subject, orderly=orderly))
-
-    def _claim(self, project_ids: list[str]) -> None:
-        if project_ids:
-            self._being_claimed.update(project_ids)
-            self._open.persist(
-                lambda: self._store.claim(project_ids),
-                lambda _: self._being_claimed.difference_update(project_ids),
-            )
-
-    def active(self, account: Account, app_id: str | None = None) -> list[LiveProject]:
-        """The open projects of an account, or of one of its apps."""
-        return [
-            project
-            for project in self._open.of_account(account.id)
-            if project.stored
-            and not project.canceling
-            and (app_id is None or project.app_id == app_id)
-        ]
-
-    async def unclaimed(self, account: Account, app_id: str | None) -> list[LiveProject]:
-        """Projects that ended while their app was away."""
-        since_ms = milliseconds(self._clock) - UNCLAIMED_KEPT_MS
-        # A claim that is stored while the rows are read is not in them, nor under way any more.
-        claiming = set(self._being_claimed)
-        rows = await self._store.unclaimed_projects(account.id, app_id, since_ms)
-        claiming |= self._being_claimed
-        return [from_row(row) for row in rows if row.id not in claiming]
-
     async def recent(
         self, account: Account, *, since_ms: int, limit: int, app_source: str | None
     ) -> tuple[ListedJob, ...]:
@@ -417,24 +356,6 @@ class Projects:
         reason = self._open.reason(project) if project.ended_ms is None else None
         entry = self._catalog.entry(project.model)
         return records.record(project, artist, entry, reason, raw=raw)
-
-    def recovery_records(
-        self, artist: Account, projects: list[LiveProject]
-    ) -> tuple[ProjectRecord, ...]:
-        """Projects of an account as an app needs them to recover, in the order given.
-
-        All original requests together could be more than a client reads in one message, so only
-        those of the newest projects are told, up to `MAX_RECOVERY_BYTES`.
-        """
-        room = MAX_RECOVERY_BYTES
-        found = []
-        for project in reversed(projects):
-            room -= len(project.request)
-            record = self.record(project, artist, raw=True)
-            if room < 0:
-                record = msgspec.structs.replace(record, client_request_data=None)
-            found.append(record)
-        return tuple(reversed(found))
 
     async def find(
         self, account: Account, project_id: str, *, anybodys: bool = False

@@ -2,7 +2,7 @@
 
 Every change goes the same way: look at the state table, write it (one transaction), and only when
 it is stored change the memory and tell apps and workers. While the write is under way the job is
-`settling` and nothing else may happen to it.
+`settling` and nothing else may happen to it. What takes a job from its worker is in `outcomes`.
 """
 
 import logging
@@ -21,7 +21,7 @@ from dreamgrid.protocol.worker import (
     Settled,
     Started,
 )
-from dreamgrid.server import frames, ledger
+from dreamgrid.server import frames
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.assignments import assignment
 from dreamgrid.server.blobs.base import Blobs
@@ -30,25 +30,24 @@ from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.etas import Etas
 from dreamgrid.server.forecasts import Forecasts
-from dreamgrid.server.live import LiveJob, end_reason
+from dreamgrid.server.live import LiveJob
 from dreamgrid.server.open_projects import (
     OpenProjects,
     key_of_last_frame,
     key_of_result,
     keys_of_attempts,
 )
+from dreamgrid.server.outcomes import Outcomes
 from dreamgrid.server.reliability import Reliability
 from dreamgrid.server.run_limits import RunLimits, out_of_time
 from dreamgrid.server.scheduler import Match, Scheduler
 from dreamgrid.server.speeds import Speeds
-from dreamgrid.server.store.base import Ended, JobEnd, Store
-from dreamgrid.server.workers import Workers, WorkerSession, owner_of
+from dreamgrid.server.store.base import Store
+from dreamgrid.server.workers import Workers, WorkerSession
 from dreamgrid.states import (
-    FINAL_PROJECT_STATES,
     JobEvent,
     JobState,
     may,
-    project_state,
 )
 
 MAX_ERROR_CHARS = 64
@@ -77,7 +76,6 @@ class Rendering:
         self._catalog = catalog
         self._store = store
         self._blobs = blobs
-        self._accounts = accounts
         self._workers = workers
         self._open = open_projects
         self.speeds = Speeds()
@@ -88,6 +86,16 @@ class Rendering:
         self.etas = Etas(open_projects, clock)
         self.scheduler = Scheduler(
             workers, store, clock, config.max_running_jobs, self._assigned, self._not_assigned
+        )
+        self._outcomes = Outcomes(
+            config=config,
+            store=store,
+            accounts=accounts,
+            workers=workers,
+            open_projects=open_projects,
+            reliability=self.reliability,
+            scheduler=self.scheduler,
+            clock=clock,
         )
 
     def take_up(self, job: LiveJob) -> None:
@@ -120,7 +128,7 @@ class Rendering:
             self.scheduler.hint()
             return
         if self._workers.get(worker.id) is not worker:
-            self._lose(job, "the worker went away before it got this render", counts=False)
+            self._outcomes.lose(job, "the worker went away before it got this render", counts=False)
             return
         now_s = self._clock()
         job.lease_until_s = now_s + self._config.lease_s
@@ -166,9 +174,11 @@ class Rendering:
             if job.worker_id == worker.id and job.id not in kept and not job.settling
         ]
         if lost:  # one breakdown, whatever it took along
-            self._note_failure(worker.id, lost[0].id, "a restart")
+            self._outcomes.note_failure(worker.id, lost[0].id, "a restart")
         for job in lost:
-            self._lose(job, "the worker restarted in the middle of this render", counts=True)
+            self._outcomes.lose(
+                job, "the worker restarted in the middle of this render", counts=True
+            )
         if self.reliability.paused(worker.id, self._clock()):
             self._workers.pause(worker, paused=True)
         self.scheduler.hint()
@@ -239,7 +249,9 @@ class Rendering:
             if self._held_by(worker, message.job_id, message.attempt) is None:
                 return
         elif stored is None or stored.size_bytes != message.size_bytes:
-            self._attempt_failed(worker, job, "upload_failed", "the result never arrived whole")
+            self._outcomes.attempt_failed(
+                worker, job, "upload_failed", "the result never arrived whole"
+            )
             return
         pace = self.speeds.learn(job, message.render_s, milliseconds(self._clock))
         worker.paces[job.render.model] = pace
@@ -248,7 +260,7 @@ class Rendering:
         job.seed = message.seed
         job.steps = message.steps
         job.sha256 = message.sha256
-        self._end_job(worker, job, JobState.COMPLETED, JOB_DELIVERED)
+        self._outcomes.end(worker, job, JobState.COMPLETED, JOB_DELIVERED)
 
     async def _remove_files(self, job: LiveJob) -> None:
         """Removes what workers uploaded of a render that is withheld, in any attempt at it."""
@@ -261,7 +273,7 @@ class Rendering:
         if job is None:
             worker.send(Settled(job_id=message.job_id, attempt=message.attempt, accepted=False))
             return
-        self._attempt_failed(
+        self._outcomes.attempt_failed(
             worker,
             job,
             message.error[:MAX_ERROR_CHARS],
@@ -273,13 +285,13 @@ class Rendering:
         """A worker handed a job back; that costs the job no attempt."""
         job = self._held_by(worker, message.job_id, message.attempt)
         if job is not None:
-            self._lose(job, "the worker is shutting down", counts=False)
+            self._outcomes.lose(job, "the worker is shutting down", counts=False)
 
     def take_back(self, job: LiveJob) -> None:
         """Takes a job from the worker that holds it, for another one; that costs no attempt."""
         if job.on_worker and not job.settling and not job.project.canceling:
             self.stop_on_worker(job)
-            self._lose(job, "an administrator gave it to another worker", counts=False)
+            self._outcomes.lose(job, "an administrator gave it to another worker", counts=False)
 
     def _held_by(self, worker: WorkerSession, job_id: str, attempt: int) -> LiveJob | None:
         """The job, if this worker holds it with this attempt and nothing is under way with it."""
@@ -287,38 +299,6 @@ class Rendering:
         if job is None or job.attempt != attempt or job.settling or job.project.canceling:
             return None
         return job
-
-    def _attempt_failed(
-        self,
-        worker: WorkerSession,
-        job: LiveJob,
-        error: str,
-        message: str,
-        *,
-        retryable: bool = True,
-    ) -> None:
-        job.failures += 1
-        job.failed_on.add(worker.id)
-        if retryable and error != failures.OUT_OF_MEMORY:  # else it is not the worker's fault
-            self._note_failure(worker.id, job.id, error)
-        if retryable and job.failures < self._config.max_attempts:
-            worker.send(Settled(job_id=job.id, attempt=job.attempt))
-            self._requeue(job, error, message)
-            return
-        job.reason = failures.GENERATION_FAILURE
-        self._end_job(worker, job, JobState.FAILED, failures.GENERATION_FAILURE, message=message)
-
-    def _note_failure(self, worker_id: str, incident: str, error: str) -> None:
-        """Remembers that a worker did not deliver; `incident`: a job, or a breakdown with many."""
-        pause_s = self.reliability.failed(worker_id, incident, self._clock(), error)
-        worker = self._workers.get(worker_id)
-        if worker is not None:
-            worker.delivery_rate = self.reliability.rate(worker_id)
-        if pause_s:
-            if worker is not None:
-                self._workers.pause(worker, paused=True)
-            name = worker.name if worker is not None else worker_id
-            _log.warning("worker %s: %s", name, self.reliability.reason(worker_id))
 
     def end_pauses(self) -> None:
         """Lets workers try again whose pause is over; called by upkeep."""
@@ -340,13 +320,15 @@ class Rendering:
                 worker = self._workers.get(job.worker_id)
                 if worker is None or job.id not in worker.jobs:
                     incident = f"lost at {job.lease_until_s}"  # the same for all that it held
-                    self._note_failure(job.worker_id, incident, failures.WORKER_DISCONNECTED)
-                    self._lose(job, "the worker went away", counts=True)
+                    self._outcomes.note_failure(
+                        job.worker_id, incident, failures.WORKER_DISCONNECTED
+                    )
+                    self._outcomes.lose(job, "the worker went away", counts=True)
 
     def _out_of_time(self, job: LiveJob) -> None:
-        self._note_failure(job.worker_id, job.id, failures.JOB_TIMED_OUT)
+        self._outcomes.note_failure(job.worker_id, job.id, failures.JOB_TIMED_OUT)
         self.stop_on_worker(job)
-        self._lose(job, out_of_time(job), counts=True, error=failures.JOB_TIMED_OUT)
+        self._outcomes.lose(job, out_of_time(job), counts=True, error=failures.JOB_TIMED_OUT)
 
     def end_long_waits(self) -> None:
         """Fails jobs that waited for longer than they may, if there is such a limit.
@@ -368,132 +350,4 @@ class Rendering:
                 waits = job.state is JobState.QUEUED and not job.settling
                 if waits and job.waits_since_ms <= before_ms:
                     job.reason = reason
-                    self._end_job(None, job, JobState.FAILED, reason, message=message)
-
-    def _lose(
-        self, job: LiveJob, message: str, *, counts: bool, error: str = failures.WORKER_DISCONNECTED
-    ) -> None:
-        """A worker has a job no longer; `counts`: as one of the attempts that may fail."""
-        if counts:
-            job.failures += 1
-            job.failed_on.add(job.worker_id)
-        if job.failures >= self._config.max_attempts:
-            job.reason = error
-            told = f"{message}, for the {job.failures}. time"
-            worker = self._workers.get(job.worker_id)
-            self._end_job(worker, job, JobState.FAILED, error, message=told)
-            return
-        self._requeue(job, error, message)
-
-    def _requeue(self, job: LiveJob, error: str, message: str) -> None:
-        worker = self._workers.get(job.worker_id)
-        if worker is not None:
-            worker.jobs.pop(job.id, None)
-        job.settling = True
-        at_ms = milliseconds(self._clock)
-
-        def requeued(accepted: bool) -> None:
-            job.settling = False
-            if not accepted:
-                return
-            job.move(JobEvent.LOSE)
-            job.step, job.previewed, job.started_ms, job.ends_at_s = 0, False, None, None
-            job.waits_since_ms = at_ms
-            job.sensitive, job.withheld = (), False
-            if job.project.canceling:
-                return  # the cancel moves it on, or puts it back in line
-            self._open.tell(
-                job.project, frames.retried(job, error, message, self._config.max_attempts)
-            )
-            self.scheduler.waiting.add(job, first=True)
-            if job.project.waiting:
-                self._open.tell_queued(job.project, 1)
-            self.scheduler.hint()
-
-        self._open.persist(
-            lambda: self._store.requeue(job.id, job.attempt, job.failures, error, at_ms), requeued
-        )
-
-    # ── ends ─────────────────────────────────────────────────────────────────────────────────────
-
-    def _end_job(
-        self,
-        worker: WorkerSession | None,
-        job: LiveJob,
-        state: JobState,
-        reason: str,
-        *,
-        message: str = "",
-    ) -> None:
-        """Stores the end of a job, then tells the worker and the app."""
-        project = job.project
-        job.settling = True
-        if worker is not None:
-            worker.jobs.pop(job.id, None)
-            self.scheduler.hint()  # the slot is free; the commit need not be waited for
-        # Other jobs of the project may be settling too: their ends are stored before this one.
-        after = project_state(
-            [state if other is job else other.ending or other.state for other in project.jobs]
-        )
-        job.ending = state
-        completed = state is JobState.COMPLETED
-        charge = completed and (not job.withheld or self._config.charge_withheld)
-        end = JobEnd(
-            project_id=project.id,
-            job_id=job.id,
-            attempt=job.attempt,
-            state=state,
-            reason=reason,
-            charge=charge,
-            failures=job.failures,
-            seed=job.seed,
-            steps=job.steps,
-            sha256=job.sha256,
-            sensitive=" ".join(job.sensitive),
-            withheld=job.withheld,
-            earner=owner_of(job.worker_id),
-            earned_micros=ledger.share(job.price_micros, self._config.worker_share_permille),
-            at_ms=milliseconds(self._clock),
-            project_state=after,
-            project_reason=end_reason(after, reason),
-        )
-        self._open.persist(
-            lambda: self._store.end_job(end),
-            lambda ended: self._job_ended(worker, job, end, message, ended),
-        )
-
-    def _job_ended(
-        self,
-        worker: WorkerSession | None,
-        job: LiveJob,
-        end: JobEnd,
-        message: str,
-        ended: Ended,
-    ) -> None:
-        project = job.project
-        job.settling = False
-        if worker is not None:
-            worker.send(Settled(job_id=job.id, attempt=job.attempt, accepted=ended.accepted))
-        if not ended.accepted:
-            return
-        completed = end.state is JobState.COMPLETED
-        job.move(JobEvent.COMPLETE if completed else JobEvent.FAIL)
-        if project.load.running == project.load.most(self._config.max_running_jobs) - 1:
-            self.scheduler.hint()  # its account had as many as it may: one more can start now
-        job.ended_ms = end.at_ms
-        job.reason = end.reason
-        if completed:
-            job.charged_micros = job.price_micros if end.charge else 0
-            project.charged_micros += job.charged_micros
-            self._open.tell(project, frames.result(job, self._open.result_urls(job)))
-        else:
-            job.message = message
-            self._open.tell(project, frames.failed(job, message))
-        if end.project_state in FINAL_PROJECT_STATES:
-            project.ended_ms = end.at_ms
-            project.reason = end.project_reason
-            self._open.tell_end(project)
-            self._open.remove(project)
-        if end.charge and end.earner and end.earned_micros:
-            self._accounts.note_balance(end.earner, project.token_type, ended.earner_balance)
-        self._accounts.note_balance(project.account_id, project.token_type, ended.balance)
+                    self._outcomes.end(None, job, JobState.FAILED, reason, message=message)

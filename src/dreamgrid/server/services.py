@@ -19,6 +19,7 @@ from dreamgrid.server.limits import Limits
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.projects import Projects
 from dreamgrid.server.queue_notices import QueueNotices
+from dreamgrid.server.recovery import Recovery
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.rules import Rules
 from dreamgrid.server.sessions import Sessions
@@ -42,6 +43,7 @@ class Services:
     store: Store
     accounts: Accounts
     projects: Projects
+    recovery: Recovery
     rendering: Rendering
     queue: QueueNotices
     workers: Workers

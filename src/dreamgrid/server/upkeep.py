@@ -41,7 +41,7 @@ async def _leases(services: Services, sockets: WorkerSockets) -> None:
 
 async def _positions(services: Services) -> None:
     await services.queue.notify()
-    services.projects.claim_heard()
+    services.recovery.claim_heard()
 
 
 def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) -> None:

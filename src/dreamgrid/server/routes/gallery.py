@@ -43,7 +43,7 @@ async def _page(
 ) -> tuple[list[LiveProject], str | None]:
     """Projects, newest first, and what `before` of the next page is; None: there is none."""
     rows = await services.store.ended_projects(account.id, limit, before)
-    open_ones = [] if before is not None else services.projects.active(account)[::-1]
+    open_ones = [] if before is not None else services.open_projects.active(account.id)[::-1]
     shown = {project.id for project in open_ones}
     ended = [from_row(row) for row in rows if row.id not in shown]
     return open_ones + ended, rows[-1].id if len(rows) == limit else None

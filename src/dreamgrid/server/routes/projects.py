@@ -21,7 +21,7 @@ _SLACK_MS = 60 * 60 * 1000
 
 def routes(services: Services) -> Endpoints:
     """The project endpoints of both hosts."""
-    projects = services.projects
+    projects, recovery = services.projects, services.recovery
     api = Endpoints(
         "Projects",
         "What became of your projects. They are made, watched and canceled over the socket.",
@@ -51,17 +51,17 @@ def routes(services: Services) -> Endpoints:
     @api.get("/api/v1/artist/projects/active", bare=True)
     async def active_projects(account: Account) -> ActiveProjects:
         """Ids of the projects that have not ended, of all your apps."""
-        found = projects.active(account)
+        found = services.open_projects.active(account.id)
         return ActiveProjects(projects=tuple({"id": one.id} for one in found))
 
     @api.get("/api/v1/artist/projects/sync", bare=True)
     async def sync_projects(account: Account, query: SyncQuery) -> ProjectSync:
         """What an app missed: open projects, and those that ended while it was away."""
-        unclaimed = await projects.unclaimed(account, query.app_id)
-        active = projects.active(account, query.app_id)
+        unclaimed = await recovery.unclaimed(account, query.app_id)
+        active = services.open_projects.active(account.id, query.app_id)
         return ProjectSync(
-            active_projects=projects.recovery_records(account, active),
-            unclaimed_completed_projects=projects.recovery_records(account, unclaimed),
+            active_projects=recovery.records(account, active),
+            unclaimed_completed_projects=recovery.records(account, unclaimed),
             server_time=milliseconds(services.clock),
         )
 

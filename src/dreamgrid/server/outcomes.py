@@ -1,0 +1,223 @@
+"""What becomes of a job: back in line, delivered, or failed.
+
+It is stored first; then the memory changes, and the worker and the app are told.
+"""
+
+import logging
+
+from dreamgrid.protocol import failures
+from dreamgrid.protocol.worker import Settled
+from dreamgrid.server import frames, ledger
+from dreamgrid.server.accounts import Accounts
+from dreamgrid.server.clock import Clock, milliseconds
+from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.live import LiveJob, end_reason
+from dreamgrid.server.open_projects import OpenProjects
+from dreamgrid.server.reliability import Reliability
+from dreamgrid.server.scheduler import Scheduler
+from dreamgrid.server.store.base import Ended, JobEnd, Store
+from dreamgrid.server.workers import Workers, WorkerSession, owner_of
+from dreamgrid.states import FINAL_PROJECT_STATES, JobEvent, JobState, project_state
+
+_log = logging.getLogger("dreamgrid.rendering")
+
+
+class Outcomes:
+    """Stores what became of a job and of the attempt at it, then tells its worker and its app."""
+
+    def __init__(
+        self,
+        *,
+        config: ServerConfig,
+        store: Store,
+        accounts: Accounts,
+        workers: Workers,
+        open_projects: OpenProjects,
+        reliability: Reliability,
+        scheduler: Scheduler,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._accounts = accounts
+        self._workers = workers
+        self._open = open_projects
+        self._reliability = reliability
+        self._scheduler = scheduler
+        self._clock = clock
+
+    def note_failure(self, worker_id: str, incident: str, error: str) -> None:
+        """Remembers that a worker did not deliver; `incident`: a job, or a breakdown with many."""
+        pause_s = self._reliability.failed(worker_id, incident, self._clock(), error)
+        worker = self._workers.get(worker_id)
+        if worker is not None:
+            worker.delivery_rate = self._reliability.rate(worker_id)
+        if pause_s:
+            if worker is not None:
+                self._workers.pause(worker, paused=True)
+            name = worker.name if worker is not None else worker_id
+            _log.warning("worker %s: %s", name, self._reliability.reason(worker_id))
+
+    def attempt_failed(
+        self,
+        worker: WorkerSession,
+        job: LiveJob,
+        error: str,
+        message: str,
+        *,
+        retryable: bool = True,
+    ) -> None:
+        """A worker said why it has no result: another attempt follows, or the job fails."""
+        job.failures += 1
+        job.failed_on.add(worker.id)
+        if retryable and error != failures.OUT_OF_MEMORY:  # else it is not the worker's fault
+            self.note_failure(worker.id, job.id, error)
+        if retryable and job.failures < self._config.max_attempts:
+            worker.send(Settled(job_id=job.id, attempt=job.attempt))
+            self._requeue(job, error, message)
+            return
+        job.reason = failures.GENERATION_FAILURE
+        self.end(worker, job, JobState.FAILED, failures.GENERATION_FAILURE, message=message)
+
+    def lose(
+        self, job: LiveJob, message: str, *, counts: bool, error: str = failures.WORKER_DISCONNECTED
+    ) -> None:
+        """A worker has a job no longer: another one gets it, unless too many attempts failed.
+
+        Args:
+            job: The job.
+            message: What happened, for people.
+            counts: Whether it is one of the attempts that may fail.
+            error: What happened, as a word for programs.
+        """
+        if counts:
+            job.failures += 1
+            job.failed_on.add(job.worker_id)
+        if job.failures >= self._config.max_attempts:
+            job.reason = error
+            told = f"{message}, for the {job.failures}. time"
+            worker = self._workers.get(job.worker_id)
+            self.end(worker, job, JobState.FAILED, error, message=told)
+            return
+        self._requeue(job, error, message)
+
+    def _requeue(self, job: LiveJob, error: str, message: str) -> None:
+        worker = self._workers.get(job.worker_id)
+        if worker is not None:
+            worker.jobs.pop(job.id, None)
+        job.settling = True
+        at_ms = milliseconds(self._clock)
+
+        def requeued(accepted: bool) -> None:
+            job.settling = False
+            if not accepted:
+                return
+            job.move(JobEvent.LOSE)
+            job.step, job.previewed, job.started_ms, job.ends_at_s = 0, False, None, None
+            job.waits_since_ms = at_ms
+            job.sensitive, job.withheld = (), False
+            if job.project.canceling:
+                return  # the cancel moves it on, or puts it back in line
+            self._open.tell(
+                job.project, frames.retried(job, error, message, self._config.max_attempts)
+            )
+            self._scheduler.waiting.add(job, first=True)
+            if job.project.waiting:
+                self._open.tell_queued(job.project, 1)
+            self._scheduler.hint()
+
+        self._open.persist(
+            lambda: self._store.requeue(job.id, job.attempt, job.failures, error, at_ms), requeued
+        )
+
+    # ── ends ─────────────────────────────────────────────────────────────────────────────────────
+
+    def end(
+        self,
+        worker: WorkerSession | None,
+        job: LiveJob,
+        state: JobState,
+        reason: str,
+        *,
+        message: str = "",
+    ) -> None:
+        """Ends a job for good, and its project with the last of them.
+
+        Args:
+            worker: Who reported it; None: nobody did.
+            job: The job.
+            state: How it ends.
+            reason: Why, as a word for programs.
+            message: Why, for people.
+        """
+        project = job.project
+        job.settling = True
+        if worker is not None:
+            worker.jobs.pop(job.id, None)
+            self._scheduler.hint()  # the slot is free; the commit need not be waited for
+        # Other jobs of the project may be settling too: their ends are stored before this one.
+        after = project_state(
+            [state if other is job else other.ending or other.state for other in project.jobs]
+        )
+        job.ending = state
+        completed = state is JobState.COMPLETED
+        charge = completed and (not job.withheld or self._config.charge_withheld)
+        end = JobEnd(
+            project_id=project.id,
+            job_id=job.id,
+            attempt=job.attempt,
+            state=state,
+            reason=reason,
+            charge=charge,
+            failures=job.failures,
+            seed=job.seed,
+            steps=job.steps,
+            sha256=job.sha256,
+            sensitive=" ".join(job.sensitive),
+            withheld=job.withheld,
+            earner=owner_of(job.worker_id),
+            earned_micros=ledger.share(job.price_micros, self._config.worker_share_permille),
+            at_ms=milliseconds(self._clock),
+            project_state=after,
+            project_reason=end_reason(after, reason),
+        )
+        self._open.persist(
+            lambda: self._store.end_job(end),
+            lambda ended: self._job_ended(worker, job, end, message, ended),
+        )
+
+    def _job_ended(
+        self,
+        worker: WorkerSession | None,
+        job: LiveJob,
+        end: JobEnd,
+        message: str,
+        ended: Ended,
+    ) -> None:
+        project = job.project
+        job.settling = False
+        if worker is not None:
+            worker.send(Settled(job_id=job.id, attempt=job.attempt, accepted=ended.accepted))
+        if not ended.accepted:
+            return
+        completed = end.state is JobState.COMPLETED
+        job.move(JobEvent.COMPLETE if completed else JobEvent.FAIL)
+        if project.load.running == project.load.most(self._config.max_running_jobs) - 1:
+            self._scheduler.hint()  # its account had as many as it may: one more can start now
+        job.ended_ms = end.at_ms
+        job.reason = end.reason
+        if completed:
+            job.charged_micros = job.price_micros if end.charge else 0
+            project.charged_micros += job.charged_micros
+            self._open.tell(project, frames.result(job, self._open.result_urls(job)))
+        else:
+            job.message = message
+            self._open.tell(project, frames.failed(job, message))
+        if end.project_state in FINAL_PROJECT_STATES:
+            project.ended_ms = end.at_ms
+            project.reason = end.project_reason
+            self._open.tell_end(project)
+            self._open.remove(project)
+        if end.charge and end.earner and end.earned_micros:
+            self._accounts.note_balance(end.earner, project.token_type, ended.earner_balance)
+        self._accounts.note_balance(project.account_id, project.token_type, ended.balance)
