@@ -220,6 +220,7 @@ def entries(ann: Ann) -> dict[str, list[Try]]:
             "/v1/account/sign-in-links/use", 403, {"secret": "guessed"}
         ),
         "GET /studio/{file}": public("/studio/mark.svg"),
+        "GET /favicon.ico": public("/favicon.ico"),
         "GET /": public("/"),
         "GET /openapi.json": public("/openapi.json"),
         "GET /docs": public("/docs"),

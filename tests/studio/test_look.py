@@ -7,6 +7,7 @@ import pytest
 
 from tests.interop.worker import ScriptedWorker, png
 from tests.studio.conftest import OpenStudio, Studio
+from tests.studio.test_inputs import open_painter
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -44,6 +45,10 @@ async def test_nobody_is_shut_out_and_nothing_overflows(
     found = {"sign-in": await barriers(studio, axe)}
     await page.goto("about:blank")
     await studio.sign_in()
+    await open_painter(page)
+    found["mask"] = await barriers(studio, axe)
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Remove: Begin with a picture").click()
     await studio.ask_for("a castle", count=3)
     done, running, failing = await worker.jobs(3)
     await done.render(png(120))

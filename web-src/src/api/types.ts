@@ -120,6 +120,13 @@ export interface ProjectPage {
   mediaKeptS: number;
 }
 
+/** What steers a result beside its words: a way to do it, and how strongly, 0 to 1. */
+export interface Steer {
+  name: string;
+  hasImage?: boolean;
+  controlStrength?: number;
+}
+
 /** The one element of `keyFrames` of a request: everything about the result itself. */
 export interface KeyFrame {
   modelID: string;
@@ -130,6 +137,8 @@ export interface KeyFrame {
   width?: number;
   height?: number;
   sizePreset?: string;
+  currentControlNetsJob?: Steer[];
+  keyframeFrameIndices?: number[];
   [setting: string]: unknown;
 }
 

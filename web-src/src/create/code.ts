@@ -2,6 +2,7 @@
 
 import type { JobRequest, Media } from '../api/types';
 import { modelById } from '../state/catalog';
+import { filesOf, INPAINT, isKeyFrame, STEER } from './inputs';
 import { settingsOf } from './settings';
 
 type Pair = [name: string, value: unknown];
@@ -26,13 +27,45 @@ function pairs(request: JobRequest): Pair[] {
   return found;
 }
 
+/** The files that a request came with, under the names that a program reads them from. */
+function inputs(request: JobRequest): [name: string, value: string][] {
+  const frame = request.keyFrames[0];
+  const steer = frame.currentControlNetsJob?.[0];
+  const several = new Map<string, string[]>();
+  const found: [string, string][] = [];
+  for (const { role, kind } of filesOf(request, modelById.value.get(frame.modelID))) {
+    if (role === STEER || isKeyFrame(role)) continue;
+    const [, name, number] = /^(.*?)(\d*)$/.exec(role)!;
+    const file = JSON.stringify(`${role}.${{ image: 'png', audio: 'wav', video: 'mp4' }[kind]}`);
+    if (!number) found.push([snake(name!), file]);
+    else several.set(name!, [...(several.get(name!) ?? []), file]);
+  }
+  for (const [name, files] of several) {
+    found.push([name === 'contextImage' ? 'context_images' : snake(name), `[${files.join(', ')}]`]);
+  }
+  const moments = frame.keyframeFrameIndices ?? [];
+  if (moments.length > 0) {
+    found.push(['keyframes', `{${moments.map((at, index) => `${at}: "keyframe${index + 1}.png"`).join(', ')}}`]);
+  }
+  if (steer) {
+    const parts = [`name=${literal(steer.name)}`];
+    if (steer.hasImage) parts.push(`image="${steer.name}.png"`);
+    if (steer.controlStrength !== undefined) parts.push(`strength=${steer.controlStrength}`);
+    found.push(['control_net', `dreamgrid.ControlNet(${parts.join(', ')})`]);
+  }
+  return found;
+}
+
+const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
 function literal(value: unknown): string {
   if (typeof value === 'boolean') return value ? 'True' : 'False';
   return JSON.stringify(value);
 }
 
 export function asPython(request: JobRequest, media: Media): string {
-  const lines = pairs(request).map(([name, value]) => `        ${name}=${literal(value)},`);
+  const given = [...pairs(request).map(([name, value]) => [name, literal(value)]), ...inputs(request)];
+  const lines = given.map(([name, value]) => `        ${name}=${value},`);
   const maker = { image: 'create_image', video: 'create_video', audio: 'create_audio' }[media];
   return [
     'import dreamgrid',
@@ -71,6 +104,13 @@ const FLAGS: Record<string, string> = {
   language: '--language'
 };
 
+const FILE_FLAGS: [RegExp, string][] = [
+  [/^startingImage$/, '--image'],
+  [/^contextImage/, '--context'],
+  [/^referenceImage$/, '--first'],
+  [/^referenceImageEnd$/, '--last']
+];
+
 function quoted(value: unknown): string {
   const text = String(value);
   return /^[A-Za-z0-9_.:\/-]+$/.test(text) ? text : `'${text.replace(/'/g, `'\\''`)}'`;
@@ -84,6 +124,11 @@ export function asCommand(request: JobRequest, media: Media): string {
   const flags = pairs(request).flatMap(([name, value]) => (FLAGS[name] ? [`${FLAGS[name]} ${quoted(value)}`] : []));
   const [frames, fps] = [Number(frame['frames']), Number(frame['fps'])];
   if (frames && fps) flags.push(`--duration ${+(frames / fps).toFixed(2)}`);
+  for (const { role } of filesOf(request, modelById.value.get(frame.modelID))) {
+    const flag = FILE_FLAGS.find(([pattern]) => pattern.test(role))?.[1];
+    if (flag) flags.push(`${flag} ${role}.png`);
+  }
+  if (frame.currentControlNetsJob?.[0]?.name === INPAINT) flags.push(`--mask ${INPAINT}.png`);
   if (frame.width && frame.height) flags.push(`--size ${frame.width}x${frame.height}`);
   return ['dreamgrid', command, quoted(frame.positivePrompt), ...flags].join(' ');
 }

@@ -8,8 +8,8 @@ import { balances } from '../state/session';
 import { Segments, SelectField, TextField, Toggle } from '../ui/fields';
 import { amount } from '../ui/format';
 import { Icon } from '../ui/icon';
-import { choose, draft, edit, media, missing, model, MOST, settings, slots } from './draft';
-import { DropSlots } from './drop';
+import { choose, draft, edit, media, missing, model, MOST, settings, slots, steers } from './draft';
+import { DropSlots, Steering } from './drop';
 import { ModelPicker } from './model-picker';
 import { price, priceProblem } from './price';
 import { PromptHelp } from './prompt-help';
@@ -68,6 +68,7 @@ export function Composer() {
         <ModelPicker />
         <Prompt />
         {slots.value.length > 0 && <DropSlots />}
+        {steers.value.length > 0 && <Steering />}
         <SizePicker />
         {settings.value
           .filter((setting) => setting.main)

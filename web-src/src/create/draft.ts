@@ -1,9 +1,9 @@
 // What is about to be made. Kept in this browser, so that a reload loses no words; files are not.
 
 import { batch, computed, effect, signal } from '@preact/signals';
-import type { JobRequest, KeyFrame, Media, Model, Network } from '../api/types';
-import { firstModel, limitOf, modelById, models } from '../state/catalog';
-import { flagOf, slotsOf } from './inputs';
+import type { JobRequest, KeyFrame, Media, Model, Network, Steer } from '../api/types';
+import { firstModel, limitOf, modelById, models, tierOf } from '../state/catalog';
+import { flagOf, INPAINT, isKeyFrame, paintsIn, slotsOf, START, STEER, steerSlot, steersOf, type Slot } from './inputs';
 import { isChoice, isNumber, settingsOf } from './settings';
 
 export type Value = string | number | boolean;
@@ -20,6 +20,10 @@ export interface Draft {
   size: [width: number, height: number] | null;
   /** What differs from the model's defaults, by the names of the tier. */
   values: Record<string, Value>;
+  /** What steers it beside its words, and how strongly; kept while a model without it is chosen. */
+  steer: { name: string; strength: number } | null;
+  /** At which second each key frame is shown, by its role. */
+  moments: Record<string, number>;
   format: string;
   network: Network;
   unfiltered: boolean;
@@ -34,6 +38,8 @@ const EMPTY: Draft = {
   seed: null,
   size: null,
   values: {},
+  steer: null,
+  moments: {},
   format: '',
   network: 'fast',
   unfiltered: false
@@ -70,7 +76,27 @@ export function setFile(role: string, file: Blob | null): void {
   const next = { ...files.value };
   if (file) next[role] = file;
   else delete next[role];
+  // A mask belongs to the picture that it was painted on.
+  if (role === START && draft.value.steer?.name === INPAINT) delete next[STEER];
   files.value = next;
+}
+
+/** Paints only where the mask is white; null: everywhere. */
+export function setMask(mask: Blob | null): void {
+  batch(() => {
+    edit({ steer: mask && { name: INPAINT, strength: 1 } });
+    // As on the command line: what is painted is painted wholly anew.
+    if (mask && draft.value.values['strength'] === undefined) editValue('strength', 1);
+    setFile(STEER, mask);
+  });
+}
+
+/** Steers by something else, or by nothing. */
+export function setSteer(name: string): void {
+  batch(() => {
+    if (draft.value.steer?.name !== name) setFile(STEER, null);
+    edit({ steer: name ? { name, strength: draft.value.steer?.strength ?? 1 } : null });
+  });
 }
 
 export const model = computed<Model | undefined>(() => {
@@ -80,8 +106,23 @@ export const model = computed<Model | undefined>(() => {
 
 export const media = computed<Media>(() => model.value?.media ?? 'image');
 export const slots = computed(() => slotsOf(model.value));
+export const steers = computed(() => steersOf(model.value));
+
+/** What steers the chosen model: nothing that it does not know, and no mask without a picture. */
+export const steer = computed(() => {
+  const wanted = draft.value.steer;
+  if (!wanted) return null;
+  if (steers.value.includes(wanted.name)) return wanted;
+  const painted = wanted.name === INPAINT && paintsIn(model.value) && files.value[START] && files.value[STEER];
+  return painted ? wanted : null;
+});
+
 /** The files that this model takes. */
-export const used = computed(() => slots.value.filter((slot) => files.value[slot.role]));
+export const used = computed<Slot[]>(() => {
+  const found = slots.value.filter((slot) => files.value[slot.role]);
+  const byPicture = steer.value && media.value === 'image' && files.value[STEER];
+  return byPicture ? [...found, steerSlot(steer.value!.name)] : found;
+});
 export const settings = computed(() => settingsOf(model.value, 'startingImage' in files.value));
 
 /** Chooses a model; what another one was told stays where this one allows it. */
@@ -128,6 +169,7 @@ export const missing = computed(() => {
   if (lacks) return `${entry.name} needs a file: ${lacks.label.toLowerCase()}.`;
   const any = entry.anyInputs ?? [];
   if (any.length > 0 && !any.some((role) => files.value[role])) return `${entry.name} needs one file at least.`;
+  if (steer.value && entry.media === 'image' && !files.value[STEER]) return `Choose a picture for ${steer.value.name}.`;
   if (!draft.value.prompt.trim() && used.value.length === 0) return 'Write what you want to see or hear.';
   return '';
 });
@@ -147,12 +189,33 @@ export function requestOf(id: string): JobRequest {
     const value = values[setting.name];
     if (value !== undefined && value !== '') frame[setting.wire] = value;
   }
-  for (const slot of used.value) frame[flagOf(slot.role)] = true;
+  for (const slot of used.value) if (slot.role !== STEER) frame[flagOf(slot.role)] = true;
+  if (steer.value) frame.currentControlNetsJob = [steering(steer.value)];
+  const moments = keyMoments();
+  if (moments.length > 0) frame.keyframeFrameIndices = moments;
   const request: JobRequest = { jobID: id, keyFrames: [frame], numberOfImages: count, network, appSource: 'studio' };
   if (entry.media === 'image') request.previews = PREVIEWS;
   if (format) request.outputFormat = format;
   if (unfiltered) request.disableSafety = true;
   return request;
+}
+
+function steering({ name, strength }: { name: string; strength: number }): Steer {
+  const told: Steer = { name, hasImage: used.value.some((slot) => slot.role === STEER) };
+  return strength === 1 ? told : { ...told, controlStrength: strength };
+}
+
+/** How many frames of motion a second has: not always as many as are shown. */
+export function framesPerSecond(): number {
+  const motion = tierOf(model.value)['motionFps'];
+  return typeof motion === 'number' ? motion : Number(valueOf('fps') ?? 24);
+}
+
+/** The frame of each key frame, in the order of their slots. */
+function keyMoments(): number[] {
+  const last = Math.max(0, Number(valueOf('frames') ?? 1) - 1);
+  const shown = used.value.filter((slot) => isKeyFrame(slot.role));
+  return shown.map((slot) => Math.min(last, Math.round((draft.value.moments[slot.role] ?? 0) * framesPerSecond())));
 }
 
 export const previewCount = computed(() => (media.value === 'image' ? PREVIEWS : 0));
@@ -168,6 +231,7 @@ export function takeOver(request: JobRequest, seed: number | null): void {
       const value = frame[setting.wire];
       if (value !== undefined && value !== null) values[setting.name] = value as Value;
     }
+    const net = frame.currentControlNetsJob?.[0];
     draft.value = {
       ...EMPTY,
       modelId: frame.modelID,
@@ -178,9 +242,20 @@ export function takeOver(request: JobRequest, seed: number | null): void {
       seed,
       size: frame.width && frame.height ? [frame.width, frame.height] : null,
       values,
+      steer: net ? { name: net.name, strength: net.controlStrength ?? 1 } : null,
+      moments: momentsOf(frame, entry),
       format: request.outputFormat ?? '',
       network: request.network ?? 'fast',
       unfiltered: request.disableSafety ?? false
     };
   });
+}
+
+function momentsOf(frame: KeyFrame, entry: Model | undefined): Record<string, number> {
+  const roles = slotsOf(entry).filter((slot) => isKeyFrame(slot.role) && frame[flagOf(slot.role)]);
+  const motion = tierOf(entry)['motionFps'];
+  const perSecond = typeof motion === 'number' ? motion : Number(frame['fps'] ?? 24);
+  return Object.fromEntries(
+    roles.map((slot, at) => [slot.role, Math.round(((frame.keyframeFrameIndices?.[at] ?? 0) / perSecond) * 100) / 100])
+  );
 }

@@ -1,10 +1,27 @@
 // Files to begin with: dropped, pasted or chosen.
 
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { toast } from '../state/toasts';
+import { SelectField, Slider } from '../ui/fields';
 import { Icon } from '../ui/icon';
-import { files, setFile, slots } from './draft';
-import { ACCEPTS, type Slot } from './inputs';
+import { MaskPainter } from '../ui/lazy';
+import { useUrl } from '../ui/object-url';
+import {
+  draft,
+  edit,
+  files,
+  framesPerSecond,
+  media,
+  model,
+  setFile,
+  setMask,
+  setSteer,
+  slots,
+  steer,
+  steers,
+  valueOf
+} from './draft';
+import { ACCEPTS, INPAINT, isKeyFrame, paintsIn, START, STEER, steerSlot, type Slot } from './inputs';
 
 const FIRST = 2;
 
@@ -43,8 +60,7 @@ export function DropSlots() {
 function DropSlot({ slot }: { slot: Slot }) {
   const file = files.value[slot.role];
   const [over, setOver] = useState(false);
-  const url = useMemo(() => (file && slot.kind === 'image' ? URL.createObjectURL(file) : null), [file]);
-  useEffect(() => () => (url ? URL.revokeObjectURL(url) : undefined), [url]);
+  const url = useUrl(slot.kind === 'image' ? file : undefined);
 
   function take(chosen: File | undefined) {
     if (!chosen) return;
@@ -92,6 +108,104 @@ function DropSlot({ slot }: { slot: Slot }) {
           <Icon name="close" />
         </button>
       )}
+      {file && slot.role === START && paintsIn(model.value) && <MaskOf picture={file} />}
+      {file && isKeyFrame(slot.role) && <Moment role={slot.role} label={slot.label} />}
     </div>
+  );
+}
+
+/** Where in the picture to paint: the mask on it, and the way to the painter. */
+function MaskOf({ picture }: { picture: Blob }) {
+  const [painting, setPainting] = useState(false);
+  const mask = steer.value?.name === INPAINT ? files.value[STEER] : undefined;
+  const url = useUrl(mask);
+  return (
+    <div class="slot-more">
+      {url && <img src={url} alt="The mask: white is painted anew" />}
+      <button type="button" class="button" onClick={() => setPainting(true)}>
+        <Icon name="brush" /> {mask ? 'Change the mask' : 'Paint only a part'}
+      </button>
+      {mask && (
+        <button type="button" class="button plain" onClick={() => setMask(null)}>
+          Whole picture
+        </button>
+      )}
+      {painting && (
+        <MaskPainter
+          picture={picture}
+          mask={mask}
+          onDone={(painted) => {
+            setMask(painted);
+            setPainting(false);
+          }}
+          onClose={() => setPainting(false)}
+        />
+      )}
+    </div>
+  );
+}
+
+/** When a key frame is seen. */
+function Moment({ role, label }: { role: string; label: string }) {
+  const { moments } = draft.value;
+  const last = Math.max(0, Number(valueOf('frames') ?? 1) - 1) / framesPerSecond();
+  return (
+    <div class="slot-more">
+      <Slider
+        label={`${label}: at second`}
+        min={0}
+        max={Math.round(last * 100) / 100}
+        step={0.01}
+        value={moments[role] ?? 0}
+        onValue={(second) => edit({ moments: { ...moments, [role]: second } })}
+      />
+    </div>
+  );
+}
+
+const STEERS: Record<string, string> = {
+  canny: 'Edges',
+  lineart: 'Line drawing',
+  lineartanime: 'Line drawing, anime',
+  mlsd: 'Straight lines',
+  scribble: 'Scribble',
+  softedge: 'Soft edges',
+  depth: 'Depth',
+  normalbae: 'Surfaces',
+  openpose: 'Pose',
+  pose: 'Pose',
+  segmentation: 'Areas',
+  shuffle: 'Colours',
+  tile: 'Detail',
+  detailer: 'Detail',
+  instantid: 'A face',
+  instrp2p: 'Instructions',
+  inpaint: 'Inside a mask',
+  outpaint: 'Beyond its edges'
+};
+
+/** What a model follows beside the words: the edges, the depth, the pose of a picture or a video. */
+export function Steering() {
+  const current = steer.value?.name === INPAINT && media.value === 'image' ? null : steer.value;
+  return (
+    <>
+      <SelectField
+        label="Steer by"
+        value={current?.name ?? ''}
+        options={[['', 'The words alone'], ...steers.value.map((name) => [name, STEERS[name] ?? name] as const)]}
+        onValue={setSteer}
+      />
+      {current && media.value === 'image' && <DropSlot slot={steerSlot(current.name)} />}
+      {current && (
+        <Slider
+          label="How strongly"
+          min={0}
+          max={1}
+          step={0.05}
+          value={current.strength}
+          onValue={(strength) => edit({ steer: { ...current, strength } })}
+        />
+      )}
+    </>
   );
 }

@@ -3,7 +3,7 @@
 import { effect, signal } from '@preact/signals';
 import { bare, path, saying } from '../api/http';
 import { phase } from '../state/session';
-import { draft, files, media, model, previewCount, size, valueOf } from './draft';
+import { draft, files, media, model, previewCount, size, steer, valueOf } from './draft';
 
 interface Estimate {
   quote: { project: { costInToken: string } };
@@ -28,7 +28,7 @@ function question(): string {
       const context = Object.keys(files.value).filter((role) => role.startsWith('contextImage')).length;
       const sampler = String(valueOf('sampler') ?? valueOf('comfySampler') ?? '_');
       const start = path`/api/v2/job/estimate/spark/${network}/${entry.id}/${count}/${steps}/${previewCount.value}`;
-      return start + path`/0/${denoise}/${width}/${height}/${number('guidance')}/${sampler}/${context}`;
+      return start + path`/${steer.value ? 1 : 0}/${denoise}/${width}/${height}/${number('guidance')}/${sampler}/${context}`;
     }
     case 'video':
       return (

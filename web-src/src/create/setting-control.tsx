@@ -1,8 +1,7 @@
 // One control for one setting, of the kind that its limit asks for.
 
-import { tierOf } from '../state/catalog';
 import { SelectField, Slider, TextField, Toggle } from '../ui/fields';
-import { editValue, model, valueOf } from './draft';
+import { editValue, framesPerSecond, valueOf } from './draft';
 import { isChoice, isNumber, isSwitch, isText, stepOf, type Setting } from './settings';
 
 const FREE_TOP = 600; // where a limit has no upper end
@@ -58,8 +57,7 @@ export function SettingControl({ setting }: { setting: Setting }) {
 function Length({ setting }: { setting: Setting }) {
   const { limit, label } = setting;
   if (!isNumber(limit)) return null;
-  const motion = tierOf(model.value)['motionFps'];
-  const perSecond = typeof motion === 'number' ? motion : Number(valueOf('fps') ?? 24);
+  const perSecond = framesPerSecond();
   const step = limit.step ?? 1;
   const frames = Number(valueOf('frames'));
   const seconds = (count: number) => Math.round((count / perSecond) * 10) / 10;

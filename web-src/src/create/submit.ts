@@ -8,7 +8,7 @@ import { socket } from '../state/session';
 import { toast, tried } from '../state/toasts';
 import { draft, edit, files, media, model, requestOf, setFile, takeOver, used, valueOf } from './draft';
 import { currentPrice } from './price';
-import { flagOf, slotsOf } from './inputs';
+import { filesOf, slotsOf } from './inputs';
 import { modelById } from '../state/catalog';
 import { go } from '../state/route';
 
@@ -43,9 +43,7 @@ export async function again(project: Project): Promise<void> {
   if (!project.request) return;
   await tried(async () => {
     const request = { ...project.request!, jobID: uuid() };
-    const inputs = slotsOf(modelById.value.get(project.modelId));
-    for (const slot of inputs) {
-      if (!project.request!.keyFrames[0][flagOf(slot.role)]) continue;
+    for (const slot of filesOf(request, modelById.value.get(project.modelId))) {
       const file = await inputOf(project, slot.role, slot.kind);
       if (!file) throw new Error(`The file that it began with (${slot.label.toLowerCase()}) is no longer kept.`);
       await upload(request.jobID, slot.role, slot.kind, file);
@@ -83,8 +81,7 @@ export async function useSettings(project: Project, seed: number | null): Promis
   if (!project.request) return;
   takeOver(project.request, seed);
   go('create');
-  for (const slot of slotsOf(model.value)) {
-    if (!project.request.keyFrames[0][flagOf(slot.role)]) continue;
+  for (const slot of filesOf(project.request, model.value)) {
     const file = await inputOf(project, slot.role, slot.kind);
     if (file) setFile(slot.role, file);
     else toast(`The file for "${slot.label}" is no longer kept; choose it again.`);
@@ -121,6 +118,7 @@ export async function vary(project: Project, job: Job): Promise<void> {
   const takesPicture = slotsOf(entry).some((slot) => slot.role === 'startingImage');
   if (!project.request) return;
   takeOver(project.request, null);
+  edit({ steer: null }); // what steered it is not at hand, and the picture itself says more
   if (takesPicture) {
     const file = await resultFile(project, job);
     if (!file) return;

@@ -1,7 +1,8 @@
-// Pages that are loaded when somebody goes there.
+// Pages, and large parts of pages, that are loaded when somebody goes there.
 
-import type { ComponentType } from 'preact';
+import type { ComponentType, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
+import { tried } from '../state/toasts';
 import { Icon } from './icon';
 
 const LOADERS: Record<string, () => Promise<ComponentType>> = {
@@ -39,3 +40,14 @@ export function Lazy({ name }: { name: string }) {
   if (loaded?.name !== name) return <div class="page" aria-busy="true" />;
   return <loaded.Page />;
 }
+
+/** A part of a page; until it is there, nothing of it is shown. */
+function later<P extends object>(load: () => Promise<ComponentType<P>>): (properties: P) => JSX.Element | null {
+  return function Later(properties) {
+    const [Part, setPart] = useState<ComponentType<P> | null>(null);
+    useEffect(() => void tried(load).then((found) => found && setPart(() => found)), []);
+    return Part && <Part {...properties} />;
+  };
+}
+
+export const MaskPainter = later(async () => (await import('../create/mask')).default);

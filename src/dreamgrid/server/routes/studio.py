@@ -73,6 +73,14 @@ def routes(services: Services) -> Endpoints:
         kept = {"Cache-Control": "public, max-age=31536000, immutable"}
         return _answer(request, found, {"X-Content-Type-Options": "nosniff", **kept})
 
+    @api.get("/favicon.ico", content_types=(_TYPES["svg"],))
+    async def favicon(request: web.Request) -> web.Response:
+        """The mark that browsers show beside every page of this server."""
+        kept = {"Cache-Control": "public, max-age=86400"}
+        return _answer(
+            request, web_files()["mark.svg"], {"X-Content-Type-Options": "nosniff", **kept}
+        )
+
     return api
 
 
