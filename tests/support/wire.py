@@ -19,6 +19,7 @@ from dreamgrid.protocol.worker import (
     Failed,
     Finished,
     Hello,
+    MeasuredSpeed,
     Progress,
     RunningJob,
     Settled,
@@ -361,6 +362,7 @@ def hello_of(
     worker_id: str | None = None,
     running: tuple[RunningJob, ...] = (),
     protocol: int = WORKER_PROTOCOL,
+    speeds: tuple[MeasuredSpeed, ...] = (),
 ) -> Hello:
     """The first message of a worker."""
     return Hello(
@@ -372,6 +374,7 @@ def hello_of(
         slots=slots,
         network=network,
         running=running,
+        speeds=speeds,
     )
 
 

@@ -11,11 +11,11 @@ import pytest
 from dreamgrid.engines.registry import Registry, find_engines
 from dreamgrid.errors import EngineCrashed
 from dreamgrid.protocol.renders import AnyRender, ImageRender
-from dreamgrid.protocol.worker import Device, Finished
+from dreamgrid.protocol.worker import Device, Finished, MeasuredSpeed
 from dreamgrid.worker import doctor, tuning
 from dreamgrid.worker.events import Measured
 from dreamgrid.worker.frames import Setup
-from dreamgrid.worker.tuning import Plan, SelfTest, Speed, Tuning, best_threads, measure
+from dreamgrid.worker.tuning import Plan, SelfTest, Tuning, best_threads, measure
 from tests.worker import puppet_engine
 from tests.worker.gate import Gate
 from tests.worker.server_room import PUPPETS, ServerRoom, config_of, running_worker
@@ -103,18 +103,20 @@ async def test_a_quiet_worker_measures_itself_once_and_keeps_what_it_found(tmp_p
     assert SelfTest(plan, config.data_dir, 0.01).tuning is None, "another machine"
 
 
-async def test_the_next_start_uses_what_was_found(tmp_path: Path) -> None:
+async def test_the_next_start_uses_what_was_found_and_tells_the_server(tmp_path: Path) -> None:
     registry = tried({"puppet-v1": trial()})
     async with ServerRoom().open() as room:
         config = config_of(room.url, tmp_path, quiet_s=0.01)
         async with running_worker(config, registry) as worker:
-            await room.line()
+            first = await room.line()
+            assert first.hello.speeds == (), "nothing is known yet"
             await worker.event(Measured)
         found = tuning.read(tmp_path)
         assert found is not None
         tuning.write(tmp_path, msgspec.structs.replace(found, threads=7))
         async with running_worker(config, registry):
             line = await room.line()
+            assert line.hello.speeds == found.speeds
             await line.send(room.assign("1", "threads"))
             await line.expect(Finished)
     assert room.files["result/1"] == b"7"
@@ -159,7 +161,7 @@ async def test_nothing_is_measured_while_there_are_jobs_or_where_it_is_not_wante
 def test_a_spoiled_file_counts_as_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "tuning.json").write_text(content)
     assert tuning.read(tmp_path) is None
-    told = Tuning(measured_on="x", threads=2, speeds=(Speed(render=trial(), took_s=0.5),))
+    told = Tuning(measured_on="x", threads=2, speeds=(MeasuredSpeed(render=trial(), took_s=0.5),))
     tuning.write(tmp_path, told)
     assert tuning.read(tmp_path) == told
 

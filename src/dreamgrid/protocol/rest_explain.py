@@ -93,7 +93,7 @@ class WhyThere(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         model_loaded: The worker had its model loaded.
         idle_workers: How many workers had room then, for whatever model, this one included.
         delivery_rate: The share of its last jobs that the worker delivered.
-        pace: The worker's seconds for its model over what is usual. None: not measured yet.
+        pace: The worker's seconds for its model over what is usual. None: nothing is known of it.
     """
 
     waited_seconds: float

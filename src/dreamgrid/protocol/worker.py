@@ -52,6 +52,18 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 0
 
 
+class MeasuredSpeed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker found when it measured itself: one render, with its model loaded.
+
+    Attributes:
+        render: What it rendered.
+        took_s: How long that took.
+    """
+
+    render: AnyRender
+    took_s: Seconds
+
+
 class Hello(WorkerMessage, tag="hello", frozen=True, kw_only=True):
     """First message of a connection: who the worker is and what it can serve.
 
@@ -66,6 +78,8 @@ class Hello(WorkerMessage, tag="hello", frozen=True, kw_only=True):
         network: The pool it belongs to.
         running: Jobs it still holds from an earlier connection, unsettled outcomes included.
         device: What it runs on.
+        speeds: How fast it found itself to be. A server takes it for a claim: it counts for less
+            than the jobs that the worker finishes. Empty: it has not measured itself.
     """
 
     protocol: int
@@ -77,6 +91,7 @@ class Hello(WorkerMessage, tag="hello", frozen=True, kw_only=True):
     network: Network = "fast"
     running: tuple[RunningJob, ...] = ()
     device: Device = Device()
+    speeds: tuple[MeasuredSpeed, ...] = ()
 
 
 class Started(WorkerMessage, tag="started", frozen=True, kw_only=True):

@@ -29,7 +29,17 @@ from dreamgrid.server.config import MICROS
 from dreamgrid.server.ledger import decimal
 from dreamgrid.server.resolve.rules import work
 
-__all__ = ["Amounts", "Quote", "Rates", "decimal", "quote", "render_s", "to_wire", "worth"]
+__all__ = [
+    "Amounts",
+    "Quote",
+    "Rates",
+    "decimal",
+    "quote",
+    "render_s",
+    "to_wire",
+    "work_s",
+    "worth",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +245,15 @@ def render_s(
     """About how many seconds of rendering a job of this price is; for estimates, not for money."""
     per_render_s = rates.usd_micros_per_render_s * rates.network_permille[network] / 1_000
     return micros * rates.token_usd_micros[token] / MICROS / per_render_s
+
+
+def work_s(model: Model, render: AnyRender) -> float:
+    """How many seconds the catalogue names for a render that needs no input files.
+
+    Raises:
+        TypeError: The model makes other media.
+    """
+    return _render_us(model, render, priced_steps(render), ()) / MICROS
 
 
 def micros_of(number: float) -> int:

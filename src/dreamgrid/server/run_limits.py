@@ -27,7 +27,7 @@ class RunLimits:
     def run_s(self, job: LiveJob) -> float:
         """From the beginning of the inference to the end."""
         longest_s = self.longest_s(job)
-        usual_s = self._speeds.seconds(job.render.model, work_of(job), job.worker_id)
+        usual_s = self._speeds.measured_s(job.render.model, work_of(job), job.worker_id)
         if usual_s is None:
             return longest_s
         config = self._config

@@ -25,6 +25,7 @@ from dreamgrid.protocol.worker import (
 from dreamgrid.server import conversation
 from dreamgrid.server.auth import Account
 from dreamgrid.server.bus.base import ban_subject
+from dreamgrid.server.claims import note_claims
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.outbox import Outbox, close_reason
 from dreamgrid.server.services import Services
@@ -134,10 +135,12 @@ class WorkerSockets:
     def _join(self, session: WorkerSession, hello: Hello) -> None:
         config = self._services.config
         session.held_back = self._services.rules.reason("worker", session.id) is not None
+        rendering = self._services.rendering
+        note_claims(session, hello.speeds, rendering.speeds, self._services.catalog)
         replaced = self._services.workers.add(session)
         self._services.known_workers.note([session])
         if replaced is not None:
-            self._services.rendering.worker_left(replaced)
+            rendering.worker_left(replaced)
             replaced.close(socket.CLOSE_REPLACED, "a newer connection of this worker took over")
         session.send(
             Welcome(
@@ -147,7 +150,7 @@ class WorkerSockets:
             )
         )
         _log.info("worker joined: %s with %s", session.name, ", ".join(sorted(session.models)))
-        self._services.rendering.worker_joined(session, hello.running)
+        rendering.worker_joined(session, hello.running)
 
     async def _listen(self, ws: web.WebSocketResponse, session: WorkerSession) -> None:
         async for frame in ws:

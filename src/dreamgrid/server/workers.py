@@ -51,8 +51,8 @@ class WorkerSession:
         draining: It takes no new jobs.
         held_back: An administrator lets it have no jobs.
         paused: It failed at many jobs in a row and gets none for a while.
-        paces: Model id to its seconds for a job over what is usual; above 1 is slower. Models that
-            it has not rendered yet are not in it.
+        paces: Model id to its seconds for a job over what is usual; above 1 is slower. Models of
+            which nothing is known, neither from jobs nor from its hello, are not in it.
         delivery_rate: The share of its last jobs that it delivered.
         known_as: The names by which apps can mean it.
     """

@@ -2,8 +2,8 @@
 
 It does so once, while it has nothing else to do, in a process of its own that ends as soon as a job
 comes. What it found lies in the worker's folder, counts from the next start on, and is measured
-anew when machine, software or settings are others. `dreamgrid work doctor` shows it. The server
-needs none of it: it learns from every job how fast a worker is.
+anew when machine, software or settings are others. `dreamgrid work doctor` shows it, and the
+server hears of it with the next hello: until a job says better, that is what it knows.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import msgspec
 from dreamgrid.engines.registry import Registry
 from dreamgrid.errors import DreamgridError, EngineCrashed
 from dreamgrid.protocol.renders import AnyRender
-from dreamgrid.protocol.worker import Device
+from dreamgrid.protocol.worker import Device, MeasuredSpeed
 from dreamgrid.worker import frames
 from dreamgrid.worker.config import WorkerConfig
 from dreamgrid.worker.host import EngineHost, Patience
@@ -38,13 +38,6 @@ _SHORTEST_S = 1e-6  # what clocks can tell; times are divided by each other
 _log = logging.getLogger(__name__)
 
 
-class Speed(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a render took, with its model loaded."""
-
-    render: AnyRender
-    took_s: float
-
-
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker found out about itself.
 
@@ -56,7 +49,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
 
     measured_on: str
     threads: int
-    speeds: tuple[Speed, ...]
+    speeds: tuple[MeasuredSpeed, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +205,7 @@ async def measure(plan: Plan) -> Tuning | None:
     if not known:
         return None
     threads = best_threads({n: [one[trial] for trial in known] for n, one in found.items()})
-    speeds = tuple(Speed(render=trial, took_s=found[threads][trial]) for trial in known)
+    speeds = tuple(MeasuredSpeed(render=trial, took_s=found[threads][trial]) for trial in known)
     return Tuning(measured_on=plan.measured_on, threads=threads, speeds=speeds)
 
 

@@ -171,6 +171,7 @@ class Worker:
             network=self._config.network,
             running=(*held, *self._outbox.unsettled()),
             device=self._device,
+            speeds=self._self_test.tuning.speeds if self._self_test.tuning is not None else (),
         )
 
     def _welcomed(self, welcome: Welcome) -> None:
