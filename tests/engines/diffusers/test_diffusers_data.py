@@ -56,6 +56,7 @@ def test_every_model_is_in_the_catalogue_with_the_inputs_of_its_tasks(
     assert spec.media == family.result
     for task in family.tasks:
         assert set(task.inputs) <= set(spec.inputs or ())
+        assert task.control != "mask" or "inpaint" in spec.control_nets
 
 
 SAMPLED = [(family, model) for family, model in MODELS if family.sampling != "none"]

@@ -22,6 +22,8 @@ import torch
 from dreamgrid.engines import diffusers as spec
 from dreamgrid.engines.base import Engine, Step
 from dreamgrid.engines.diffusers.engine import DiffusersEngine
+from dreamgrid.engines.diffusers.family import families
+from dreamgrid.engines.diffusers.given import Given
 from dreamgrid.engines.diffusers.pipelines import LoadedModel
 from dreamgrid.errors import (
     EngineError,
@@ -35,8 +37,11 @@ from dreamgrid.protocol.params import ControlNet, Lora
 from dreamgrid.protocol.renders import AnyRender, ImageRender, VideoRender
 from tests.engines.diffusers import tiny
 
-# Of numpy, about how torch's tensors copy themselves: nothing that our code can change.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+# Between libraries, about each other: nothing that our code can change.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:`FluxPosEmbed` is deprecated:FutureWarning"),
+]
 
 Engines = Callable[[str], Engine]
 SD, XL, FLUX = "sd-v1-5", "sd_xl_base_1.0", "flux1-dev-fp8"
@@ -221,6 +226,80 @@ def write_lora(folder: Path, name: str, width: int = 64) -> None:
     safetensors.torch.save_file(layers, folder / f"{name}.safetensors")
 
 
+PAINTERS = [
+    model
+    for family in families()
+    for model in set(family.weights) & set(tiny.FAMILIES)
+    if any(task.control == "mask" for task in family.tasks)
+]
+
+
+def mask_of_the_right_half() -> bytes:
+    out = io.BytesIO()
+    mask = Image.new("L", (64, 32))
+    mask.paste(255, (32, 0, 64, 32))
+    mask.save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("model", PAINTERS)
+def test_a_mask_keeps_what_is_black_and_paints_the_rest(engines: Engines, model: str) -> None:
+    steps: list[int] = []
+    net = ControlNet(name="inpaint", mode="cn_priority")
+    made = engines(model).generate(
+        render(model, strength=1.0, control_net=net),
+        {"startingImage": picture(), "cnImage": mask_of_the_right_half()},
+        lambda step: steps.append(step.step),
+    )
+    changed = np.abs(pixels(made.data).astype(int) - (255, 0, 0)).mean(axis=2)
+    assert changed[:, :32].max() == 0
+    assert changed[:, 32:].mean() > 20
+    assert steps == [1, 2, 3]
+
+
+def test_a_mask_for_some_of_the_steps_is_left_to_other_workers(engines: Engines) -> None:
+    given = {"startingImage": picture(), "cnImage": mask_of_the_right_half()}
+    late, short = ControlNet(name="inpaint", start=0.5), ControlNet(name="inpaint", end=0.5)
+    for net in (late, short):
+        wish = render(SD, strength=1.0, control_net=net)
+        with pytest.raises(ModelNotAvailable, match="only in all steps"):
+            engines(SD).generate(wish, given, nothing)
+
+
+def test_a_picture_that_hardly_changes_takes_one_step(engines: Engines) -> None:
+    for share in (0.0, 0.01, 0.1):
+        wish = render(SD, steps=7, strength=share)
+        assert engines(SD).generate(wish, {"startingImage": picture()}, nothing).steps == 1
+
+
+def test_pictures_of_another_shape_are_cut_and_not_stretched() -> None:
+    tall = Image.new("RGB", (64, 640), "blue")
+    tall.paste("red", (0, 304, 64, 336))  # what is left of it: the middle
+    out = io.BytesIO()
+    tall.save(out, "PNG")
+    (family,) = (family for family in families() if SD in family.weights)
+    task = family.task(frozenset({"startingImage"}), None)
+    assert task is not None
+    given = Given.of(task, render(SD, strength=0.5), {"startingImage": out.getvalue()})
+    assert (
+        np.asarray(given.arguments(task)["image"]).reshape(-1, 3).tolist() == [[255, 0, 0]] * 2048
+    )
+
+
+def test_tasks_share_weights_as_they_are(engines: Engines) -> None:
+    """No number format changes, and nothing is kept twice."""
+    model = model_of(engines("sd3.5_medium"))
+    (family,) = (family for family in families() if "sd3.5_medium" in family.weights)
+    transformer = model._base.transformer.to(torch.bfloat16)
+    try:
+        for task in family.tasks:
+            assert model.pipeline(task).transformer is transformer
+            assert transformer.dtype == torch.bfloat16
+            assert model.pipeline(task).vae is model._base.vae
+    finally:
+        transformer.to(torch.float32)
+
+
 def test_what_cannot_be_done_here_is_refused_before_any_work(engines: Engines) -> None:
     engine = engines(FLUX)
     with pytest.raises(ModelNotAvailable, match="cannot use the sampler heun"):
@@ -229,7 +308,7 @@ def test_what_cannot_be_done_here_is_refused_before_any_work(engines: Engines) -
         engine.generate(render(FLUX, sampler="no_such"), {}, nothing)
     with pytest.raises(ModelNotAvailable, match="with inputs: contextImage1"):
         engine.generate(render(FLUX), {"contextImage1": picture()}, nothing)
-    with pytest.raises(ModelNotAvailable, match="no ControlNets"):
+    with pytest.raises(ModelNotAvailable, match="ControlNet canny"):
         engine.generate(render(FLUX, control_net=ControlNet(name="canny")), {}, nothing)
     with pytest.raises(UnreadableMedia):
         engine.generate(render(FLUX, strength=0.5), {"startingImage": b"nothing"}, nothing)
@@ -243,12 +322,12 @@ def test_what_cannot_be_done_here_is_refused_before_any_work(engines: Engines) -
 
 def test_incomplete_weights_are_told_to_the_owner(folder: Path, engines: Engines) -> None:
     engines(SD)
-    broken = folder / "sd3.5_medium"
+    broken = folder / "sd3.5_large_turbo"
     broken.mkdir()
     (broken / "model_index.json").write_text('{"_class_name": "StableDiffusion3Pipeline"')
     engine = spec.ENGINE.create(1)
     with pytest.raises(ModelNotAvailable, match="cannot be loaded") as raised:
-        engine.load("sd3.5_medium")
+        engine.load("sd3.5_large_turbo")
     assert str(broken) not in str(raised.value).partition("\n")[0]
     assert str(broken) in str(raised.value)
 

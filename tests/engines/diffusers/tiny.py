@@ -154,6 +154,139 @@ def flux() -> Any:
     )
 
 
+def stable_diffusion_3() -> Any:
+    transformer = diffusers.SD3Transformer2DModel(
+        sample_size=32,
+        patch_size=1,
+        in_channels=16,
+        out_channels=16,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=32,
+        caption_projection_dim=32,
+        pooled_projection_dim=64,
+    )
+    encoder = "CLIPTextModelWithProjection"
+    return diffusers.StableDiffusion3Pipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=vae(16, shift_factor=0.0609, scaling_factor=1.5305, use_quant_conv=False),
+        text_encoder=clip_encoder(kind=encoder),
+        tokenizer=clip_tokenizer(),
+        text_encoder_2=clip_encoder(kind=encoder),
+        tokenizer_2=clip_tokenizer(),
+        text_encoder_3=t5_encoder(),
+        tokenizer_3=word_tokenizer(),
+        transformer=transformer,
+    )
+
+
+def chroma() -> Any:
+    transformer = diffusers.ChromaTransformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        axes_dims_rope=(4, 4, 8),
+        approximator_num_channels=8,
+        approximator_hidden_dim=32,
+        approximator_layers=1,
+    )
+    return diffusers.ChromaPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+        vae=vae(4, shift_factor=0.0609, scaling_factor=1.5035),
+        text_encoder=t5_encoder(),
+        tokenizer=word_tokenizer(),
+        transformer=transformer,
+    )
+
+
+def qwen_encoder() -> Any:
+    text = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "vocab_size": 64,
+        "rope_scaling": {"type": "default", "mrope_section": [1, 1, 2]},
+        "rope_theta": 1e6,
+    }
+    eyes = {
+        "depth": 2,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_heads": 2,
+        "out_hidden_size": 16,
+    }
+    config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=eyes)
+    return transformers.Qwen2_5_VLForConditionalGeneration(config)
+
+
+def qwen_image() -> Any:
+    transformer = diffusers.QwenImageTransformer2DModel(
+        patch_size=2,
+        in_channels=16,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=16,
+        axes_dims_rope=(8, 4, 4),
+    )
+    picture_vae = diffusers.AutoencoderKLQwenImage(
+        base_dim=24,
+        z_dim=4,
+        dim_mult=[1, 2],
+        num_res_blocks=1,
+        temperal_downsample=[False],
+        latents_mean=[0.0] * 4,
+        latents_std=[1.0] * 4,
+    )
+    return diffusers.QwenImagePipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+        vae=picture_vae,
+        text_encoder=qwen_encoder(),
+        tokenizer=word_tokenizer(),
+        transformer=transformer,
+    )
+
+
+def z_image() -> Any:
+    transformer = diffusers.ZImageTransformer2DModel(
+        in_channels=16,
+        dim=32,
+        n_layers=1,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=32,
+        axes_dims=[8, 4, 4],
+        axes_lens=[256, 32, 32],
+    )
+    config = transformers.Qwen3Config(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=16,
+    )
+    tokenizer = word_tokenizer()
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    return diffusers.ZImagePipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=vae(16, shift_factor=0.1159, scaling_factor=0.3611),
+        text_encoder=transformers.Qwen3Model(config),
+        tokenizer=tokenizer,
+        transformer=transformer,
+    )
+
+
 def wan(kind: str = "WanPipeline", channels: int = 16) -> Any:
     transformer = diffusers.WanTransformer3DModel(
         patch_size=(1, 2, 2),
@@ -197,7 +330,11 @@ def wan_from_picture() -> Any:
 FAMILIES: dict[str, Callable[[], Any]] = {
     "sd-v1-5": stable_diffusion,
     "sd_xl_base_1.0": stable_diffusion_xl,
+    "sd3.5_medium": stable_diffusion_3,
     "flux1-dev-fp8": flux,
+    "chroma1-hd_fp8_scaled": chroma,
+    "qwen_image_2512_fp8": qwen_image,
+    "z_image_bf16": z_image,
     "wan_v2.2-14b-fp8_t2v": wan,
     "wan_v2.2-14b-fp8_i2v": wan_from_picture,
 }

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from dreamgrid.engines.base import Step
-from dreamgrid.engines.dreamlet.given import Mask
+from dreamgrid.engines.mask import Mask
 from dreamgrid.errors import EngineError, RenderRefused, UnreadableMedia
 from dreamgrid.protocol.params import INPAINT, ControlNet
 from tests.engines.dreamlet.helpers import Paint, encode_picture, open_picture

@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from dreamgrid.engines.base import Artifact, OnStep, Step
 from dreamgrid.engines.diffusers import preview
 from dreamgrid.engines.diffusers.family import Task, samplings, settings_of
+from dreamgrid.engines.diffusers.given import Given
 from dreamgrid.engines.diffusers.pipelines import LoadedModel, free_memory, out_of_memory
 from dreamgrid.engines.diffusers.results import artifact_of
 from dreamgrid.engines.diffusers.sampling import scheduler_for, watched
 from dreamgrid.engines.diffusers.weights import Weights
 from dreamgrid.engines.safety import ContentFilter
-from dreamgrid.engines.starting_image import decode
 from dreamgrid.errors import EngineError, ModelNotAvailable, OutOfMemory
 from dreamgrid.protocol.params import Lora
 from dreamgrid.protocol.renders import AnyRender, AudioRender
@@ -66,13 +65,8 @@ class DiffusersEngine:
             raise EngineError(f"{render.model} is not loaded")
         self._filter.check(render.prompt)
         weights = self._weights[self._name]
-        task = weights.family.task(frozenset(inputs))
-        if task is None:
-            brought = ", ".join(sorted(inputs)) or "none"
-            raise ModelNotAvailable(f"this worker cannot make {self._name} with inputs: {brought}")
-        if render.control_net is not None:
-            raise ModelNotAvailable(f"this worker has no ControlNets for {self._name}")
-        given = {role: decode(data, what=role) for role, data in inputs.items()}
+        task = _task_of(weights, render, inputs)
+        given = Given.of(task, render, inputs)
         while True:
             job = _Job(model, weights, task, render, on_step)
             try:
@@ -86,7 +80,19 @@ class DiffusersEngine:
                         f"this job does not fit into the memory of this worker\n{error}"
                     ) from error
             else:
-                return artifact_of(render, made, job.steps, model.rate_hz, self._filter)
+                return artifact_of(
+                    render, made, job.steps, model.rate_hz, self._filter, given.finish
+                )
+
+
+def _task_of(weights: Weights, render: AnyRender, inputs: Mapping[str, bytes]) -> Task:
+    task = weights.family.task(frozenset(inputs), render.control_net)
+    if task is not None:
+        return task
+    brought = ", ".join(sorted(inputs)) or "none"
+    if render.control_net is not None:
+        brought += f" and the ControlNet {render.control_net.name[:64]}"
+    raise ModelNotAvailable(f"this worker cannot make {weights.model} with inputs: {brought}")
 
 
 class _Job:
@@ -103,7 +109,7 @@ class _Job:
         self._pipeline = model.pipeline(task)
         self.steps = 0
 
-    def run(self, given: Mapping[str, Image.Image]) -> Any:
+    def run(self, given: Given) -> Any:
         """What the pipeline gives back."""
         pipeline, render = self._pipeline, self._render
         family = self._weights.family
@@ -119,7 +125,7 @@ class _Job:
                 render.scheduler,
                 shift,
             )
-        arguments = settings_of(self._task, render) | self._pictures(given)
+        arguments = settings_of(self._task, render) | given.arguments(self._task)
         generator = torch.Generator("cpu").manual_seed(render.seed)
         files = self._lora_files(render.loras)
         try:
@@ -134,17 +140,6 @@ class _Job:
     @property
     def _output_type(self) -> str:
         return {"image": "pil", "video": "np", "audio": "pt"}[self._weights.family.result]
-
-    def _pictures(self, given: Mapping[str, Image.Image]) -> dict[str, Any]:
-        """Input pictures by argument, of the size of the result; several of one become a list."""
-        if isinstance(self._render, AudioRender):
-            return {}
-        size = (self._render.width, self._render.height)
-        taken: dict[str, list[Image.Image]] = {}
-        for role, argument in self._task.inputs.items():
-            fitted = given[role].resize(size, Image.Resampling.LANCZOS)
-            taken.setdefault(argument, []).append(fitted)
-        return {name: one[0] if len(one) == 1 else one for name, one in taken.items()}
 
     def _lora_files(self, loras: Sequence[Lora]) -> list[Path]:
         """Where LoRAs lie, in their order."""

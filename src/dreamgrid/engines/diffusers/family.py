@@ -8,10 +8,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from dreamgrid.protocol.params import INPAINT, ControlNet
 from dreamgrid.protocol.renders import AnyRender
 
 FOLDER = Path(__file__).parent / "families"
 _SAMPLERS = "samplers"
+
+_ONE_STEP = 1.000_001
+"""Pipelines fail when a strength leaves them less than a step, and round down."""
 
 Result = Literal["image", "video", "audio"]
 
@@ -24,11 +28,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         arguments: Field of a render to the pipeline's argument.
         inputs: Asset role to the argument that takes its picture; several roles with one argument
             become a list. The task is for jobs that bring exactly these.
+        control: What the input `cnImage` is: a `mask` that says where to paint.
     """
 
     pipeline: str
     arguments: dict[str, str]
     inputs: dict[str, str] = {}
+    control: Literal["", "mask"] = ""
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,9 +58,11 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     weights: dict[str, str]
     tasks: tuple[Task, ...]
 
-    def task(self, roles: frozenset[str]) -> Task | None:
-        """The task for jobs with exactly these inputs."""
-        return next((task for task in self.tasks if set(task.inputs) == roles), None)
+    def task(self, roles: frozenset[str], net: ControlNet | None) -> Task | None:
+        """The task for jobs with exactly these inputs, and this ControlNet."""
+        control = _control_of(net)
+        fitting = (task for task in self.tasks if task.control == control)
+        return next((task for task in fitting if set(task.inputs) == roles), None)
 
 
 class Sampler(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,8 +104,21 @@ def samplings() -> Mapping[str, Sampling]:
 
 def settings_of(task: Task, render: AnyRender) -> dict[str, Any]:
     """The arguments of a pipeline that a render decides; what it leaves open is left out."""
-    found = {argument: getattr(render, field, None) for field, argument in task.arguments.items()}
+    found = {argument: _setting(render, field) for field, argument in task.arguments.items()}
     return {argument: value for argument, value in found.items() if value is not None}
+
+
+def _setting(render: AnyRender, field: str) -> Any:
+    value = getattr(render, field, None)
+    if field == "strength" and value is not None:
+        return max(value, _ONE_STEP / render.steps)
+    return value
+
+
+def _control_of(net: ControlNet | None) -> str:
+    if net is None:
+        return ""
+    return "mask" if net.name == INPAINT else net.name
 
 
 def _toml(path: Path) -> dict[str, Any]:

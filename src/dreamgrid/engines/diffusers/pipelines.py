@@ -1,6 +1,7 @@
 """Pipelines in memory: loaded once per model, placed where they fit, shared by a model's tasks."""
 
 import gc
+import inspect
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -100,7 +101,7 @@ class LoadedModel:
                 raise ModelNotAvailable(
                     f"this worker's diffusers {diffusers.__version__} has no {task.pipeline}"
                 )
-            made = self._base if type(self._base) is kind else kind.from_pipe(self._base)
+            made = self._base if type(self._base) is kind else _with_parts_of(self._base, kind)
             made.set_progress_bar_config(disable=True)
             self._tasks[task.pipeline] = made
         return made
@@ -135,6 +136,13 @@ class LoadedModel:
                 _log.info("weights are kept by the plan '%s'", self._plan)
                 return
         raise OutOfMemory("this model does not fit into the memory of this worker")
+
+
+def _with_parts_of(base: Any, kind: Any) -> Any:
+    """Another pipeline around the same weights. `from_pipe` would turn all of them to float32."""
+    known = dict(base.config) | base.components
+    taken = set(inspect.signature(kind.__init__).parameters)
+    return kind(**{name: known[name] for name in taken & set(known)})
 
 
 def _has_checker(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """What a pipeline gave back, as the file that was asked for, judged by the content filter."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,12 @@ from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, Vide
 
 
 def artifact_of(
-    render: AnyRender, made: Any, steps: int, rate_hz: int, judge: ContentFilter
+    render: AnyRender,
+    made: Any,
+    steps: int,
+    rate_hz: int,
+    judge: ContentFilter,
+    finish: Callable[[Image.Image], Image.Image],
 ) -> Artifact:
     """The finished file of a job.
 
@@ -24,6 +30,7 @@ def artifact_of(
         steps: Steps performed.
         rate_hz: Samples per second of the model's sound; 0 for pictures.
         judge: The content filter.
+        finish: What is still to be done to a picture.
 
     Raises:
         EngineError: It has another size than was asked for.
@@ -31,8 +38,8 @@ def artifact_of(
     seen: list[Image.Image] = []
     match render:
         case ImageRender():
-            picture = made.images[0].convert("RGB")
-            check_size(render, *picture.size)
+            check_size(render, *made.images[0].size)
+            picture = finish(made.images[0]).convert("RGB")
             seen = [picture]
             data = picture_file.encode(picture, render.output_format, recipe_of(render))
         case VideoRender():

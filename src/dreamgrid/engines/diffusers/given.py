@@ -1,0 +1,66 @@
+"""The pictures that come with a job, of the size of its result and under a pipeline's names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image, ImageOps
+
+from dreamgrid.engines.diffusers.family import Task
+from dreamgrid.engines.mask import Mask
+from dreamgrid.engines.starting_image import decode
+from dreamgrid.errors import ModelNotAvailable
+from dreamgrid.protocol.assets import CONTROL_NET_IMAGE
+from dreamgrid.protocol.params import STARTING_IMAGE
+from dreamgrid.protocol.renders import AnyRender, AudioRender
+
+
+@dataclass(frozen=True)
+class Given:
+    """What comes with a job.
+
+    Attributes:
+        pictures: By role. What sticks out is cut off, so that nothing is stretched.
+        mask: Where to paint in the starting image; None: everywhere.
+    """
+
+    pictures: Mapping[str, Image.Image]
+    mask: Mask | None = None
+
+    @classmethod
+    def of(cls, task: Task, render: AnyRender, inputs: Mapping[str, bytes]) -> "Given":
+        """Reads the inputs of a job.
+
+        Raises:
+            UnreadableMedia: One cannot be read or is too large.
+            ModelNotAvailable: The mask is only for some of the steps, which no pipeline can do.
+            EngineError: A number of the mask is out of all bounds.
+        """
+        if isinstance(render, AudioRender):
+            return cls({})
+        size = (render.width, render.height)
+        mask = None
+        if task.control == "mask" and render.control_net is not None:
+            mask = Mask.of(render.control_net, inputs[CONTROL_NET_IMAGE], *size)
+            if mask.start > 0 or mask.end < 1:
+                raise ModelNotAvailable("this worker can keep to a mask only in all steps")
+        pictures = {
+            role: mask.area
+            if mask and role == CONTROL_NET_IMAGE
+            else ImageOps.fit(decode(data, what=role), size, Image.Resampling.LANCZOS)
+            for role, data in inputs.items()
+        }
+        return cls(pictures, mask)
+
+    def arguments(self, task: Task) -> dict[str, Any]:
+        """Pictures by argument; several of one become a list."""
+        taken: dict[str, list[Image.Image]] = {}
+        for role, argument in task.inputs.items():
+            taken.setdefault(argument, []).append(self.pictures[role])
+        return {name: one[0] if len(one) == 1 else one for name, one in taken.items()}
+
+    def finish(self, picture: Image.Image) -> Image.Image:
+        """The result, with what the mask keeps as it was: pipelines change it a little."""
+        if self.mask is None:
+            return picture
+        return self.mask.lay(picture.convert("RGB"), over=self.pictures[STARTING_IMAGE])
