@@ -7,6 +7,9 @@ import pytest
 from dreamgrid.engines.base import EngineSpec, Finding
 from dreamgrid.engines.registry import BrokenEngine, FoundEngine, Registry
 from dreamgrid.worker import doctor
+from tests.support.nvidia import BIG, SHY, SMALL, NvidiaSmi, nvidia_smi
+
+__all__ = ["nvidia_smi"]
 
 NOTHING = Registry()
 
@@ -24,22 +27,8 @@ def about(subject: str, registry: Registry, folder: Path) -> list[Finding]:
     return [found for found in doctor.examine(registry, folder) if found.subject == subject]
 
 
-@pytest.fixture
-def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The driver's program, for a test to write."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
-    return folder / "nvidia-smi"
-
-
-def write(program: Path, text: str) -> None:
-    program.write_text(f"#!/bin/sh\n{text}\n")
-    program.chmod(0o755)
-
-
-def test_gpus_are_told_with_their_memory(nvidia_smi: Path, tmp_path: Path) -> None:
-    write(nvidia_smi, "echo 'Big GPU, 570.1, 81920, 80000, 41'; echo 'Small, 570.1, 8192, 10, 91'")
+def test_gpus_are_told_with_their_memory(nvidia_smi: NvidiaSmi, tmp_path: Path) -> None:
+    nvidia_smi.shows(BIG, SMALL)
     big, small = about("GPU", NOTHING, tmp_path)
     assert big.level == "good"
     assert big.text == "Big GPU, 78.1 of 80.0 GiB free, driver 570.1, 41 °C"
@@ -48,19 +37,31 @@ def test_gpus_are_told_with_their_memory(nvidia_smi: Path, tmp_path: Path) -> No
 
 
 def test_a_gpu_that_does_not_tell_everything_is_told_all_the_same(
-    nvidia_smi: Path, tmp_path: Path
+    nvidia_smi: NvidiaSmi, tmp_path: Path
 ) -> None:
-    write(nvidia_smi, "echo 'Shared GPU, 570.1, [N/A], [N/A], [N/A]'")
+    nvidia_smi.shows(SHY)
     (found,) = about("GPU", NOTHING, tmp_path)
     assert (found.level, found.text) == ("good", "Shared GPU, ? of ? GiB free, driver 570.1")
 
 
-def test_a_broken_driver_is_a_problem_in_its_own_words(nvidia_smi: Path, tmp_path: Path) -> None:
-    write(nvidia_smi, "echo 'Failed to initialize NVML: version mismatch'; exit 18")
+def test_a_broken_driver_is_a_problem_in_its_own_words(
+    nvidia_smi: NvidiaSmi, tmp_path: Path
+) -> None:
+    nvidia_smi.fails("Failed to initialize NVML: version mismatch", 18)
     (found,) = about("GPU", NOTHING, tmp_path)
     assert found.level == "problem"
     assert "version mismatch" in found.text
     assert "restart the machine" in found.advice
+
+
+def test_a_driver_whose_gpus_are_hidden_says_so(
+    nvidia_smi: NvidiaSmi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvidia_smi.shows(BIG)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (found,) = about("GPU", NOTHING, tmp_path)
+    assert found.level == "note"
+    assert "CUDA_VISIBLE_DEVICES" in found.advice
 
 
 def test_a_machine_without_a_gpu_is_no_problem(

@@ -8,6 +8,14 @@ from dreamgrid.cli import options
 
 app = typer.Typer()
 
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="Serve only this model; may be given several times. Default: all that fit.",
+    ),
+]
+
 
 @app.callback(invoke_without_command=True)
 def work(
@@ -15,10 +23,7 @@ def work(
     server: options.Server = None,
     key: options.Key = None,
     name: Annotated[str, typer.Option(help="Name that users see. Default: made up.")] = "",
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="Serve only this model; may be given several times. Default: all."),
-    ] = None,
+    model: Models = None,
     data: options.Data = None,
     threads: options.Threads = 0,
     filter_threshold: options.FilterThreshold = None,
@@ -49,6 +54,20 @@ def work(
         filter_threshold=filter_threshold,
         as_json=as_json,
     )
+
+
+@app.command()
+def plan(model: Models = None, data: options.Data = None, as_json: options.Json = False) -> None:
+    """Say what a worker would serve on this machine, and why not the rest. Changes nothing.
+
+    For example:
+
+    - `dreamgrid work plan`
+    - `dreamgrid work plan --json`
+    """
+    from dreamgrid.cli import planning  # noqa: PLC0415 (loads every engine's spec)
+
+    planning.show(models=tuple(model or ()), data=data, as_json=as_json)
 
 
 @app.command()

@@ -7,13 +7,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from dreamgrid.cli import exits, loop
+from dreamgrid.cli import exits, loop, planning
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.target import find
+from dreamgrid.engines.machine import look
+from dreamgrid.engines.registry import find_engines
 from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.errors import ConfigError
 from dreamgrid.worker import events
 from dreamgrid.worker.config import WorkerConfig
+from dreamgrid.worker.plan import plan_work
 from dreamgrid.worker.worker import run_worker
 
 
@@ -51,6 +54,13 @@ def work_for(
                 "no grid to work for: give --server and --key, set DREAMGRID_URL and "
                 "DREAMGRID_API_KEY, or start one on this machine with 'dreamgrid serve'"
             )
+        registry = find_engines()
+        machine = look(folder)
+        plan = plan_work(registry, machine, models)
+        if not as_json:
+            console.print(planning.about(machine))
+            for line in planning.brief(plan):
+                console.print(line, style="dim", markup=False, soft_wrap=True)
         config = WorkerConfig(
             server_url=target.url,
             api_key=target.api_key,
@@ -59,9 +69,9 @@ def work_for(
             threads=threads,
             filter_threshold=PICTURE_THRESHOLD if filter_threshold is None else filter_threshold,
             slots=2,
-            models=models,
+            models=plan.models or models,
         )
-        await run_worker(config, stop=stop, on_event=on_event)
+        await run_worker(config, stop=stop, on_event=on_event, registry=registry)
 
     loop.serve(run)
 

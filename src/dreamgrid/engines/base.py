@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from dreamgrid.engines.machine import Machine
 from dreamgrid.protocol.renders import AnyRender
 from dreamgrid.protocol.worker import Objection
 
@@ -107,6 +108,25 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prospect:
+    """What a machine can do with a model, in plain words.
+
+    Attributes:
+        model: Catalogue id.
+        state: `ready`: it can be served now. `absent`: it would fit, but its weights are not here.
+            `too_large`: it does not fit, whether its weights are here or not. `blocked`: something
+            else is in the way, and `advice` says how to remove it.
+        text: How it would run, or what is in the way.
+        advice: What to do; empty when nothing is to be done.
+    """
+
+    model: str
+    state: Literal["ready", "absent", "too_large", "blocked"]
+    text: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineSpec:
     """What an entry point of group `dreamgrid.engines` names. Importing it must stay cheap.
 
@@ -125,6 +145,8 @@ class EngineSpec:
         early: Models that the child process loads at its start, before a job asks: those that take
             little memory, and a fraction of a second.
         examine: Looks closer for `dreamgrid work doctor`, beyond what `missing` and `limited` say.
+        prospects: What a machine can do with the models that it knows, also those that `models`
+            leaves out; what it says nothing about can be served where `models` names it.
     """
 
     name: str
@@ -136,3 +158,4 @@ class EngineSpec:
     trial: Callable[[str], AnyRender | None] = field(default=lambda _: None)
     early: tuple[str, ...] = ()
     examine: Callable[[], tuple[Finding, ...]] = field(default=lambda: ())
+    prospects: Callable[[Machine], tuple[Prospect, ...]] = field(default=lambda _: ())

@@ -2,10 +2,10 @@
 
 import contextlib
 import os
-import platform
 import uuid
 from pathlib import Path
 
+from dreamgrid.engines.machine import main_memory_bytes, processor_name
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.worker import Device
 
@@ -47,20 +47,4 @@ def default_name(worker_id: str) -> str:
 
 def probe_device() -> Device:
     """The machine's processor and memory, as far as they can be found out."""
-    return Device(kind="cpu", name=_processor(), memory_bytes=_memory_bytes())
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:
-        for line in lines:
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
-
-
-def _memory_bytes() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return 0
+    return Device(kind="cpu", name=processor_name(), memory_bytes=main_memory_bytes() or 0)

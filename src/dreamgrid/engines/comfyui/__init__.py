@@ -7,6 +7,7 @@ those in the owner's folder), and the nodes and weights that this ComfyUI has.
 |---|---|---|
 | `DREAMGRID_COMFYUI_URL` | `http://127.0.0.1:8188` | where ComfyUI listens; `off`: do not look |
 | `DREAMGRID_COMFYUI_WORKFLOWS` | `~/.config/dreamgrid/comfyui` | the owner's own workflows |
+| `DREAMGRID_COMFYUI_FOLDER` | `~/ComfyUI` and other usual places | where ComfyUI is installed |
 """
 
 import logging
@@ -17,8 +18,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from dreamgrid.engines.base import Engine, EngineSpec, Finding
+from dreamgrid.engines.base import Engine, EngineSpec, Finding, Prospect
+from dreamgrid.engines.comfyui.stopped import installed, models_in
 from dreamgrid.engines.comfyui.workflow import Lack, Offer, offers_of, read_workflows
+from dreamgrid.engines.machine import Machine
 
 URL_VARIABLE = "DREAMGRID_COMFYUI_URL"
 WORKFLOWS_VARIABLE = "DREAMGRID_COMFYUI_WORKFLOWS"
@@ -124,6 +127,24 @@ def _examine() -> tuple[Finding, ...]:
     )
 
 
+def _prospects(_machine: Machine) -> tuple[Prospect, ...]:
+    """What a ComfyUI could serve that is installed here and does not run."""
+    here = installed()
+    if not url() or here is None:
+        return ()
+    try:
+        _get(url(), "/queue", _PROBE_S)
+    except ConnectionError:
+        workflows = read_workflows(folder())[0] + read_workflows(OWN_WORKFLOWS)[0]
+        text = f"its files are in {here}, but this ComfyUI does not run"
+        advice = "start ComfyUI, then the worker again"
+        return tuple(
+            Prospect(model=model, state="blocked", text=text, advice=advice)
+            for model in models_in(here, workflows)
+        )
+    return ()
+
+
 def _found(level: Literal["good", "note", "problem"], text: str, advice: str = "") -> Finding:
     return Finding(level=level, subject="ComfyUI", text=text, advice=advice)
 
@@ -145,4 +166,5 @@ ENGINE = EngineSpec(
     ),
     optional=True,
     examine=_examine,
+    prospects=_prospects,
 )

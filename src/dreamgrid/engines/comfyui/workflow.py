@@ -221,7 +221,7 @@ def offers_of(workflows: Sequence[Workflow], nodes: NodeInfo) -> tuple[list[Offe
             reason = ""
             for place, pattern in weights:
                 files = _choices(workflow, nodes, place)
-                found = [file for file in files if _matches(file, pattern)]
+                found = [file for file in files if matches(file, pattern)]
                 if not found:
                     kind = workflow.graph[place.node]["class_type"]
                     reason = f"no file '{pattern}' for {kind} in ComfyUI's model folders"
@@ -333,7 +333,7 @@ def _listed(nodes: NodeInfo, kind: str, name: str) -> tuple[str, ...]:
     return tuple(str(value) for value in values) if isinstance(values, list | tuple) else ()
 
 
-def _matches(file: str, pattern: str) -> bool:
+def matches(file: str, pattern: str) -> bool:
     """Whether a file of any subfolder bears a name; upper and lower case are alike."""
     path = _slashed(file).casefold()
     return fnmatch.fnmatchcase(PurePosixPath(path).name, pattern.casefold())

@@ -11,9 +11,11 @@ catalogue ids, and what `hf download` left in the Hugging Face cache. It downloa
 
 from importlib.util import find_spec
 
-from dreamgrid.engines.base import Engine, EngineSpec, Finding
-from dreamgrid.engines.diffusers.family import families
+from dreamgrid.engines.base import Engine, EngineSpec, Finding, Prospect
+from dreamgrid.engines.diffusers.family import Family, families
+from dreamgrid.engines.diffusers.fitting import Fit, fit, weights_bytes
 from dreamgrid.engines.diffusers.weights import find_weights, places
+from dreamgrid.engines.machine import Machine
 
 _NEEDED = (
     *("torch", "diffusers", "transformers", "accelerate", "peft", "ftfy", "sentencepiece"),
@@ -61,6 +63,42 @@ def _examine() -> tuple[Finding, ...]:
     )
 
 
+def _prospects(machine: Machine) -> tuple[Prospect, ...]:
+    found = find_weights(families(), places())
+    return tuple(
+        _prospect(family, model, machine, here=model in found)
+        for family in families()
+        for model in family.weights
+    )
+
+
+def _prospect(family: Family, model: str, machine: Machine, *, here: bool) -> Prospect:
+    size = family.sizes.get(model, family.size)
+    fits = fit(size, machine)
+    if fits.plan is None:
+        return Prospect(model=model, state="too_large", text=fits.text)
+    if not here:
+        return _absent_weights(family, model, fits, machine)
+    absent = _absent()
+    if absent:
+        text = f"the packages {', '.join(absent)} are not installed"
+        return Prospect(model=model, state="blocked", text=text, advice=_INSTALL)
+    return Prospect(model=model, state="ready", text=fits.text)
+
+
+def _absent_weights(family: Family, model: str, fits: Fit, machine: Machine) -> Prospect:
+    needed = weights_bytes(family.sizes.get(model, family.size))
+    text = f"its weights (at least {needed / 1e9:.0f} GB) are not here"
+    if fits.plan == "cpu":
+        text += ", and without a GPU it would be slow"
+        return Prospect(model=model, state="blocked", text=text)
+    if needed > machine.disk_free_bytes:
+        text += f", and only {machine.disk_free_bytes / 1e9:.0f} GB of the disk are free"
+        return Prospect(model=model, state="blocked", text=text)
+    advice = f"hf download {family.weights[model]}"
+    return Prospect(model=model, state="absent", text=f"{fits.text}; {text}", advice=advice)
+
+
 def _create(threads: int) -> Engine:
     from dreamgrid.engines.diffusers.engine import DiffusersEngine  # noqa: PLC0415 - heavy
 
@@ -74,5 +112,6 @@ ENGINE = EngineSpec(
     missing=f"no weights for diffusers were found, or it is not installed: {_INSTALL}",
     optional=True,
     examine=_examine,
+    prospects=_prospects,
 )
 """Renders with the pipelines of the library diffusers."""

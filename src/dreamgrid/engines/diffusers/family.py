@@ -37,6 +37,18 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     control: Literal["", "mask"] = ""
 
 
+class Size(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How large a model is, in billions of parameters.
+
+    Attributes:
+        whole: All of its parts: text encoders, networks, decoder.
+        largest: The largest of its parts.
+    """
+
+    whole: float
+    largest: float
+
+
 class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Models with the same pipelines.
 
@@ -47,6 +59,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         result: What comes out.
         without: Samplers that these pipelines cannot use, because they set the noise levels.
         weights: Catalogue id to the repository on Hugging Face whose weights it means.
+        size: How large these models are.
+        sizes: Catalogue id to a size of its own.
         tasks: What can be made.
     """
 
@@ -56,6 +70,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     result: Result = "image"
     without: tuple[str, ...] = ()
     weights: dict[str, str]
+    size: Size
+    sizes: dict[str, Size] = {}
     tasks: tuple[Task, ...]
 
     def task(self, roles: frozenset[str], net: ControlNet | None) -> Task | None:

@@ -13,11 +13,9 @@ import torch
 
 from dreamgrid.engines.diffusers import preview
 from dreamgrid.engines.diffusers.family import Task
+from dreamgrid.engines.diffusers.fitting import ROOM
 from dreamgrid.engines.diffusers.weights import Weights
 from dreamgrid.errors import ModelNotAvailable, OutOfMemory
-
-_ROOM = 1.3
-"""How many times the size of the weights must be free for them to stay on the GPU."""
 
 _log = logging.getLogger(__name__)
 
@@ -165,7 +163,7 @@ def _plans(place: str, pipeline: Any) -> list[tuple[str, Callable[[], Any]]]:
     parts = ("parts", pipeline.enable_model_cpu_offload)
     layers = ("layers", pipeline.enable_sequential_cpu_offload)
     free, _ = torch.cuda.mem_get_info()
-    return [whole, parts, layers] if _size_bytes(pipeline) * _ROOM < free else [parts, layers]
+    return [whole, parts, layers] if _size_bytes(pipeline) * ROOM < free else [parts, layers]
 
 
 def _size_bytes(pipeline: Any) -> int:

@@ -1,0 +1,80 @@
+"""What a worker would serve on this machine and why not the rest, in plain words."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from dreamgrid.cli import exits
+from dreamgrid.cli.folder import data_dir
+from dreamgrid.engines.base import Prospect
+from dreamgrid.engines.machine import GIB, Machine, look
+from dreamgrid.engines.registry import find_engines
+from dreamgrid.worker.plan import WorkPlan, plan_work
+
+
+def show(*, models: tuple[str, ...], data: Path | None, as_json: bool) -> None:
+    """Prints the plan of a worker that is started now.
+
+    Raises:
+        ConfigError: A named model cannot be served; the message says why.
+    """
+    exits.speaks_json.set(as_json)
+    machine = look(data_dir(data))
+    plan = plan_work(find_engines(), machine, models)
+    if as_json:
+        told = {"machine": asdict(machine)} | asdict(plan)
+        exits.say_json(told)
+    else:
+        Console(highlight=False).print(Group(about(machine), whole(plan)))
+
+
+def about(machine: Machine) -> Text:
+    """The machine in a line."""
+    parts = [f"{gpu.name} ({_gib(gpu.memory_bytes)})" for gpu in machine.gpus]
+    if not parts:
+        parts.append("a GPU driver that does not work" if machine.gpu_problem else "no GPU")
+    parts += [f"{machine.cores} cores", f"{_gib(machine.memory_bytes)} of memory"]
+    parts.append(f"{_gib(machine.disk_free_bytes)} of disk free")
+    return Text.assemble(("machine   ", "dim"), ", ".join(parts))
+
+
+def brief(plan: WorkPlan) -> Iterator[str]:
+    """What is not served, in two lines: what is only missing, and what can never fit."""
+    absent = [prospect.model for prospect in plan.leaves if prospect.state == "absent"]
+    blocked = [prospect.model for prospect in plan.leaves if prospect.state == "blocked"]
+    too_large = [prospect.model for prospect in plan.leaves if prospect.state == "too_large"]
+    if absent:
+        yield f"would fit, but the weights are not here: {', '.join(absent)}"
+    if blocked or too_large:
+        count = len(blocked) + len(too_large)
+        yield f"{count} more models cannot be served here; 'dreamgrid work plan' says why"
+    elif absent:
+        yield "'dreamgrid work plan' says how to get them"
+
+
+def whole(plan: WorkPlan) -> Table:
+    """Every model with its reason."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for prospect in plan.serves:
+        table.add_row("[green]serves[/]", escape(prospect.model), escape(prospect.text))
+    for prospect in plan.leaves:
+        advice = f"\n[dim]{escape(prospect.advice)}[/]" if prospect.advice else ""
+        table.add_row(_mark(prospect), escape(prospect.model), escape(prospect.text) + advice)
+    return table
+
+
+def _mark(prospect: Prospect) -> str:
+    marks = {"absent": "[yellow]no weights[/]", "too_large": "[dim]too large[/]"}
+    return marks.get(prospect.state, "[yellow]cannot[/]")
+
+
+def _gib(size_bytes: int | None) -> str:
+    return "? GiB" if size_bytes is None else f"{size_bytes / GIB:.0f} GiB"

@@ -1,0 +1,75 @@
+"""Whether a model fits into a machine, told before anything heavy is loaded. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dreamgrid.engines.diffusers.family import Size
+from dreamgrid.engines.machine import GIB, Gpu, Machine
+
+ROOM = 1.3
+"""How many times the size of the weights must be free for them to stay on the GPU."""
+
+_SPARE_BYTES = 2 * GIB  # of main memory, for everything else on the machine
+_BYTES_ON_GPU = 2  # a parameter in float16 or bfloat16
+_BYTES_ON_CPU = 4  # in float32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How a model would run.
+
+    Attributes:
+        plan: `whole`: on the GPU. `parts`: only the part that works is on the GPU, which costs
+            time. `cpu`: without a GPU. None: not at all.
+        text: The same in words, or what it lacks.
+    """
+
+    plan: Literal["whole", "parts", "cpu"] | None
+    text: str
+
+
+def fit(size: Size, machine: Machine) -> Fit:
+    """How a model runs best on a machine; memory that is not told counts as enough."""
+    if not machine.gpus:
+        return _on_cpu(size, machine)
+    gpu = max(machine.gpus, key=_memory_bytes)
+    has = _memory_bytes(gpu)
+    whole, largest = (_on_gpu_bytes(billions) for billions in (size.whole, size.largest))
+    if whole * ROOM <= has:
+        return Fit(plan="whole", text=f"whole on the GPU, {_gib(whole)} GiB")
+    if largest * ROOM > has:
+        text = f"needs a GPU with {_gib(largest * ROOM)} GiB; the largest here has {_gib(has)}"
+        return Fit(plan=None, text=text)
+    memory = machine.memory_bytes
+    if memory is not None and whole + _SPARE_BYTES > memory:
+        text = (
+            f"needs a GPU with {_gib(whole * ROOM)} GiB, or {_gib(whole + _SPARE_BYTES)} GiB of "
+            f"main memory; here are {_gib(has)} and {_gib(memory)}"
+        )
+        return Fit(plan=None, text=text)
+    return Fit(plan="parts", text=f"part by part on the GPU, {_gib(largest)} GiB at a time")
+
+
+def _on_cpu(size: Size, machine: Machine) -> Fit:
+    needed = size.whole * 1e9 * _BYTES_ON_CPU + _SPARE_BYTES
+    if machine.memory_bytes is not None and needed > machine.memory_bytes:
+        text = f"without a GPU it needs {_gib(needed)} GiB of memory; here are "
+        return Fit(plan=None, text=text + _gib(machine.memory_bytes))
+    return Fit(plan="cpu", text="on the processor, slowly: there is no GPU")
+
+
+def weights_bytes(size: Size) -> float:
+    """About how much there is to download, at least: some repositories keep larger numbers."""
+    return size.whole * 1e9 * _BYTES_ON_GPU
+
+
+def _on_gpu_bytes(billions: float) -> float:
+    return billions * 1e9 * _BYTES_ON_GPU
+
+
+def _memory_bytes(gpu: Gpu) -> float:
+    return float("inf") if gpu.memory_bytes is None else float(gpu.memory_bytes)
+
+
+def _gib(size_bytes: float) -> str:
+    return f"{size_bytes / GIB:.0f}"

@@ -1,0 +1,67 @@
+"""What a worker serves on this machine, and why not the rest."""
+
+from dataclasses import dataclass
+
+from dreamgrid.engines.base import Prospect
+from dreamgrid.engines.machine import Machine
+from dreamgrid.engines.registry import Registry
+from dreamgrid.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkPlan:
+    """What becomes of each model that an engine of this machine knows.
+
+    Attributes:
+        serves: Models to offer, each with how it runs; an empty text says nothing special.
+        leaves: The others, with what is in the way.
+    """
+
+    serves: tuple[Prospect, ...]
+    leaves: tuple[Prospect, ...]
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Ids of the models to offer."""
+        return tuple(prospect.model for prospect in self.serves)
+
+
+def plan_work(registry: Registry, machine: Machine, wanted: tuple[str, ...] = ()) -> WorkPlan:
+    """The sensible choice: everything that is here and fits, or what the owner names.
+
+    Args:
+        registry: The engines that are installed.
+        machine: What they can use.
+        wanted: Models that the owner names; they are served even if they seem too large.
+
+    Raises:
+        ConfigError: A named model is known but cannot be served; the message says why. One that no
+            engine knows is left for the worker to refuse.
+    """
+    serving = registry.by_model()
+    told = {
+        engine.reference: {found.model: found for found in engine.spec.prospects(machine)}
+        for engine in registry.engines
+    }
+    serves: list[Prospect] = []
+    leaves: dict[str, Prospect] = {}
+    for model, engine in serving.items():
+        prospect = told[engine.reference].get(model) or _plain(model)
+        if model in wanted or (not wanted and prospect.state == "ready"):
+            serves.append(prospect)
+        elif not wanted:
+            leaves[model] = prospect
+    for prospects in told.values():
+        for model, prospect in prospects.items():
+            if model not in serving and prospect.state != "ready":
+                leaves.setdefault(model, prospect)
+    for model in wanted:
+        if model not in serving and model in leaves:
+            missing = leaves[model]
+            problem = f"this machine cannot serve {model}: {missing.text}"
+            raise ConfigError("\n".join(filter(None, [problem, missing.advice])))
+    return WorkPlan(serves=tuple(serves), leaves=tuple(leaves.values()))
+
+
+def _plain(model: str) -> Prospect:
+    return Prospect(model=model, state="ready", text="")
