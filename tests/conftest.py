@@ -1,10 +1,14 @@
 """Settings for every test."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support import real_servers
+from tests.support.ceph import ceph
+from tests.support.real_servers import S3Server
 
 # No deadline: on a busy machine a slow example says nothing about the code. The examples are the
 # same in every run, so that nobody's change fails by what a run found that was there before;
@@ -45,3 +49,17 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         report.outcome = "failed"
         report.longrepr = f"skipped, though {SKIP_NOTHING} is set: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session")
+def ceph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3-compatible store as large providers run it."""
+    with ceph(tmp_path_factory.mktemp("ceph")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3-compatible store that starts in a moment."""
+    with real_servers.rclone(tmp_path_factory.mktemp("rclone")) as server:
+        yield server

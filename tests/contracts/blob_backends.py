@@ -1,18 +1,24 @@
 """Media stores behind real HTTP, for the contract suites. A new backend joins `BACKENDS`."""
 
+import os
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.local import LocalBlobs
+from dreamgrid.server.blobs.s3 import S3Blobs
+from dreamgrid.server.blobs.s3_settings import parse
 from dreamgrid.server.http import add_cors_headers, cors_middleware, errors_middleware
+from tests.support.real_servers import S3Server
 
 KEY = "results/P1/J1-1.png"
 PNG = b"\x89PNG\r\n\x1a\n" + b"a small picture" * 10
@@ -38,6 +44,10 @@ class Store:
     clock: Clock
     origin: str
     http: aiohttp.ClientSession
+    ours: bool = False
+    """Whether this process answers, in our own words."""
+    part_status: int = 206
+    """How a part of a file is answered."""
 
     def put_url(
         self,
@@ -63,6 +73,15 @@ class Store:
         async with self.http.put(self.put_url(key), data=data) as response:
             assert response.status < 300, await response.text()
 
+    async def refused(
+        self, response: aiohttp.ClientResponse, says: str = "", why: str = ""
+    ) -> None:
+        """Checks that a link was not followed, and that we say so in our own words."""
+        if self.ours:
+            assert says in await refused(response, 403), why
+        else:
+            assert response.status in (400, 401, 403), (why, await response.text())
+
     async def get(self, key: str = KEY) -> bytes:
         async with self.http.get(self.get_url(key)) as response:
             assert response.status == 200, await response.text()
@@ -70,21 +89,50 @@ class Store:
 
 
 @asynccontextmanager
-async def local(folder: Path) -> AsyncIterator[Store]:
+async def local(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """A folder that this process serves."""
+    folder: Path = request.getfixturevalue("tmp_path")
     clock = Clock()
     blobs = LocalBlobs(folder, clock=clock)
     app = web.Application(middlewares=[cors_middleware, errors_middleware], client_max_size=1000)
     app.on_response_prepare.append(add_cors_headers)
     app.add_routes(blobs.routes())
     async with TestServer(app) as server, aiohttp.ClientSession() as http:
-        yield Store(blobs, clock, str(server.make_url("/")).rstrip("/"), http)
+        yield Store(blobs, clock, str(server.make_url("/")).rstrip("/"), http, ours=True)
 
 
-BACKENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Store]]] = {"local": local}
+def s3(
+    server: str, part_status: int = 206
+) -> Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Store]]:
+    """A corner of a bucket on one of the real servers."""
+
+    @asynccontextmanager
+    async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+        found: S3Server = request.getfixturevalue(server)
+        clock = Clock()
+        blobs = S3Blobs(
+            parse(found.address(f"corner-{uuid.uuid4()}"), found.environment), clock=clock
+        )
+        await blobs.open()
+        try:
+            async with aiohttp.ClientSession() as http:
+                yield Store(blobs, clock, "", http, part_status=part_status)
+        finally:
+            await blobs.close()
+
+    return opened
+
+
+BACKENDS: dict[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Store]]] = {
+    "local": local,
+    "rclone": s3("rclone_server", part_status=200),  # the right bytes, the wrong word
+}
+if os.environ.get("DREAMGRID_CEPH"):  # three daemons and 15 s, so only where somebody wants it
+    BACKENDS["ceph"] = s3("ceph_server")
 
 
 async def refused(response: aiohttp.ClientResponse, status: int) -> str:
-    """Checks the one error shape; returns the message."""
+    """Checks the one error shape of what we serve ourselves; returns the message."""
     assert response.status == status, await response.text()
     body = await response.json()
     assert body["status"] == "error"

@@ -11,11 +11,16 @@ from tests.support.stores import ADA, BACKENDS, BOB, GRANT, Backend, account
 
 
 @pytest.fixture(params=sorted(blob_backends.BACKENDS))
-async def media(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> AsyncIterator[blob_backends.Store]:
+async def media(request: pytest.FixtureRequest) -> AsyncIterator[blob_backends.Store]:
     """A media store that answers HTTP."""
-    async with blob_backends.BACKENDS[request.param](tmp_path) as opened:
+    async with blob_backends.BACKENDS[request.param](request) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def served(request: pytest.FixtureRequest) -> AsyncIterator[blob_backends.Store]:
+    """A media store that this process serves itself."""
+    async with blob_backends.local(request) as opened:
         yield opened
 
 

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import pytest
 from yarl import URL
 
-from tests.contracts.blob_backends import KEY, PNG, Store, refused
+from tests.contracts.blob_backends import KEY, PNG, Store
 
 # ── links ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -15,9 +15,9 @@ async def test_a_pinned_link_takes_only_its_content_type(media: Store) -> None:
     url = media.put_url(content_type="image/png")
     for wrong in ("image/jpeg", "text/html", "application/octet-stream"):
         async with media.http.put(url, data=PNG, headers={"Content-Type": wrong}) as response:
-            assert "image/png" in await refused(response, 403)
+            await media.refused(response, "image/png")
     async with media.http.put(url, data=PNG, skip_auto_headers=["Content-Type"]) as response:
-        await refused(response, 403)
+        await media.refused(response)
     assert await media.blobs.stat(KEY) is None
     async with media.http.put(url, data=PNG, headers={"Content-Type": "image/png"}) as response:
         assert response.status < 300
@@ -34,9 +34,9 @@ async def test_an_unpinned_link_takes_any_content_type_and_none(media: Store) ->
 async def test_a_link_is_for_one_method(media: Store) -> None:
     await media.put(PNG)
     async with media.http.put(media.get_url(), data=b"changed") as response:
-        await refused(response, 403)
+        await media.refused(response)
     async with media.http.get(media.put_url()) as response:
-        await refused(response, 403)
+        await media.refused(response)
     assert await media.get() == PNG
 
 
@@ -66,7 +66,7 @@ async def test_a_link_altered_in_any_part_is_refused(media: Store) -> None:
         altered(media.get_url()), altered(media.get_url(content_type="image/png"))
     ):
         async with media.http.get(URL(url, encoded=True)) as response:
-            assert "altered" in await refused(response, 403), url
+            await media.refused(response, "altered", url)
     for url in itertools.chain(
         altered(media.put_url()), altered(media.put_url(content_type="image/png"))
     ):
@@ -74,49 +74,23 @@ async def test_a_link_altered_in_any_part_is_refused(media: Store) -> None:
         async with media.http.put(
             URL(url, encoded=True), data=b"evil", headers=headers
         ) as response:
-            assert "altered" in await refused(response, 403), url
+            await media.refused(response, "altered", url)
     assert await media.get() == PNG
 
 
-async def test_an_expired_link_is_refused_and_says_so(media: Store) -> None:
+async def test_an_expired_link_is_refused(media: Store) -> None:
     await media.put(PNG)
-    get, put = media.get_url(), media.put_url()
-    media.clock.now_s += 58
-    async with media.http.get(get) as response:
+    media.clock.now_s -= 40  # links are made now and then, and last a minute
+    async with media.http.get(media.get_url()) as response:
         assert response.status == 200
-    media.clock.now_s += 3
+    media.clock.now_s -= 40
+    get, put = media.get_url(), media.put_url()
+    media.clock.now_s += 80
     async with media.http.get(get) as response:
-        assert "expired" in await refused(response, 403)
+        await media.refused(response, "expired")
     async with media.http.put(put, data=b"late") as response:
-        assert "expired" in await refused(response, 403)
+        await media.refused(response, "expired")
     assert await media.get() == PNG
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "../blob-secret",
-        "%2e%2e/blob-secret",
-        "..%2fblob-secret",
-        "results/../../blob-secret",
-        "results/%2e%2e/%2e%2e/blob-secret",
-        "/etc/passwd",
-        "%2fetc%2fpasswd",
-        "results/P1/J1-1.png%00",
-        "results/P1/%0aJ1-1.png",
-        "results\\P1\\J1-1.png",
-        ".uploads/x",
-        "%ff%fe",
-        "x" * 5000,
-    ],
-)
-async def test_no_path_leads_out_of_the_store(media: Store, path: str) -> None:
-    await media.put(PNG)
-    query = urlsplit(media.get_url()).query
-    url = URL(f"{media.origin}/blobs/{path}?{query}", encoded=True)
-    async with media.http.get(url) as response:
-        assert response.status in (400, 403, 404)
-        assert response.content_type in ("application/json", "text/plain")
 
 
 @pytest.mark.parametrize("key", ["../x", "/x", "a//b", ".hidden", "a/.b", "a b", "", "a/", "ä"])

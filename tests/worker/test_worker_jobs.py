@@ -121,7 +121,7 @@ async def test_an_upload_that_never_works_fails_the_job(
     failed = await line.expect(Failed)
     assert (failed.error, failed.retryable) == ("upload_failed", True)
     assert "503" in failed.message
-    assert room.requests["PUT result/1"] == 4
+    assert room.requests["PUT result/1"] == 8
 
 
 async def test_an_upload_that_is_refused_is_not_tried_again(

@@ -1,6 +1,7 @@
 """A grid in the foreground, until a signal ends it: what `up` and `serve` have in common."""
 
 import asyncio
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.grid import GridOptions, GridReady, run_grid
 from dreamgrid.cli.options import SignupChoice
 from dreamgrid.engines.safety import PICTURE_THRESHOLD
+from dreamgrid.server.blobs import s3_settings
 from dreamgrid.server.config import ServerConfig
 
 
@@ -21,6 +23,7 @@ def serve_grid(
     port: int,
     data: Path | None,
     catalog: list[Path] | None,
+    blobs: str | None,
     public_url: str | None,
     web_origins: list[str] | None,
     trusted_proxies: list[str] | None,
@@ -41,6 +44,7 @@ def serve_grid(
         host=host,
         port=port,
         catalog_files=tuple(catalog or ()),
+        blobs=None if blobs is None else s3_settings.parse(blobs, os.environ),
         public_url=public_url,
         web_origins=tuple(origin.rstrip("/") for origin in web_origins or ()),
         trusted_proxies=tuple(trusted_proxies or ()),

@@ -94,6 +94,16 @@ Admins = Annotated[
         help="Account that may administer the grid, besides you; may be given several times.",
     ),
 ]
+Blobs = Annotated[
+    str | None,
+    typer.Option(
+        "--blobs",
+        metavar="s3://BUCKET",
+        envvar="DREAMGRID_BLOBS",
+        help="S3-compatible store for inputs and results, such as "
+        "'s3://media?endpoint=https://s3.example.org'. Default: the data folder.",
+    ),
+]
 FilterAlways = Annotated[
     bool,
     typer.Option(

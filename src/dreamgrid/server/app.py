@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -22,11 +22,13 @@ from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.folder import load_secret
 from dreamgrid.server.blobs.links import PATH as BLOBS_PATH
 from dreamgrid.server.blobs.local import LocalBlobs
+from dreamgrid.server.blobs.s3 import S3Blobs
 from dreamgrid.server.bus.base import Bus
 from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds, system_clock
 from dreamgrid.server.config import LOOPBACK, ServerConfig
+from dreamgrid.server.delivered_files import DeliveredFiles
 from dreamgrid.server.earlier_prices import keep_quotes
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.event_feed import EventFeeds
@@ -203,14 +205,28 @@ async def _services(
     """Opens the backends and closes them in the end."""
     models = Catalog.load(config.catalog_files)
     keep_quotes(config.data_dir, models, milliseconds(clock))
-    blobs = LocalBlobs(config.data_dir, clock=clock)
-    store = SqliteStore(config.data_dir / "dreamgrid.sqlite")
-    await store.open()
+    async with AsyncExitStack() as stack:
+        blobs = await stack.enter_async_context(_media(config, clock))
+        store = SqliteStore(config.data_dir / "dreamgrid.sqlite")
+        await store.open()
+        stack.push_async_callback(store.close)
+        yield await stack.enter_async_context(
+            assembled(config, models, store, blobs, MemoryBus(), clock)
+        )
+
+
+@asynccontextmanager
+async def _media(config: ServerConfig, clock: Clock) -> AsyncIterator[Blobs]:
+    """Where inputs and results are kept."""
+    if config.blobs is None:
+        yield LocalBlobs(config.data_dir, clock=clock)
+        return
+    blobs = S3Blobs(config.blobs, clock=clock)
     try:
-        async with assembled(config, models, store, blobs, MemoryBus(), clock) as parts:
-            yield parts
+        await blobs.open()
+        yield blobs
     finally:
-        await store.close()
+        await blobs.close()
 
 
 @asynccontextmanager
@@ -225,18 +241,19 @@ async def assembled(
     rules = Rules(store.admin)
     await rules.load()
     open_projects = OpenProjects(config, blobs, bus, workers, clock, rules)
+    uploads = _uploads(config, blobs, open_projects, clock)
     rendering = Rendering(
         config=config,
         catalog=models,
         store=store,
         blobs=blobs,
+        delivered=DeliveredFiles(config, blobs, uploads.kept),
         accounts=accounts,
         workers=workers,
         open_projects=open_projects,
         clock=clock,
     )
     queue = QueueNotices(config, rendering, workers, open_projects, clock)
-    uploads = _uploads(config, blobs, open_projects, clock)
     owner = Projects(
         config=config,
         catalog=models,
@@ -320,8 +337,6 @@ def _application(services: Services, apps: AppSockets, workers: WorkerSockets) -
 
 def endpoints(services: Services, workers: WorkerSockets) -> list[Endpoints]:
     """Every HTTP endpoint of a server, by subject."""
-    blobs = services.blobs
-    assert isinstance(blobs, LocalBlobs), "other backends serve their files themselves"
     rooms = (
         catalog,
         estimates,
@@ -342,7 +357,9 @@ def endpoints(services: Services, workers: WorkerSockets) -> list[Endpoints]:
         studio,
     )
     subjects = [room.routes(services) for room in rooms]
-    subjects += [blobs.routes(), workers.routes()]
+    if isinstance(services.blobs, LocalBlobs):  # other stores serve their files themselves
+        subjects.append(services.blobs.routes())
+    subjects.append(workers.routes())
     return [*subjects, documentation.routes(services, subjects)]
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from dreamgrid.errors import ConfigError
+from dreamgrid.protocol.assets import MEDIA_ROLES
 from dreamgrid.protocol.params import MAX_INPUT_BYTES, MAX_MEDIA_INPUT_BYTES, TokenType
+from dreamgrid.server.blobs.s3_settings import S3Settings
 
 MICROS = 1_000_000
 """Micro-units in one token."""
@@ -44,6 +46,7 @@ class ServerConfig:
 
     Attributes:
         data_dir: Folder that holds the database, the media and the signing secret.
+        blobs: The S3-compatible store that holds the media instead. None: the folder does.
         host: Address to listen on. Loopback unless you mean others to connect.
         port: TCP port; 0 picks a free one.
         public_url: How apps and workers reach this server, such as https://grid.example.org.
@@ -116,6 +119,7 @@ class ServerConfig:
     """
 
     data_dir: Path
+    blobs: S3Settings | None = None
     host: str = "127.0.0.1"
     port: int = 8770
     public_url: str | None = None
@@ -186,6 +190,10 @@ class ServerConfig:
         if self.webhook_private_addresses is None:
             return self.host in LOOPBACK
         return self.webhook_private_addresses
+
+    def max_input_bytes(self, role: str) -> int:
+        """Largest input in a role."""
+        return self.max_media_bytes if role in MEDIA_ROLES else self.max_image_bytes
 
     def validate(self) -> None:
         """Checks the settings against each other.

@@ -156,6 +156,11 @@ class Projects:
                 there = await self._blobs.stat(input_key(app.account.id, project_id, role))
                 if there is None or project_id in self._open.inputs_leaving:
                     raise MissingAsset(f"the request says that {role} was uploaded, but it was not")
+                most_bytes = self._config.max_input_bytes(role)
+                if there.size_bytes > most_bytes:  # not every store has limits
+                    raise InvalidRequest(
+                        f"{role} has {there.size_bytes} bytes, at most {most_bytes} are taken"
+                    )
         known = self._open.project(project_id)
         if known is not None:  # the same request again, while the assets were looked at
             self._answer_again(app, known, raw)

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Iterable
 
 from dreamgrid.protocol import failures
-from dreamgrid.protocol.renders import VideoRender
 from dreamgrid.protocol.statuses import JOB_DELIVERED
 from dreamgrid.protocol.worker import (
     Cancel,
@@ -28,15 +27,11 @@ from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.delivered_files import DeliveredFiles
 from dreamgrid.server.etas import Etas
 from dreamgrid.server.forecasts import Forecasts
 from dreamgrid.server.live import LiveJob
-from dreamgrid.server.open_projects import (
-    OpenProjects,
-    key_of_last_frame,
-    key_of_result,
-    keys_of_attempts,
-)
+from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.outcomes import Outcomes
 from dreamgrid.server.reliability import Reliability
 from dreamgrid.server.run_limits import RunLimits, out_of_time
@@ -67,6 +62,7 @@ class Rendering:
         catalog: Catalog,
         store: Store,
         blobs: Blobs,
+        delivered: DeliveredFiles,
         accounts: Accounts,
         workers: Workers,
         open_projects: OpenProjects,
@@ -76,6 +72,7 @@ class Rendering:
         self._catalog = catalog
         self._store = store
         self._blobs = blobs
+        self._delivered = delivered
         self._workers = workers
         self._open = open_projects
         self.speeds = Speeds()
@@ -232,26 +229,26 @@ class Rendering:
 
         What the content filter objects to is withheld unless the app wants it: the files are
         removed, and the app is told so. It costs nothing, unless `charge_withheld` says otherwise.
+
+        Raises:
+            ServerUnavailable: Nobody knows whether the result is there: the media store is away.
+                Nothing was done; it may be told again.
         """
         job = self._held_by(worker, message.job_id, message.attempt)
         if job is None:
             worker.send(Settled(job_id=message.job_id, attempt=message.attempt, accepted=False))
             return
-        stored = await self._blobs.stat(key_of_result(job))
-        if isinstance(job.render, VideoRender):
-            job.last_frame = await self._blobs.stat(key_of_last_frame(job)) is not None
+        fault = await self._delivered.look(job, message.size_bytes)
         if self._held_by(worker, message.job_id, message.attempt) is None:
             return  # canceled or taken away while the file was looked at
         job.sensitive = message.sensitive
         job.withheld = bool(message.sensitive) and not job.project.disable_safety
         if job.withheld:
-            await self._remove_files(job)
+            await self._delivered.remove(job)
             if self._held_by(worker, message.job_id, message.attempt) is None:
                 return
-        elif stored is None or stored.size_bytes != message.size_bytes:
-            self._outcomes.attempt_failed(
-                worker, job, "upload_failed", "the result never arrived whole"
-            )
+        elif fault is not None:
+            self._outcomes.attempt_failed(worker, job, "upload_failed", fault)
             return
         pace = self.speeds.learn(job, message.render_s, milliseconds(self._clock))
         worker.paces[job.render.model] = pace
@@ -261,11 +258,6 @@ class Rendering:
         job.steps = message.steps
         job.sha256 = message.sha256
         self._outcomes.end(worker, job, JobState.COMPLETED, JOB_DELIVERED)
-
-    async def _remove_files(self, job: LiveJob) -> None:
-        """Removes what workers uploaded of a render that is withheld, in any attempt at it."""
-        for key in keys_of_attempts(job):
-            await self._blobs.delete(key)
 
     def failed(self, worker: WorkerSession, message: Failed) -> None:
         """An attempt failed: another one follows, or the job fails."""

@@ -6,7 +6,7 @@ from functools import partial
 
 from aiohttp import WSMsgType, web
 
-from dreamgrid.errors import ProtocolError
+from dreamgrid.errors import ProtocolError, ServerUnavailable
 from dreamgrid.protocol import codec, socket
 from dreamgrid.protocol.worker import (
     WORKER_PATH,
@@ -166,7 +166,12 @@ class WorkerSockets:
                 await ws.close(code=socket.CLOSE_PROTOCOL, message=close_reason(str(error)))
                 return
             if isinstance(message, Finished):
-                await self._services.rendering.finished(session, message)
+                try:
+                    await self._services.rendering.finished(session, message)
+                except ServerUnavailable as error:
+                    # It keeps the outcome, and tells it again when it comes back.
+                    await ws.close(code=socket.CLOSE_RESTART, message=close_reason(str(error)))
+                    return
             elif not self._apply(session, message):
                 reason = b"hello may only be the first message"
                 await ws.close(code=socket.CLOSE_PROTOCOL, message=reason)

@@ -35,7 +35,8 @@ class WorkerConfig:
         quiet_s: Seconds without a job before the worker measures itself, if it has not done so.
             0: it never does.
         max_input_bytes: Most bytes that the inputs of one job may have together.
-        transfer_attempts: How often to try a download or an upload.
+        transfer_attempts: How often to try a download or an upload: for a minute, with the
+            default below.
         transfer_retry_s: Seconds before the second try; doubles each time.
         transfer_timeout_s: Seconds that one try may take.
         preview_timeout_s: Seconds that the upload of a preview may take; it is not tried again.
@@ -61,7 +62,7 @@ class WorkerConfig:
     filter_threshold: float = PICTURE_THRESHOLD
     quiet_s: float = 20.0
     max_input_bytes: int = 64 * 1024 * 1024
-    transfer_attempts: int = 4
+    transfer_attempts: int = 8
     transfer_retry_s: float = 0.5
     transfer_timeout_s: float = 300.0
     preview_timeout_s: float = 15.0

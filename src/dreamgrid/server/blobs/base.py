@@ -82,7 +82,8 @@ class Blobs(Protocol):
         Args:
             key: Where it will lie.
             content_type: The Content-Type that the request must carry. None: any.
-            max_bytes: A longer body is refused.
+            max_bytes: A longer body is refused, where the store can; so whoever uses a file looks
+                at its size as well.
             expires_s: How long the URL is good for.
             origin: Scheme, host and port under which this peer reaches the server.
             durable: The file must survive a power cut once the PUT was answered.
@@ -92,13 +93,13 @@ class Blobs(Protocol):
     def get_url(
         self, key: str, *, expires_s: float, origin: str, content_type: str | None = None
     ) -> str:
-        """A URL that gives the file by GET or HEAD, ranges included.
+        """A URL that gives the file by GET, ranges included.
 
         Args:
             key: Where it lies; it need not be there yet.
             expires_s: How long the URL is good for.
             origin: Scheme, host and port under which this peer reaches the server.
-            content_type: Content-Type of the answer. None: the file's own.
+            content_type: Content-Type of the answer. None: that of the key's extension.
         """
         ...
 

