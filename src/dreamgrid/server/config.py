@@ -64,7 +64,8 @@ class ServerConfig:
             as if they were delivered.
         lease_s: A job is given to another worker when its worker was silent for this long.
         heartbeat_s: How often workers report; several fit into one lease.
-        max_attempts: How many workers may fail at one job before it fails.
+        max_attempts: How many workers may fail at one job, or vanish in the middle of it, before it
+            fails. Interruptions, such as a worker that is shut down, do not count.
         run_factor: A render may take this many times what it usually takes on its worker, as
             measured; then it is taken away. A worker that lives but never ends keeps no job.
         min_run_s: What every render may take, however fast it usually is.

@@ -70,7 +70,7 @@ class LiveJob:
 
     Attributes:
         attempt: The fencing number: how often it was assigned.
-        failures: How many attempts count as failed.
+        failures: How many attempts count as failed; interrupted ones do not.
         lease_until_s: Clock time at which a silent worker loses it.
         run_until_s: Clock time at which its worker loses it, however much it says.
         waits_since_ms: When it came into line; its own time of creation unless it came back.
@@ -81,7 +81,9 @@ class LiveJob:
         last_frame: The last frame of its video can be fetched as a picture; not stored.
         ends_at_s: Clock time at which its worker expects to be done. None: not said.
         eta_told_s: Clock time at which its app was last told that.
-        failed_on: Ids of the workers that failed at it; others are asked before these.
+        failed_on: Ids of workers that had it and did not deliver; others are asked first.
+        suspect: Its worker vanished at work on it, and may have been killed by it.
+        suspected_at: Worker id to the attempt that counts as failed because of that.
         choice: Why it went to the worker that holds it.
         message: Why it failed, in words; not stored.
         sensitive: What the content filter objected to: `image`, `prompt`; empty for nothing.
@@ -111,6 +113,8 @@ class LiveJob:
     ends_at_s: float | None = None
     eta_told_s: float = 0.0
     failed_on: set[str] = field(default_factory=set)
+    suspect: bool = False
+    suspected_at: dict[str, int] = field(default_factory=dict)
     settling: bool = False
     ending: JobState | None = None
     seed: int | None = None

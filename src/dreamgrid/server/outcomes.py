@@ -7,7 +7,7 @@ import logging
 
 from dreamgrid.protocol import failures
 from dreamgrid.protocol.worker import Settled
-from dreamgrid.server import frames, ledger
+from dreamgrid.server import frames, interruptions, ledger
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
@@ -87,17 +87,21 @@ class Outcomes:
         Args:
             job: The job.
             message: What happened, for people.
-            counts: Whether it is one of the attempts that may fail.
+            counts: Whether that is a failure; else it was only interrupted.
             error: What happened, as a word for programs.
         """
+        told = ""
         if counts:
             job.failures += 1
             job.failed_on.add(job.worker_id)
         if job.failures >= self._config.max_attempts:
+            told = f"{job.failures} attempts at it ended like this or failed"
+        elif interruptions.too_many(job):
+            told = f"it was interrupted {job.attempt - job.failures} times"
+        if told:
             job.reason = error
-            told = f"{message}, for the {job.failures}. time"
-            worker = self._workers.get(job.worker_id)
-            self.end(worker, job, JobState.FAILED, error, message=told)
+            told = f"{message}; {told}, so no other worker gets it"
+            self.end(self._workers.get(job.worker_id), job, JobState.FAILED, error, message=told)
             return
         self._requeue(job, error, message)
 
@@ -115,7 +119,7 @@ class Outcomes:
             job.move(JobEvent.LOSE)
             job.step, job.previewed, job.started_ms, job.ends_at_s = 0, False, None, None
             job.waits_since_ms = at_ms
-            job.sensitive, job.withheld = (), False
+            job.sensitive, job.withheld, job.suspect = (), False, False
             if job.project.canceling:
                 return  # the cancel moves it on, or puts it back in line
             self._open.tell(

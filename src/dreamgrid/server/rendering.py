@@ -20,7 +20,7 @@ from dreamgrid.protocol.worker import (
     Settled,
     Started,
 )
-from dreamgrid.server import frames
+from dreamgrid.server import frames, interruptions
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.assignments import assignment
 from dreamgrid.server.blobs.base import Blobs
@@ -153,6 +153,8 @@ class Rendering:
         kept = set()
         for held in running:
             job = self._open.job(held.job_id)
+            if job is not None:
+                interruptions.came_back(job, worker, held.attempt)
             if (
                 job is not None
                 and job.on_worker
@@ -161,6 +163,7 @@ class Rendering:
                 and not job.settling  # its end, or its loss, is being stored
                 and not job.project.canceling
             ):
+                job.suspect = False
                 worker.jobs[job.id] = job
                 kept.add(job.id)
             else:
@@ -173,15 +176,20 @@ class Rendering:
         if lost:  # one breakdown, whatever it took along
             self._outcomes.note_failure(worker.id, lost[0].id, "a restart")
         for job in lost:
-            self._outcomes.lose(
-                job, "the worker restarted in the middle of this render", counts=True
-            )
+            message = "the worker restarted in the middle of this render"
+            self._outcomes.lose(job, message, counts=interruptions.blamed(job))
         if self.reliability.paused(worker.id, self._clock()):
             self._workers.pause(worker, paused=True)
         self.scheduler.hint()
 
-    def worker_left(self, worker: WorkerSession) -> None:
-        """Keeps a lost worker's jobs for the rest of their lease: it may come back."""
+    def worker_left(self, worker: WorkerSession, *, abruptly: bool) -> None:
+        """Keeps a lost worker's jobs for the rest of their lease: it may come back.
+
+        Args:
+            worker: Its connection has ended.
+            abruptly: Without a word from either side.
+        """
+        interruptions.worker_left(worker, abruptly=abruptly)
         until_s = worker.seen_at_s + self._config.lease_s
         for job in worker.jobs.values():
             job.lease_until_s = until_s
@@ -277,12 +285,15 @@ class Rendering:
         """A worker handed a job back; that costs the job no attempt."""
         job = self._held_by(worker, message.job_id, message.attempt)
         if job is not None:
-            self._outcomes.lose(job, "the worker is shutting down", counts=False)
+            if not worker.draining:
+                job.failed_on.add(worker.id)
+            self._outcomes.lose(job, "the worker handed it back", counts=False)
 
     def take_back(self, job: LiveJob) -> None:
         """Takes a job from the worker that holds it, for another one; that costs no attempt."""
         if job.on_worker and not job.settling and not job.project.canceling:
             self.stop_on_worker(job)
+            job.failed_on.add(job.worker_id)
             self._outcomes.lose(job, "an administrator gave it to another worker", counts=False)
 
     def _held_by(self, worker: WorkerSession, job_id: str, attempt: int) -> LiveJob | None:
@@ -315,7 +326,8 @@ class Rendering:
                     self._outcomes.note_failure(
                         job.worker_id, incident, failures.WORKER_DISCONNECTED
                     )
-                    self._outcomes.lose(job, "the worker went away", counts=True)
+                    blamed = interruptions.blamed(job)
+                    self._outcomes.lose(job, "the worker went away", counts=blamed)
 
     def _out_of_time(self, job: LiveJob) -> None:
         self._outcomes.note_failure(job.worker_id, job.id, failures.JOB_TIMED_OUT)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from functools import partial
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from dreamgrid.errors import ProtocolError, ServerUnavailable
 from dreamgrid.protocol import codec, socket
@@ -106,7 +106,8 @@ class WorkerSockets:
             if self._services.workers.get(session.id) is session:
                 self._services.known_workers.note([session])  # until now
             self._services.workers.remove(session)
-            self._services.rendering.worker_left(session)
+            vanished = ws.close_code in (None, WSCloseCode.ABNORMAL_CLOSURE)
+            self._services.rendering.worker_left(session, abruptly=vanished)
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
             _log.info("worker left: %s", session.name)
@@ -140,7 +141,7 @@ class WorkerSockets:
         replaced = self._services.workers.add(session)
         self._services.known_workers.note([session])
         if replaced is not None:
-            rendering.worker_left(replaced)
+            rendering.worker_left(replaced, abruptly=True)
             replaced.close(socket.CLOSE_REPLACED, "a newer connection of this worker took over")
         session.send(
             Welcome(
@@ -200,7 +201,7 @@ class WorkerSockets:
             if session.seen_at_s < oldest_s:
                 session.close(socket.CLOSE_RESTART, "nothing was heard from you for a whole lease")
                 self._services.workers.remove(session)
-                self._services.rendering.worker_left(session)
+                self._services.rendering.worker_left(session, abruptly=True)
 
     def close_all(self, code: int, reason: str) -> None:
         """Ends every connection, as before a restart."""

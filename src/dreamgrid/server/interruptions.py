@@ -1,0 +1,53 @@
+"""What a lost worker says about the job that it held. Pure.
+
+Most jobs are lost through no fault of their own: a worker is shut down, a network goes away, the
+server restarts. Such an **interruption** uses up no attempt. But a job may also be what killed its
+worker, and then the next worker must not be the next victim: a worker that vanishes without a word
+while it is at work on a job makes that job a **suspect**, and if the worker does not come back with
+it, that counts as a failure. One that comes back later and still holds what was taken from it was
+only cut off, so the failure is taken back.
+
+Nobody knows what happened while the server itself was away, so that counts as an interruption. A
+job that brings server and worker down together is stopped by `MAX_INTERRUPTIONS`.
+"""
+
+from dreamgrid.server.live import LiveJob
+from dreamgrid.server.workers import WorkerSession
+from dreamgrid.states import JobState
+
+MAX_INTERRUPTIONS = 20
+"""How often a job may be interrupted before it fails all the same."""
+
+
+def worker_left(worker: WorkerSession, *, abruptly: bool) -> None:
+    """Notes on the jobs of a worker whose connection has ended whether they may have killed it.
+
+    Args:
+        worker: It still has its jobs.
+        abruptly: It said nothing: neither that it stops nor that it closes the connection.
+    """
+    jobs = worker.jobs.values()
+    rendering = any(job.state is JobState.RUNNING for job in jobs)
+    for job in jobs:
+        # Beside a render, what is only assigned waits or fetches its inputs; alone, it loads.
+        at_work = job.state is JobState.RUNNING or not rendering
+        job.suspect = abruptly and at_work and not worker.draining
+
+
+def blamed(job: LiveJob) -> bool:
+    """Whether it counts as a failure that a worker has not come back with its job."""
+    if job.suspect:
+        job.suspected_at[job.worker_id] = job.attempt
+    return job.suspect
+
+
+def came_back(job: LiveJob, worker: WorkerSession, attempt: int) -> None:
+    """A worker still holds what was taken from it: it was alive all the time."""
+    if job.suspected_at.get(worker.id) == attempt and not job.ended:
+        del job.suspected_at[worker.id]
+        job.failures -= 1
+
+
+def too_many(job: LiveJob) -> bool:
+    """Whether a job was interrupted so often that something must be wrong with it."""
+    return job.attempt - job.failures >= MAX_INTERRUPTIONS
