@@ -66,7 +66,8 @@ async def test_two_images_with_previews_frame_by_frame(grid: Grid) -> None:
         of(a, "jobResult"),
         ("jobCompleted", ""),
     ]
-    assert [frame.type for frame in app.frames[-2:]] == [
+    told = [frame.type for frame in app.frames if frame.type != "swarmModels"]  # at any time
+    assert told[-2:] == [
         "balanceUpdate",
         "socketEventSubscriptionsUpdated",
     ]
