@@ -66,6 +66,19 @@ async def test_the_reason_changes_when_a_worker_comes_and_is_busy(grid: Grid) ->
     await app.wait_state("initiatingModel", jobID=project)
 
 
+async def test_the_first_place_that_is_told_beside_a_flood_is_the_true_one(grid: Grid) -> None:
+    flood, worker = await grid.app(), await grid.worker()
+    await flood.request()
+    await worker.assigned()
+    for _ in range(20):
+        await flood.wait_state("queued", jobID=await flood.request())
+    bob = await grid.app("bobs", key=await grid.account("bob"))
+    project = await bob.request()
+    first = await bob.wait_state("queued", jobID=project)
+    assert first["queuePosition"] == 1  # the flood has just been served
+    assert (await flood.wait_state("queued", jobID=await flood.request()))["queuePosition"] == 22
+
+
 async def test_an_account_at_its_limit_is_told_so(make_grid: MakeGrid) -> None:
     async with make_grid(max_running_jobs=1) as grid:
         app, worker = await grid.app(), await grid.worker(slots=4)

@@ -17,7 +17,7 @@ from dreamgrid.server.scheduler import (
     choose,
 )
 from dreamgrid.server.store.base import Choice
-from dreamgrid.server.waiting import Turn, WaitingJobs
+from dreamgrid.server.waiting import MAX_WALKED, Turn, WaitingJobs
 from dreamgrid.server.worker_flags import ANYBODY, Targeting
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobEvent
@@ -297,7 +297,7 @@ def test_lines_of_canceled_jobs_disappear() -> None:
         cancel(job)
     assert give(waiting, [worker("m1")]) == []
     assert not waiting
-    assert waiting.length("fast", "m1", ANYBODY) == 0
+    assert waiting.place(project) == 0
 
 
 def test_a_job_that_was_put_back_can_be_chosen_again() -> None:
@@ -325,18 +325,33 @@ def test_positions_count_projects_from_one_in_the_order_of_their_turns() -> None
     assert positions == {first.id: 1, other.id: 2, second.id: 3}
 
 
-def test_the_length_of_a_line_counts_projects() -> None:
-    waiting = line_up(live_project("ADA", jobs=3), live_project("ADA"), live_project("BOB"))
-    assert waiting.length("fast", "m1", ANYBODY) == 3
-    one = worker("m1")
-    chosen(waiting, one)
-    assert waiting.length("fast", "m1", ANYBODY) == 3
-    chosen(waiting, one)
-    assert waiting.length("fast", "m1", ANYBODY) == 2
-    (again,) = chosen(waiting, one)
-    waiting.add(again, first=True)
-    assert waiting.length("fast", "m1", ANYBODY) == 2
-    assert waiting.length("fast", "m2", ANYBODY) == waiting.length("relaxed", "m1", ANYBODY) == 0
+@pytest.mark.parametrize("flood", [3, 50 * MAX_WALKED])
+def test_a_flood_of_another_account_hardly_moves_the_place_of_a_first_project(flood: int) -> None:
+    waiting = line_up(*(live_project("BOB") for _ in range(flood)))
+    first, second = live_project("ADA"), live_project("ADA", jobs=2)
+    for job in (*first.jobs, *second.jobs):
+        waiting.add(job)
+    assert (waiting.place(first), waiting.place(second)) == (2, 4)
+    give(waiting, [worker("m1")])  # one of the flood
+    assert (waiting.place(first), waiting.place(second)) == (1, 3)
+
+
+def test_places_far_back_are_estimated_by_numbers() -> None:
+    """Each account has twice as many jobs as projects, so the truth can be told exactly."""
+    lines = [[live_project(name, jobs=2) for _ in range(MAX_WALKED)] for name in ("A", "B", "C")]
+    waiting = line_up(*(project for projects in zip(*lines, strict=True) for project in projects))
+    positions = waiting.positions()
+    for projects in lines:
+        for project in (*projects[:20], projects[-1]):
+            true = positions[project.id]
+            assert abs(waiting.place(project) - true) <= (0 if true < 60 else true // 50)
+
+
+def test_a_thousand_lines_are_not_walked_one_by_one() -> None:
+    waiting = line_up(*(live_project(f"account {n}", jobs=2) for n in range(1_000)))
+    newcomer = live_project("ADA")
+    waiting.add(newcomer.jobs[0])
+    assert waiting.place(newcomer) == 1_001 == waiting.positions()[newcomer.id]
 
 
 def test_each_model_and_network_has_its_own_line() -> None:
@@ -596,6 +611,8 @@ def test_positions_foretell_the_order_of_the_choices_in_a_room(
         for model in MODELS:
             for turn in list(room_turns(waiting, session, model)):
                 foretold = waiting.positions()
+                told = {one.id: waiting.place(one) for one in projects if one.id in foretold}
+                assert told == foretold
                 room, served = room_of(turn.job), list[str]()
                 while (job := next_of(waiting, session, model, room)) is not None:
                     waiting.take(job, now_ms=1_000_000)

@@ -127,7 +127,8 @@ class Outcomes:
             )
             self._scheduler.waiting.add(job, first=True)
             if job.project.waiting:
-                self._open.tell_queued(job.project, 1)
+                place = self._scheduler.waiting.place(job.project)
+                self._open.tell_queued(job.project, place)
             self._scheduler.hint()
 
         self._open.persist(

@@ -37,14 +37,8 @@ class QueueNotices:
         self._clock = clock
 
     def position(self, project: LiveProject) -> int:
-        """Where a project waits: as it was told last, else behind all that wait for the same.
-
-        `notify` soon finds the true place; to look for it here would mean to walk the whole queue
-        for every app that connects.
-        """
-        return project.told_position or self._waiting.length(
-            project.network, project.model, project.targeting
-        )
+        """Where a project waits: as it was told last, else where it stands now."""
+        return project.told_position or self._waiting.place(project)
 
     async def notify(self) -> None:
         """Tells what has changed, and after a while also what has not; a turn of upkeep."""

@@ -21,7 +21,7 @@ from itertools import chain, count, islice
 from typing import NamedTuple
 
 from dreamgrid.protocol.params import Network
-from dreamgrid.server.live import LiveJob
+from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.worker_flags import ANYBODY, Targeting
 from dreamgrid.states import JobState
 
@@ -31,6 +31,8 @@ HANDICAP_MS = 30_000
 NEWCOMER_MS = 60 * 60 * 1000
 """How long ago a newcomer counts as served; longer than any one render should take."""
 
+MAX_WALKED = 200
+"""How many jobs of a line are looked at to say at once where a project stands."""
 
 _NOBODY: frozenset[str] = frozenset()
 
@@ -69,11 +71,35 @@ class _Line:
         account: Whose they are.
         since_ms: When it was last served here, or began.
         queues: The jobs, by the ids of the workers that failed at them. Empty ones go with time.
+        projects: Id of a project to how many of its jobs are here.
+        length: How many jobs are here; like `projects`, with those that no longer wait.
     """
 
     account: _Account
     since_ms: int
     queues: dict[frozenset[str], deque[LiveJob]] = field(default_factory=dict)
+    projects: dict[str, int] = field(default_factory=dict)
+    length: int = 0
+
+    def add(self, job: LiveJob, *, first: bool) -> None:
+        """Puts a job where it belongs, at the front or at the end."""
+        project_id = job.project.id
+        self.projects[project_id] = self.projects.get(project_id, 0) + 1
+        self.length += 1
+        if first:
+            self.queue(job).appendleft(job)
+        else:
+            self.queue(job).append(job)
+
+    def pop(self, queue: deque[LiveJob]) -> LiveJob:
+        """Takes the first job out of one of the queues."""
+        job = queue.popleft()
+        job.in_line = False
+        self.length -= 1
+        left = self.projects.pop(job.project.id) - 1
+        if left:
+            self.projects[job.project.id] = left
+        return job
 
     def queue(self, job: LiveJob) -> deque[LiveJob]:
         """Where a job stands, or would stand."""
@@ -85,6 +111,35 @@ class _Line:
             if failed_on:
                 yield from queue
         yield from self.queues.get(_NOBODY, ())
+
+    def ahead_of(self, project: LiveProject) -> tuple[int, int]:
+        """How many jobs and projects are in line before a project."""
+        jobs = 0
+        projects: set[str] = set()
+        for job in islice(self.in_order(), MAX_WALKED):
+            if _waits(job):
+                if job.project is project:
+                    return jobs, len(projects)
+                jobs += 1
+                projects.add(job.project.id)
+        own = self.projects[project.id]
+        return self.length - own, len(self.projects) - 1  # a newcomer is the last one
+
+    def projects_among(self, jobs: int, most: int) -> tuple[int, int]:
+        """How many projects the first `jobs` belong to, and how many jobs were looked at."""
+        projects: set[str] = set()
+        walked = 0
+        for job in islice(self.in_order(), most if jobs else 0):
+            walked += 1
+            if _waits(job):
+                projects.add(job.project.id)
+                jobs -= 1
+                if not jobs:
+                    break
+        if jobs and walked == most:  # the rest is like what was seen, as far as anybody knows
+            rest = min(jobs, self.length - walked) * len(self.projects) // self.length
+            return min(len(self.projects), len(projects) + rest), walked
+        return len(projects), walked
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -103,7 +158,6 @@ class _Room:
 
     def __init__(self) -> None:
         self.lines: dict[str, _Line] = {}
-        self.projects: dict[str, int] = {}  # id to how many of its jobs are in the lines
         self._heap: list[tuple[int, int, int, str, _Line]] = []
         self._numbers = count()
 
@@ -121,7 +175,7 @@ class _Room:
         for account_id, line in list(self.lines.items()):
             for queue in line.queues.values():
                 while queue:
-                    self.pop(queue)
+                    line.pop(queue)
             self._close_line(account_id)
 
     def _push(self, account_id: str, line: _Line) -> None:
@@ -156,7 +210,7 @@ class _Room:
         fronts = []
         for failed_on, queue in list(line.queues.items()):
             while queue and not _waits(queue[0]):
-                self.pop(queue)
+                line.pop(queue)
             if not queue:
                 del line.queues[failed_on]
             elif failed_on:
@@ -164,13 +218,25 @@ class _Room:
         fresh = line.queues.get(_NOBODY)
         return [*fronts, fresh[0]] if fresh else fronts
 
-    def pop(self, queue: deque[LiveJob]) -> LiveJob:
-        job = queue.popleft()
-        job.in_line = False
-        left = self.projects.pop(job.project.id) - 1
-        if left:
-            self.projects[job.project.id] = left
-        return job
+    def place(self, project: LiveProject, line: _Line) -> int:
+        """Where a project of a line stands among all: 1 for the one whose job comes next.
+
+        Walks no more than `MAX_WALKED` jobs of the others, and goes by their numbers beyond that.
+        """
+        jobs, ahead = line.ahead_of(project)
+        others, seen, left, behind = 0, 0, MAX_WALKED, False
+        for other in self.lines.values():
+            if other is line:
+                behind = True
+                continue
+            if not left:
+                return 1 + ahead + others * (len(self.lines) - 1) // seen
+            earlier = other.rank < line.rank or (other.rank == line.rank and not behind)
+            projects, walked = other.projects_among(jobs + earlier, left)
+            others += projects
+            seen += 1
+            left -= max(1, walked)
+        return 1 + ahead + others
 
     def in_order(self) -> Iterator[LiveJob]:
         """The jobs in the order in which they would be taken, as things stood at the first one.
@@ -225,11 +291,7 @@ class WaitingJobs:
             account = self._account(project.account_id, job.created_ms)
             account.ahead_ms = project.load.ahead_ms
             line = room.open_line(project.account_id, account, job.created_ms)
-        room.projects[project.id] = room.projects.get(project.id, 0) + 1
-        if first:
-            line.queue(job).appendleft(job)
-        else:
-            line.queue(job).append(job)
+        line.add(job, first=first)
 
     def _account(self, account_id: str, now_ms: int) -> _Account:
         """An account; those that were served too long ago to matter are forgotten."""
@@ -278,7 +340,7 @@ class WaitingJobs:
         line = room.lines[project.account_id]
         queue = line.queue(job)
         assert queue[0] is job, "only a job whose turn it is may be taken"
-        room.pop(queue)
+        line.pop(queue)
         account = line.account
         before_ms = account.served_ms if account.turn else None
         account.served_ms = line.since_ms = now_ms
@@ -294,10 +356,13 @@ class WaitingJobs:
 
     # ── where projects stand ─────────────────────────────────────────────────────────────────────
 
-    def length(self, network: Network, model: str, targeting: Targeting) -> int:
-        """How many projects wait in a room; canceled ones may still be counted for a while."""
-        room = self._rooms.get((network, model), {}).get(targeting)
-        return len(room.projects) if room is not None else 0
+    def place(self, project: LiveProject) -> int:
+        """Where a project stands: 1 for the one whose job comes next. 0: it is not in line."""
+        room = self._rooms.get((project.network, project.model), {}).get(project.targeting)
+        line = room.lines.get(project.account_id) if room is not None else None
+        if room is None or line is None or project.id not in line.projects:
+            return 0
+        return room.place(project, line)
 
     def rooms(self) -> Iterator[Iterator[LiveJob]]:
         """The jobs of each room, in the order of their turns as things stand.
