@@ -167,7 +167,7 @@ async def test_a_completed_project_whose_result_frame_was_missed_is_looked_up(
 async def test_a_project_that_nothing_is_heard_of_is_looked_up(
     stub: Stub, client: dreamgrid.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dreamgrid.client.tracker._QUIET_S", 0.05)
+    monkeypatch.setattr("dreamgrid.client.tracked.QUIET_S", 0.05)
     project = await wire.submitted(stub, client)
     stub.records[project.id] = wire.record(project.id, "failed", reason="4104")
     with pytest.raises(dreamgrid.ProjectFailed) as caught:

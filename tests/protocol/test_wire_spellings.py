@@ -101,10 +101,22 @@ MESSAGES: list[tuple[Message, str, dict[str, Any]]] = [
     ),
     (
         socket.JobState(
-            type=socket.INITIATING, project_id=P, job_id=A, worker_name="w1", job_index=0
+            type=socket.INITIATING,
+            project_id=P,
+            job_id=A,
+            worker_name="w1",
+            job_index=0,
+            assignment=2,
         ),
         "jobState",
-        {"type": "initiatingModel", "jobID": P, "imgID": A, "workerName": "w1", "jobIndex": 0},
+        {
+            "type": "initiatingModel",
+            "jobID": P,
+            "imgID": A,
+            "workerName": "w1",
+            "jobIndex": 0,
+            "assignment": 2,
+        },
     ),
     (
         socket.JobState(type=socket.STARTED, project_id=P, job_id=A, worker_name="w", job_index=1),
@@ -123,10 +135,24 @@ MESSAGES: list[tuple[Message, str, dict[str, Any]]] = [
     ),
     (
         socket.JobProgress(
-            project_id=P, job_id=A, step=0, step_count=20, has_image=True, eta_s=1.5
+            project_id=P,
+            job_id=A,
+            step=0,
+            step_count=20,
+            has_image=True,
+            eta_s=1.5,
+            assignment=2,
         ),
         "jobProgress",
-        {"jobID": P, "imgID": A, "step": 0, "stepCount": 20, "hasImage": True, "etaSeconds": 1.5},
+        {
+            "jobID": P,
+            "imgID": A,
+            "step": 0,
+            "stepCount": 20,
+            "hasImage": True,
+            "etaSeconds": 1.5,
+            "assignment": 2,
+        },
     ),
     (
         socket.JobEta(project_id=P, job_id=A, eta_s=90.5),
@@ -260,6 +286,7 @@ MESSAGES: list[tuple[Message, str, dict[str, Any]]] = [
             is_from_worker=False,
             error="workerDisconnected",
             error_message="Worker disconnected",
+            assignment=2,
         ),
         "jobRetry",
         {
@@ -271,6 +298,7 @@ MESSAGES: list[tuple[Message, str, dict[str, Any]]] = [
             "isFromWorker": False,
             "error": "workerDisconnected",
             "error_message": "Worker disconnected",
+            "assignment": 2,
         },
     ),
     (

@@ -242,7 +242,7 @@ async def test_a_retry_counts_failures_not_assignments(grid: Grid) -> None:
     assert again.attempt == 2
     await other.fail(again)
     retry = await app.wait_for("jobRetry")
-    assert (retry["attempt"], retry["maxAttempts"]) == (1, 3)
+    assert (retry["attempt"], retry["maxAttempts"], retry["assignment"]) == (1, 3, 2)
 
 
 async def test_handing_back_what_one_does_not_hold_changes_nothing(grid: Grid) -> None:

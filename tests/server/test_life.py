@@ -90,7 +90,7 @@ async def test_each_frame_of_a_render_says_what_the_contract_wants(grid: Grid) -
     await app.wait_state("jobCompleted")
 
     queued, initiating, started, progress, _, ended = app.about(project)
-    named = {"jobID": project, "imgID": job.job_id}
+    named = {"jobID": project, "imgID": job.job_id, "assignment": 1}
     assert queued.payload == {
         "type": "queued",
         "jobID": project,
@@ -103,7 +103,9 @@ async def test_each_frame_of_a_render_says_what_the_contract_wants(grid: Grid) -
     assert initiating.payload == step | {"type": "initiatingModel"}
     assert started.payload == step | {"type": "jobStarted"}
     assert progress.payload == named | {"step": 3, "stepCount": 4, "hasImage": False}
-    assert result.payload == named | {
+    assert result.payload == {
+        "jobID": project,
+        "imgID": job.job_id,
         "performedStepCount": 4,
         "lastSeed": "42",
         "userCanceled": False,
@@ -306,6 +308,7 @@ async def test_a_failed_attempt_is_followed_by_another_under_the_same_id(grid: G
         "isFromWorker": True,
         "error": "out_of_memory",
         "error_message": "the picture is too large for this device",
+        "assignment": 1,
     }
     assert {frame["imgID"] for frame in app.about(project) if "imgID" in frame.payload} == {
         first.job_id

@@ -8,8 +8,10 @@
 Watch the kinds that you need; later versions may add more. Every iteration starts with what has
 happened so far, so nothing is missed between `create()` and `events()`. Changes of state are
 delivered once each and in order; of positions, progress and previews only the newest is kept, so a
-slow reader skips frames instead of falling behind. Results and ends survive a lost connection; that
-a job was assigned, started or retried meanwhile may stay untold.
+slow reader skips frames instead of falling behind. What happens while the connection is lost is
+told afterwards, from the server's log of the project; a server without such logs (the original
+network) still tells all results and ends, but not that a job was assigned, started or retried
+meanwhile.
 """
 
 from dataclasses import dataclass, field
@@ -125,7 +127,8 @@ class JobRetried(Event):
 
     Attributes:
         attempt: Which attempt was lost, 1 for the first.
-        max_attempts: After how many the job counts as failed. 0: not told.
+        max_attempts: How many may fail. One that a worker only handed back did not fail. 0: not
+            told.
         message: Why.
     """
 

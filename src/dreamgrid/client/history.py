@@ -81,6 +81,11 @@ class History:
         return self.state in FINAL_PROJECT_STATES
 
     @property
+    def settled(self) -> bool:
+        """Whether nothing more will be told of it here."""
+        return self.finished or self.error is not None
+
+    @property
     def results(self) -> tuple[Result, ...]:
         """What was delivered so far, in order."""
         jobs = sorted(self.jobs.values(), key=lambda job: job.index)
@@ -98,7 +103,7 @@ class History:
             self._on_completed()
         elif frame.job_id and frame.type in {socket.INITIATING, socket.STARTED}:
             job = self._job(frame.job_id, frame.job_index)
-            if job is not None:
+            if job is not None and _is_news(job, frame.assignment):
                 state = JobState(JOB_STATE[frame.type])
                 job.prompt = frame.positive_prompt or job.prompt
                 job.negative_prompt = frame.negative_prompt or job.negative_prompt
@@ -107,7 +112,7 @@ class History:
     def on_progress(self, frame: heard.Progress) -> None:
         """One job is a step further."""
         job = self._job(frame.job_id, None) if self._hear() else None
-        if job is None or job.finished:
+        if job is None or job.finished or not _is_news(job, frame.assignment):
             return
         self._on_worker(job, JobState.RUNNING, job.worker)
         step, step_count = _steps(frame)
@@ -162,17 +167,19 @@ class History:
     def on_retry(self, frame: socket.JobRetry) -> None:
         """An attempt was lost; the job is queued again."""
         job = self._job(frame.job_id, frame.job_index) if self._hear() else None
-        if job is None or job.finished or frame.attempt <= job.attempts_lost:
+        if job is None or job.finished:
             return
-        job.move(JobState.QUEUED)
-        job.attempts_lost = frame.attempt
-        job.step, job.step_count, job.eta_s, job.worker = 0, 0, None, ""
+        attempt = frame.assignment or frame.attempt
+        if attempt < job.attempt or attempt <= job.attempts_lost:
+            return
+        job.lose()
+        job.attempts_lost = attempt
         self._keep(
             events.JobRetried(
                 project_id=self.id,
                 job_id=job.id,
                 job_index=job.index,
-                attempt=frame.attempt,
+                attempt=attempt,
                 max_attempts=frame.max_attempts,
                 message=frame.error_message or frame.error,
             )
@@ -276,6 +283,8 @@ class History:
         return job
 
     def _on_queued(self, frame: socket.JobState) -> None:
+        if any(job.attempt and job.on_worker for job in self.jobs.values()):
+            return  # a server that numbers attempts would have told of their loss: old news
         queued = events.Queued(
             project_id=self.id,
             position=frame.queue_position,
@@ -350,7 +359,8 @@ class History:
         elif state == JobState.FAILED:
             self._on_job_failed(job, entry.reason or "the render failed")
         elif state in (JobState.ASSIGNED, JobState.RUNNING):
-            self._on_worker(job, JobState(state), entry.worker.name or job.worker)
+            if not job.attempt:  # else frames and log tell it, in order
+                self._on_worker(job, JobState(state), entry.worker.name or job.worker)
             if entry.performed_steps > job.step and job.state is JobState.RUNNING:
                 job.step, job.step_count = entry.performed_steps, max(step_count, job.step_count)
                 self._progressed(job)
@@ -404,6 +414,21 @@ class History:
     def _renew(self, key: Hashable, event: events.Event) -> None:
         self.log.replace(key, event)
         self._tell(event)
+
+
+def _is_news(job: Job[Result], attempt: int | None) -> bool:
+    """Whether something is about the newest attempt at a job, which may be a new one.
+
+    A server that does not number them is believed.
+    """
+    if attempt is None or job.finished:
+        return True
+    if attempt < job.attempt or attempt <= job.attempts_lost:
+        return False
+    if attempt > job.attempt > job.attempts_lost:
+        job.lose()  # the attempt before was lost, and nobody could say so
+    job.attempt = attempt
+    return True
 
 
 def _steps(frame: heard.Progress) -> tuple[int, int]:

@@ -39,6 +39,7 @@ class Job(Generic[R]):
         sensitive: What the content filter objects to: `image`, `prompt`. Empty: nothing.
         prompt: The words of this render, where a dynamic prompt made several of one.
         error: Why it failed; empty while it did not.
+        attempt: How often it was given to a worker, as far as is known; 0: not told.
         preview_url: Where its newest preview lies. None: none yet.
         result: The result. None: none yet, or none ever.
     """
@@ -58,7 +59,13 @@ class Job(Generic[R]):
     error: str = ""
     preview_url: str | None = field(default=None, repr=False)
     result: R | None = field(default=None, repr=False)
+    attempt: int = field(default=0, repr=False)
     attempts_lost: int = field(default=0, repr=False)
+
+    @property
+    def on_worker(self) -> bool:
+        """Whether a worker has it, as far as is known."""
+        return self.state in (JobState.ASSIGNED, JobState.RUNNING)
 
     @property
     def finished(self) -> bool:
@@ -101,6 +108,11 @@ class Job(Generic[R]):
             "error": self.error,
             "result_url": getattr(self.result, "url", None),
         }
+
+    def lose(self) -> None:
+        """Its worker has it no longer: the next one begins anew."""
+        self.move(JobState.QUEUED)
+        self.step, self.step_count, self.eta_s, self.worker = 0, 0, None, ""
 
     def move(self, target: JobState) -> bool:
         """Follows the arrows to `target`. False: it is there already, or no arrow leads there."""

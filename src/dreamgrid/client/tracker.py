@@ -1,7 +1,8 @@
 """Keeps this client's unfinished projects in step with the server, whatever the socket does.
 
 Frames come in and are folded. After every reconnect, and when nothing was heard of a project for a
-minute, its record at the server is asked for:
+minute, its log at the server is read, from the last known event on. New frames wait meanwhile, so
+that everything is told in order. A server without such logs is asked for the project's record:
 
     it is there       fold the record; live frames go on from there
     404, never heard  the request was lost on its way: send it again (its id makes that harmless)
@@ -16,6 +17,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
+from functools import partial
 from typing import Any, TypeVar
 
 from dreamgrid import errors
@@ -28,6 +30,7 @@ from dreamgrid.client.http import Http
 from dreamgrid.client.previews import Previews
 from dreamgrid.client.project import Charge
 from dreamgrid.client.session import Session
+from dreamgrid.client.tracked import Tracked
 from dreamgrid.protocol import heard, socket
 from dreamgrid.protocol.codec import (
     MAX_CLIENT_MESSAGE_BYTES,
@@ -48,27 +51,10 @@ KEPT_S = 30.0
 """How long a finished project stays in `tracked_projects`."""
 
 _TICK_S = 2.5
-_QUIET_S = 60.0
 _CANCEL_S = 120.0
 _CATCH_UP_S = 5.0
 _STRIKES = 3
 _CHECKS_AT_ONCE = 8
-
-
-class Tracked:
-    """A project that is followed: its history, and the request that makes it.
-
-    `holders` counts the calls of `submit` that were given it and did not withdraw. `frame` is None
-    for a project that somebody else sent, and `polled` if only its record tells what happens.
-    """
-
-    def __init__(self, history: History, frame: bytes | None) -> None:
-        self.history = history
-        self.frame = frame
-        self.polled = False
-        self.holders = 1
-        self.canceling = False
-        self.strikes = 0
 
 
 class Tracker:
@@ -181,7 +167,11 @@ class Tracker:
         tracked = Tracked(history, None)
         history.acknowledged = True
         self._begin_following(tracked)
-        if not ours:
+        if ours:
+            tracked.hold()
+            await self._catch_up(tracked)
+            tracked.release()
+        else:
             self._spawn(self._watch(tracked))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CATCH_UP_S):
@@ -193,13 +183,13 @@ class Tracker:
 
     async def _watch(self, tracked: Tracked) -> None:
         """Listens to the event stream, again and again; without one, the record has to do."""
-        history, after, failures = tracked.history, 0, 0
-        while not _is_settled(history):
-            known = after
+        history, failures = tracked.history, 0
+        while not history.settled:
+            known = tracked.known
             try:
-                async with aclosing(watching.follow(self._http, history, after=after)) as stream:
+                async with aclosing(watching.follow(self._http, history, after=known)) as stream:
                     async for number, preview in stream:
-                        after, failures, tracked.polled = number, 0, False
+                        tracked.known, failures, tracked.polled = number, 0, False
                         if preview:
                             self._want_previews(history)
                         if history.finished:
@@ -207,14 +197,14 @@ class Tracker:
                             return
             except (errors.NotFound, errors.NotAllowed, errors.ProtocolError) as error:
                 _log.info("no event stream of project %s: %s", history.id, error)
-                tracked.polled = True
+                tracked.polled, tracked.has_log = True, False
                 history.log.changed.fire()
                 return
             except errors.DreamgridError as error:
                 _log.info("the event stream of project %s broke off: %s", history.id, error)
                 tracked.polled = True  # until it is back
-            if after == known:  # perhaps there is no more to tell: then the record knows the end
-                tracked.polled = True
+            if tracked.known == known:
+                tracked.polled = True  # perhaps there is no more to tell: the record knows the end
             failures += 1
             await asyncio.sleep(self.connection.backoff.delay_s(failures))
 
@@ -230,7 +220,7 @@ class Tracker:
     async def cancel(self, history: History) -> None:
         """Cancels a project; see `Project.cancel`."""
         tracked = self._of(history)
-        if tracked is None or _is_settled(history):
+        if tracked is None or history.settled:
             return
         tracked.canceling = True
         history.cancel_refused = None
@@ -253,7 +243,7 @@ class Tracker:
         if tracked is None:
             return
         tracked.holders -= 1
-        if tracked.holders == 0 and not _is_settled(history):
+        if tracked.holders == 0 and not history.settled:
             tracked.canceling = True
             await self._send_cancel(history)
 
@@ -281,6 +271,7 @@ class Tracker:
         for tracked in self._tracked.values():
             if not tracked.history.finished:
                 tracked.history.on_reconnect()
+                tracked.hold()
         self._hint.set()
 
     def _abandon(self, error: errors.DreamgridError) -> None:
@@ -312,8 +303,10 @@ class Tracker:
         frame = decode_payload(envelope, kind)
         project_id: str = frame.project_id  # type: ignore[attr-defined]
         tracked = self._tracked.get(project_id.upper())
-        if tracked is None:
-            return
+        if tracked is not None:
+            tracked.take(partial(self._take_in, tracked, fold, frame))
+
+    def _take_in(self, tracked: Tracked, fold: Callable[[History, M], None], frame: M) -> None:
         history = tracked.history
         was_finished = history.finished
         fold(history, frame)
@@ -356,7 +349,7 @@ class Tracker:
         tracked = self._tracked.get(project_id)
         if tracked is None or tracked.history.refusal is not None:
             return None
-        return None if _is_settled(tracked.history) and not tracked.history.finished else tracked
+        return None if tracked.history.settled and not tracked.history.finished else tracked
 
     def _begin_following(self, tracked: Tracked) -> None:
         before = self._tracked.get(tracked.history.id)
@@ -373,7 +366,7 @@ class Tracker:
         while True:
             self._hint.clear()
             if self.connection.is_open:
-                due = [tracked for tracked in self._tracked.values() if _is_due(tracked)]
+                due = [tracked for tracked in self._tracked.values() if tracked.is_due]
                 gate = asyncio.Semaphore(_CHECKS_AT_ONCE)
                 await asyncio.gather(*(self._check(tracked, gate) for tracked in due))
             try:
@@ -388,21 +381,59 @@ class Tracker:
             if tracked.canceling:
                 await self._send_cancel(history)
             history.needs_check = False
-            try:
-                record = await self.record(history.id)
-            except errors.NotFound:
-                await self._on_not_found(tracked)
-            except errors.DreamgridError as error:
-                _log.info("cannot compare project %s yet: %s", history.id, error)
-                history.needs_check = True
-            else:
-                tracked.strikes = 0
-                history.on_record(record)
+            if not await self._catch_up(tracked):
+                await self._compare(tracked)
         if history.finished:
             self._let_go(history)
 
+    async def _catch_up(self, tracked: Tracked) -> bool:
+        """Reads the log from the last known event on, then lets the frames go on that waited.
+
+        Returns:
+            Whether that is all for now. False: there is no log, so the record has to tell.
+        """
+        history, held = tracked.history, tracked.held
+        if tracked.has_log:
+            try:
+                await self._read_log(tracked)
+            except (errors.NotFound, errors.NotAllowed, errors.ProtocolError) as error:
+                _log.info("no log of project %s: %s", history.id, error)
+                tracked.has_log = False
+            except (TimeoutError, errors.DreamgridError) as error:
+                _log.info("cannot read the log of project %s yet: %s", history.id, error)
+                tracked.log_failures += 1
+                history.needs_check = tracked.log_failures < _STRIKES
+                if history.needs_check:
+                    return True
+        if tracked.held is not held:  # a newer connection: what was read may end before it began
+            return True
+        tracked.release()
+        told = tracked.has_log and not tracked.log_failures and tracked.known > 0
+        return told and not history.needs_check
+
+    async def _read_log(self, tracked: Tracked) -> None:
+        log = watching.follow(self._http, tracked.history, after=tracked.known, to_the_end=False)
+        async with asyncio.timeout(_CATCH_UP_S), aclosing(log):
+            async for number, _ in log:
+                tracked.known = number
+        tracked.strikes = tracked.log_failures = 0
+
+    async def _compare(self, tracked: Tracked) -> None:
+        history = tracked.history
+        try:
+            record = await self.record(history.id)
+        except errors.NotFound:
+            await self._on_not_found(tracked)
+        except errors.DreamgridError as error:
+            _log.info("cannot compare project %s yet: %s", history.id, error)
+            history.needs_check = True
+        else:
+            tracked.strikes = 0
+            history.on_record(record)
+
     async def _on_not_found(self, tracked: Tracked) -> None:
         history = tracked.history
+        tracked.has_log = True  # it is the project that was not found, or nobody was there to look
         if history.finished or tracked.canceling:
             return
         if not history.acknowledged and tracked.frame is not None:
@@ -434,15 +465,11 @@ class Tracker:
 
 async def _refusal(history: History) -> errors.DreamgridError | None:
     """Waits for the answer to a cancel: None, or why the project goes on."""
-    while not _is_settled(history) and history.cancel_refused is None:
+    while not history.settled and history.cancel_refused is None:
         await history.log.changed.wait()
     if history.cancel_refused is not None:
         return errors.ProjectError(history.cancel_refused, project_id=history.id)
     return None if history.finished else history.error
-
-
-def _is_settled(history: History) -> bool:
-    return history.finished or history.error is not None
 
 
 def _wants_previews(history: History) -> bool:
@@ -456,12 +483,3 @@ def _knows(history: History, record: ProjectRecord) -> bool:
         return history.finished
     jobs = (history.jobs.get(entry.job_id.upper()) for entry in record.completed_jobs)
     return history.heard and all(job is not None and job.finished for job in jobs)
-
-
-def _is_due(tracked: Tracked) -> bool:
-    history = tracked.history
-    if _is_settled(history):
-        return False
-    if tracked.polled or history.needs_check:
-        return True
-    return time.monotonic() - history.heard_at > _QUIET_S

@@ -1,6 +1,7 @@
-"""Follows a project of another app by the server's event stream, which tells it from the beginning.
+"""Follows a project by the server's event stream, which tells it from any of its events on.
 
-What the stream tells is turned into the frames that the socket would have brought, so that there is
+That is how a project of another app is watched, and how what was missed of one's own is told. What
+the stream tells is turned into the frames that the socket would have brought, so that there is
 one way to fold them.
 """
 
@@ -19,7 +20,7 @@ _PROGRESS = b"progress"
 
 
 async def follow(
-    http: Http, history: History, *, after: int
+    http: Http, history: History, *, after: int, to_the_end: bool = True
 ) -> AsyncGenerator[tuple[int, bool], None]:
     """Folds what the stream tells, until it ends.
 
@@ -27,6 +28,7 @@ async def follow(
         http: Asks.
         history: Takes it in.
         after: Number of the last event that was told before, 0 for none.
+        to_the_end: Up to the project's end. False: up to what has happened so far.
 
     Yields:
         The number of the event that was just taken in, and whether a preview can be fetched.
@@ -38,7 +40,8 @@ async def follow(
     """
     path = f"/v1/projects/{history.id}/events"
     name, data = b"", b""
-    async with aclosing(http.lines(path, {"after": str(after)})) as lines:
+    query = {"after": str(after)} | ({} if to_the_end else {"follow": "false"})
+    async with aclosing(http.lines(path, query)) as lines:
         async for line in lines:
             field, _, value = line.rstrip(b"\r\n").partition(b":")
             match field:
@@ -81,8 +84,9 @@ def _fold_progress(history: History, event: ProgressEvent) -> None:
 
 def _fold_event(history: History, event: ProjectEvent) -> None:
     match event.type:
-        case "queued" if event.job_id is None:
-            history.on_state(socket.JobState(type=socket.QUEUED, project_id=event.project_id))
+        case "queued":
+            if not history.heard:  # else it is known, and perhaps it waits no more
+                history.on_state(socket.JobState(type=socket.QUEUED, project_id=event.project_id))
         case "assigned" | "started":
             kind = socket.INITIATING if event.type == "assigned" else socket.STARTED
             history.on_state(
@@ -92,6 +96,7 @@ def _fold_event(history: History, event: ProjectEvent) -> None:
                     job_id=event.job_id,
                     worker_name=event.worker,
                     job_index=event.index,
+                    assignment=event.attempt,
                 )
             )
         case "completed":
@@ -117,6 +122,7 @@ def _fold_job(history: History, event: ProjectEvent) -> None:
                     job_id=event.job_id,
                     job_index=event.index or 0,
                     attempt=event.attempt or 1,
+                    assignment=event.attempt,
                     max_attempts=0,
                     is_from_worker=True,
                     error=event.reason or "",

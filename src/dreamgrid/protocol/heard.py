@@ -35,3 +35,4 @@ class Progress(Message, frozen=True, kw_only=True, rename="camel"):
     progress: float | None = None
     has_image: bool = False
     eta_s: float | None = msgspec.field(default=None, name="etaSeconds")
+    assignment: int | None = None

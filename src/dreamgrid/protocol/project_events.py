@@ -90,6 +90,8 @@ class EventsQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     Attributes:
         after: Number of the last event that is known; 0 tells all. The header `Last-Event-ID`
             means the same and wins.
+        follow: Go on with what happens next. False: the stream ends after what has happened so far.
     """
 
     after: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    follow: bool = True

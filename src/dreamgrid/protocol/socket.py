@@ -242,7 +242,9 @@ class JobState(Message, frozen=True, kw_only=True, rename="camel", omit_defaults
 
     queued: `queue_position` (1 = next), `estimated_start_s`, `queue_status`, and why it waits.
     initiatingModel, jobStarted: `job_id`, `worker_name`, `job_index`; the two prompts when a
-    dynamic prompt gave this render a text of its own.
+    dynamic prompt gave this render a text of its own. `assignment` is a word of ours: how often
+    the render has been given to a worker. It tells news from what was known before a connection
+    was lost.
     jobCompleted: the whole project is done.
     """
 
@@ -258,6 +260,7 @@ class JobState(Message, frozen=True, kw_only=True, rename="camel", omit_defaults
     job_waiting_reasons: tuple[JobWaitingReason, ...] = ()
     worker_name: str | None = None
     job_index: int | None = None
+    assignment: int | None = None
     positive_prompt: str | None = None
     negative_prompt: str | None = None
 
@@ -272,7 +275,10 @@ NO_WORKERS = "no-workers"
 
 
 class JobProgress(Message, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Steps of one render. Clients read `step` and `stepCount` without a guard: always sent."""
+    """Steps of one render. Clients read `step` and `stepCount` without a guard: always sent.
+
+    `assignment` is a word of ours, as in `JobState`.
+    """
 
     message_type: ClassVar[str] = "jobProgress"
 
@@ -282,6 +288,7 @@ class JobProgress(Message, frozen=True, kw_only=True, rename="camel", omit_defau
     step_count: int
     has_image: bool
     eta_s: float | None = msgspec.field(default=None, name="etaSeconds")
+    assignment: int | None = None
 
 
 class JobEta(Message, frozen=True, kw_only=True):
@@ -352,8 +359,12 @@ class ChatError(Message, frozen=True, kw_only=True):
     is_from_worker: bool = msgspec.field(default=False, name="isFromWorker")
 
 
-class JobRetry(Message, frozen=True, kw_only=True, rename="camel"):
-    """One attempt failed; the render is queued again under the same id."""
+class JobRetry(Message, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One attempt was lost; the render is queued again under the same id.
+
+    `attempt` of `max_attempts` counts those that failed; what a worker hands back in good order did
+    not fail. `assignment` is a word of ours and counts all, as in `JobState`.
+    """
 
     message_type: ClassVar[str] = "jobRetry"
 
@@ -365,6 +376,7 @@ class JobRetry(Message, frozen=True, kw_only=True, rename="camel"):
     is_from_worker: bool
     error: str
     error_message: str = msgspec.field(name="error_message")
+    assignment: int | None = None
 
 
 class CancelConfirmation(Message, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -125,13 +125,19 @@ TO_APPS = (
             job_id=_JOB,
             worker_name="worker-one",
             job_index=0,
+            assignment=1,
         ),
         socket.JobState(type=socket.PROJECT_COMPLETED, project_id=_PROJECT),
     ),
     _to_app(
         socket.JobProgress,
         socket.JobProgress(
-            project_id=_PROJECT, job_id=_JOB, step=10, step_count=20, has_image=False
+            project_id=_PROJECT,
+            job_id=_JOB,
+            step=10,
+            step_count=20,
+            has_image=False,
+            assignment=1,
         ),
     ),
     _to_app(socket.JobEta, socket.JobEta(project_id=_PROJECT, job_id=_JOB, eta_s=42.5)),
@@ -183,6 +189,7 @@ TO_APPS = (
             is_from_worker=False,
             error="workerDisconnected",
             error_message="the worker went away; another one takes over",
+            assignment=1,
         ),
     ),
     _to_app(

@@ -72,6 +72,13 @@ class EventFeed:
         self._hinted = asyncio.Event()
         self._closed = False
 
+    async def so_far(self) -> AsyncIterator[EventRow]:
+        """State changes up to now. A server that stops tells all of them before it goes."""
+        while rows := await self._store.events(self._project_id, self._after):
+            for row in rows:
+                self._after = row.number
+                yield row
+
     async def events(self) -> AsyncIterator[EventRow | ProgressEvent | None]:
         """State changes in order, each once, up to the project's last; between them progress.
 

@@ -87,6 +87,7 @@ def _job_state(kind: str, job: LiveJob) -> bytes:
             job_id=job.id,
             worker_name=job.worker_name,
             job_index=job.index,
+            assignment=job.attempt,
             positive_prompt=job.render.prompt if dynamic else None,
             negative_prompt=job.render.negative_prompt if dynamic else None,
         )
@@ -103,6 +104,7 @@ def progress(job: LiveJob, *, preview: bool, eta_s: float | None = None) -> byte
             step_count=job.step_count,
             has_image=preview,
             eta_s=eta_s,
+            assignment=job.attempt,
         )
     )
 
@@ -145,7 +147,7 @@ def failed(job: LiveJob, message: str) -> bytes:
 
 
 def retried(job: LiveJob, error: str, message: str, max_attempts: int) -> bytes:
-    """An attempt failed; the job is queued again."""
+    """An attempt was lost; the job is queued again."""
     return encode(
         socket.JobRetry(
             project_id=job.project.id,
@@ -156,6 +158,7 @@ def retried(job: LiveJob, error: str, message: str, max_attempts: int) -> bytes:
             is_from_worker=error not in failures.NOT_FROM_WORKERS,
             error=error,
             error_message=message,
+            assignment=job.attempt,
         )
     )
 

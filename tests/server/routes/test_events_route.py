@@ -145,6 +145,21 @@ async def test_a_restart_of_the_server_loses_no_event_and_repeats_none(grid: Gri
     assert states(seen)[3:] == ["retried", "assigned", "job_completed", "completed"]
 
 
+async def test_who_does_not_follow_is_told_what_has_happened_so_far(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    project = await accepted(app)
+    job = await worker.assigned()
+    url = f"{grid.url}/v1/projects/{project}/events?follow=false"
+    async with grid.http.get(url, headers={"api-key": grid.key}) as answer:
+        assert states(await Stream(answer).rest()) == ["queued", "assigned"]
+    async with grid.http.get(f"{url}&after=2", headers={"api-key": grid.key}) as answer:
+        assert states(await Stream(answer).rest()) == []
+    await worker.finish(job)
+    await app.wait_state("jobCompleted", jobID=project)
+    async with grid.http.get(f"{url}&after=2", headers={"api-key": grid.key}) as answer:
+        assert states(await Stream(answer).rest()) == ["job_completed", "completed"]
+
+
 async def test_a_cancel_ends_the_stream(grid: Grid) -> None:
     app = await grid.app()
     await grid.worker(models=("dreamlet-v1",))

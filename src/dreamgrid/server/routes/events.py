@@ -1,5 +1,6 @@
 """The event stream of a project: what happened so far, and then what happens."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import msgspec
@@ -50,11 +51,11 @@ def routes(services: Services) -> Endpoints:
         that reconnects with `Last-Event-ID` misses nothing. Between them come `progress` events,
         which have no id and are not kept. The stream ends after `completed`, `failed` or
         `canceled`; whoever comes back after that is answered 204, which ends a browser's
-        `EventSource`.
+        `EventSource`. With `follow=false` it ends with what has happened so far.
         """
         credential = credential_of(request) or ""
         with (
-            services.limits.connection("streams", account),
+            services.limits.connection("streams", account) if query.follow else nullcontext(),
             ended_with_credential(services, credential, partial(_hang_up, request)),
             ended_by_ban(
                 services,
@@ -79,7 +80,7 @@ def routes(services: Services) -> Endpoints:
         await response.prepare(request)
         await response.write(f"retry: {_RECONNECT_MS}\n\n".encode())
         async with services.feeds.watch(project.id, after=known) as feed:
-            async for event in feed.events():
+            async for event in feed.events() if query.follow else feed.so_far():
                 match event:
                     case None:
                         await response.write(_STILL_HERE)
