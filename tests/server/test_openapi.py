@@ -88,8 +88,8 @@ async def test_who_may_call_what_is_told(grid: Grid) -> None:
         operation = methods.get("get")
         if operation is None or "{" in path:
             continue
-        status, _ = await grid.get(path, key="") if "docs" not in path else (200, None)
-        assert (status == 401) == bool(operation["security"]), path
+        async with grid.http.get(grid.url + path) as answer:  # not all of them answer with JSON
+            assert (answer.status == 401) == bool(operation["security"]), path
         assert ("401" in operation["responses"]) == bool(operation["security"]), path
 
 
