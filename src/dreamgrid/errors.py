@@ -30,6 +30,7 @@
      │   ├─ RenderRefused         no worker makes this: it is impossible, or never allowed
      │   ├─ RenderCanceled        the job was told to stop
      │   └─ EngineCrashed         the engine's process died
+     ├─ DownloadFailed            weights could not be fetched; what has arrived is kept
      └─ ConfigError               a setting is wrong; nothing was started
          └─ FolderInUse           another server works in this data folder
 
@@ -195,6 +196,10 @@ class RenderCanceled(EngineError):
 
 class EngineCrashed(EngineError):
     """The engine's process died in the middle of a job."""
+
+
+class DownloadFailed(DreamgridError):
+    """Weights could not be fetched; what has arrived is kept for the next try."""
 
 
 class ConfigError(DreamgridError):

@@ -33,8 +33,9 @@ def test_a_fresh_machine_reads_what_it_serves_and_what_would_fit(
     assert "Big GPU (80 GiB)" in ran.stdout
     assert "serves" in ran.stdout
     assert "dreamlet-v1" in ran.stdout
-    (row,) = [line for line in ran.stdout.splitlines() if Z_IMAGE in line]
+    row, advice = [line for line in ran.stdout.splitlines() if Z_IMAGE in line]
     assert row.startswith("no weights")
+    assert f"dreamgrid work download {Z_IMAGE}" in advice
 
 
 def test_programs_read_the_same_as_json(call: Call, fresh: dict[str, str]) -> None:

@@ -71,6 +71,29 @@ def plan(model: Models = None, data: options.Data = None, as_json: options.Json 
 
 
 @app.command()
+def download(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Ids of models.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how much there is, and the licence.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Fetch the weights of models, so that a worker can serve them. Mind the licence of each.
+
+    Every file is checked, and the model appears when all have come. Whatever breaks it off, Ctrl-C
+    too, the same command goes on where it stopped.
+
+    For example:
+
+    - `dreamgrid work download z_image_turbo_bf16`
+    - `dreamgrid work download sd_xl_base_1.0 --dry-run`
+    """
+    from dreamgrid.cli import downloading  # noqa: PLC0415 (loads every engine's spec)
+
+    downloading.bring(models=tuple(dict.fromkeys(models)), dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
 def doctor(
     server: options.Server = None,
     key: options.Key = None,

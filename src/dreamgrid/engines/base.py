@@ -8,6 +8,7 @@ before anything heavy is loaded.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from dreamgrid.engines.machine import Machine
@@ -127,6 +128,24 @@ class Prospect:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the weights of a model can be fetched, in the layout of diffusers.
+
+    Attributes:
+        repository: `owner/name` on Hugging Face.
+        folder: Where the engine looks for them.
+        variant: Take files of this variant, such as `fp16`, where there are some: they are smaller,
+            and the engine uses no more than that. Empty: those without a variant.
+        without: Parts of the pipeline that the engine does not load.
+    """
+
+    repository: str
+    folder: Path
+    variant: str = ""
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineSpec:
     """What an entry point of group `dreamgrid.engines` names. Importing it must stay cheap.
 
@@ -147,6 +166,8 @@ class EngineSpec:
         examine: Looks closer for `dreamgrid work doctor`, beyond what `missing` and `limited` say.
         prospects: What a machine can do with the models that it knows, also those that `models`
             leaves out; what it says nothing about can be served where `models` names it.
+        source: Where weights of a model can be fetched, for `dreamgrid work download`. None: it
+            knows no place.
     """
 
     name: str
@@ -159,3 +180,4 @@ class EngineSpec:
     early: tuple[str, ...] = ()
     examine: Callable[[], tuple[Finding, ...]] = field(default=lambda: ())
     prospects: Callable[[Machine], tuple[Prospect, ...]] = field(default=lambda _: ())
+    source: Callable[[str], Source | None] = field(default=lambda _: None)

@@ -1,7 +1,8 @@
 """The engine for weights in the layout of diffusers, on a GPU or, slowly, on a CPU.
 
 Which models it serves follows from the weights on this machine: folders that its owner names after
-catalogue ids, and what `hf download` left in the Hugging Face cache. It downloads nothing.
+catalogue ids, and what `hf download` left in the Hugging Face cache. It downloads
+nothing; `dreamgrid work download` does, on request.
 
 | variable | default | |
 |---|---|---|
@@ -11,7 +12,7 @@ catalogue ids, and what `hf download` left in the Hugging Face cache. It downloa
 
 from importlib.util import find_spec
 
-from dreamgrid.engines.base import Engine, EngineSpec, Finding, Prospect
+from dreamgrid.engines.base import Engine, EngineSpec, Finding, Prospect, Source
 from dreamgrid.engines.diffusers.family import Family, families
 from dreamgrid.engines.diffusers.fitting import Fit, fit, weights_bytes
 from dreamgrid.engines.diffusers.weights import find_weights, places
@@ -46,20 +47,15 @@ def _examine() -> tuple[Finding, ...]:
                 advice=_INSTALL,
             ),
         )
-    missing = {
-        model: repository
-        for family in families()
-        for model, repository in family.weights.items()
-        if model not in found
-    }
+    missing = {model for family in families() for model in family.weights if model not in found}
     return tuple(
         Finding(
             level="note",
             subject="diffusers",
             text=f"no weights of {model}",
-            advice=f"hf download {repository}",
+            advice=f"dreamgrid work download {model}",
         )
-        for model, repository in sorted(missing.items())
+        for model in sorted(missing)
     )
 
 
@@ -95,8 +91,20 @@ def _absent_weights(family: Family, model: str, fits: Fit, machine: Machine) -> 
     if needed > machine.disk_free_bytes:
         text += f", and only {machine.disk_free_bytes / 1e9:.0f} GB of the disk are free"
         return Prospect(model=model, state="blocked", text=text)
-    advice = f"hf download {family.weights[model]}"
+    advice = f"dreamgrid work download {model}"
     return Prospect(model=model, state="absent", text=f"{fits.text}; {text}", advice=advice)
+
+
+def _source(model: str) -> Source | None:
+    family = next((family for family in families() if model in family.weights), None)
+    if family is None:
+        return None
+    return Source(
+        repository=family.weights[model],
+        folder=places().own / model,
+        variant="fp16" if family.dtype == "float16" else "",
+        without=("safety_checker",),  # results pass the grid's own filter
+    )
 
 
 def _create(threads: int) -> Engine:
@@ -113,5 +121,6 @@ ENGINE = EngineSpec(
     optional=True,
     examine=_examine,
     prospects=_prospects,
+    source=_source,
 )
 """Renders with the pipelines of the library diffusers."""

@@ -1,0 +1,127 @@
+"""`dreamgrid work download`: weights come to this machine because somebody asked for them."""
+
+import time
+from pathlib import Path
+
+import aiohttp
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+from rich.progress import TransferSpeedColumn as SpeedColumn
+
+from dreamgrid.cli import exits, loop
+from dreamgrid.engines.base import Source
+from dreamgrid.engines.machine import look
+from dreamgrid.engines.registry import Registry, find_engines
+from dreamgrid.errors import ConfigError
+from dreamgrid.worker import hub
+from dreamgrid.worker.downloads import Download, OnProgress
+from dreamgrid.worker.plan import plan_work
+
+_TELLS_EVERY_S = 1.0
+
+
+def bring(*, models: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Downloads weights, one model after the other.
+
+    Raises:
+        ConfigError: A model has no known source or is too large for this machine's disk.
+        DownloadFailed: Something came between; the same command goes on from there.
+    """
+    exits.speaks_json.set(as_json)
+    registry = find_engines()
+    sources = {model: _source(registry, model) for model in models}
+    for prospect in plan_work(registry, look(Path.home())).leaves:
+        if prospect.model in sources and prospect.state == "too_large":
+            exits.note(f"{prospect.model} seems too large for this machine: {prospect.text}")
+    loop.run(_bring_all(sources, dry_run=dry_run, as_json=as_json))
+
+
+def _source(registry: Registry, model: str) -> Source:
+    for engine in registry.engines:
+        source = engine.spec.source(model)
+        if source is not None:
+            return source
+    raise ConfigError(f"no source of weights is known for {model}; see 'dreamgrid work plan'")
+
+
+async def _bring_all(sources: dict[str, Source], *, dry_run: bool, as_json: bool) -> None:
+    jar = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=jar) as session:
+        for model, source in sources.items():
+            if (source.folder / hub.INDEX).is_file():
+                _tell_end(model, source.folder, "is here already:", as_json=as_json)
+                continue
+            listing = await hub.listing(session, source)
+            _tell_start(model, listing, as_json=as_json)
+            if not dry_run:
+                folder = await _bring_one(session, model, source, listing, as_json=as_json)
+                _tell_end(model, folder, "is whole:", as_json=as_json)
+
+
+async def _bring_one(
+    session: aiohttp.ClientSession,
+    model: str,
+    source: Source,
+    listing: hub.Listing,
+    *,
+    as_json: bool,
+) -> Path:
+    try:
+        if as_json:
+            on_progress = _lines(model, listing.size_bytes)
+            return await Download(session, source, listing, on_progress=on_progress).fetch()
+        columns = (BarColumn(), DownloadColumn(), SpeedColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            bar = progress.add_task(model, total=listing.size_bytes)
+            return await Download(
+                session,
+                source,
+                listing,
+                on_progress=lambda done: progress.update(bar, completed=done),
+            ).fetch()
+    except BaseException:
+        exits.note(f"what has arrived of {model} is kept; the same command goes on from there")
+        raise
+
+
+def _lines(model: str, size_bytes: int) -> OnProgress:
+    """A line of JSON now and then."""
+    told_s = 0.0
+
+    def tell(done_bytes: int) -> None:
+        nonlocal told_s
+        if time.monotonic() - told_s >= _TELLS_EVERY_S or done_bytes == size_bytes:
+            told_s = time.monotonic()
+            exits.say_json(
+                {
+                    "event": "Downloading",
+                    "model": model,
+                    "done_bytes": done_bytes,
+                    "size_bytes": size_bytes,
+                }
+            )
+
+    return tell
+
+
+def _tell_start(model: str, listing: hub.Listing, *, as_json: bool) -> None:
+    if as_json:
+        said = {"event": "Found", "model": model, "repository": listing.repository}
+        said |= {"commit": listing.commit, "licence": listing.licence}
+        exits.say_json(said | {"size_bytes": listing.size_bytes})
+        return
+    licence = escape(listing.licence or "not named")
+    size = f"{listing.size_bytes / 1e9:.2f} GB in {len(listing.files)} files"
+    Console(highlight=False, soft_wrap=True).print(
+        f"[bold]{escape(model)}[/]  {size} from {hub.endpoint()}/{escape(listing.repository)}; "
+        f"licence: {licence}"
+    )
+
+
+def _tell_end(model: str, folder: Path, words: str, *, as_json: bool) -> None:
+    if as_json:
+        exits.say_json({"event": "Downloaded", "model": model, "folder": str(folder)})
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        console.print(f"[green]{escape(model)}[/] {words} {escape(str(folder))}")
