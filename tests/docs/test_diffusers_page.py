@@ -24,6 +24,25 @@ def test_the_page_lists_every_model_and_what_can_be_made_with_it() -> None:
     assert told == there
 
 
+def test_the_page_lists_every_control_net() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \|([^|]*)\|([^|]*)\|([^|]*)\|([^|]*)\|$", PAGE.read_text("utf-8"), re.M
+    )
+    columns = ["sd-v1-5", "sd_xl_base_1.0", "flux1-dev-fp8", "sd3.5_large_fp8_scaled"]
+    told = {
+        model: {row[0]: row[place].strip(" `") for row in rows if row[place].strip()}
+        for place, model in enumerate(columns, start=1)
+    }
+    there = {
+        model: {name: net.repository for name, net in family.control_nets.items()}
+        for family in families()
+        for model in columns
+        if model in family.weights
+    }
+    assert told == there
+    assert sum(bool(family.control_nets) for family in families()) == len(columns)
+
+
 def test_the_page_names_the_folder_of_weights() -> None:
     row = f"| `{MODELS_VARIABLE}` | `~/.local/share/dreamgrid/diffusers` |"
     assert row in PAGE.read_text("utf-8")

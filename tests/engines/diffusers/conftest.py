@@ -7,7 +7,22 @@ import pytest
 
 from dreamgrid.engines import diffusers as engine
 from dreamgrid.engines.base import Engine
+from dreamgrid.engines.diffusers.family import Net, families
 from dreamgrid.engines.diffusers.weights import MODELS_VARIABLE
+
+STEERED = {
+    "sd-v1-5": ("canny", "depth"),
+    "sd_xl_base_1.0": ("canny",),
+    "flux1-dev-fp8": ("canny",),
+    "sd3.5_medium": ("depth",),
+}
+"""Models to the ControlNets that their tests have."""
+
+
+def control_net_of(model: str, name: str) -> Net:
+    """A ControlNet as the data has it."""
+    (family,) = (family for family in families() if model in family.weights)
+    return family.control_nets[name]
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +47,8 @@ def engines(folder: Path) -> Iterator[Callable[[str], Engine]]:
         def engine_of(model: str) -> Engine:
             if model not in made:
                 tiny.write(model, folder)
+                for name in STEERED.get(model, ()):
+                    tiny.write_control_net(model, control_net_of(model, name).repository, folder)
                 one = engine.ENGINE.create(1)
                 one.load(model)
                 made[model] = one

@@ -32,6 +32,7 @@ from dreamgrid.server.catalog import Catalog
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 RENDERS = {"image": ImageRender, "video": VideoRender, "audio": AudioRender}
+NET = {"strength", "start", "end"}
 CATALOG = Catalog.load()
 MODELS = [(family, model) for family in families() for model in family.weights]
 IDS = [model for _, model in MODELS]
@@ -42,8 +43,12 @@ def test_every_pipeline_exists_and_takes_what_the_data_gives_it(family: Family, 
     fields = set(RENDERS[family.result].__struct_fields__)
     for task in family.tasks:
         parameters = set(inspect.signature(getattr(diffusers, task.pipeline).__call__).parameters)
-        assert set(task.arguments) <= fields
-        assert set(task.arguments.values()) | set(task.inputs.values()) <= parameters
+        assert {name.removeprefix("control_net.") for name in task.arguments} <= fields | NET
+        further = [mode.arguments for mode in task.modes.values()]
+        if task.control == "net":
+            further += [net.arguments for net in family.control_nets.values()]
+        taken = {name for arguments in further for name in arguments}
+        assert taken | set(task.arguments.values()) | set(task.inputs.values()) <= parameters
         assert {"generator", "output_type"} <= parameters
         assert not set(task.inputs) & set(MEDIA_ROLES)
 
@@ -57,6 +62,18 @@ def test_every_model_is_in_the_catalogue_with_the_inputs_of_its_tasks(
     for task in family.tasks:
         assert set(task.inputs) <= set(spec.inputs or ())
         assert task.control != "mask" or "inpaint" in spec.control_nets
+
+
+@pytest.mark.parametrize(
+    "family",
+    [family for family in families() if family.control_nets],
+    ids=lambda one: one.net_class,
+)
+def test_control_nets_are_those_of_the_catalogue_and_their_class_exists(family: Family) -> None:
+    offered = {name for model in family.weights for name in CATALOG.entry(model).control_nets}
+    assert set(family.control_nets) <= offered - {"inpaint"}
+    assert any(task.control == "net" for task in family.tasks)
+    assert hasattr(diffusers, family.net_class)
 
 
 SAMPLED = [(family, model) for family, model in MODELS if family.sampling != "none"]
@@ -230,6 +247,24 @@ def test_shards_of_the_older_format_may_be_missing_beside_the_newer(tmp_path: Pa
     assert found_in(tmp_path) is None
 
 
+@pytest.mark.parametrize("lacking", ["config.json", "model.safetensors", "2-of-2.safetensors"])
+def test_a_control_net_is_here_when_all_of_it_is(tmp_path: Path, lacking: str) -> None:
+    weights_at(tmp_path / "sd-v1-5")
+    net = tmp_path / "controlnets" / "control_v11p_sd15_canny"
+    net.mkdir(parents=True)
+    files = ["config.json", "model.safetensors"]
+    if lacking.startswith("2-of"):
+        index = json.dumps({"weight_map": {"one": "1-of-2.safetensors", "other": lacking}})
+        (net / "model.safetensors.index.json").write_text(index)
+        files = ["config.json", "1-of-2.safetensors", lacking]
+    for name in files:
+        (net / name).write_text("{}")
+    where = Places(own=tmp_path, cache=tmp_path)
+    assert find_weights(families(), where)["sd-v1-5"].control_nets == {"canny": net}
+    (net / lacking).unlink()
+    assert find_weights(families(), where)["sd-v1-5"].control_nets == {}
+
+
 def test_the_cache_is_where_hugging_face_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(MODELS_VARIABLE, raising=False)
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
@@ -247,6 +282,7 @@ def test_the_doctor_tells_how_to_get_weights(
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     weights_at(tmp_path / "sd-v1-5")
     found = {finding.text: finding.advice for finding in engine.ENGINE.examine()}
+    assert any(text.startswith("sd-v1-5 is here without the ControlNets canny,") for text in found)
     assert found["no weights of flux1-dev-fp8"] == "hf download black-forest-labs/FLUX.1-dev"
     assert "no weights of sd-v1-5" not in found
     assert engine.ENGINE.models() == ("sd-v1-5",)

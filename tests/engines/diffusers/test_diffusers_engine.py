@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
+import msgspec
 import numpy as np
 import pytest
 from av.container import InputContainer
@@ -24,6 +25,7 @@ from dreamgrid.engines.base import Engine, Step
 from dreamgrid.engines.diffusers.engine import DiffusersEngine
 from dreamgrid.engines.diffusers.family import families
 from dreamgrid.engines.diffusers.given import Given
+from dreamgrid.engines.diffusers.maps import map_of
 from dreamgrid.engines.diffusers.pipelines import LoadedModel
 from dreamgrid.errors import (
     EngineError,
@@ -36,6 +38,7 @@ from dreamgrid.errors import (
 from dreamgrid.protocol.params import ControlNet, Lora
 from dreamgrid.protocol.renders import AnyRender, ImageRender, VideoRender
 from tests.engines.diffusers import tiny
+from tests.engines.diffusers.conftest import STEERED, control_net_of
 
 # Between libraries, about each other: nothing that our code can change.
 pytestmark = [
@@ -266,6 +269,97 @@ def test_a_mask_for_some_of_the_steps_is_left_to_other_workers(engines: Engines)
             engines(SD).generate(wish, given, nothing)
 
 
+STEERING = [(model, name) for model, names in STEERED.items() for name in names[:1]]
+
+
+@pytest.mark.parametrize(("model", "name"), STEERING)
+def test_a_control_net_steers_by_its_strength_and_is_gone_afterwards(
+    engines: Engines, model: str, name: str
+) -> None:
+    engine = engines(model)
+    plain = engine.generate(render(model), {}, nothing).data
+    given = {"cnImage": mask_of_the_right_half()}
+
+    def made(**changes: Any) -> bytes:
+        net = ControlNet(name=name, **changes)
+        return engine.generate(render(model, control_net=net), given, nothing).data
+
+    strong, weak = made(), made(strength=0.5)
+    assert len({plain, strong, weak}) == 3
+    assert made(strength=0.0) not in (strong, weak)
+    assert made() == strong
+    assert made(mode="prompt_priority") == weak
+    assert made(end=0.4) not in (strong, plain)
+    assert engine.generate(render(model), {}, nothing).data == plain
+
+
+@pytest.mark.parametrize("model", [SD, XL, FLUX])
+def test_a_control_net_steers_what_begins_with_a_picture(engines: Engines, model: str) -> None:
+    engine = engines(model)
+    wish = render(model, steps=4, strength=0.5)
+    start = {"startingImage": picture()}
+    plain = engine.generate(wish, start, nothing)
+    steered = msgspec.structs.replace(wish, control_net=ControlNet(name="canny"))
+    made = engine.generate(steered, start | {"cnImage": mask_of_the_right_half()}, nothing)
+    assert made.steps == plain.steps == 2
+    assert made.data != plain.data
+
+
+def test_a_plain_picture_becomes_edges_for_canny_and_is_refused_for_depth(
+    engines: Engines,
+) -> None:
+    engine = engines(SD)
+    given = {"cnImage": mask_of_the_right_half()}
+    edges = map_of("canny", control_net_of(SD, "canny"), Image.open(io.BytesIO(given["cnImage"])))
+    (column,) = np.flatnonzero(np.asarray(edges).min(axis=(0, 2)) == 255)
+    assert column in (31, 32)
+    out = io.BytesIO()
+    edges.save(out, "PNG")
+    made = ControlNet(name="canny", preprocess=True), ControlNet(name="canny")
+    by_hand = engine.generate(render(SD, control_net=made[1]), {"cnImage": out.getvalue()}, nothing)
+    assert engine.generate(render(SD, control_net=made[0]), given, nothing).data == by_hand.data
+    with pytest.raises(ModelNotAvailable, match="the map for the ControlNet depth"):
+        engine.generate(
+            render(SD, control_net=ControlNet(name="depth", preprocess=True)), given, nothing
+        )
+
+
+def test_one_control_net_is_kept_and_the_next_one_takes_its_place(engines: Engines) -> None:
+    engine = engines(SD)
+    given = {"cnImage": mask_of_the_right_half()}
+
+    def made(name: str) -> bytes:
+        return engine.generate(render(SD, control_net=ControlNet(name=name)), given, nothing).data
+
+    first = made("canny")
+    kept = weakref.ref(model_of(engine)._tasks["StableDiffusionControlNetPipeline", "canny"])
+    assert kept() is not None
+    made("depth")
+    gc.collect()
+    assert kept() is None
+    assert made("canny") == first
+
+
+def test_what_moves_weights_belongs_to_the_pipeline_that_works(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU that is too small: whoever renders next has to take all parts over."""
+    engine = engines(SD)
+    model = model_of(engine)
+    placed: list[str] = []
+    model._put(model._base)
+    monkeypatch.setattr(model, "_place", lambda one: placed.append(type(one).__name__))
+    given = {"cnImage": mask_of_the_right_half()}
+    steered = render(SD, control_net=ControlNet(name="canny"))
+    for wish, inputs in ((steered, given), (steered, given), (render(SD), {}), (steered, given)):
+        engine.generate(wish, inputs, nothing)
+    assert placed[-3:] == [
+        "StableDiffusionControlNetPipeline",
+        "StableDiffusionPipeline",
+        "StableDiffusionControlNetPipeline",
+    ]
+
+
 def test_a_picture_that_hardly_changes_takes_one_step(engines: Engines) -> None:
     for share in (0.0, 0.01, 0.1):
         wish = render(SD, steps=7, strength=share)
@@ -280,7 +374,7 @@ def test_pictures_of_another_shape_are_cut_and_not_stretched() -> None:
     (family,) = (family for family in families() if SD in family.weights)
     task = family.task(frozenset({"startingImage"}), None)
     assert task is not None
-    given = Given.of(task, render(SD, strength=0.5), {"startingImage": out.getvalue()})
+    given = Given.of(task, None, render(SD, strength=0.5), {"startingImage": out.getvalue()})
     assert (
         np.asarray(given.arguments(task)["image"]).reshape(-1, 3).tolist() == [[255, 0, 0]] * 2048
     )
@@ -308,8 +402,12 @@ def test_what_cannot_be_done_here_is_refused_before_any_work(engines: Engines) -
         engine.generate(render(FLUX, sampler="no_such"), {}, nothing)
     with pytest.raises(ModelNotAvailable, match="with inputs: contextImage1"):
         engine.generate(render(FLUX), {"contextImage1": picture()}, nothing)
-    with pytest.raises(ModelNotAvailable, match="ControlNet canny"):
-        engine.generate(render(FLUX, control_net=ControlNet(name="canny")), {}, nothing)
+    tile = render(FLUX, control_net=ControlNet(name="tile"))
+    with pytest.raises(ModelNotAvailable, match="inputs: none and the ControlNet tile"):
+        engine.generate(tile, {}, nothing)
+    wins = render(FLUX, control_net=ControlNet(name="canny", mode="cn_priority"))
+    with pytest.raises(ModelNotAvailable, match="have no cn_priority"):
+        engine.generate(wins, {"cnImage": picture()}, nothing)
     with pytest.raises(UnreadableMedia):
         engine.generate(render(FLUX, strength=0.5), {"startingImage": b"nothing"}, nothing)
     with pytest.raises(RenderRefused):
@@ -368,7 +466,7 @@ def test_less_memory_is_tried_before_a_job_is_refused(
 
     monkeypatch.setattr(model._base.unet, "forward", fits_in_parts_only)
     monkeypatch.setattr(model, "_plan", "whole")
-    monkeypatch.setattr(model, "_plans", [("parts", lambda: None), ("layers", lambda: None)])
+    monkeypatch.setattr(model, "_plans", [("parts", lambda _: None), ("layers", lambda _: None)])
     assert engine.generate(render(XL), {}, nothing).steps == 3
     assert model.plan == "parts"
 
@@ -380,7 +478,7 @@ def test_a_closed_model_has_left_memory_when_the_rest_is_given_back(
     engine = spec.ENGINE.create(1)
     engine.load(SD)
     model = model_of(engine)
-    model._plans.append(("parts", model._base.enable_model_cpu_offload))  # as on a GPU
+    model._plans.append(("parts", lambda one: one.enable_model_cpu_offload()))  # as on a GPU
     pipeline = weakref.ref(model._base)
     left: list[object] = []
 

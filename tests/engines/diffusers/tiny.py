@@ -341,6 +341,32 @@ FAMILIES: dict[str, Callable[[], Any]] = {
 """Catalogue id to what makes its pipeline."""
 
 
+def _of_chance(net: Any) -> Any:
+    """Fresh ControlNets change nothing: their last layers are zero."""
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return net
+
+
+def write_control_net(model: str, repository: str, folder: Path) -> None:
+    """Writes a ControlNet for a model as its owner keeps it."""
+    torch.manual_seed(SEED)
+    base = FAMILIES[model]()
+    if model.startswith("flux"):
+        net = diffusers.FluxControlNetModel.from_config(
+            {**base.transformer.config, "num_layers": 1, "num_single_layers": 0, "num_mode": 7}
+        )
+    elif model.startswith("sd3"):
+        net = diffusers.SD3ControlNetModel.from_transformer(
+            base.transformer, num_layers=1, num_extra_conditioning_channels=0
+        )
+    else:
+        net = diffusers.ControlNetModel.from_unet(
+            base.unet, conditioning_embedding_out_channels=(16, 32)
+        )
+    _of_chance(net).save_pretrained(folder / "controlnets" / repository.partition("/")[2])
+
+
 def write(model: str, folder: Path) -> None:
     """Writes a model's weights to `folder/model`."""
     torch.manual_seed(SEED)

@@ -15,12 +15,12 @@ from importlib.util import find_spec
 from dreamgrid.engines.base import Engine, EngineSpec, Finding, Prospect, Source
 from dreamgrid.engines.diffusers.family import Family, families
 from dreamgrid.engines.diffusers.fitting import Fit, fit, weights_bytes
-from dreamgrid.engines.diffusers.weights import find_weights, places
+from dreamgrid.engines.diffusers.weights import Weights, find_weights, places
 from dreamgrid.engines.machine import Machine
 
 _NEEDED = (
     *("torch", "diffusers", "transformers", "accelerate", "peft", "ftfy", "sentencepiece"),
-    *("av", "numpy", "PIL"),
+    *("av", "cv2", "numpy", "PIL"),
 )
 _INSTALL = "pip install 'dreamgrid[diffusers]'"
 
@@ -48,7 +48,7 @@ def _examine() -> tuple[Finding, ...]:
             ),
         )
     missing = {model for family in families() for model in family.weights if model not in found}
-    return tuple(
+    lacking = [
         Finding(
             level="note",
             subject="diffusers",
@@ -56,7 +56,23 @@ def _examine() -> tuple[Finding, ...]:
             advice=f"dreamgrid work download {model}",
         )
         for model in sorted(missing)
-    )
+    ]
+    return (*lacking, *(note for one in found.values() for note in _lacking_nets(one)))
+
+
+def _lacking_nets(weights: Weights) -> list[Finding]:
+    nets = weights.family.control_nets
+    absent = [name for name in nets if name not in weights.control_nets]
+    if not absent:
+        return []
+    return [
+        Finding(
+            level="note",
+            subject="diffusers",
+            text=f"{weights.model} is here without the ControlNets {', '.join(absent)}",
+            advice=f"for {absent[0]}: hf download {nets[absent[0]].repository}",
+        )
+    ]
 
 
 def _prospects(machine: Machine) -> tuple[Prospect, ...]:

@@ -8,7 +8,7 @@ import torch
 
 from dreamgrid.engines.base import Artifact, OnStep, Step
 from dreamgrid.engines.diffusers import preview
-from dreamgrid.engines.diffusers.family import Task, samplings, settings_of
+from dreamgrid.engines.diffusers.family import Net, Task, samplings, settings_of
 from dreamgrid.engines.diffusers.given import Given
 from dreamgrid.engines.diffusers.pipelines import LoadedModel, free_memory, out_of_memory
 from dreamgrid.engines.diffusers.results import artifact_of
@@ -66,10 +66,11 @@ class DiffusersEngine:
         self._filter.check(render.prompt)
         weights = self._weights[self._name]
         task = _task_of(weights, render, inputs)
-        given = Given.of(task, render, inputs)
+        net = _net_of(weights, task, render)
+        given = Given.of(task, net, render, inputs)
         while True:
-            job = _Job(model, weights, task, render, on_step)
             try:
+                job = _Job(model, weights, task, render, on_step)
                 made = job.run(given)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
@@ -95,6 +96,17 @@ def _task_of(weights: Weights, render: AnyRender, inputs: Mapping[str, bytes]) -
     raise ModelNotAvailable(f"this worker cannot make {weights.model} with inputs: {brought}")
 
 
+def _net_of(weights: Weights, task: Task, render: AnyRender) -> Net | None:
+    asked = render.control_net
+    if task.control != "net" or asked is None:
+        return None
+    if asked.name not in weights.control_nets:
+        raise ModelNotAvailable(
+            f"this worker has no ControlNet {asked.name[:64]} for {weights.model}"
+        )
+    return weights.family.control_nets[asked.name]
+
+
 class _Job:
     """One run of a pipeline."""
 
@@ -106,7 +118,9 @@ class _Job:
         self._task = task
         self._render = render
         self._on_step = on_step
-        self._pipeline = model.pipeline(task)
+        self._net = _net_of(weights, task, render)
+        name = render.control_net.name if self._net and render.control_net else ""
+        self._pipeline = model.pipeline(task, name)
         self.steps = 0
 
     def run(self, given: Given) -> Any:
@@ -126,7 +140,10 @@ class _Job:
                 shift,
             )
         arguments = settings_of(self._task, render) | given.arguments(self._task)
+        if self._net is not None:
+            arguments |= self._net.arguments
         generator = torch.Generator("cpu").manual_seed(render.seed)
+        torch.manual_seed(render.seed)  # some pipelines draw a little without the generator
         files = self._lora_files(render.loras)
         try:
             self._load_loras(render.loras, files)

@@ -8,11 +8,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from dreamgrid.errors import ModelNotAvailable
 from dreamgrid.protocol.params import INPAINT, ControlNet
 from dreamgrid.protocol.renders import AnyRender
 
 FOLDER = Path(__file__).parent / "families"
 _SAMPLERS = "samplers"
+
+_OF_NET = "control_net."
 
 _ONE_STEP = 1.000_001
 """Pipelines fail when a strength leaves them less than a step, and round down."""
@@ -20,21 +23,52 @@ _ONE_STEP = 1.000_001
 Result = Literal["image", "video", "audio"]
 
 
+class Net(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A ControlNet.
+
+    Attributes:
+        repository: On Hugging Face.
+        from_picture: How its map is made from a plain picture: `edges`, or `itself` where a picture
+            is what it reads. Empty: that takes a network of its own, which is not here.
+        arguments: Further arguments for the pipeline.
+    """
+
+    repository: str
+    from_picture: Literal["", "edges", "itself"] = ""
+    arguments: dict[str, Any] = {}
+
+
+class Mode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a pipeline does what a ControlNet's `mode` asks for.
+
+    Attributes:
+        strength: Factor for its strength.
+        arguments: Further arguments for the pipeline.
+    """
+
+    strength: float = 1.0
+    arguments: dict[str, Any] = {}
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One way to make something.
 
     Attributes:
         pipeline: Class of diffusers.
-        arguments: Field of a render to the pipeline's argument.
+        arguments: Field of a render to the pipeline's argument; `control_net.` begins the names of
+            those of its ControlNet.
         inputs: Asset role to the argument that takes its picture; several roles with one argument
             become a list. The task is for jobs that bring exactly these.
-        control: What the input `cnImage` is: a `mask` that says where to paint.
+        control: What the input `cnImage` is: a `mask` that says where to paint, or what a `net`
+            reads.
+        modes: What its ControlNet can do beside `balanced`.
     """
 
     pipeline: str
     arguments: dict[str, str]
     inputs: dict[str, str] = {}
-    control: Literal["", "mask"] = ""
+    control: Literal["", "mask", "net"] = ""
+    modes: dict[str, Mode] = {}
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +96,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         size: How large these models are.
         sizes: Catalogue id to a size of its own.
         tasks: What can be made.
+        net_class: Class of diffusers of their ControlNets.
+        control_nets: ControlNets by their names in the grid.
     """
 
     sampling: Literal["diffusion", "flow", "none"]
@@ -73,6 +109,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     size: Size
     sizes: dict[str, Size] = {}
     tasks: tuple[Task, ...]
+    net_class: str = ""
+    control_nets: dict[str, Net] = {}
 
     def task(self, roles: frozenset[str], net: ControlNet | None) -> Task | None:
         """The task for jobs with exactly these inputs, and this ControlNet."""
@@ -119,22 +157,44 @@ def samplings() -> Mapping[str, Sampling]:
 
 
 def settings_of(task: Task, render: AnyRender) -> dict[str, Any]:
-    """The arguments of a pipeline that a render decides; what it leaves open is left out."""
-    found = {argument: _setting(render, field) for field, argument in task.arguments.items()}
-    return {argument: value for argument, value in found.items() if value is not None}
+    """The arguments of a pipeline that a render decides; what it leaves open is left out.
+
+    Raises:
+        ModelNotAvailable: No pipeline lets its ControlNet win or lose in the way asked for.
+    """
+    mode = _mode_of(task, render.control_net)
+    settings: dict[str, Any] = {
+        field: getattr(render, field, None)
+        for field in task.arguments
+        if not field.startswith(_OF_NET)
+    }
+    if settings.get("strength") is not None:
+        settings["strength"] = max(settings["strength"], _ONE_STEP / render.steps)
+    if render.control_net is not None:
+        settings |= _net_settings(render.control_net, mode)
+    found = {argument: settings.get(field) for field, argument in task.arguments.items()}
+    return {name: value for name, value in found.items() if value is not None} | mode.arguments
 
 
-def _setting(render: AnyRender, field: str) -> Any:
-    value = getattr(render, field, None)
-    if field == "strength" and value is not None:
-        return max(value, _ONE_STEP / render.steps)
-    return value
+def _net_settings(net: ControlNet, mode: Mode) -> dict[str, Any]:
+    strength = (1.0 if net.strength is None else net.strength) * mode.strength
+    settings = {"strength": strength, "start": net.start, "end": net.end}
+    return {f"{_OF_NET}{name}": value for name, value in settings.items()}
+
+
+def _mode_of(task: Task, net: ControlNet | None) -> Mode:
+    if task.control != "net" or net is None or net.mode in (None, "balanced"):
+        return Mode()
+    mode = task.modes.get(net.mode)
+    if mode is None:
+        raise ModelNotAvailable(f"this worker's ControlNets here have no {net.mode}")
+    return mode
 
 
 def _control_of(net: ControlNet | None) -> str:
     if net is None:
         return ""
-    return "mask" if net.name == INPAINT else net.name
+    return "mask" if net.name == INPAINT else "net"
 
 
 def _toml(path: Path) -> dict[str, Any]:

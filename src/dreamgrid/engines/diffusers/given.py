@@ -6,7 +6,8 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from dreamgrid.engines.diffusers.family import Task
+from dreamgrid.engines.diffusers.family import Net, Task
+from dreamgrid.engines.diffusers.maps import map_of
 from dreamgrid.engines.mask import Mask
 from dreamgrid.engines.starting_image import decode
 from dreamgrid.errors import ModelNotAvailable
@@ -28,28 +29,33 @@ class Given:
     mask: Mask | None = None
 
     @classmethod
-    def of(cls, task: Task, render: AnyRender, inputs: Mapping[str, bytes]) -> "Given":
-        """Reads the inputs of a job.
+    def of(
+        cls, task: Task, net: Net | None, render: AnyRender, inputs: Mapping[str, bytes]
+    ) -> "Given":
+        """Reads the inputs of a job, for a task and its ControlNet.
 
         Raises:
             UnreadableMedia: One cannot be read or is too large.
-            ModelNotAvailable: The mask is only for some of the steps, which no pipeline can do.
+            ModelNotAvailable: The mask is only for some of the steps, which no pipeline can do, or
+                nothing here makes the map that the ControlNet reads.
             EngineError: A number of the mask is out of all bounds.
         """
         if isinstance(render, AudioRender):
             return cls({})
         size = (render.width, render.height)
         mask = None
-        if task.control == "mask" and render.control_net is not None:
-            mask = Mask.of(render.control_net, inputs[CONTROL_NET_IMAGE], *size)
-            if mask.start > 0 or mask.end < 1:
-                raise ModelNotAvailable("this worker can keep to a mask only in all steps")
         pictures = {
-            role: mask.area
-            if mask and role == CONTROL_NET_IMAGE
-            else ImageOps.fit(decode(data, what=role), size, Image.Resampling.LANCZOS)
+            role: ImageOps.fit(decode(data, what=role), size, Image.Resampling.LANCZOS)
             for role, data in inputs.items()
         }
+        asked = render.control_net
+        if asked is not None and task.control == "mask":
+            mask = Mask.of(asked, inputs[CONTROL_NET_IMAGE], *size)
+            if mask.start > 0 or mask.end < 1:
+                raise ModelNotAvailable("this worker can keep to a mask only in all steps")
+            pictures[CONTROL_NET_IMAGE] = mask.area
+        elif asked is not None and net is not None and asked.preprocess:
+            pictures[CONTROL_NET_IMAGE] = map_of(asked.name, net, pictures[CONTROL_NET_IMAGE])
         return cls(pictures, mask)
 
     def arguments(self, task: Task) -> dict[str, Any]:

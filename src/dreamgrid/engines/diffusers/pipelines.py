@@ -49,24 +49,23 @@ class LoadedModel:
             OutOfMemory: Not even the smallest plan fits.
         """
         self._device = device()
+        self._weights = weights
         family = weights.family
-        dtype = getattr(torch, family.dtype) if self._device != "cpu" else torch.float32
-        try:
-            # Results pass the grid's own filter, which can label as well as withhold.
-            without = {"safety_checker": None} if _has_checker(weights.folder) else {}
-            self._base = diffusers.DiffusionPipeline.from_pretrained(
-                str(weights.folder), dtype=dtype, local_files_only=True, **without
-            )
-        except (OSError, ValueError, AttributeError, ImportError, KeyError) as error:
-            raise ModelNotAvailable(
-                f"the weights of {weights.model} cannot be loaded on this worker\n"
-                f"{weights.folder}: {error}"
-            ) from error
+        self._dtype = getattr(torch, family.dtype) if self._device != "cpu" else torch.float32
+        # Results pass the grid's own filter, which can label as well as withhold.
+        without = {"safety_checker": None} if _has_checker(weights.folder) else {}
+        self._base = self._read(
+            diffusers.DiffusionPipeline,
+            weights.folder,
+            f"the weights of {weights.model}",
+            **without,
+        )
         if family.vae_dtype and self._device != "cpu":
             self._base.vae.to(getattr(torch, family.vae_dtype))
         self._base.set_progress_bar_config(disable=True)
         self._scheduler = self._base.scheduler
-        self._tasks: dict[str, Any] = {}
+        self._tasks: dict[tuple[str, str], Any] = {}
+        self._placed = self._base
         self._plans = _plans(self._device, self._base)
         self._next_plan()
         self.colours = preview.fit(self._base.vae) if family.result != "audio" else None
@@ -86,23 +85,56 @@ class LoadedModel:
         """How the weights are kept: `whole`, `parts` or `layers`."""
         return self._plan
 
-    def pipeline(self, task: Task) -> Any:
-        """The pipeline of a task; all share the weights.
+    def pipeline(self, task: Task, net: str = "") -> Any:
+        """The pipeline of a task; all share the weights. One ControlNet is kept beside them.
+
+        Args:
+            task: What to do.
+            net: Name of the ControlNet to steer by, one that is here.
 
         Raises:
-            ModelNotAvailable: This diffusers has no such pipeline.
+            ModelNotAvailable: This diffusers has no such pipeline, or the ControlNet is incomplete.
         """
-        made = self._tasks.get(task.pipeline)
+        made = self._tasks.get((task.pipeline, net))
         if made is None:
-            kind = getattr(diffusers, task.pipeline, None)
-            if kind is None:
-                raise ModelNotAvailable(
-                    f"this worker's diffusers {diffusers.__version__} has no {task.pipeline}"
-                )
-            made = self._base if type(self._base) is kind else _with_parts_of(self._base, kind)
+            made = self._made(task, net)
             made.set_progress_bar_config(disable=True)
-            self._tasks[task.pipeline] = made
+            self._tasks[task.pipeline, net] = made
+        self._put(made)
         return made
+
+    def _made(self, task: Task, net: str) -> Any:
+        kind = getattr(diffusers, task.pipeline, None)
+        if kind is None:
+            raise ModelNotAvailable(
+                f"this worker's diffusers {diffusers.__version__} has no {task.pipeline}"
+            )
+        if type(self._base) is kind:
+            return self._base
+        return _with_parts_of(self._base, kind, controlnet=self._control_net(net) if net else None)
+
+    def _control_net(self, name: str) -> Any:
+        for (_, kept), pipeline in self._tasks.items():
+            if kept == name:
+                return pipeline.controlnet
+        self._put(self._base)
+        self._tasks = {key: made for key, made in self._tasks.items() if not key[1]}
+        free_memory()
+        return self._read(
+            getattr(diffusers, self._weights.family.net_class),
+            self._weights.control_nets[name],
+            f"the ControlNet {name} of {self._weights.model}",
+        )
+
+    def _read(self, kind: Any, folder: Path, what: str, **options: Any) -> Any:
+        try:
+            return kind.from_pretrained(
+                str(folder), dtype=self._dtype, local_files_only=True, **options
+            )
+        except (OSError, ValueError, AttributeError, ImportError, KeyError) as error:
+            raise ModelNotAvailable(
+                f"{what} cannot be loaded on this worker\n{folder}: {error}"
+            ) from error
 
     def shrink(self) -> bool:
         """Goes on with the next smaller plan; False when there is none."""
@@ -115,36 +147,48 @@ class LoadedModel:
     def close(self) -> None:
         """Gives the memory back."""
         self._tasks.clear()
-        self._plans.clear()  # they are methods of the pipeline, so they would keep it
-        del self._base, self._scheduler
+        self._plans.clear()
+        del self._base, self._scheduler, self._placed
         free_memory()
 
     def _next_plan(self) -> None:
         while self._plans:
-            self._plan, place = self._plans.pop(0)
+            self._plan, self._place = self._plans.pop(0)
             try:
-                self._base.remove_all_hooks()
-                place()
+                self._placed.remove_all_hooks()
+                self._place(self._base)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
                 _log.info("the plan '%s' does not fit", self._plan)
                 free_memory()
             else:
+                self._placed = self._base
                 _log.info("weights are kept by the plan '%s'", self._plan)
                 return
         raise OutOfMemory("this model does not fit into the memory of this worker")
 
+    def _put(self, pipeline: Any) -> None:
+        """Keeps a pipeline by the plan: what moves its parts in and out belongs to one only."""
+        if pipeline is self._placed:
+            return
+        self._placed.remove_all_hooks()
+        self._placed = pipeline
+        self._place(pipeline)
 
-def _with_parts_of(base: Any, kind: Any) -> Any:
+
+def _with_parts_of(base: Any, kind: Any, **others: Any) -> Any:
     """Another pipeline around the same weights. `from_pipe` would turn all of them to float32."""
-    known = dict(base.config) | base.components
+    known = dict(base.config) | base.components | others
     taken = set(inspect.signature(kind.__init__).parameters)
     return kind(**{name: known[name] for name in taken & set(known)})
 
 
 def _has_checker(folder: Path) -> bool:
-    index = msgspec.json.decode((folder / "model_index.json").read_bytes(), type=dict[str, Any])
+    try:
+        index = msgspec.json.decode((folder / "model_index.json").read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError):  # whoever reads all of it says what is wrong
+        return False
     return "safety_checker" in index
 
 
@@ -155,13 +199,17 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _plans(place: str, pipeline: Any) -> list[tuple[str, Callable[[], Any]]]:
+Place = Callable[[Any], Any]
+"""Takes a pipeline and puts its parts where they shall be."""
+
+
+def _plans(place: str, pipeline: Any) -> list[tuple[str, Place]]:
     """Ways to keep the weights, from the fastest to the smallest that may fit."""
-    whole = ("whole", lambda: pipeline.to(place))
+    whole: tuple[str, Place] = ("whole", lambda one: one.to(place))
     if place != "cuda":
         return [whole]
-    parts = ("parts", pipeline.enable_model_cpu_offload)
-    layers = ("layers", pipeline.enable_sequential_cpu_offload)
+    parts: tuple[str, Place] = ("parts", lambda one: one.enable_model_cpu_offload())
+    layers: tuple[str, Place] = ("layers", lambda one: one.enable_sequential_cpu_offload())
     free, _ = torch.cuda.mem_get_info()
     return [whole, parts, layers] if _size_bytes(pipeline) * ROOM < free else [parts, layers]
 

@@ -1,20 +1,24 @@
 """Weights on this machine, found by looking at folders only."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from dreamgrid.engines.diffusers.family import Family
+from dreamgrid.engines.diffusers.family import Family, Net
 
 MODELS_VARIABLE = "DREAMGRID_DIFFUSERS_MODELS"
 LORAS = "loras"
 """Subfolder of the owner's folder with LoRAs: `ID.safetensors`."""
 
+CONTROL_NETS = "controlnets"
+"""Subfolder of the owner's folder with ControlNets: folders named after their repositories."""
+
 _INDEX = "model_index.json"
+_CONFIG = "config.json"
 _UNFINISHED = ".incomplete"
 """Ending of what `huggingface_hub` is downloading, or was when it was broken off."""
 
@@ -41,12 +45,14 @@ class Weights:
         family: How to use them.
         folder: In the layout of diffusers, with a `model_index.json`.
         loras: Where LoRAs are; need not exist.
+        control_nets: Folders of ControlNets that are here, by their names in the grid.
     """
 
     model: str
     family: Family
     folder: Path
     loras: Path
+    control_nets: Mapping[str, Path]
 
 
 def places() -> Places:
@@ -65,20 +71,36 @@ def find_weights(families: Sequence[Family], where: Places) -> Mapping[str, Weig
     """Catalogue id to its weights, the owner's folder before the cache."""
     found: dict[str, Weights] = {}
     for family in families:
+        nets: Mapping[str, Path] | None = None
         for model, repository in family.weights.items():
-            folder = where.own / model
-            if not (folder / _INDEX).is_file():
-                cached = _in_cache(where.cache, repository)
-                if cached is None:
-                    continue
-                folder = cached
+            folder: Path | None = where.own / model
+            if not (where.own / model / _INDEX).is_file():
+                folder = _in_cache(where.cache, repository, _is_complete)
+            if folder is None:
+                continue
+            if nets is None:
+                nets = _control_nets(family, where)
             found[model] = Weights(
-                model=model, family=family, folder=folder, loras=where.own / LORAS
+                model=model,
+                family=family,
+                folder=folder,
+                loras=where.own / LORAS,
+                control_nets=nets,
             )
     return found
 
 
-def _in_cache(cache: Path, repository: str) -> Path | None:
+def _control_nets(family: Family, where: Places) -> Mapping[str, Path]:
+    found = {name: _control_net(net, where) for name, net in family.control_nets.items()}
+    return {name: folder for name, folder in found.items() if folder is not None}
+
+
+def _control_net(net: Net, where: Places) -> Path | None:
+    own = where.own / CONTROL_NETS / net.repository.partition("/")[2]
+    return own if _is_network(own) else _in_cache(where.cache, net.repository, _is_network)
+
+
+def _in_cache(cache: Path, repository: str, is_complete: Callable[[Path], bool]) -> Path | None:
     """The newest complete snapshot, as `huggingface_hub` lays them out."""
     kept = cache / f"models--{repository.replace('/', '--')}"
     if not (kept / "snapshots").is_dir():
@@ -86,7 +108,7 @@ def _in_cache(cache: Path, repository: str) -> Path | None:
     newest_first = sorted((kept / "snapshots").iterdir(), key=_changed_s, reverse=True)
     if newest_first and _unfinished_s(kept / "blobs") >= _changed_s(newest_first[0]):
         del newest_first[0]
-    return next(filter(_is_complete, newest_first), None)
+    return next(filter(is_complete, newest_first), None)
 
 
 def _changed_s(path: Path) -> float:
@@ -112,6 +134,14 @@ def _is_complete(folder: Path) -> bool:
     if not all((folder / name).is_dir() for name in parts):
         return False
     return all(_has_its_shards(file) for file in folder.glob("*/*.index.json") if _is_used(file))
+
+
+def _is_network(folder: Path) -> bool:
+    """Whether a folder holds a network: how it is built, and all of its weights."""
+    weights = [*folder.glob("*.safetensors"), *folder.glob("*.bin")]
+    if not weights or _read(folder / _CONFIG) is None:
+        return False
+    return all(_has_its_shards(file) for file in folder.glob("*.index.json") if _is_used(file))
 
 
 def _is_used(index: Path) -> bool:
