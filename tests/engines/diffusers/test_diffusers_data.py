@@ -283,6 +283,6 @@ def test_the_doctor_tells_how_to_get_weights(
     weights_at(tmp_path / "sd-v1-5")
     found = {finding.text: finding.advice for finding in engine.ENGINE.examine()}
     assert any(text.startswith("sd-v1-5 is here without the ControlNets canny,") for text in found)
-    assert found["no weights of flux1-dev-fp8"] == "hf download black-forest-labs/FLUX.1-dev"
+    assert found["no weights of flux1-dev-fp8"] == "dreamgrid work download flux1-dev-fp8"
     assert "no weights of sd-v1-5" not in found
     assert engine.ENGINE.models() == ("sd-v1-5",)
