@@ -12,7 +12,7 @@ from dreamgrid.protocol import codec, failures
 from dreamgrid.protocol.params import TOKEN_TYPES
 from dreamgrid.protocol.worker import Assign, Finished, Settled, WorkerMessage
 from dreamgrid.server import ledger
-from dreamgrid.server.store import sqlite_money
+from dreamgrid.server.store import sql_money
 from dreamgrid.server.store.sqlite_audit import audit
 from tests.simulation import logs
 from tests.simulation.apps import Asked, opened
@@ -242,7 +242,7 @@ class Oracle:
                 held[payer, token] += price
         for (account_id,) in self._disk.rows("SELECT id FROM account"):
             for token in TOKEN_TYPES:
-                balance = sqlite_money.balance(self._disk.connection, account_id, token)
+                balance = sql_money.balance(self._disk.connection, account_id, token)
                 key = (account_id, token)
                 right = (self._grant_micros - paid[key], held[key])
                 assert (balance.posted_micros, balance.held_micros) == right, (
@@ -271,7 +271,7 @@ class Oracle:
         assert not held, f"everything has ended, and money is still held: {held}"
         for app, account_id in apps.items():
             for token in TOKEN_TYPES:
-                balance = sqlite_money.balance(self._disk.connection, account_id, token)
+                balance = sql_money.balance(self._disk.connection, account_id, token)
                 told = self._balances[app][token]["settled"]
                 right = ledger.decimal(balance.posted_micros)
                 assert told == right, f"{app} was told a balance of {told}; it is {right}"

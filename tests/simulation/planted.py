@@ -17,7 +17,7 @@ from dreamgrid.server.reliability import Reliability
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.run_limits import RunLimits
 from dreamgrid.server.scheduler import Match, Scheduler, _Choice
-from dreamgrid.server.store import sqlite_events, sqlite_money, sqlite_projects
+from dreamgrid.server.store import sql_events, sql_money, sql_projects
 from dreamgrid.server.store.base import Acquisition, EventKind, JobEnd
 from dreamgrid.server.waiting import WaitingJobs, _Room
 from dreamgrid.server.workers import WorkerSession
@@ -29,7 +29,7 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def a_delivered_job_is_paid_twice(patch: pytest.MonkeyPatch) -> None:
-    settle = sqlite_money.settle
+    settle = sql_money.settle
 
     def twice(
         connection: sqlite3.Connection,
@@ -37,20 +37,20 @@ def a_delivered_job_is_paid_twice(patch: pytest.MonkeyPatch) -> None:
         earning: ledger.Transfer | None = None,
     ) -> None:
         settle(connection, entry, earning)
-        left = sqlite_money.balance(connection, entry.payer, entry.currency).free_micros
+        left = sql_money.balance(connection, entry.payer, entry.currency).free_micros
         if entry.kind == ledger.POST and left > 1_000:  # a poor payer's balance refuses it
             connection.execute("DROP INDEX IF EXISTS transfer_once")  # which would refuse it too
             amount = entry.amount_micros
-            connection.execute(sqlite_money._RELEASE, (amount, 0, entry.payer, entry.currency))
-            sqlite_money._record(connection, entry)
+            connection.execute(sql_money._RELEASE, (amount, 0, entry.payer, entry.currency))
+            sql_money._record(connection, entry)
             grow = (entry.payee, entry.currency, amount)
-            connection.execute(sqlite_money._CHANGE_BALANCE, grow)
+            connection.execute(sql_money._CHANGE_BALANCE, grow)
 
-    patch.setattr(sqlite_money, "settle", twice)
+    patch.setattr(sql_money, "settle", twice)
 
 
 def money_is_minted_on_cancel(patch: pytest.MonkeyPatch) -> None:
-    settle = sqlite_money.settle
+    settle = sql_money.settle
 
     def generous(
         connection: sqlite3.Connection,
@@ -64,11 +64,11 @@ def money_is_minted_on_cancel(patch: pytest.MonkeyPatch) -> None:
                 (entry.amount_micros, entry.payer),
             )
 
-    patch.setattr(sqlite_money, "settle", generous)
+    patch.setattr(sql_money, "settle", generous)
 
 
 def a_failed_job_keeps_its_hold(patch: pytest.MonkeyPatch) -> None:
-    settle = sqlite_money.settle
+    settle = sql_money.settle
 
     def forgetful(
         connection: sqlite3.Connection,
@@ -78,17 +78,17 @@ def a_failed_job_keeps_its_hold(patch: pytest.MonkeyPatch) -> None:
         if entry.kind != ledger.VOID:
             settle(connection, entry, earning)
 
-    patch.setattr(sqlite_money, "settle", forgetful)
+    patch.setattr(sql_money, "settle", forgetful)
 
 
 def what_is_withheld_is_charged(patch: pytest.MonkeyPatch) -> None:
-    end_job = sqlite_projects.end_job
+    end_job = sql_projects.end_job
 
     def charging(connection: sqlite3.Connection, end: JobEnd) -> Any:
         charge = end.charge or end.withheld
         return end_job(connection, msgspec.structs.replace(end, charge=charge))
 
-    patch.setattr(sqlite_projects, "end_job", charging)
+    patch.setattr(sql_projects, "end_job", charging)
 
 
 def an_interrupted_job_is_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -196,26 +196,26 @@ def an_event_is_told_without_its_change(patch: pytest.MonkeyPatch) -> None:
         row = connection.execute(
             "SELECT project, job_index FROM job WHERE id = ?", (job_id,)
         ).fetchone()
-        sqlite_events.append(
+        sql_events.append(
             connection, row[0], EventKind.STARTED, at_ms, job_id, index=row[1], attempt=attempt
         )
 
-    patch.setattr(sqlite_projects, "start", start)
+    patch.setattr(sql_projects, "start", start)
 
 
 def a_change_has_no_event(patch: pytest.MonkeyPatch) -> None:
-    append = sqlite_events.append
+    append = sql_events.append
 
     def forgetful(connection: Any, project: int, kind: EventKind, *rest: Any, **more: Any) -> None:
         if kind is not EventKind.RETRIED:
             append(connection, project, kind, *rest, **more)
 
-    patch.setattr(sqlite_projects, "append", forgetful)
+    patch.setattr(sql_projects, "append", forgetful)
 
 
 def the_numbers_of_events_have_gaps(patch: pytest.MonkeyPatch) -> None:
-    skips = sqlite_events._APPEND.replace("+ 1", "+ 1 + (?3 = 'retried')")
-    patch.setattr(sqlite_events, "_APPEND", skips)
+    skips = sql_events._APPEND.replace("+ 1", "+ 1 + (?3 = 'retried')")
+    patch.setattr(sql_events, "_APPEND", skips)
 
 
 def a_watcher_misses_an_event(patch: pytest.MonkeyPatch) -> None:

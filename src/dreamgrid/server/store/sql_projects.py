@@ -1,10 +1,9 @@
-"""What each write to projects and jobs does in SQLite. Runs on the writer's thread.
+"""What each write to projects and jobs does in SQL. Runs on the writer's thread.
 
 Every function checks its fence first and writes nothing when it is refused, so that operations of
 other callers in the same transaction are not disturbed.
 """
 
-import sqlite3
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import msgspec
 
 from dreamgrid.server import ledger
-from dreamgrid.server.store import sqlite_keys, sqlite_money, sqlite_webhooks
+from dreamgrid.server.store import sql_keys, sql_money, sql_webhooks
 from dreamgrid.server.store.base import (
     Acquisition,
     Balance,
@@ -24,7 +23,8 @@ from dreamgrid.server.store.base import (
     SubmitResult,
     Submitted,
 )
-from dreamgrid.server.store.sqlite_events import append
+from dreamgrid.server.store.connection import Connection
+from dreamgrid.server.store.sql_events import append
 from dreamgrid.states import FINAL_PROJECT_STATES, JobState, ProjectState
 
 PRUNED_AT_ONCE = 200
@@ -43,7 +43,7 @@ _renders = msgspec.json.Decoder(tuple[msgspec.Raw, ...])
 
 _INSERT_PROJECT = (
     f"INSERT INTO project ({', '.join(_PROJECT_FIELDS)})"
-    f" VALUES ({', '.join('?' * len(_PROJECT_FIELDS))}) ON CONFLICT DO NOTHING"
+    f" VALUES ({', '.join('?' * len(_PROJECT_FIELDS))}) ON CONFLICT DO NOTHING RETURNING number"
 )
 _INSERT_WISH = "INSERT INTO wish (project, request, renders) VALUES (?, ?, ?)"
 _INSERT_JOB = (
@@ -55,24 +55,23 @@ _OF_PROJECT = (("event", "project"), ("job", "project"), ("wish", "project"), ("
 """Every table that has rows of a project, and by which column; in the order to delete them."""
 
 
-def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
+def submit(connection: Connection, project: ProjectRow) -> Submitted:
     """Inserts a project with its jobs and holds their price, or says why not."""
-    added = connection.execute(_INSERT_PROJECT, _project_values(project))
-    if added.rowcount == 0:
+    added = connection.execute(_INSERT_PROJECT, _project_values(project)).fetchone()
+    if added is None:
         owner, request = connection.execute(
             "SELECT account_id, request FROM project JOIN wish ON project = number WHERE id = ?",
             (project.id,),
         ).fetchone()
         same = owner == project.account_id and request == project.request
         return Submitted(result=SubmitResult.KNOWN if same else SubmitResult.CONFLICT)
-    number = added.lastrowid
-    assert number is not None, "a row was just added"
-    caps = sqlite_keys.caps(connection, project.key_id)
-    refusal = sqlite_keys.refusal(connection, project, caps) if caps else None
+    (number,) = added
+    caps = sql_keys.caps(connection, project.key_id)
+    refusal = sql_keys.refusal(connection, project, caps) if caps else None
     if refusal is not None:
         connection.execute("DELETE FROM project WHERE number = ?", (number,))
         return refusal
-    held = sqlite_money.hold(
+    held = sql_money.hold(
         connection,
         ledger.hold(
             project.token_type,
@@ -86,7 +85,7 @@ def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
         connection.execute("DELETE FROM project WHERE number = ?", (number,))
         return Submitted(result=SubmitResult.INSUFFICIENT)
     if caps:
-        sqlite_keys.spend(connection, project)
+        sql_keys.spend(connection, project)
     renders = b"[%b]" % b",".join([job.render for job in project.jobs])
     connection.execute(_INSERT_WISH, (number, project.request, renders))
     connection.executemany(_INSERT_JOB, [(number, *_job_values(job)) for job in project.jobs])
@@ -101,14 +100,12 @@ def submit(connection: sqlite3.Connection, project: ProjectRow) -> Submitted:
     return Submitted(result=SubmitResult.CREATED, balance=held)
 
 
-def acquire(
-    connection: sqlite3.Connection, acquisitions: Sequence[Acquisition], at_ms: int
-) -> list[bool]:
+def acquire(connection: Connection, acquisitions: Sequence[Acquisition], at_ms: int) -> list[bool]:
     """Gives each job to its worker if it is still queued with the attempt before."""
     return [_acquire(connection, wish, at_ms) for wish in acquisitions]
 
 
-def _acquire(connection: sqlite3.Connection, wish: Acquisition, at_ms: int) -> bool:
+def _acquire(connection: Connection, wish: Acquisition, at_ms: int) -> bool:
     job = connection.execute(
         "UPDATE job SET state = 'assigned', attempt = ?1, worker_id = ?2, worker_name = ?3"
         " WHERE id = ?4 AND state = 'queued' AND attempt = ?1 - 1 RETURNING project, job_index",
@@ -130,7 +127,7 @@ def _acquire(connection: sqlite3.Connection, wish: Acquisition, at_ms: int) -> b
     return True
 
 
-def start(connection: sqlite3.Connection, job_id: str, attempt: int, at_ms: int) -> None:
+def start(connection: Connection, job_id: str, attempt: int, at_ms: int) -> None:
     """Marks a job as running."""
     job = connection.execute(
         "UPDATE job SET state = 'running', started_ms = ?"
@@ -153,7 +150,7 @@ def start(connection: sqlite3.Connection, job_id: str, attempt: int, at_ms: int)
 
 
 def requeue(
-    connection: sqlite3.Connection,
+    connection: Connection,
     job_id: str,
     attempt: int,
     failures: int,
@@ -182,11 +179,12 @@ def requeue(
     return True
 
 
-def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
+def end_job(connection: Connection, end: JobEnd) -> Ended:
     """Ends a job, posts or voids its price, moves its project."""
     row = connection.execute(
         "UPDATE job SET state = ?, reason = ?, failures = ?, seed = ?, steps = ?, sha256 = ?,"
-        " sensitive = ?, withheld = ?, ended_ms = ?, charged_micros = iif(?, price_micros, 0)"
+        " sensitive = ?, withheld = ?, ended_ms = ?,"
+        " charged_micros = CASE WHEN ? = 1 THEN price_micros ELSE 0 END"
         " WHERE id = ? AND attempt = ? AND ended_ms IS NULL"
         " RETURNING project, job_index, price_micros",
         (
@@ -227,7 +225,7 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
     assert project is not None, f"project {end.project_id} cannot end while a job of it is open"
     payer, currency, key_id, submitted_ms = project
     if not end.charge:
-        sqlite_keys.give_back(connection, key_id, currency, submitted_ms, price)
+        sql_keys.give_back(connection, key_id, currency, submitted_ms, price)
     make = ledger.post if end.charge else ledger.void
     entry = make(currency, payer, price, end.project_id, end.job_id, end.at_ms)
     earning = None
@@ -235,16 +233,16 @@ def end_job(connection: sqlite3.Connection, end: JobEnd) -> Ended:
         earning = ledger.earning(
             currency, end.earner, end.earned_micros, end.project_id, end.job_id, end.at_ms
         )
-    sqlite_money.settle(connection, entry, earning)
-    balance = sqlite_money.balance(connection, payer, currency)
+    sql_money.settle(connection, entry, earning)
+    balance = sql_money.balance(connection, payer, currency)
     earned = Balance()
     if earning is not None:
         own = end.earner == payer
-        earned = balance if own else sqlite_money.balance(connection, end.earner, currency)
+        earned = balance if own else sql_money.balance(connection, end.earner, currency)
     return Ended(accepted=True, balance=balance, earner_balance=earned)
 
 
-def _tell_end(connection: sqlite3.Connection, end: JobEnd, project: int, index: int) -> None:
+def _tell_end(connection: Connection, end: JobEnd, project: int, index: int) -> None:
     """Appends that a job has ended, and its project if this was the last."""
     delivered = end.state is JobState.COMPLETED
     append(
@@ -268,7 +266,7 @@ def _tell_end(connection: sqlite3.Connection, end: JobEnd, project: int, index: 
 
 
 def cancel(
-    connection: sqlite3.Connection, project_id: str, reason: str, at_ms: int, *, claimed: bool
+    connection: Connection, project_id: str, reason: str, at_ms: int, *, claimed: bool
 ) -> Ended:
     """Cancels a project that has not ended, with the jobs of it that have not."""
     project = connection.execute(
@@ -288,18 +286,18 @@ def cancel(
     append(connection, number, EventKind.CANCELED, at_ms, reason=reason)
     for job_id, price in jobs:
         voided = ledger.void(currency, payer, price, project_id, job_id, at_ms)
-        sqlite_money.settle(connection, voided)
+        sql_money.settle(connection, voided)
     given_back = sum(price for _, price in jobs)
-    sqlite_keys.give_back(connection, key_id, currency, submitted_ms, given_back)
-    return Ended(accepted=True, balance=sqlite_money.balance(connection, payer, currency))
+    sql_keys.give_back(connection, key_id, currency, submitted_ms, given_back)
+    return Ended(accepted=True, balance=sql_money.balance(connection, payer, currency))
 
 
-def prune(connection: sqlite3.Connection, before_ms: int) -> int:
+def prune(connection: Connection, before_ms: int) -> int:
     """Forgets some projects that ended before a time; their transfers stay."""
     ended = connection.execute(
         "SELECT number, id FROM project WHERE ended_ms < ? LIMIT ?", (before_ms, PRUNED_AT_ONCE)
     ).fetchall()
-    sqlite_webhooks.forget(connection, [(project_id,) for _, project_id in ended])
+    sql_webhooks.forget(connection, [(project_id,) for _, project_id in ended])
     for table, column in _OF_PROJECT:
         connection.executemany(
             f"DELETE FROM {table} WHERE {column} = ?", [(number,) for number, _ in ended]
@@ -307,9 +305,7 @@ def prune(connection: sqlite3.Connection, before_ms: int) -> int:
     return len(ended)
 
 
-def select(
-    connection: sqlite3.Connection, condition: str, values: Sequence[Any]
-) -> list[ProjectRow]:
+def select(connection: Connection, condition: str, values: Sequence[Any]) -> list[ProjectRow]:
     """The projects that fulfil an SQL condition, in its order, with their jobs."""
     projects = []
     for row in connection.execute(

@@ -1,12 +1,12 @@
-"""What API keys do in SQLite, and what they may spend."""
+"""What API keys do in SQL, and what they may spend."""
 
-import sqlite3
 from typing import Any, cast
 
 import msgspec
 
 from dreamgrid.protocol.params import TokenType
 from dreamgrid.server.store.base import KeyRow, ProjectRow, SubmitResult, Submitted
+from dreamgrid.server.store.connection import Connection
 
 DAY_MS = 24 * 60 * 60 * 1000
 
@@ -21,17 +21,17 @@ _CAPS = (
     " AND (max_per_day_micros IS NOT NULL OR max_total_micros IS NOT NULL)"
 )
 _SPENT = (
-    "SELECT coalesce(sum(iif(day = ?3, micros, 0)), 0), coalesce(sum(micros), 0)"
+    "SELECT coalesce(sum(CASE WHEN day = ?3 THEN micros ELSE 0 END), 0), coalesce(sum(micros), 0)"
     " FROM spending WHERE key_id = ?1 AND currency = ?2"
 )
 _SPEND = (
     "INSERT INTO spending (key_id, currency, day, micros) VALUES (?, ?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET micros = micros + excluded.micros"
+    " ON CONFLICT (key_id, currency, day) DO UPDATE SET micros = spending.micros + excluded.micros"
 )
 _GIVE_BACK = "UPDATE spending SET micros = micros - ? WHERE key_id = ? AND currency = ? AND day = ?"
 
 
-def add(connection: sqlite3.Connection, key: KeyRow, most: int | None) -> bool:
+def add(connection: Connection, key: KeyRow, most: int | None) -> bool:
     """Adds a key, unless its account has as many as it may."""
     ((count,),) = connection.execute(
         "SELECT count(*) FROM api_key WHERE account_id = ? AND revoked_ms IS NULL",
@@ -43,7 +43,7 @@ def add(connection: sqlite3.Connection, key: KeyRow, most: int | None) -> bool:
     return True
 
 
-def of_account(connection: sqlite3.Connection, account_id: str) -> list[KeyRow]:
+def of_account(connection: Connection, account_id: str) -> list[KeyRow]:
     """The account's keys that are not revoked, oldest first."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM api_key"
@@ -53,7 +53,7 @@ def of_account(connection: sqlite3.Connection, account_id: str) -> list[KeyRow]:
     return [_key(row) for row in rows]
 
 
-def by_hash(connection: sqlite3.Connection, key_hash: bytes) -> KeyRow | None:
+def by_hash(connection: Connection, key_hash: bytes) -> KeyRow | None:
     """A key that is not revoked."""
     row = connection.execute(
         f"SELECT {_COLUMNS} FROM api_key WHERE hash = ? AND revoked_ms IS NULL", (key_hash,)
@@ -65,9 +65,7 @@ def _key(row: tuple[Any, ...]) -> KeyRow:
     return KeyRow(**dict(zip(_FIELDS, row, strict=True)))
 
 
-def revoke(
-    connection: sqlite3.Connection, account_id: str, key_id: str, at_ms: int
-) -> bytes | None:
+def revoke(connection: Connection, account_id: str, key_id: str, at_ms: int) -> bytes | None:
     """Revokes a key; its hash."""
     row = connection.execute(
         "UPDATE api_key SET revoked_ms = ?"
@@ -77,13 +75,13 @@ def revoke(
     return cast(bytes, row[0]) if row else None
 
 
-def caps(connection: sqlite3.Connection, key_id: str | None) -> Caps | None:
+def caps(connection: Connection, key_id: str | None) -> Caps | None:
     """What a key may spend, on a day and at all; None: it has no cap."""
     found: Caps | None = connection.execute(_CAPS, (key_id,)).fetchone() if key_id else None
     return found
 
 
-def refusal(connection: sqlite3.Connection, project: ProjectRow, caps: Caps) -> Submitted | None:
+def refusal(connection: Connection, project: ProjectRow, caps: Caps) -> Submitted | None:
     """Why a project's key may not spend what the project costs; None: it may."""
     spent = connection.execute(
         _SPENT, (project.key_id, project.token_type, project.created_ms // DAY_MS)
@@ -95,14 +93,14 @@ def refusal(connection: sqlite3.Connection, project: ProjectRow, caps: Caps) -> 
     return None
 
 
-def spend(connection: sqlite3.Connection, project: ProjectRow) -> None:
+def spend(connection: Connection, project: ProjectRow) -> None:
     """Counts what a project holds against its key, which has a cap."""
     day = project.created_ms // DAY_MS
     connection.execute(_SPEND, (project.key_id, project.token_type, day, project.hold_micros))
 
 
 def give_back(
-    connection: sqlite3.Connection,
+    connection: Connection,
     key_id: str | None,
     currency: TokenType,
     submitted_ms: int,

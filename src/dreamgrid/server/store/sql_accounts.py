@@ -1,12 +1,12 @@
-"""What sessions do in SQLite."""
+"""What sessions do in SQL."""
 
-import sqlite3
 from typing import cast
 
 from dreamgrid.server.store.base import Rotation, SessionRow
+from dreamgrid.server.store.connection import Connection
 
 
-def add_session(connection: sqlite3.Connection, session: SessionRow, at_ms: int) -> None:
+def add_session(connection: Connection, session: SessionRow, at_ms: int) -> None:
     """Adds a session, and forgets those of anybody that have run out."""
     connection.execute("DELETE FROM session WHERE expires_ms <= ?", (at_ms,))
     connection.execute(
@@ -16,7 +16,7 @@ def add_session(connection: sqlite3.Connection, session: SessionRow, at_ms: int)
     )
 
 
-def session(connection: sqlite3.Connection, session_id: str) -> SessionRow | None:
+def session(connection: Connection, session_id: str) -> SessionRow | None:
     """A session that has not ended."""
     row = connection.execute(
         "SELECT id, account_id, token_id, expires_ms FROM session WHERE id = ?", (session_id,)
@@ -26,7 +26,7 @@ def session(connection: sqlite3.Connection, session_id: str) -> SessionRow | Non
     return SessionRow(id=row[0], account_id=row[1], token_id=row[2], expires_ms=row[3])
 
 
-def rotate_session(connection: sqlite3.Connection, rotation: Rotation) -> str | None:
+def rotate_session(connection: Connection, rotation: Rotation) -> str | None:
     """Exchanges the refresh token; the id of the one that is good from now on."""
     rotated = connection.execute(
         "UPDATE session SET token_id = ?, previous_id = token_id, rotated_ms = ?, expires_ms = ?"
@@ -55,13 +55,14 @@ def rotate_session(connection: sqlite3.Connection, rotation: Rotation) -> str | 
     return cast(str, row[0]) if row else None
 
 
-def extend_session(connection: sqlite3.Connection, session_id: str, expires_ms: int) -> None:
+def extend_session(connection: Connection, session_id: str, expires_ms: int) -> None:
     """Lets a session last longer; never shorter."""
     connection.execute(
-        "UPDATE session SET expires_ms = max(expires_ms, ?) WHERE id = ?", (expires_ms, session_id)
+        "UPDATE session SET expires_ms = ?1 WHERE id = ?2 AND expires_ms < ?1",
+        (expires_ms, session_id),
     )
 
 
-def end_session(connection: sqlite3.Connection, session_id: str) -> None:
+def end_session(connection: Connection, session_id: str) -> None:
     """Forgets a session; its tokens are refused from now on."""
     connection.execute("DELETE FROM session WHERE id = ?", (session_id,))

@@ -1,16 +1,14 @@
-"""Webhooks in SQLite. What is to be delivered is added by a trigger of the table of events."""
+"""Webhooks in SQL. What is to be delivered is added by a trigger of the table of events."""
 
 import asyncio
-import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
 from dreamgrid.server.store.base import EventKind, EventRow
+from dreamgrid.server.store.connection import Connection, Read, Write
 from dreamgrid.server.store.webhooks import DeliveryRow, Due, Tried, WebhookRow
-
-T = TypeVar("T")
 
 _WEBHOOK = WebhookRow.__struct_fields__
 _DELIVERY = DeliveryRow.__struct_fields__
@@ -30,24 +28,12 @@ _DUE = f"""
 """
 
 
-class Write(Protocol):
-    """Runs an operation in a transaction."""
-
-    def __call__(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]: ...
-
-
-class Read(Protocol):
-    """Asks a question of what is stored."""
-
-    def __call__(self, question: Callable[[sqlite3.Connection], T]) -> Awaitable[T]: ...
-
-
-def forget(connection: sqlite3.Connection, project_ids: Iterable[tuple[str]]) -> None:
+def forget(connection: Connection, project_ids: Iterable[tuple[str]]) -> None:
     """Removes what was, or was to be, delivered of projects."""
     connection.executemany("DELETE FROM delivery WHERE project_id = ?", project_ids)
 
 
-class SqliteWebhooks:
+class SqlWebhooks:
     """A `WebhookStore`; it writes and reads through the store that it belongs to."""
 
     def __init__(self, write: Write, read: Read) -> None:
@@ -55,7 +41,7 @@ class SqliteWebhooks:
         self._read = read
 
     def add(self, webhook: WebhookRow, *, most: int) -> asyncio.Future[bool]:
-        def operation(connection: sqlite3.Connection) -> bool:
+        def operation(connection: Connection) -> bool:
             ((count,),) = connection.execute(
                 "SELECT count(*) FROM webhook WHERE account_id = ?", (webhook.account_id,)
             )
@@ -91,7 +77,7 @@ class SqliteWebhooks:
         return [WebhookRow(**row | {"events": tuple(row["events"].split())}) for row in found]
 
     def remove(self, account_id: str, webhook_id: str) -> asyncio.Future[bool]:
-        def operation(connection: sqlite3.Connection) -> bool:
+        def operation(connection: Connection) -> bool:
             removed = connection.execute(
                 "DELETE FROM webhook WHERE account_id = ? AND id = ?", (account_id, webhook_id)
             )
@@ -102,7 +88,7 @@ class SqliteWebhooks:
         return self._write(operation)
 
     def enable(self, account_id: str, webhook_id: str, at_ms: int) -> asyncio.Future[bool]:
-        def operation(connection: sqlite3.Connection) -> bool:
+        def operation(connection: Connection) -> bool:
             enabled = connection.execute(
                 "UPDATE webhook SET disabled_ms = NULL, disabled_reason = NULL"
                 " WHERE account_id = ? AND id = ?",
@@ -131,7 +117,7 @@ class SqliteWebhooks:
     def redeliver(
         self, webhook_id: str, project_id: str, number: int, at_ms: int
     ) -> asyncio.Future[bool]:
-        def operation(connection: sqlite3.Connection) -> bool:
+        def operation(connection: Connection) -> bool:
             changed = connection.execute(
                 "UPDATE delivery SET state = 'pending', attempts = 0, since_ms = ?1, next_ms = ?1"
                 " WHERE project_id = ?2 AND webhook_id = ?3 AND number = ?4",
@@ -160,14 +146,14 @@ class SqliteWebhooks:
         return found
 
     def note(self, tried: Sequence[Tried]) -> asyncio.Future[None]:
-        def operation(connection: sqlite3.Connection) -> None:
+        def operation(connection: Connection) -> None:
             for one in tried:
                 _note(connection, one)
 
         return self._write(operation)
 
 
-def _note(connection: sqlite3.Connection, tried: Tried) -> None:
+def _note(connection: Connection, tried: Tried) -> None:
     delivery = tried.delivery
     row = (delivery.project_id, delivery.webhook_id, delivery.number)
     connection.execute(
@@ -178,13 +164,13 @@ def _note(connection: sqlite3.Connection, tried: Tried) -> None:
     match tried.state:
         case "delivered":
             connection.execute(
-                "UPDATE webhook SET succeeded_ms = max(succeeded_ms, ?) WHERE id = ?",
+                "UPDATE webhook SET succeeded_ms = ?1 WHERE id = ?2 AND succeeded_ms < ?1",
                 (tried.at_ms, delivery.webhook_id),
             )
         case "pending":  # those behind it wait as long, and need not be looked at before
             connection.execute(
-                "UPDATE delivery SET next_ms = max(next_ms, ?)"
-                " WHERE project_id = ? AND webhook_id = ? AND number > ? AND state = 'pending'",
+                "UPDATE delivery SET next_ms = ?1 WHERE project_id = ?2 AND webhook_id = ?3"
+                " AND number > ?4 AND state = 'pending' AND next_ms < ?1",
                 (tried.next_ms, *row),
             )
         case "failed":

@@ -1,6 +1,5 @@
-"""How money moves in SQLite. Runs on the writer's thread, inside the transaction of its cause."""
+"""How money moves in SQL. Runs on the writer's thread, inside the transaction of its cause."""
 
-import sqlite3
 from collections.abc import Sequence
 from typing import cast
 
@@ -8,6 +7,7 @@ from dreamgrid.protocol.params import TokenType
 from dreamgrid.server import ledger
 from dreamgrid.server.ledger import Transfer
 from dreamgrid.server.store.base import Balance, HistoryRow, Refunded
+from dreamgrid.server.store.connection import Connection
 
 _INSERT_TRANSFER = (
     f"INSERT INTO transfer ({', '.join(Transfer._fields)})"
@@ -20,7 +20,8 @@ _HOLD = (
 )
 _CHANGE_BALANCE = (
     "INSERT INTO balance (account_id, currency, posted_micros, held_micros) VALUES (?, ?, ?, 0)"
-    " ON CONFLICT DO UPDATE SET posted_micros = posted_micros + excluded.posted_micros"
+    " ON CONFLICT (account_id, currency)"
+    " DO UPDATE SET posted_micros = balance.posted_micros + excluded.posted_micros"
 )
 _RELEASE = (
     "UPDATE balance SET posted_micros = posted_micros - ?, held_micros = held_micros - ?"
@@ -31,7 +32,8 @@ _REFUNDABLE = """
     SELECT post.id, post.currency, post.payer, post.amount_micros, post.job_id
       FROM transfer AS hold JOIN transfer AS post
         ON post.payer = hold.payer AND post.project_id = hold.project_id AND post.kind = 'post'
-     WHERE hold.kind = 'hold' AND hold.project_id = ?1 AND (?2 IS NULL OR post.job_id = ?2)
+     WHERE hold.kind = 'hold' AND hold.project_id = ?1
+       AND (CAST(?2 AS TEXT) IS NULL OR post.job_id = ?2)
        AND NOT EXISTS
            (SELECT 1 FROM transfer WHERE kind = 'refund' AND reverses = post.id)
      ORDER BY post.id
@@ -41,28 +43,28 @@ _HISTORY = """
     SELECT id, at_ms, currency, amount_micros, kind, project_id, job_id FROM transfer
      WHERE (kind = 'earning' OR kind = 'grant' OR kind = 'refund') AND payee = ?1
     UNION ALL
-    SELECT max(post.id), coalesce(project.ended_ms, max(post.at_ms)), post.currency,
+    SELECT max(post.id), coalesce(project.ended_ms, max(post.at_ms)), max(post.currency),
            sum(post.amount_micros), 'post', post.project_id, NULL
       FROM transfer AS post LEFT JOIN project ON project.id = post.project_id
      WHERE post.kind = 'post' AND post.payer = ?1
        AND (project.id IS NULL OR project.ended_ms IS NOT NULL)
-     GROUP BY post.project_id
+     GROUP BY post.project_id, project.ended_ms
      ORDER BY 2 DESC, 1 DESC LIMIT ?2 OFFSET ?3
 """
 
 
-def open_balance(connection: sqlite3.Connection, account_id: str, currency: TokenType) -> None:
+def open_balance(connection: Connection, account_id: str, currency: TokenType) -> None:
     """Gives an account its row, so that holding and releasing always find one."""
     connection.execute(_CHANGE_BALANCE, (account_id, currency, 0))
 
 
-def balance(connection: sqlite3.Connection, account_id: str, currency: TokenType) -> Balance:
+def balance(connection: Connection, account_id: str, currency: TokenType) -> Balance:
     """What an account owns of a currency."""
     row = connection.execute(_BALANCE, (account_id, currency)).fetchone()
     return Balance(posted_micros=row[0], held_micros=row[1]) if row else Balance()
 
 
-def hold(connection: sqlite3.Connection, entry: Transfer) -> Balance | None:
+def hold(connection: Connection, entry: Transfer) -> Balance | None:
     """Reserves money; the payer's balance afterwards, None when it does not suffice."""
     amount = entry.amount_micros
     row = connection.execute(_HOLD, (amount, entry.payer, entry.currency)).fetchone()
@@ -73,9 +75,7 @@ def hold(connection: sqlite3.Connection, entry: Transfer) -> Balance | None:
     return Balance(posted_micros=row[0], held_micros=row[1])
 
 
-def settle(
-    connection: sqlite3.Connection, entry: Transfer, earning: Transfer | None = None
-) -> None:
+def settle(connection: Connection, entry: Transfer, earning: Transfer | None = None) -> None:
     """Releases a reservation; a post also moves the money, and on to who earned it.
 
     What the house passes on at once never touches its balance.
@@ -94,7 +94,7 @@ def settle(
         connection.execute(_CHANGE_BALANCE, (entry.payee, entry.currency, kept))
 
 
-def transfer(connection: sqlite3.Connection, entry: Transfer) -> None:
+def transfer(connection: Connection, entry: Transfer) -> None:
     """Moves money at once, as a grant does."""
     _record(connection, entry)
     for account_id, amount in (
@@ -104,9 +104,7 @@ def transfer(connection: sqlite3.Connection, entry: Transfer) -> None:
         connection.execute(_CHANGE_BALANCE, (account_id, entry.currency, amount))
 
 
-def refund(
-    connection: sqlite3.Connection, project_id: str, job_id: str | None, at_ms: int
-) -> Refunded:
+def refund(connection: Connection, project_id: str, job_id: str | None, at_ms: int) -> Refunded:
     """Takes back what was charged for a project or one of its jobs, and was not yet."""
     posts: Sequence[tuple[int, TokenType, str, int, str]] = connection.execute(
         _REFUNDABLE, (project_id, job_id)
@@ -126,9 +124,7 @@ def refund(
     )
 
 
-def history(
-    connection: sqlite3.Connection, account_id: str, limit: int, offset: int
-) -> list[HistoryRow]:
+def history(connection: Connection, account_id: str, limit: int, offset: int) -> list[HistoryRow]:
     """What an account received and paid, newest first."""
     return [
         HistoryRow(
@@ -144,5 +140,5 @@ def history(
     ]
 
 
-def _record(connection: sqlite3.Connection, entry: Transfer) -> None:
+def _record(connection: Connection, entry: Transfer) -> None:
     connection.execute(_INSERT_TRANSFER, entry)

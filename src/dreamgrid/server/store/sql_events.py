@@ -1,15 +1,15 @@
-"""The log of each project in SQLite: appended on the writer's thread, read by anyone.
+"""The log of each project in SQL: appended on the writer's thread, read by anyone.
 
 An event is written in the transaction of the change that it tells, so that neither can be there
 without the other.
 """
 
-import sqlite3
 from typing import Any
 
 import msgspec
 
 from dreamgrid.server.store.base import EventKind, EventRow
+from dreamgrid.server.store.connection import Connection
 
 _APPEND = (
     "INSERT INTO event (project, number, at_ms, kind, job_id, details) VALUES"
@@ -18,7 +18,7 @@ _APPEND = (
 
 
 def append(
-    connection: sqlite3.Connection,
+    connection: Connection,
     project: int,
     kind: EventKind,
     at_ms: int,
@@ -35,7 +35,7 @@ def append(
     connection.execute(_APPEND, (project, at_ms, kind, job_id, text))
 
 
-def read(connection: sqlite3.Connection, project_id: str, after: int, most: int) -> list[EventRow]:
+def read(connection: Connection, project_id: str, after: int, most: int) -> list[EventRow]:
     """A project's events after a number, in order."""
     rows = connection.execute(
         "SELECT event.number, at_ms, kind, job_id, details"

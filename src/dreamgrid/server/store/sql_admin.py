@@ -1,12 +1,11 @@
-"""What administrators decided, and the trail of what they did, in SQLite."""
+"""What administrators decided, and the trail of what they did, in SQL."""
 
 import asyncio
-import sqlite3
 from typing import Any
 
 from dreamgrid.protocol.params import TOKEN_TYPES, TokenType
 from dreamgrid.server import ledger
-from dreamgrid.server.store import sqlite_money
+from dreamgrid.server.store import sql_money
 from dreamgrid.server.store.admin import (
     AccountLimits,
     AccountSummary,
@@ -14,8 +13,8 @@ from dreamgrid.server.store.admin import (
     Restriction,
     RestrictionKind,
 )
+from dreamgrid.server.store.connection import Connection, Read, Write
 from dreamgrid.server.store.rows import Balance, Refunded
-from dreamgrid.server.store.sqlite_webhooks import Read, Write
 
 _ACTION = Action.__struct_fields__
 _ACCOUNTS = """
@@ -24,12 +23,12 @@ _ACCOUNTS = """
       FROM account
       LEFT JOIN restriction ON restriction.kind = 'account' AND target = account.id
       LEFT JOIN account_limits ON account_id = account.id
-     WHERE instr(lower(username), lower(?1)) OR ?1 = ''
+     WHERE instr(lower(username), lower(?1)) > 0 OR ?1 = ''
      ORDER BY lower(username) LIMIT ?2 OFFSET ?3
 """
 
 
-class SqliteAdmin:
+class SqlAdmin:
     """An `AdminStore`; it writes and reads through the store that it belongs to."""
 
     def __init__(self, write: Write, read: Read) -> None:
@@ -39,19 +38,19 @@ class SqliteAdmin:
     def grant(
         self, account_id: str, currency: TokenType, amount_micros: int, action: Action
     ) -> asyncio.Future[Balance]:
-        def operation(connection: sqlite3.Connection) -> Balance:
+        def operation(connection: Connection) -> Balance:
             entry = ledger.grant(currency, account_id, amount_micros, action.at_ms)
-            sqlite_money.transfer(connection, entry)
+            sql_money.transfer(connection, entry)
             _note(connection, action)
-            return sqlite_money.balance(connection, account_id, currency)
+            return sql_money.balance(connection, account_id, currency)
 
         return self._write(operation)
 
     def refund(
         self, project_id: str, job_id: str | None, action: Action
     ) -> asyncio.Future[Refunded]:
-        def operation(connection: sqlite3.Connection) -> Refunded:
-            refunded = sqlite_money.refund(connection, project_id, job_id, action.at_ms)
+        def operation(connection: Connection) -> Refunded:
+            refunded = sql_money.refund(connection, project_id, job_id, action.at_ms)
             if refunded.jobs:
                 _note(connection, action)
             return refunded
@@ -59,10 +58,10 @@ class SqliteAdmin:
         return self._write(operation)
 
     def restrict(self, restriction: Restriction, action: Action) -> asyncio.Future[None]:
-        def operation(connection: sqlite3.Connection) -> None:
+        def operation(connection: Connection) -> None:
             connection.execute(
                 "INSERT INTO restriction (kind, target, reason, at_ms) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT DO UPDATE SET reason = excluded.reason",
+                " ON CONFLICT (kind, target) DO UPDATE SET reason = excluded.reason",
                 (restriction.kind, restriction.target, restriction.reason, restriction.at_ms),
             )
             _note(connection, action)
@@ -70,7 +69,7 @@ class SqliteAdmin:
         return self._write(operation)
 
     def lift(self, kind: RestrictionKind, target: str, action: Action) -> asyncio.Future[bool]:
-        def operation(connection: sqlite3.Connection) -> bool:
+        def operation(connection: Connection) -> bool:
             lifted = connection.execute(
                 "DELETE FROM restriction WHERE kind = ? AND target = ?", (kind, target)
             )
@@ -83,11 +82,13 @@ class SqliteAdmin:
     def set_limits(
         self, account_id: str, limits: AccountLimits, action: Action
     ) -> asyncio.Future[None]:
-        def operation(connection: sqlite3.Connection) -> None:
+        def operation(connection: Connection) -> None:
             connection.execute(
-                "INSERT OR REPLACE INTO account_limits"
+                "INSERT INTO account_limits"
                 " (account_id, max_running_jobs, max_queued_projects, priority)"
-                " VALUES (?, ?, ?, ?)",
+                " VALUES (?, ?, ?, ?) ON CONFLICT (account_id) DO UPDATE SET"
+                " max_running_jobs = excluded.max_running_jobs,"
+                " max_queued_projects = excluded.max_queued_projects, priority = excluded.priority",
                 (account_id, limits.max_running_jobs, limits.max_queued_projects, limits.priority),
             )
             _note(connection, action)
@@ -123,7 +124,7 @@ class SqliteAdmin:
         return [Action(**dict(zip(_ACTION, row, strict=True))) for row in rows]
 
     async def accounts(self, search: str, limit: int, offset: int) -> list[AccountSummary]:
-        def read(connection: sqlite3.Connection) -> list[AccountSummary]:
+        def read(connection: Connection) -> list[AccountSummary]:
             rows = connection.execute(_ACCOUNTS, (search, limit, offset)).fetchall()
             return [_summary(connection, row) for row in rows]
 
@@ -133,18 +134,18 @@ class SqliteAdmin:
         return await self._read(lambda connection: connection.execute(sql, values).fetchall())
 
 
-def _summary(connection: sqlite3.Connection, row: tuple[Any, ...]) -> AccountSummary:
+def _summary(connection: Connection, row: tuple[Any, ...]) -> AccountSummary:
     return AccountSummary(
         id=row[0],
         username=row[1],
         created_ms=row[2],
-        balances={token: sqlite_money.balance(connection, row[0], token) for token in TOKEN_TYPES},
+        balances={token: sql_money.balance(connection, row[0], token) for token in TOKEN_TYPES},
         banned_reason=row[3],
         limits=AccountLimits(max_running_jobs=row[4], max_queued_projects=row[5], priority=row[6]),
     )
 
 
-def _note(connection: sqlite3.Connection, action: Action) -> None:
+def _note(connection: Connection, action: Action) -> None:
     connection.execute(
         "INSERT INTO admin_action (at_ms, actor, action, target, detail, reason)"
         " VALUES (?, ?, ?, ?, ?, ?)",
