@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamgrid.engines import dreamlet
+from dreamgrid.engines.music import MODEL as MUSIC
 from dreamgrid.errors import (
     DreamgridError,
     EngineCrashed,
@@ -26,11 +27,12 @@ from dreamgrid.errors import (
     ModelNotAvailable,
     OutOfMemory,
 )
-from dreamgrid.protocol.renders import ImageRender, VideoRender
+from dreamgrid.protocol.renders import AudioRender, ImageRender, VideoRender
 from dreamgrid.worker import frames
 from dreamgrid.worker.host import EngineHost, EnginePool, Patience, restart_delay_s
 from dreamgrid.worker.process import _sentence
 from dreamgrid.worker.tasks import task_group
+from tests.support.sound_font import sound_font
 from tests.worker import puppet_engine
 from tests.worker.gate import Gate
 
@@ -265,6 +267,24 @@ async def test_pictures_and_frames_are_judged_by_the_threshold_of_the_worker(
         try:
             assert (await host.render(picture, {})).sensitive == objections
             assert (await host.render(film, {})).sensitive == objections
+        finally:
+            await host.close()
+
+
+async def test_the_child_plays_music_with_the_sound_font_of_its_worker(tmp_path: Path) -> None:
+    pytest.importorskip("midirenderer")
+    path = tmp_path / "tiny.sf2"
+    path.write_bytes(sound_font({(0, 0): 1}))
+    music = "dreamgrid.engines.music:ENGINE"
+    setup = frames.Setup(engines={MUSIC: music}, threads=1, sound_font=str(path))
+    render = AudioRender(
+        model=MUSIC, prompt="piano", steps=1, guidance=1.0, seed=5, duration_s=1.0,
+        output_format="flac",
+    )  # fmt: skip
+    async with task_group() as tasks:
+        host = EngineHost(tasks, setup, Patience())
+        try:
+            assert b'"sound_font": "tiny"' in (await host.render(render, {})).data
         finally:
             await host.close()
 

@@ -116,6 +116,13 @@ async def test_a_model_that_nothing_serves_is_named(tmp_path: Path) -> None:
         await run_worker(config, stop=asyncio.Event(), registry=PUPPETS)
 
 
+async def test_a_sound_font_that_cannot_be_played_is_named_at_the_start(tmp_path: Path) -> None:
+    pytest.importorskip("midirenderer")
+    config = config_of("http://h", tmp_path, sound_font=tmp_path / "none.sf2")
+    with pytest.raises(ConfigError, match=r"the sound font .*none\.sf2 cannot be read"):
+        await run_worker(config, stop=asyncio.Event(), registry=PUPPETS)
+
+
 async def test_only_the_wanted_models_are_offered(tmp_path: Path) -> None:
     async with ServerRoom().open() as room:
         config = config_of(room.url, tmp_path, models=("puppet-v2",))

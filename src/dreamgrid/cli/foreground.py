@@ -35,6 +35,7 @@ def serve_grid(
     as_json: bool,
     threads: int = 0,
     filter_threshold: float | None = None,
+    sound_font: Path | None = None,
 ) -> None:
     """Runs a grid, tells when it is ready, and returns when a signal has ended it."""
     exits.speaks_json.set(as_json)
@@ -57,6 +58,7 @@ def serve_grid(
         server=server,
         threads=threads,
         filter_threshold=PICTURE_THRESHOLD if filter_threshold is None else filter_threshold,
+        sound_font=sound_font,
         worker=worker,
         announce=True,
     )

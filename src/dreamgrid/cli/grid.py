@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamgrid.cli.folder import Running, announced
@@ -57,6 +58,7 @@ class GridOptions:
         server: Settings of the server.
         threads: CPU threads of the worker; 0: one per core.
         filter_threshold: Score from which the worker's content filter objects to a picture.
+        sound_font: SoundFont 2 file with which the worker plays music.
         worker: Whether to start a worker beside the server.
         announce: Whether other commands may find and use this grid.
     """
@@ -64,6 +66,7 @@ class GridOptions:
     server: ServerConfig
     threads: int = 0
     filter_threshold: float = PICTURE_THRESHOLD
+    sound_font: Path | None = None
     worker: bool = True
     announce: bool = False
 
@@ -165,6 +168,7 @@ async def _work(
         data_dir=options.server.data_dir / "worker",
         threads=options.threads,
         filter_threshold=options.filter_threshold,
+        sound_font=options.sound_font,
         slots=2,
         drain_grace_s=_DRAIN_S,
     )

@@ -122,6 +122,14 @@ FilterThreshold = Annotated[
         help="Score from which the content filter objects to a picture; lower is stricter.",
     ),
 ]
+SoundFont = Annotated[
+    Path | None,
+    typer.Option(
+        "--sound-font",
+        envvar="DREAMGRID_SOUND_FONT",
+        help="SoundFont 2 file (SF2) with whose instruments the worker plays music.",
+    ),
+]
 WorkerShare = Annotated[
     int,
     typer.Option(

@@ -19,6 +19,7 @@ def up(
     worker_share: options.WorkerShare = 1_000,
     filter_always: options.FilterAlways = False,
     filter_threshold: options.FilterThreshold = None,
+    sound_font: options.SoundFont = None,
     threads: options.Threads = 0,
     as_json: options.Json = False,
 ) -> None:
@@ -50,6 +51,7 @@ def up(
         worker_share=worker_share,
         filter_always=filter_always,
         filter_threshold=filter_threshold,
+        sound_font=sound_font,
         threads=threads,
         worker=True,
         as_json=as_json,

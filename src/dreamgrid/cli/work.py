@@ -27,6 +27,7 @@ def work(
     data: options.Data = None,
     threads: options.Threads = 0,
     filter_threshold: options.FilterThreshold = None,
+    sound_font: options.SoundFont = None,
     as_json: options.Json = False,
 ) -> None:
     """Run a worker that renders for a grid. It dials out and needs no open port.
@@ -52,6 +53,7 @@ def work(
         data=data,
         threads=threads,
         filter_threshold=filter_threshold,
+        sound_font=sound_font,
         as_json=as_json,
     )
 

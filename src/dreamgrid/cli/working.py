@@ -29,6 +29,7 @@ def work_for(
     data: Path | None,
     threads: int,
     filter_threshold: float | None,
+    sound_font: Path | None,
     as_json: bool,
 ) -> None:
     """Works for the grid that flags, environment or this machine name.
@@ -68,6 +69,7 @@ def work_for(
             name=name,
             threads=threads,
             filter_threshold=PICTURE_THRESHOLD if filter_threshold is None else filter_threshold,
+            sound_font=sound_font,
             slots=2,
             models=plan.models or models,
         )

@@ -14,9 +14,11 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 
 from dreamgrid.engines import safety
 from dreamgrid.engines.base import Artifact, Engine, Step
+from dreamgrid.engines.music import sound_font
 from dreamgrid.engines.registry import load_spec
 from dreamgrid.errors import DreamgridError, ModelNotAvailable, OutOfMemory, RenderCanceled
 from dreamgrid.worker import frames
@@ -87,6 +89,8 @@ class Child:
         if not isinstance(setup, Setup):
             return
         safety.settings.picture_threshold = setup.filter_threshold
+        if setup.sound_font:
+            sound_font.settings.sound_font = sound_font.read(Path(setup.sound_font))
         self._channel.send(Ready())
         for model in setup.early:
             self._load_early(setup, model)

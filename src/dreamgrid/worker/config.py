@@ -32,6 +32,8 @@ class WorkerConfig:
         models: Serve only these catalogue ids. Empty: all that the installed engines can serve.
         filter_threshold: Score, 0..1, from which the content filter objects to a picture or a frame
             of a video. Lower is stricter.
+        sound_font: SoundFont 2 file of the owner with which music is played. None: the music
+            engine's own instruments.
         quiet_s: Seconds without a job before the worker measures itself, if it has not done so.
             0: it never does.
         max_input_bytes: Most bytes that the inputs of one job may have together.
@@ -60,6 +62,7 @@ class WorkerConfig:
     network: Network = "fast"
     models: tuple[str, ...] = ()
     filter_threshold: float = PICTURE_THRESHOLD
+    sound_font: Path | None = None
     quiet_s: float = 20.0
     max_input_bytes: int = 64 * 1024 * 1024
     transfer_attempts: int = 8

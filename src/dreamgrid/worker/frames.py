@@ -50,12 +50,14 @@ class Setup(ToChild, tag="setup", frozen=True, kw_only=True):
         engines: Model id to the `module:attribute` of the `EngineSpec` that serves it.
         threads: CPU threads that an engine may use.
         filter_threshold: Score from which the content filter objects to a picture.
+        sound_font: SoundFont with which music is played. Empty: our own instruments.
         early: Models to load at once, unless a job has come by then.
     """
 
     engines: dict[str, str]
     threads: int
     filter_threshold: float = PICTURE_THRESHOLD
+    sound_font: str = ""
     early: tuple[str, ...] = ()
 
 

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
+from dreamgrid.engines.music import sound_font
 from dreamgrid.engines.registry import Registry
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.worker import Device
@@ -53,7 +54,8 @@ async def started_engines(
         registry: The engines that are installed.
 
     Raises:
-        ConfigError: No engine can serve a model here; the message says what to install.
+        ConfigError: No engine can serve a model here, or the sound font cannot be played; the
+            message says what to do.
         EngineCrashed: A process does not start.
     """
     serving = _serving(config, registry)
@@ -62,6 +64,7 @@ async def started_engines(
         engines=serving,
         threads=config.threads_per_engine,
         filter_threshold=config.filter_threshold,
+        sound_font=_sound_font(config),
     )
     plan = plan_for(config, registry, setup, device, software_version())
     self_test = SelfTest(plan, config.data_dir, config.quiet_s)
@@ -79,6 +82,15 @@ async def started_engines(
             )
         finally:
             await pool.close()
+
+
+def _sound_font(config: WorkerConfig) -> str:
+    """Looked at before anything starts, so that its owner hears at once what is wrong with it."""
+    if config.sound_font is None:
+        return ""
+    font = sound_font.read(config.sound_font)
+    _log.info("music is played with %s", font.name)
+    return str(font.path.absolute())
 
 
 def software_version() -> str:

@@ -77,7 +77,8 @@ def plan_for(
     trials = (found[model].spec.trial(model) for model in setup.engines)
     most = config.threads_per_engine
     counts = (most,) if config.threads else tuple(sorted({1, most}))
-    about = (device.name, device.memory_bytes, os.cpu_count(), version, counts, config.engines)
+    settings = (counts, config.engines, config.sound_font)
+    about = (device.name, device.memory_bytes, os.cpu_count(), version, *settings)
     return Plan(
         setup=setup,
         trials=tuple(trial for trial in trials if trial is not None),

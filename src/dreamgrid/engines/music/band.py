@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,11 @@ from dreamgrid.engines.music import effects
 from dreamgrid.engines.music.instruments import INSTRUMENTS
 from dreamgrid.engines.music.percussion import KITS, stroke
 from dreamgrid.engines.music.score import Note, Part, Score
+from dreamgrid.engines.music.sound_font import STROKE_KEYS, Tone
 from dreamgrid.engines.music.tones import SAMPLE_RATE, frames_of
+
+if TYPE_CHECKING:
+    from dreamgrid.engines.music.font_player import FontPlayer
 
 OnPlayed = Callable[[float], None]
 """Called after every note with the share of the piece that is done, 0..1."""
@@ -50,6 +55,7 @@ _STROKE_DB = {
     "shaker": -23.0,
 }
 _ROLE_PAN = {"lead": 0.06, "chords": -0.28, "pad": 0.0, "bass": 0.0, "color": 0.4}
+_KIT_DB = _STROKE_DB["kick"]  # a font's kit as a whole: its strokes are balanced
 _STROKE_PAN = {"hat": 0.3, "open_hat": 0.3, "ride": -0.35, "crash": 0.25, "shaker": -0.4,
                "tom_low": -0.3, "tom_high": 0.3, "rim": -0.15}  # fmt: skip
 _ROLE_SEND = {"lead": 0.5, "chords": 0.45, "pad": 0.6, "bass": 0.06, "color": 0.7}
@@ -76,8 +82,9 @@ class _Event:
 class Band:
     """Plays one score into three buses: what stays, what gives way to the bass drum, the room."""
 
-    def __init__(self, score: Score, seed: int) -> None:
+    def __init__(self, score: Score, seed: int, font: "FontPlayer | None" = None) -> None:
         self._score = score
+        self._font = font
         self._seed = seed
         self._frames = frames_of(score.duration_s)
         self._steady = np.zeros((2, self._frames), np.float32)
@@ -88,7 +95,9 @@ class Band:
 
     def play(self, on_played: OnPlayed) -> Floats:
         """The whole piece, `(2, frames)`, at any level, in the exact length."""
-        events = self._events()
+        events, stems = self._shared_out(self._events())
+        for stem in stems:
+            self._stem(stem)
         for number, event in enumerate(events):
             if event.part is not None and event.note is not None:
                 self._note(event.part, event.note, event.start_s, event.index)
@@ -97,6 +106,37 @@ class Band:
             on_played((number + 1) / len(events))
         self._computed.clear()
         return self._mixed()
+
+    def _shared_out(self, events: list[_Event]) -> tuple[list[_Event], list[list[_Event]]]:
+        """What is computed note by note, and what the font plays: one list for each part."""
+        if self._font is None:
+            return events, []
+        own: list[_Event] = []
+        stems: dict[int, list[_Event]] = {}
+        for event in events:
+            name = self._score.kit if event.part is None else event.part.instrument
+            if self._font.plays(name):
+                stems.setdefault(id(event.part), []).append(event)
+            else:
+                own.append(event)
+        return own, list(stems.values())
+
+    def _stem(self, events: list[_Event]) -> None:
+        """A whole part, played by the font."""
+        assert self._font is not None
+        part, score = events[0].part, self._score
+        if part is None:
+            tones = [Tone(e.start_s, 0.2, STROKE_KEYS[e.sound], e.velocity) for e in events]
+            sound = self._font.play(score.kit, tones, score.duration_s)
+            self._place(self._steady, sound, 0.0, 10 ** (_KIT_DB / 20), 0.0, 0.1)
+            return
+        tones = [
+            Tone(event.start_s, self._held_s(note), note.pitch, event.velocity)
+            for event in events
+            if (note := event.note) is not None
+        ]
+        sound = self._font.play(part.instrument, tones, score.duration_s)
+        self._place_part(part, sound, 0.0, 1.0, _ROLE_PAN[part.role])
 
     def _events(self) -> list[_Event]:
         """Everything that sounds, in the order of time."""
@@ -116,8 +156,7 @@ class Band:
         return sorted(events, key=lambda event: (event.start_s, event.index))
 
     def _note(self, part: Part, note: Note, start_s: float, index: int) -> None:
-        score = self._score
-        held_s = max(0.06, score.seconds(note.start + note.length) - score.seconds(note.start))
+        held_s = self._held_s(note)
         layer = min(_LAYERS - 1, int(note.velocity * _LAYERS))
         key = (part.instrument, note.pitch, round(held_s, 3), layer)
         sound = self._computed.get(key)
@@ -125,10 +164,20 @@ class Band:
             hz = 440 * 2 ** ((note.pitch - 69) / 12)
             make = INSTRUMENTS[part.instrument]
             sound = self._kept(key, make(hz, held_s, (layer + 0.5) / _LAYERS, self._rng(key)))
-        gain_db = _ROLE_DB[part.role] + _INSTRUMENT_DB.get(part.instrument, 0.0)
-        gain_db += score.loud.get(part.role, 0.0)
-        gain = note.velocity**1.5 * 10 ** (gain_db / 20)
         pan = _ROLE_PAN[part.role] * (-1 if part.role == "color" and index % 2 else 1)
+        self._place_part(part, sound, start_s, note.velocity**1.5, pan)
+
+    def _held_s(self, note: Note) -> float:
+        score = self._score
+        return max(0.06, score.seconds(note.start + note.length) - score.seconds(note.start))
+
+    def _place_part(
+        self, part: Part, sound: Floats, start_s: float, gain: float, pan: float
+    ) -> None:
+        """Adds what a part plays, where its role has its place in the mix."""
+        score = self._score
+        gain_db = _ROLE_DB[part.role] + _INSTRUMENT_DB.get(part.instrument, 0.0)
+        gain *= 10 ** ((gain_db + score.loud.get(part.role, 0.0)) / 20)
         send = _ROLE_SEND[part.role] * (0.25 + score.room)
         bus = self._steady if part.role == "bass" else self._giving
         self._place(bus, sound, start_s, gain, pan, send)

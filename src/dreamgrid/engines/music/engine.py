@@ -2,12 +2,13 @@
 
 import zlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dreamgrid.engines import audio_file, loudness
 from dreamgrid.engines.base import Artifact, OnStep, Step
-from dreamgrid.engines.music import form
+from dreamgrid.engines.music import form, sound_font
 from dreamgrid.engines.music.band import Band
 from dreamgrid.engines.music.composer import Wish, compose
 from dreamgrid.engines.music.harmony import Key
@@ -18,6 +19,9 @@ from dreamgrid.engines.prompt_rules import check_prompt
 from dreamgrid.errors import ModelNotAvailable, RenderRefused
 from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.protocol.renders import AnyRender, AudioRender
+
+if TYPE_CHECKING:
+    from dreamgrid.engines.music.font_player import FontPlayer
 
 MODEL = "dreamlet-music-v1"
 MIN_DURATION_S, MAX_DURATION_S = 1.0, 600.0
@@ -74,7 +78,7 @@ class MusicEngine:
                 done += 1
                 on_step(Step(step=done, step_count=steps))
 
-        sound = Band(compose(style, wish), wish.seed).play(on_played)
+        sound = Band(compose(style, wish), wish.seed, _font_player()).play(on_played)
         sound = loudness.normalized(sound, SAMPLE_RATE)
         data = audio_file.encode(
             sound,
@@ -86,6 +90,15 @@ class MusicEngine:
         on_step(Step(step=steps, step_count=steps))
         content_type = CONTENT_TYPES[render.output_format]
         return Artifact(data=data, content_type=content_type, steps=render.steps)
+
+
+def _font_player() -> "FontPlayer | None":
+    font = sound_font.settings.sound_font
+    if font is None:
+        return None
+    from dreamgrid.engines.music.font_player import FontPlayer  # noqa: PLC0415 - an extra
+
+    return FontPlayer(font)
 
 
 def _check(render: AudioRender) -> None:
@@ -155,4 +168,8 @@ def _settings(render: AudioRender, wish: Wish) -> dict[str, object]:
         "prompt_strength": _or(render.prompt_strength, DEFAULT_STRENGTH),
         "creativity": _or(render.creativity, DEFAULT_CREATIVITY),
         "composer_mode": wish.composed,
-    }
+    } | (
+        {}
+        if sound_font.settings.sound_font is None
+        else {"sound_font": sound_font.settings.sound_font.name}
+    )
