@@ -99,6 +99,8 @@ def test_a_picture_can_begin_with_another_one(generate: Call, tmp_path: Path) ->
         (["--strength", "0.5"], 2, "starting_image"),
         (["--seed", "-2"], 2, "0 to 4294967295"),
         (["--format", "bmp"], 2, "bmp"),
+        (["--workers", "fxo, gxo"], 2, "only fxo, gxo may render it"),
+        (["--workers", "fxo", "--skip-workers", "FXO"], 2, "none is left"),
         (["--count", "many"], 2, "--count"),
         (["--key", "wrong"], 3, "refused the API key"),
         (["--server", "http://127.0.0.1:9"], 3, "nobody listens there"),

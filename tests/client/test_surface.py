@@ -275,7 +275,8 @@ def test_every_event_and_every_setting_has_its_place() -> None:
     assert {name for name in EVENTS.values() if name not in dreamgrid.__all__} == set()
     assert set(SETTINGS.values()) <= set(Settings.__annotations__)
     of_upscalers = {"upscale_resolution", "detail_preference", "processing_speed"}
-    beyond = {"max_cost", "project_id", *of_upscalers}
+    of_workers = {"workers", "preferred_workers", "skip_workers"}  # they write flags in prompts
+    beyond = {"max_cost", "project_id", *of_upscalers, *of_workers}
     assert set(Settings.__annotations__) - set(SETTINGS.values()) == beyond
 
 

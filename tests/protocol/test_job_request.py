@@ -90,6 +90,9 @@ def common(draw: st.DrawFn, media: Media) -> dict[str, Any]:
         "output_format": draw(st.none() | st.sampled_from(OUTPUT_FORMATS[media])),
         "disable_safety": draw(st.booleans()),
         "network": draw(st.none() | st.sampled_from(NETWORKS)),
+        "workers": tuple(draw(st.lists(texts, max_size=2))),
+        "preferred_workers": tuple(draw(st.lists(texts, max_size=2))),
+        "skip_workers": tuple(draw(st.lists(texts, max_size=2))),
         "token_type": draw(st.none() | st.sampled_from(TOKEN_TYPES)),
     }
 

@@ -199,7 +199,7 @@ async def test_a_required_worker_that_nobody_knows_is_refused(grid: Grid) -> Non
     app = await grid.app()
     await grid.worker("owl")
     said = await refusal(app, positivePrompt="a cat --workers=fxo,nobody-else")
-    assert "--workers asks for fxo, nobody-else" in said
+    assert "only fxo, nobody-else may render it, but no worker of that name" in said
     await grid.worker("elk", models=("dreamlet-v1",))
     assert "offers pattern-v1" in await refusal(app, positivePrompt="a cat --workers=elk")
 
@@ -208,6 +208,41 @@ async def test_one_known_worker_among_the_required_ones_is_enough(grid: Grid) ->
     app, owl = await grid.app(), await grid.worker("owl")
     await app.request(positivePrompt="a cat --workers=owl,fxo")
     await owl.assigned()
+
+
+async def test_fields_say_the_same_as_flags(grid: Grid) -> None:
+    app, owl, fox = await grid.app(), await grid.worker("owl"), await grid.worker("fox")
+    await app.request(workers=[" Fox ", ""])
+    await fox.finish(await fox.assigned())
+    await app.request(skipWorkers=["owl"], preferredWorkers=["nobody"])
+    await fox.finish(await fox.assigned())
+    await app.request(preferredWorkers=["fox"])
+    await fox.finish(await fox.assigned())
+    await owl.fence()
+    said = await refusal(app, workers=["fxo"])
+    assert "only fxo may render it, but no worker of that name" in said
+    assert "none is left" in await refusal(app, workers=["owl"], skipWorkers=["OWL"])
+    assert "more than 32" in await refusal(app, workers=[f"w{number}" for number in range(33)])
+
+
+async def test_flags_and_fields_together_name_all_of_them(grid: Grid) -> None:
+    app, owl, fox = await grid.app(), await grid.worker("owl"), await grid.worker("fox")
+    elk = await grid.worker("elk")
+    for _ in range(2):
+        await app.request(positivePrompt="a cat --workers=owl", workers=["elk"])
+    assert {(await one.assigned()).render.prompt for one in (owl, elk)} == {"a cat"}
+    assert "none is left" in await refusal(
+        app, positivePrompt="a cat --workers=owl", skipWorkers=["owl"]
+    )
+    await fox.fence()
+
+
+async def test_the_relaxed_network_listens_to_fields(grid: Grid) -> None:
+    app, owl = await grid.app(), await grid.worker("owl", network="relaxed")
+    fox = await grid.worker("fox", network="relaxed")
+    await app.request(workers=["fox"], network="relaxed")
+    await fox.assigned()
+    await owl.fence()
 
 
 async def test_the_relaxed_network_does_not_listen_to_flags(grid: Grid) -> None:
@@ -237,6 +272,13 @@ async def test_a_preferred_worker_gets_the_job_first_and_others_after_a_while(gr
 
 
 # ── after a restart ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("field", ["workers", "preferredWorkers", "skipWorkers"])
+def test_fields_of_stored_requests_are_recalled(field: str) -> None:
+    raw = b'{"jobID":"A","keyFrames":[{"modelID":"m"}],"%s":["fox"]}' % field.encode()
+    came = read(msgspec.json.decode(raw, type=JobRequest), "relaxed")
+    assert recall(raw, "relaxed").targeting == came.targeting != ANYBODY
 
 
 @pytest.mark.parametrize(

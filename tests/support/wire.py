@@ -198,6 +198,9 @@ def job_request(project_id: str, **fields: Any) -> dict[str, Any]:
         "jobID",
         "disableSafety",
         "appSource",
+        "workers",
+        "preferredWorkers",
+        "skipWorkers",
     }
     frame = {
         "modelID": "pattern-v1",

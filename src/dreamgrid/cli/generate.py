@@ -77,6 +77,9 @@ def generate(
     file_format: _Format = None,
     unfiltered: options.Unfiltered = False,
     network: options.Network = None,
+    workers: options.Workers = None,
+    preferred_workers: options.PreferredWorkers = None,
+    skip_workers: options.SkipWorkers = None,
     max_cost: options.MaxCost = None,
     out: options.Out = OUT,
     preview: _Preview = None,
@@ -113,6 +116,9 @@ def generate(
         "output_format": None if file_format is None else file_format.value,
         "disable_safety": unfiltered or None,
         "network": network,
+        "workers": options.names(workers),
+        "preferred_workers": options.names(preferred_workers),
+        "skip_workers": options.names(skip_workers),
         "max_cost": max_cost,
     }
     produce(

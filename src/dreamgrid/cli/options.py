@@ -158,6 +158,21 @@ Network = Annotated[
     Literal["fast", "relaxed"] | None,
     typer.Option("--network", help="Pool of workers. Default: the grid's."),
 ]
+Workers = Annotated[
+    str | None,
+    typer.Option(
+        "--workers",
+        metavar="NAME,...",
+        help="Only these may render it: names of workers, of their owners, or ids.",
+    ),
+]
+PreferredWorkers = Annotated[
+    str | None,
+    typer.Option("--preferred-workers", metavar="NAME,...", help="These are asked first."),
+]
+SkipWorkers = Annotated[
+    str | None, typer.Option("--skip-workers", metavar="NAME,...", help="These never get it.")
+]
 
 # What to make: `generate`, `video`, `music`, `speak` and `estimate` share these.
 
@@ -202,3 +217,8 @@ Timeout = Annotated[
         "--timeout", min=0.0, metavar="SECONDS", help="Cancel if it takes longer. 0: never."
     ),
 ]
+
+
+def names(flag: str | None) -> list[str] | None:
+    """The names that a flag lists with commas between them."""
+    return None if flag is None else [name.strip() for name in flag.split(",")]

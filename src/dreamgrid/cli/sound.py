@@ -46,6 +46,9 @@ def music(
     negative: options.Negative = "",
     file_format: FileFormat = None,
     network: options.Network = None,
+    workers: options.Workers = None,
+    preferred_workers: options.PreferredWorkers = None,
+    skip_workers: options.SkipWorkers = None,
     max_cost: options.MaxCost = None,
     out: options.Out = OUT,
     timeout: options.Timeout = TIMEOUT_S,
@@ -76,6 +79,9 @@ def music(
         "negative_prompt": negative,
         "output_format": None if file_format is None else file_format.value,
         "network": network,
+        "workers": options.names(workers),
+        "preferred_workers": options.names(preferred_workers),
+        "skip_workers": options.names(skip_workers),
         "max_cost": max_cost,
     }
     produce(
@@ -95,6 +101,9 @@ def speak(
     ] = None,
     file_format: FileFormat = None,
     network: options.Network = None,
+    workers: options.Workers = None,
+    preferred_workers: options.PreferredWorkers = None,
+    skip_workers: options.SkipWorkers = None,
     max_cost: options.MaxCost = None,
     out: options.Out = OUT,
     timeout: options.Timeout = TIMEOUT_S,
@@ -118,6 +127,9 @@ def speak(
         "reference_audio": voice,
         "output_format": None if file_format is None else file_format.value,
         "network": network,
+        "workers": options.names(workers),
+        "preferred_workers": options.names(preferred_workers),
+        "skip_workers": options.names(skip_workers),
         "max_cost": max_cost,
     }
     produce(

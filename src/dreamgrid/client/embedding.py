@@ -26,7 +26,10 @@ _MAX_BYTES = 60_000
 _ASCII, _LONG, _UNDEFINED = 2, 4, 7
 _SOFTWARE, _EXIF_POINTER, _USER_COMMENT = 0x0131, 0x8769, 0x9286
 
-_UNSAID = frozenset({"assets", "network", "token_type", "output_format", "count", "previews"})
+_UNSAID = frozenset(
+    {"assets", "network", "token_type", "output_format", "count", "previews"}
+    | {"workers", "preferred_workers", "skip_workers"}
+)
 
 
 def embedded(data: bytes, params: AnyParams, *, seed: int | None) -> bytes:

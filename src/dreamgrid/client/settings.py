@@ -62,6 +62,10 @@ class _Common(TypedDict, total=False):
         output_format: `png`, `jpg`, `webp`; `mp4`, `webm`, `mov`; `mp3`, `flac`, `wav`. Default:
             the model's first.
         network: Worker pool for this project, `fast` or `relaxed`. Default: the client's.
+        workers: Only these may render it: names of workers, names of their owners, or worker ids.
+            Ones that the grid does not know are refused at once. Default: all may.
+        preferred_workers: These are asked first, the others when these are busy for a while.
+        skip_workers: These never get it.
         token_type: Currency to pay with, `spark` or `sogni`. Default: the server's.
         disable_safety: Deliver what the content filter objects to.
         max_cost: Most that it may cost, in `token_type` (spark unless you say otherwise). The
@@ -85,6 +89,9 @@ class _Common(TypedDict, total=False):
     control_net: ControlNet | None
     output_format: OutputFormat | None
     network: Network | None
+    workers: Sequence[str] | None
+    preferred_workers: Sequence[str] | None
+    skip_workers: Sequence[str] | None
     token_type: TokenType | None
     disable_safety: bool
     max_cost: Decimal | float | None

@@ -181,7 +181,11 @@ The ControlNet's image has none: its flag stands beside the ControlNet.
 
 
 class JobRequest(Message, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Client to server: create a project. Sending the same one twice has one effect."""
+    """Client to server: create a project. Sending the same one twice has one effect.
+
+    `workers`, `preferred_workers` and `skip_workers` are ours: they say what the published SDKs say
+    with flags in the prompt, and other servers ignore them.
+    """
 
     message_type: ClassVar[str] = "jobRequest"
 
@@ -194,6 +198,9 @@ class JobRequest(Message, frozen=True, kw_only=True, rename="camel", omit_defaul
     billing_mode: str | None = None
     output_format: str | None = None
     network: Network | None = None
+    workers: list[str] | None = None
+    preferred_workers: list[str] | None = None
+    skip_workers: list[str] | None = None
     app_source: str | None = None
 
 

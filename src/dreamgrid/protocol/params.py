@@ -103,6 +103,9 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
         output_format: File type of the result. None: the model's first.
         disable_safety: Deliver what the content filter objects to.
         network: Worker pool. None: the connection's.
+        workers: Only these may render it: names of workers, names of their owners, or worker ids.
+        preferred_workers: These are asked first.
+        skip_workers: These never get it.
         token_type: Currency to pay with. None: the server's default.
     """
 
@@ -122,6 +125,9 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     output_format: OutputFormat | None = None
     disable_safety: bool = False
     network: Network | None = None
+    workers: tuple[str, ...] = ()
+    preferred_workers: tuple[str, ...] = ()
+    skip_workers: tuple[str, ...] = ()
     token_type: TokenType | None = None
 
 

@@ -82,6 +82,9 @@ def request_from_params(
         token_type=params.token_type,
         output_format=params.output_format,
         network=params.network,
+        workers=list(params.workers) or None,
+        preferred_workers=list(params.preferred_workers) or None,
+        skip_workers=list(params.skip_workers) or None,
     )
 
 
@@ -161,6 +164,9 @@ def params_from_request(request: JobRequest, media: Media) -> AnyParams:
         "output_format": _output_format(request.output_format, media),
         "disable_safety": bool(request.disable_safety),
         "network": request.network,
+        "workers": tuple(request.workers or ()),
+        "preferred_workers": tuple(request.preferred_workers or ()),
+        "skip_workers": tuple(request.skip_workers or ()),
         "token_type": request.token_type,
     }
     match media:

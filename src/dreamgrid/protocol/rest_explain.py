@@ -27,7 +27,7 @@ WaitsFor = Literal[
 
 no_free_slot: all workers that may have it are busy. account_limit: workers hold as many jobs of the
 account as one may have. model_loading: a worker has it, and gets the model ready. preferred_worker:
-one that the prompt prefers may soon be free. another_worker: those with room have failed at it.
+one that it prefers may soon be free. another_worker: those with room have failed at it.
 workers_paused: those that could are paused or finish what they have. worker_away: those that could
 are not connected, but were not long ago. being_stored: what was decided is on its way to the disk.
 """

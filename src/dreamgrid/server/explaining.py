@@ -190,7 +190,7 @@ def _with_room(
     preferred = [one for one in able if prefers(one.known_as)]
     young = now_ms - job.created_ms < PREFERRED_AHEAD_MS
     if preferred and young and not any(prefers(one.known_as) for one in free):
-        message = f"it waits a little for {_named(preferred)}, which the prompt prefers"
+        message = f"it waits a little for {_named(preferred)}, which it prefers"
         return _Standing("waiting", message, "preferred_worker")
     return _Standing("runnable", f"there is room at {_named(free)}: it starts in a moment")
 

@@ -86,8 +86,8 @@ class KnownWorkers:
         ):
             named = ", ".join(sorted(targeting.required))
             raise InvalidRequest(
-                f"--workers asks for {named[:200]}, but no worker of that name, owner or id offers "
-                f"{model} here; check the spelling, or leave the flag out"
+                f"only {named[:200]} may render it, but no worker of that name, owner or id offers "
+                f"{model} here; check the spelling, or leave 'workers' out"
             )
 
     def away(self, network: Network, model: str, targeting: Targeting) -> list[WorkerRow]:

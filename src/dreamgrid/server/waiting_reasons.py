@@ -60,7 +60,7 @@ def _nobody(project: LiveProject, pausing: bool, held_back: bool) -> str:
         )
     if project.targeting.required:
         named = ", ".join(sorted(project.targeting.required))[:200]
-        return f"none of the workers that the prompt requires is connected: {named}"
+        return f"none of the workers that may render it is connected: {named}"
     if project.targeting.skipped:
         return f"no worker that serves {project.model} is connected, but for those to be skipped"
     return f"no worker that serves {project.model} is connected; it starts when one comes"
