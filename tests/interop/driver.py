@@ -15,6 +15,7 @@ from sogni_client import SogniClient
 
 apps: dict[str, Any] = {}
 projects: dict[str, Any] = {}
+waits: dict[str, asyncio.Task[Any]] = {}
 
 
 def say(line: dict[str, Any]) -> None:
@@ -90,11 +91,15 @@ async def _get(*, app: str, path: str) -> Any:
 async def _create(*, app: str, params: dict[str, Any]) -> str:
     project = await apps[app].projects.create(_params(params))
     projects[project.id] = project
+    # In the same breath, as apps do. A wait that begins between a result and the end of its project
+    # is answered without the result: this SDK takes a result in with a task of its own.
+    wait = waits[project.id] = asyncio.create_task(project.wait_for_completion())
+    wait.add_done_callback(lambda done: done.cancelled() or done.exception())
     return str(project.id)
 
 
 async def _wait(*, project: str) -> Any:
-    return await projects[project].wait_for_completion()
+    return await waits[project]
 
 
 async def _cancel(*, project: str) -> None:

@@ -127,6 +127,7 @@ class Soak:
         began = time.monotonic()
         try:
             self._begin()
+            self._wait_for_load()
             for _ in range(kills):
                 time.sleep(self._chance.uniform(0.2, 1.8))
                 self._strike()
@@ -209,6 +210,13 @@ class Soak:
             stderr=self._errors,
             text=True,
         )
+
+    def _wait_for_load(self) -> None:
+        """On a busy machine all could else be killed before anything was asked for."""
+        deadline = time.monotonic() + processes.READY_S
+        while not (self._journal.exists() and "ended" in self._journal.read_text()):
+            assert time.monotonic() < deadline, f"no project has ended: {self._said()}"
+            time.sleep(0.05)
 
     def _strike(self) -> None:
         victim = self._chance.choice(self._victims)
