@@ -132,7 +132,7 @@ def spawn(path: str) -> None:
 
 def environment(path: str) -> None:
     with open(path, "w") as file:
-        file.write("\n".join(os.environ))
+        file.write("\n".join(f"{name}={value}" for name, value in os.environ.items()))
 
 
 COMMANDS: dict[str, Callable[[str], None]] = {

@@ -17,6 +17,12 @@ Models = Annotated[
 ]
 
 
+Gpus = Annotated[
+    list[str] | None,
+    typer.Option("--gpu", help="Use only this GPU, by number or UUID; may be given several times."),
+]
+
+
 @app.callback(invoke_without_command=True)
 def work(
     context: typer.Context,
@@ -26,6 +32,7 @@ def work(
     model: Models = None,
     data: options.Data = None,
     threads: options.Threads = 0,
+    gpu: Gpus = None,
     filter_threshold: options.FilterThreshold = None,
     sound_font: options.SoundFont = None,
     as_json: options.Json = False,
@@ -52,6 +59,7 @@ def work(
         models=tuple(model or ()),
         data=data,
         threads=threads,
+        gpus=tuple(gpu or ()),
         filter_threshold=filter_threshold,
         sound_font=sound_font,
         as_json=as_json,

@@ -16,8 +16,9 @@ from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.errors import ConfigError
 from dreamgrid.worker import events
 from dreamgrid.worker.config import WorkerConfig
+from dreamgrid.worker.crew import run_crew
+from dreamgrid.worker.lanes import chosen_gpus, lanes_of
 from dreamgrid.worker.plan import plan_work
-from dreamgrid.worker.worker import run_worker
 
 
 def work_for(
@@ -28,6 +29,7 @@ def work_for(
     models: tuple[str, ...],
     data: Path | None,
     threads: int,
+    gpus: tuple[str, ...],
     filter_threshold: float | None,
     sound_font: Path | None,
     as_json: bool,
@@ -42,11 +44,12 @@ def work_for(
     folder = data_dir(data)
     console = Console(highlight=False)
 
-    def on_event(event: events.WorkerEvent) -> None:
+    def on_event(lane: WorkerConfig, event: events.WorkerEvent) -> None:
         if as_json:
-            exits.say_json({"event": type(event).__name__} | _plain(event))
+            gpu = {} if lane.gpu is None else {"gpu": lane.gpu.index}
+            exits.say_json({"event": type(event).__name__} | _plain(event) | gpu)
         elif line := _line(event):
-            console.print(line)
+            console.print(line if lane.gpu is None else f"[dim]GPU {lane.gpu.index}[/] {line}")
 
     async def run(stop: asyncio.Event) -> None:
         target = await find(server, key, folder)
@@ -56,7 +59,7 @@ def work_for(
                 "DREAMGRID_API_KEY, or start one on this machine with 'dreamgrid serve'"
             )
         registry = find_engines()
-        machine = look(folder)
+        machine = chosen_gpus(look(folder), gpus)
         plan = plan_work(registry, machine, models)
         if not as_json:
             console.print(planning.about(machine))
@@ -71,9 +74,10 @@ def work_for(
             filter_threshold=PICTURE_THRESHOLD if filter_threshold is None else filter_threshold,
             sound_font=sound_font,
             slots=2,
-            models=plan.models or models,
+            models=models,
         )
-        await run_worker(config, stop=stop, on_event=on_event, registry=registry)
+        lanes = lanes_of(config, registry, machine)
+        await run_crew(lanes, registry, stop=stop, on_event=on_event)
 
     loop.serve(run)
 
@@ -102,6 +106,9 @@ def _line(event: events.WorkerEvent) -> str:
             line = (
                 f"[dim]measured itself: best on {event.threads} threads, from the next start on[/]"
             )
+        case events.EngineFailed():
+            line = f"[red]its engine does not start:[/] {escape(event.reason)}; next try in "
+            line += f"{event.retry_in_s:.0f} s"
         case events.DrainBegan():
             line = f"[yellow]takes nothing new:[/] {escape(event.reason)}"
         case _:

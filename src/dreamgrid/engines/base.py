@@ -166,6 +166,8 @@ class EngineSpec:
         examine: Looks closer for `dreamgrid work doctor`, beyond what `missing` and `limited` say.
         prospects: What a machine can do with the models that it knows, also those that `models`
             leaves out; what it says nothing about can be served where `models` names it.
+        uses_gpu: It renders on the GPU that its process sees. A worker gives it a process of its
+            own on every GPU.
         source: Where weights of a model can be fetched, for `dreamgrid work download`. None: it
             knows no place.
     """
@@ -180,4 +182,5 @@ class EngineSpec:
     early: tuple[str, ...] = ()
     examine: Callable[[], tuple[Finding, ...]] = field(default=lambda: ())
     prospects: Callable[[Machine], tuple[Prospect, ...]] = field(default=lambda _: ())
+    uses_gpu: bool = False
     source: Callable[[str], Source | None] = field(default=lambda _: None)

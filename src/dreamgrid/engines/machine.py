@@ -9,7 +9,7 @@ import platform
 import shutil
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 GIB = 1024**3
@@ -73,6 +73,12 @@ class Machine:
     gpus: tuple[Gpu, ...] = ()
     gpu_problem: str = ""
     has_driver: bool = False
+
+    def shares(self) -> "tuple[Machine, ...]":
+        """The machine as each GPU's own engine sees it: main memory is for all of them."""
+        memory = self.memory_bytes
+        share = None if memory is None else memory // len(self.gpus or (None,))
+        return tuple(replace(self, gpus=(gpu,), memory_bytes=share) for gpu in self.gpus) or (self,)
 
 
 def look(folder: Path) -> Machine:

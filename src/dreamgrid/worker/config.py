@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dreamgrid.engines.machine import Gpu
 from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.params import NETWORKS, Network
@@ -30,6 +31,7 @@ class WorkerConfig:
             download and the last result upload while an engine renders.
         network: The pool to work in.
         models: Serve only these catalogue ids. Empty: all that the installed engines can serve.
+        gpu: The only GPU that its engines see. None: all that there are.
         filter_threshold: Score, 0..1, from which the content filter objects to a picture or a frame
             of a video. Lower is stricter.
         sound_font: SoundFont 2 file of the owner with which music is played. None: the music
@@ -61,6 +63,7 @@ class WorkerConfig:
     slots: int = 1
     network: Network = "fast"
     models: tuple[str, ...] = ()
+    gpu: Gpu | None = None
     filter_threshold: float = PICTURE_THRESHOLD
     sound_font: Path | None = None
     quiet_s: float = 20.0

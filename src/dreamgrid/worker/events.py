@@ -76,6 +76,14 @@ class JobReleased:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EngineFailed:
+    """The engine of one GPU does not start; the others go on, and it is tried again."""
+
+    reason: str
+    retry_in_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class DrainBegan:
     """The worker takes no new jobs; `reason` says who asked."""
 
@@ -103,6 +111,7 @@ WorkerEvent = (
     | JobFailed
     | JobCanceled
     | JobReleased
+    | EngineFailed
     | DrainBegan
     | Measured
 )

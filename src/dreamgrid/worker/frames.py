@@ -52,6 +52,7 @@ class Setup(ToChild, tag="setup", frozen=True, kw_only=True):
         filter_threshold: Score from which the content filter objects to a picture.
         sound_font: SoundFont with which music is played. Empty: our own instruments.
         early: Models to load at once, unless a job has come by then.
+        environment: Variables of its process, beside the worker's own.
     """
 
     engines: dict[str, str]
@@ -59,6 +60,7 @@ class Setup(ToChild, tag="setup", frozen=True, kw_only=True):
     filter_threshold: float = PICTURE_THRESHOLD
     sound_font: str = ""
     early: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
 
 
 class Render(ToChild, tag="render", frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ import os
 import uuid
 from pathlib import Path
 
-from dreamgrid.engines.machine import main_memory_bytes, processor_name
+from dreamgrid.engines.machine import Gpu, main_memory_bytes, processor_name
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.worker import Device
 
@@ -45,6 +45,8 @@ def default_name(worker_id: str) -> str:
     return f"worker-{worker_id[:6].lower()}"
 
 
-def probe_device() -> Device:
-    """The machine's processor and memory, as far as they can be found out."""
+def probe_device(gpu: Gpu | None = None) -> Device:
+    """The GPU that renders, or the machine's processor, as far as they can be found out."""
+    if gpu is not None:
+        return Device(kind="cuda", name=gpu.name, memory_bytes=gpu.memory_bytes or 0)
     return Device(kind="cpu", name=processor_name(), memory_bytes=main_memory_bytes() or 0)

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from dreamgrid.engines.base import Prospect
 from dreamgrid.engines.machine import Machine
-from dreamgrid.engines.registry import Registry
+from dreamgrid.engines.registry import FoundEngine, Registry
 from dreamgrid.errors import ConfigError
+
+_ORDER = ("ready", "absent", "blocked", "too_large")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +41,7 @@ def plan_work(registry: Registry, machine: Machine, wanted: tuple[str, ...] = ()
             engine knows is left for the worker to refuse.
     """
     serving = registry.by_model()
-    told = {
-        engine.reference: {found.model: found for found in engine.spec.prospects(machine)}
-        for engine in registry.engines
-    }
+    told = {engine.reference: _told(engine, machine) for engine in registry.engines}
     serves: list[Prospect] = []
     leaves: dict[str, Prospect] = {}
     for model, engine in serving.items():
@@ -61,6 +60,17 @@ def plan_work(registry: Registry, machine: Machine, wanted: tuple[str, ...] = ()
             problem = f"this machine cannot serve {model}: {missing.text}"
             raise ConfigError("\n".join(filter(None, [problem, missing.advice])))
     return WorkPlan(serves=tuple(serves), leaves=tuple(leaves.values()))
+
+
+def _told(engine: FoundEngine, machine: Machine) -> dict[str, Prospect]:
+    """What an engine says of its models; where each GPU has its own, the best that one can do."""
+    best: dict[str, Prospect] = {}
+    for share in machine.shares() if engine.spec.uses_gpu else (machine,):
+        for found in engine.spec.prospects(share):
+            known = best.get(found.model)
+            if known is None or _ORDER.index(found.state) < _ORDER.index(known.state):
+                best[found.model] = found
+    return best
 
 
 def _plain(model: str) -> Prospect:

@@ -68,7 +68,7 @@ class EngineProcess:
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=PIPE,
-                env=_environment(),
+                env=_environment() | setup.environment,
                 start_new_session=True,  # a Ctrl-C is for the worker, which ends its child itself
             )
         except OSError as error:

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
+from dreamgrid.engines.machine import VISIBLE_VARIABLE
 from dreamgrid.engines.music import sound_font
 from dreamgrid.engines.registry import Registry
 from dreamgrid.errors import ConfigError
@@ -59,12 +60,13 @@ async def started_engines(
         EngineCrashed: A process does not start.
     """
     serving = _serving(config, registry)
-    device = probe_device()
+    device = probe_device(config.gpu)
     setup = Setup(
         engines=serving,
         threads=config.threads_per_engine,
         filter_threshold=config.filter_threshold,
         sound_font=_sound_font(config),
+        environment={VISIBLE_VARIABLE: config.gpu.uuid} if config.gpu else {},
     )
     plan = plan_for(config, registry, setup, device, software_version())
     self_test = SelfTest(plan, config.data_dir, config.quiet_s)

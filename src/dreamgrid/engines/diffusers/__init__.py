@@ -137,6 +137,7 @@ ENGINE = EngineSpec(
     optional=True,
     examine=_examine,
     prospects=_prospects,
+    uses_gpu=True,
     source=_source,
 )
 """Renders with the pipelines of the library diffusers."""

@@ -1,0 +1,117 @@
+"""Several workers in one process, each with an engine process of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from dreamgrid.engines.machine import Gpu
+from dreamgrid.errors import AuthenticationFailed, EngineCrashed
+from dreamgrid.protocol.worker import Failed, Finished
+from dreamgrid.worker import events
+from dreamgrid.worker.config import WorkerConfig
+from dreamgrid.worker.crew import run_crew
+from dreamgrid.worker.events import WorkerEvent
+from dreamgrid.worker.frames import Setup
+from dreamgrid.worker.process import EngineProcess
+from tests.worker.server_room import PATIENCE_S, PUPPETS, Line, ServerRoom, config_of
+
+Told = asyncio.Queue[tuple[WorkerConfig, WorkerEvent]]
+
+
+def lane(room: ServerRoom, folder: Path, index: int) -> WorkerConfig:
+    gpu = Gpu(index=index, uuid=f"GPU-{index}", name=f"GPU number {index}", memory_bytes=1024)
+    return config_of(room.url, folder / gpu.uuid, gpu=gpu, models=("puppet-v1",), drain_grace_s=0.1)
+
+
+@asynccontextmanager
+async def crew(*lanes: WorkerConfig) -> AsyncIterator[Told]:
+    told: Told = asyncio.Queue()
+    stop = asyncio.Event()
+    working = asyncio.create_task(
+        run_crew(
+            lanes,
+            PUPPETS,
+            stop=stop,
+            on_event=lambda lane, event: told.put_nowait((lane, event)),
+            retry_s=0.01,
+        )
+    )
+    try:
+        yield told
+    finally:
+        stop.set()
+        async with asyncio.timeout(PATIENCE_S):
+            await working
+
+
+@asynccontextmanager
+async def two_gpus(folder: Path) -> AsyncIterator[tuple[ServerRoom, Told]]:
+    server = ServerRoom().open()
+    async with server as room, crew(lane(room, folder, 0), lane(room, folder, 1)) as told:
+        yield room, told
+
+
+async def lines_of(room: ServerRoom, count: int) -> dict[str, Line]:
+    """The connections of that many workers, by the name of their device."""
+    lines = [await room.line() for _ in range(count)]
+    return {line.hello.device.name: line for line in lines}
+
+
+async def test_each_gpu_is_a_worker_whose_engine_sees_that_gpu_alone(tmp_path: Path) -> None:
+    async with two_gpus(tmp_path) as (room, _):
+        lines = await lines_of(room, 2)
+        assert len({line.hello.worker_id for line in lines.values()}) == 2
+        for index in (0, 1):
+            line = lines[f"GPU number {index}"]
+            assert (line.hello.device.kind, line.hello.device.memory_bytes) == ("cuda", 1024)
+            seen = tmp_path / f"environment-{index}"
+            await line.send(room.assign(str(index), f"environment {seen}"))
+            await line.expect(Finished)
+            assert f"CUDA_VISIBLE_DEVICES=GPU-{index}" in seen.read_text().split("\n")
+
+
+async def test_a_crash_on_one_gpu_does_not_touch_the_other(tmp_path: Path) -> None:
+    async with two_gpus(tmp_path) as (room, _):
+        lines = await lines_of(room, 2)
+        first, second = lines["GPU number 0"], lines["GPU number 1"]
+        await second.send(room.assign("lives", "endless"))
+        await first.send(room.assign("dies", "kill"))
+        assert (await first.expect(Failed)).error == "engine_crashed"
+        await first.send(room.assign("next"))
+        await first.expect(Finished, "next")
+        assert not [message for message in second.seen if isinstance(message, Failed)]
+
+
+async def test_an_engine_that_does_not_start_is_tried_again_while_the_others_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = EngineProcess.start
+    mended = asyncio.Event()
+
+    async def start(tasks: asyncio.TaskGroup, setup: Setup, *, within_s: float) -> EngineProcess:
+        if setup.environment["CUDA_VISIBLE_DEVICES"] == "GPU-0" and not mended.is_set():
+            raise EngineCrashed("no such device")
+        return await starts(tasks, setup, within_s=within_s)
+
+    monkeypatch.setattr(EngineProcess, "start", start)
+    async with two_gpus(tmp_path) as (room, told):
+        assert (await room.line()).hello.device.name == "GPU number 1"
+        async with asyncio.timeout(PATIENCE_S):
+            while not isinstance((await told.get())[1], events.EngineFailed):
+                pass
+        mended.set()
+        assert (await room.line()).hello.device.name == "GPU number 0"
+
+
+async def test_what_would_meet_every_worker_ends_them_all(tmp_path: Path) -> None:
+    async with ServerRoom(refuse_with=(4021, "unknown key")).open() as room:
+        with pytest.raises(AuthenticationFailed, match="unknown key"):
+            async with asyncio.timeout(PATIENCE_S):
+                await run_crew(
+                    [lane(room, tmp_path, 0), lane(room, tmp_path, 1)],
+                    PUPPETS,
+                    stop=asyncio.Event(),
+                )
