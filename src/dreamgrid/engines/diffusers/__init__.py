@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from dreamgrid.engines.base import Engine, EngineSpec, Finding, Prospect, Source
 from dreamgrid.engines.diffusers.family import Family, families
 from dreamgrid.engines.diffusers.fitting import Fit, fit, weights_bytes
-from dreamgrid.engines.diffusers.weights import Weights, find_weights, places
+from dreamgrid.engines.diffusers.weights import Weights, find_weights, places, unused_files
 from dreamgrid.engines.machine import Machine
 
 _NEEDED = (
@@ -57,7 +57,15 @@ def _examine() -> tuple[Finding, ...]:
         )
         for model in sorted(missing)
     ]
-    return (*lacking, *(note for one in found.values() for note in _lacking_nets(one)))
+    nets = [note for one in found.values() for note in _lacking_nets(one)]
+    return (*_unused(), *lacking, *nets)
+
+
+def _unused() -> list[Finding]:
+    return [
+        Finding(level="problem", subject="diffusers", text=f"{file} {wrong}", advice=advice)
+        for file, (wrong, advice) in unused_files(families(), places()).items()
+    ]
 
 
 def _lacking_nets(weights: Weights) -> list[Finding]:

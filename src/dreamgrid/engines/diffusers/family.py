@@ -50,6 +50,18 @@ class Mode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     arguments: dict[str, Any] = {}
 
 
+class SingleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a file looks like that holds a whole model of a family.
+
+    Attributes:
+        name: What the family is called.
+        marks: Names that are in such a file, with how their shapes begin; 0: any number.
+    """
+
+    name: str
+    marks: dict[str, tuple[int, ...]]
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One way to make something.
 
@@ -98,6 +110,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         tasks: What can be made.
         net_class: Class of diffusers of their ControlNets.
         control_nets: ControlNets by their names in the grid.
+        single_file: How its models look in one file; None: they are not read from one.
     """
 
     sampling: Literal["diffusion", "flow", "none"]
@@ -111,6 +124,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tasks: tuple[Task, ...]
     net_class: str = ""
     control_nets: dict[str, Net] = {}
+    single_file: SingleFile | None = None
 
     def task(self, roles: frozenset[str], net: ControlNet | None) -> Task | None:
         """The task for jobs with exactly these inputs, and this ControlNet."""

@@ -17,6 +17,12 @@ from dreamgrid.engines.diffusers.fitting import ROOM
 from dreamgrid.engines.diffusers.weights import Weights
 from dreamgrid.errors import ModelNotAvailable, OutOfMemory
 
+_UNREADABLE = (
+    *(OSError, ValueError, AttributeError, ImportError, KeyError),
+    NotImplementedError,  # what torch says of a network that lacks some of its weights
+)
+"""What the libraries raise about weights that are incomplete or of another kind."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -52,14 +58,7 @@ class LoadedModel:
         self._weights = weights
         family = weights.family
         self._dtype = getattr(torch, family.dtype) if self._device != "cpu" else torch.float32
-        # Results pass the grid's own filter, which can label as well as withhold.
-        without = {"safety_checker": None} if _has_checker(weights.folder) else {}
-        self._base = self._read(
-            diffusers.DiffusionPipeline,
-            weights.folder,
-            f"the weights of {weights.model}",
-            **without,
-        )
+        self._base = self._read_base()
         if family.vae_dtype and self._device != "cpu":
             self._base.vae.to(getattr(torch, family.vae_dtype))
         self._base.set_progress_bar_config(disable=True)
@@ -121,19 +120,29 @@ class LoadedModel:
         self._tasks = {key: made for key, made in self._tasks.items() if not key[1]}
         free_memory()
         return self._read(
-            getattr(diffusers, self._weights.family.net_class),
+            getattr(diffusers, self._weights.family.net_class).from_pretrained,
             self._weights.control_nets[name],
             f"the ControlNet {name} of {self._weights.model}",
         )
 
-    def _read(self, kind: Any, folder: Path, what: str, **options: Any) -> Any:
+    def _read_base(self) -> Any:
+        weights = self._weights
+        what = f"the weights of {weights.model}"
+        # Results pass the grid's own filter, which can label as well as withhold.
+        options: dict[str, Any] = {"safety_checker": None} if _has_checker(weights.folder) else {}
+        if weights.file is None:
+            kind = diffusers.DiffusionPipeline
+            return self._read(kind.from_pretrained, weights.folder, what, **options)
+        kind = getattr(diffusers, weights.family.tasks[0].pipeline)
+        options["config"] = str(weights.folder)
+        return self._read(kind.from_single_file, weights.file, what, **options)
+
+    def _read(self, read: Callable[..., Any], path: Path, what: str, **options: Any) -> Any:
         try:
-            return kind.from_pretrained(
-                str(folder), dtype=self._dtype, local_files_only=True, **options
-            )
-        except (OSError, ValueError, AttributeError, ImportError, KeyError) as error:
+            return read(str(path), dtype=self._dtype, local_files_only=True, **options)
+        except _UNREADABLE as error:
             raise ModelNotAvailable(
-                f"{what} cannot be loaded on this worker\n{folder}: {error}"
+                f"{what} cannot be loaded on this worker\n{path}: {error}"
             ) from error
 
     def shrink(self) -> bool:

@@ -8,11 +8,16 @@ from typing import Any
 
 import msgspec
 
+from dreamgrid.engines.diffusers.checkpoints import ENDING, family_of, shapes_of, why_not
 from dreamgrid.engines.diffusers.family import Family, Net
 
 MODELS_VARIABLE = "DREAMGRID_DIFFUSERS_MODELS"
 LORAS = "loras"
 """Subfolder of the owner's folder with LoRAs: `ID.safetensors`."""
+
+CONFIGS = "configs"
+"""Subfolder of the owner's folder with the small files that single-file models need beside them:
+folders named after repositories."""
 
 CONTROL_NETS = "controlnets"
 """Subfolder of the owner's folder with ControlNets: folders named after their repositories."""
@@ -44,6 +49,8 @@ class Weights:
         model: Catalogue id.
         family: How to use them.
         folder: In the layout of diffusers, with a `model_index.json`.
+        file: A file with all of the weights; the folder then only says how they are used. None: the
+            weights are in the folder.
         loras: Where LoRAs are; need not exist.
         control_nets: Folders of ControlNets that are here, by their names in the grid.
     """
@@ -51,6 +58,7 @@ class Weights:
     model: str
     family: Family
     folder: Path
+    file: Path | None = None
     loras: Path
     control_nets: Mapping[str, Path]
 
@@ -68,26 +76,77 @@ def places() -> Places:
 
 
 def find_weights(families: Sequence[Family], where: Places) -> Mapping[str, Weights]:
-    """Catalogue id to its weights, the owner's folder before the cache."""
+    """Catalogue id to its weights: the owner's folders, then single files, then the cache."""
     found: dict[str, Weights] = {}
     for family in families:
-        nets: Mapping[str, Path] | None = None
         for model, repository in family.weights.items():
             folder: Path | None = where.own / model
             if not (where.own / model / _INDEX).is_file():
                 folder = _in_cache(where.cache, repository, _is_complete)
-            if folder is None:
-                continue
-            if nets is None:
-                nets = _control_nets(family, where)
-            found[model] = Weights(
-                model=model,
-                family=family,
-                folder=folder,
-                loras=where.own / LORAS,
-                control_nets=nets,
-            )
+            if folder is not None:
+                found[model] = _weights(model, family, folder, where)
+    for file in sorted(where.own.glob(f"*{ENDING}")):
+        if (where.own / file.stem / _INDEX).is_file():
+            continue
+        one = _single_file(file, families, where)
+        if one is not None:
+            found[one.model] = one
     return found
+
+
+def _weights(
+    model: str, family: Family, folder: Path, where: Places, file: Path | None = None
+) -> Weights:
+    return Weights(
+        model=model,
+        family=family,
+        folder=folder,
+        file=file,
+        loras=where.own / LORAS,
+        control_nets=_control_nets(family, where),
+    )
+
+
+def _single_file(file: Path, families: Sequence[Family], where: Places) -> Weights | None:
+    family = family_of(shapes_of(file), families)
+    if family is None or _named(file, families) not in (None, family):
+        return None
+    folder = _configs(family, file.stem, where)
+    return None if folder is None else _weights(file.stem, family, folder, where, file)
+
+
+def unused_files(families: Sequence[Family], where: Places) -> Mapping[Path, tuple[str, str]]:
+    """Files in the owner's folder that serve nothing: what is wrong, and what to do about it."""
+    unused: dict[Path, tuple[str, str]] = {}
+    for file in sorted(where.own.glob(f"*{ENDING}")):
+        named = _named(file, families)
+        wrong = why_not(file, named, families)
+        if wrong:
+            unused[file] = (wrong, "move it elsewhere, or name it after the model that it holds")
+            continue
+        family = family_of(shapes_of(file), families)
+        if family is not None and _configs(family, file.stem, where) is None:
+            repository = _repository(family, file.stem)
+            unused[file] = (
+                "lacks the small files beside it: settings and the words of its text encoder",
+                f"hf download {repository} --include '*.json' '*.txt' '*.model'",
+            )
+    return unused
+
+
+def _named(file: Path, families: Sequence[Family]) -> Family | None:
+    """The family that a file's name promises."""
+    return next((family for family in families if file.stem in family.weights), None)
+
+
+def _repository(family: Family, model: str) -> str:
+    return family.weights.get(model) or next(iter(family.weights.values()))
+
+
+def _configs(family: Family, model: str, where: Places) -> Path | None:
+    repository = _repository(family, model)
+    own = where.own / CONFIGS / repository.partition("/")[2]
+    return own if _has_parts(own) else _in_cache(where.cache, repository, _has_parts)
 
 
 def _control_nets(family: Family, where: Places) -> Mapping[str, Path]:
@@ -127,19 +186,28 @@ def _unfinished_s(blobs: Path) -> float:
 
 def _is_complete(folder: Path) -> bool:
     """Whether all is there that the indexes of a snapshot name: its parts, and their shards."""
-    index = _read(folder / _INDEX)
-    if index is None:
-        return False
-    parts = [name for name, kind in index.items() if isinstance(kind, list) and any(kind)]
-    if not all((folder / name).is_dir() for name in parts):
+    networks = [file.parent for file in folder.glob(f"*/{_CONFIG}")]
+    if not _has_parts(folder) or not all(_weights_in(network) for network in networks):
         return False
     return all(_has_its_shards(file) for file in folder.glob("*/*.index.json") if _is_used(file))
 
 
+def _has_parts(folder: Path) -> bool:
+    """Whether all folders are there that an index names, be it without their weights."""
+    index = _read(folder / _INDEX)
+    if index is None:
+        return False
+    parts = [name for name, kind in index.items() if isinstance(kind, list) and any(kind)]
+    return all((folder / name).is_dir() for name in parts)
+
+
+def _weights_in(folder: Path) -> list[Path]:
+    return [*folder.glob(f"*{ENDING}"), *folder.glob("*.bin")]
+
+
 def _is_network(folder: Path) -> bool:
     """Whether a folder holds a network: how it is built, and all of its weights."""
-    weights = [*folder.glob("*.safetensors"), *folder.glob("*.bin")]
-    if not weights or _read(folder / _CONFIG) is None:
+    if not _weights_in(folder) or _read(folder / _CONFIG) is None:
         return False
     return all(_has_its_shards(file) for file in folder.glob("*.index.json") if _is_used(file))
 
