@@ -56,7 +56,11 @@ async def test_time_the_network_and_the_server_obey(one: Grid) -> None:
     assert one.network.faults == Faults(seed=3, cut=0.5, delay_s=0.1)
     await console.do("faults")
     assert one.network.faults == Faults()
+    await console.do("faults disk_error=0.25 kill=0.5")
+    assert one.network.faults == Faults(disk_error=0.25, kill=0.5)
+    await console.do("faults")
     assert await console.do("restart") == {"restarted": one.url}
+    assert await console.do("kill") == {"killed": one.url}
     assert await console.do("") == {"help": HELP}
 
 

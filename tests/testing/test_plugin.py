@@ -29,7 +29,7 @@ def test_the_tests_of_the_page_pass_in_a_project_of_their_own(tmp_path: Path) ->
     plugin = ("-p", "no:dreamgrid", "-p", "dreamgrid.testing.plugin")
     ran = run("-m", "pytest", "-q", "-p", "no:schemathesis", *plugin, cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "3 passed" in ran.stdout
+    assert "4 passed" in ran.stdout
 
 
 def test_the_plugin_is_declared() -> None:

@@ -14,8 +14,8 @@ from rich.markup import escape
 from dreamgrid.cli import exits, loop
 from dreamgrid.errors import DreamgridError
 from dreamgrid.testing.console import Answer, Console
+from dreamgrid.testing.faults import Faults
 from dreamgrid.testing.local_grid import Grid, grid
-from dreamgrid.testing.network import Faults
 
 TURN_S = 0.25
 """How often the grid's clock follows the real one."""

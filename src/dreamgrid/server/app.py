@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -127,6 +128,7 @@ async def run_server(
     stop: asyncio.Event,
     on_ready: Callable[[ServerReady], None],
     clock: Clock = system_clock,
+    open_store: Callable[[Path], SqliteStore] = SqliteStore,
 ) -> None:
     """Serves until `stop` is set, then ends every connection and returns.
 
@@ -135,6 +137,7 @@ async def run_server(
         stop: Set by the caller to end the server.
         on_ready: Called once, when requests are answered.
         clock: Time; tests bring their own.
+        open_store: Makes the store of a file; tests bring one that fails.
 
     Raises:
         ConfigError: A setting is wrong, the port is in use, the folder cannot be written or
@@ -142,7 +145,7 @@ async def run_server(
     """
     config.validate()
     with held(config.data_dir):
-        await _serve(config, stop, on_ready, clock)
+        await _serve(config, stop, on_ready, clock, open_store)
 
 
 async def _serve(
@@ -150,8 +153,9 @@ async def _serve(
     stop: asyncio.Event,
     on_ready: Callable[[ServerReady], None],
     clock: Clock,
+    open_store: Callable[[Path], SqliteStore],
 ) -> None:
-    async with _services(config, clock) as (services, apps, workers):
+    async with _services(config, clock, open_store) as (services, apps, workers):
         runner = Runner(
             _application(services, apps, workers),
             Connections(config.max_connections, (*LOOPBACK, *config.trusted_proxies)),
@@ -200,14 +204,14 @@ async def _upkeep(services: Services, workers: WorkerSockets) -> None:
 
 @asynccontextmanager
 async def _services(
-    config: ServerConfig, clock: Clock
+    config: ServerConfig, clock: Clock, open_store: Callable[[Path], SqliteStore]
 ) -> AsyncIterator[tuple[Services, AppSockets, WorkerSockets]]:
     """Opens the backends and closes them in the end."""
     models = Catalog.load(config.catalog_files)
     keep_quotes(config.data_dir, models, milliseconds(clock))
     async with AsyncExitStack() as stack:
         blobs = await stack.enter_async_context(_media(config, clock))
-        store = SqliteStore(config.data_dir / "dreamgrid.sqlite")
+        store = open_store(config.data_dir / "dreamgrid.sqlite")
         await store.open()
         stack.push_async_callback(store.close)
         yield await stack.enter_async_context(

@@ -6,8 +6,9 @@
         (image,) = await project.wait(timeout_s=10)
 
 The server is the real one, on a port of its own. Workers do what a test tells them: finish, fail,
-crash, fall silent, object. Time stands still until the test moves it. With pytest there is a
-fixture, `dreamgrid_grid`. `docs/testing.md` tells the rest.
+crash, fall silent, object. Network and disk fail, and the server dies, where a seed says. Time
+stands still until the test moves it. With pytest there is a fixture, `dreamgrid_grid`.
+`docs/testing.md` tells the rest.
 """
 
 import importlib
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dreamgrid.testing.behaviour import Behaviour, Does
     from dreamgrid.testing.clock import ManualClock
+    from dreamgrid.testing.faults import Faults
     from dreamgrid.testing.local_grid import Grid, grid
-    from dreamgrid.testing.network import BadNetwork, Faults
+    from dreamgrid.testing.network import BadNetwork
     from dreamgrid.testing.worker import ScriptedWorker
 
 __all__ = [
@@ -35,7 +37,7 @@ _HOME = {
     "BadNetwork": "network",
     "Behaviour": "behaviour",
     "Does": "behaviour",
-    "Faults": "network",
+    "Faults": "faults",
     "Grid": "local_grid",
     "ManualClock": "clock",
     "ScriptedWorker": "worker",

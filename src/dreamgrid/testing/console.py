@@ -7,17 +7,18 @@ from typing import Any, get_args
 
 from dreamgrid.errors import InvalidRequest
 from dreamgrid.testing.behaviour import Behaviour, Does
+from dreamgrid.testing.faults import Faults
 from dreamgrid.testing.local_grid import Grid
-from dreamgrid.testing.network import Faults
 from dreamgrid.testing.worker import ScriptedWorker
 
 HELP = """\
 worker [BEHAVIOUR] [name=N] [models=A,B] [slots=2] [render=5] [times=1]   adds a worker
 set NAME BEHAVIOUR [render=5] [times=1] [retryable=no]   what it does from now on
 crash NAME, leave NAME, back NAME   it goes without a word, it goes, it comes back
-faults [cut=0.1] [repeat=0.2] [swap=0.1] [delay=0.5] [seed=7]   a bad network; alone: a good one
+faults [cut=0.1] [repeat=0.2] [swap=0.1] [delay=0.5] [seed=7]   a bad network; alone: nothing fails
+faults [disk_error=0.1] [kill=0.01]   the server's disk fills up; the server dies, and comes back
 advance SECONDS   lets time pass at once
-restart   stops the server and starts it again
+restart, kill   stops the server, or kills it, and starts it again
 workers   lists them
 help, quit
 behaviours: """ + ", ".join(get_args(Does))
@@ -43,6 +44,7 @@ class Console:
             "faults": self._faults,
             "advance": self._advance,
             "restart": self._restart,
+            "kill": self._kill,
             "workers": self._workers,
             "help": self._help,
         }
@@ -107,7 +109,8 @@ class Console:
         if network is None:
             raise InvalidRequest("this grid has no network that could have faults")
         seed = int(given.pop("seed", "0"))
-        names = {"cut": "cut", "repeat": "repeat", "swap": "swap", "delay": "delay_s"}
+        names = {name: name for name in ("cut", "repeat", "swap", "disk_error", "kill")}
+        names["delay"] = "delay_s"
         shares = {names[name]: float(given.pop(name)) for name in list(given) if name in names}
         _nothing_left(given)
         network.faults = Faults(seed=seed, **shares)
@@ -127,6 +130,11 @@ class Console:
         del words, given
         await self._grid.restart()
         return {"restarted": self._grid.url}
+
+    async def _kill(self, words: list[str], given: dict[str, str]) -> Answer:
+        del words, given
+        await self._grid.kill()
+        return {"killed": self._grid.url}
 
     async def _workers(self, words: list[str], given: dict[str, str]) -> Answer:
         del words, given

@@ -14,13 +14,16 @@ from typing import Any
 import aiohttp
 
 from dreamgrid.client.aio import AsyncClient
+from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.params import Network
 from dreamgrid.server.app import ServerReady, run_server
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.config import MICROS, NO_LIMIT, ServerConfig
 from dreamgrid.testing.behaviour import Behaviour, Does
 from dreamgrid.testing.clock import ManualClock
-from dreamgrid.testing.network import BadNetwork, Faults
+from dreamgrid.testing.disk import Disk
+from dreamgrid.testing.faults import Faults
+from dreamgrid.testing.network import BadNetwork
 from dreamgrid.testing.worker import ScriptedWorker
 
 MEMORY = Path("/dev/shm")  # noqa: S108 (where there is one; a temporary folder of our own in it)
@@ -42,8 +45,9 @@ async def grid(
     Args:
         balance: What the account has of each currency.
         catalog_files: JSON files with models, added to the built-in ones.
-        faults: A network on which this goes wrong; `grid.network.faults` changes it later. Workers
-            that it cuts off come back by themselves. None: a network without faults.
+        faults: What goes wrong on the network and at the server; `grid.network.faults` changes it
+            later. Workers that are cut off come back by themselves, and so does a server that was
+            killed. None: nothing goes wrong.
         port: Where to listen. 0: at a free port.
     """
     in_memory = MEMORY if os.access(MEMORY, os.W_OK) else None
@@ -97,20 +101,31 @@ class Grid:
         self._client: AsyncClient | None = None
         self._numbers = count(1)
         self._bringing_back: asyncio.Task[None] | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._disk = Disk(self._faults, self._die)
+        self._rising: asyncio.Task[None] | None = None
+
+    def _faults(self) -> Faults:
+        return Faults() if self.network is None else self.network.faults
 
     async def through(self, network: BadNetwork, port: int) -> None:
         """Puts a network before the server, which has not started yet."""
         await network.start(port)
         self.network = network
+        network.kill = self._die
         self._config = replace(self._config, public_url=network.url)
         self._bringing_back = asyncio.create_task(self._bring_back(), name="dreamgrid.testing")
 
     async def _bring_back(self) -> None:
-        """Connects workers again that the network has cut off."""
         while True:
             await asyncio.sleep(_BACK_AFTER_S)
+            await self._bring_back_now()
+
+    async def _bring_back_now(self) -> None:
+        """Connects workers again that the network has cut off."""
+        async with self._one_at_a_time:
             for worker in self.workers:
-                if worker.cut_off and not self._stop.is_set():
+                if worker.cut_off and self._disk.serving:
                     with suppress(OSError, aiohttp.ClientError):  # not yet
                         await self.reconnect(worker)
 
@@ -151,6 +166,7 @@ class Grid:
             behaviour=Behaviour(does=behaviour) if isinstance(behaviour, str) else behaviour,
         )
         self.workers.append(worker)
+        await self._risen()
         await worker.connect(self.url, self.key)
         return worker
 
@@ -165,6 +181,7 @@ class Grid:
         Returns when the server has looked at what that means. What follows from it travels over
         real sockets: wait for it as your app would.
         """
+        await self._risen()
         left = seconds
         while left > 0:
             step = min(left, self._config.heartbeat_s)
@@ -183,12 +200,48 @@ class Grid:
         for worker in self.workers:
             await self.reconnect(worker)
 
+    async def kill(self) -> None:
+        """Kills the server in this moment and starts it again, with what it had stored.
+
+        Whatever was on its way to it or from it is lost, and so is what it had only in mind.
+        Workers come back, with what they hold.
+
+        Raises:
+            ConfigError: The grid was made without `faults`; `Faults()` has none, and will do.
+        """
+        if self.network is None:
+            raise ConfigError("make the grid with faults=Faults() to kill its server")
+        await self._risen()
+        self._die()
+        await self._risen()
+        await self._bring_back_now()
+
+    def _die(self) -> None:
+        if self.network is None or not self._disk.serving:
+            return
+        self._disk.die()
+        self.network.cut_all()
+        self._rising = asyncio.create_task(self._rise(), name="dreamgrid.testing rises")
+
+    async def _rise(self) -> None:
+        await self._end()
+        await self.start()
+
+    async def _risen(self) -> None:
+        """Returns when no server is on its way to come back."""
+        if self._rising is not None:
+            await self._rising
+
     async def start(self) -> None:
         """Starts the server after `stop`."""
         ready: asyncio.Future[ServerReady] = asyncio.get_running_loop().create_future()
         self._stop = asyncio.Event()
         running = run_server(
-            self._config, stop=self._stop, on_ready=ready.set_result, clock=self.clock
+            self._config,
+            stop=self._stop,
+            on_ready=ready.set_result,
+            clock=self.clock,
+            open_store=self._disk.open,
         )
         self._server = asyncio.create_task(running, name="dreamgrid.testing server")
         either: set[asyncio.Future[Any]] = {self._server, ready}
@@ -201,9 +254,15 @@ class Grid:
             self._config = replace(self._config, port=int(self.url.rpartition(":")[2]))
         else:
             self.network.target, self.url = self.url, self.network.url
+        self._disk.serving = True
 
     async def stop(self) -> None:
         """Stops the server as a signal would; clients see a lost connection and come back."""
+        await self._risen()
+        self._disk.serving = False
+        await self._end()
+
+    async def _end(self) -> None:
         self._stop.set()
         server, self._server = self._server, None
         if server is not None:

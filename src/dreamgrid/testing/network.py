@@ -6,12 +6,14 @@ here is lost as out there: the connection breaks, and what was on its way is gon
 
 import asyncio
 import random
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import aiohttp
 from aiohttp import WSMsgType, web
 
 from dreamgrid.errors import ConfigError
+from dreamgrid.testing.faults import Faults
 
 HOST = "127.0.0.1"
 HELD_BACK_S = 0.1
@@ -23,27 +25,6 @@ _BAD_GATEWAY = 502
 Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 
 
-@dataclass(frozen=True, kw_only=True)
-class Faults:
-    """What goes wrong on sockets, of apps and of workers, in both directions.
-
-    The first message of a connection, the greeting, always arrives.
-
-    Attributes:
-        seed: Decides which messages are hit: the n-th of each connection, always the same ones.
-        cut: Share of messages at which the connection breaks; the message is lost with it.
-        repeat: Share of messages that arrive twice.
-        swap: Share of messages that the next one overtakes.
-        delay_s: Most real seconds that a message is under way.
-    """
-
-    seed: int = 0
-    cut: float = 0.0
-    repeat: float = 0.0
-    swap: float = 0.0
-    delay_s: float = 0.0
-
-
 class BadNetwork:
     """The proxy.
 
@@ -51,12 +32,15 @@ class BadNetwork:
         faults: What goes wrong from now on; may be changed at any time.
         url: Its address.
         target: Address of the server behind it.
+        kill: Called in the moment in which the server has to die.
     """
 
     def __init__(self, faults: Faults, http: aiohttp.ClientSession) -> None:
         self.faults = faults
         self.url = ""
         self.target = ""
+        self.kill: Callable[[], None] = lambda: None
+        self._open: set[asyncio.BaseTransport] = set()
         self._http = http
         self._connections = 0
         self._runner: web.AppRunner | None = None
@@ -86,6 +70,21 @@ class BadNetwork:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    def cut_all(self) -> None:
+        """Breaks every connection in this moment; what is on its way is lost."""
+        for transport in tuple(self._open):
+            if isinstance(transport, asyncio.Transport):
+                transport.abort()
+
+    @contextmanager
+    def _cuttable(self, *transports: asyncio.BaseTransport | None) -> Iterator[None]:
+        found = {one for one in transports if one is not None}
+        self._open |= found
+        try:
+            yield
+        finally:
+            self._open -= found
+
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         headers = dict(request.headers)
         for name in list(headers):
@@ -94,7 +93,8 @@ class BadNetwork:
         try:
             if request.headers.get("Upgrade", "").lower() == "websocket":
                 return await self._socket(request, headers)
-            return await self._answer(request, headers)
+            with self._cuttable(request.transport):
+                return await self._answer(request, headers)
         except aiohttp.ClientError as error:  # such as while the server is stopped
             return web.Response(status=_BAD_GATEWAY, text=f"no server behind this network: {error}")
 
@@ -131,11 +131,13 @@ class BadNetwork:
             asyncio.create_task(self._pump(there, here, f"{number} down")),
             asyncio.create_task(self._pump(here, there, f"{number} up")),
         ]
-        _, late = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        with self._cuttable(there._writer.transport, request.transport):
+            _, late = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        if any(task.exception() for task in pumps if not task.cancelled()):  # it was cut
+        broken = [task.exception() for task in pumps if not task.cancelled()]
+        if any(broken):  # it was cut
             _abort(there)
             if request.transport is not None:
                 request.transport.abort()
@@ -170,20 +172,31 @@ class BadNetwork:
             faults = Faults() if greeting else self.faults
             greeting = False
             chance = chances.setdefault(faults.seed, random.Random(f"{faults.seed} {name}"))  # noqa: S311
-            cut, repeat, swap, delay = (chance.random() for _ in range(4))
-            if cut < faults.cut:
-                raise ConnectionResetError("the connection was cut")
-            if faults.delay_s:
-                await asyncio.sleep(delay * faults.delay_s)
-            if held is None and swap < faults.swap:
+            repeated, swapped = await self._under_way(faults, chance)
+            if held is None and swapped:
                 held = message
                 continue
             await _send(target, message)
-            if repeat < faults.repeat:
+            if repeated:
                 await _send(target, message)
             if held is not None:
                 await _send(target, held)
                 held = None
+
+    async def _under_way(self, faults: Faults, chance: random.Random) -> tuple[bool, bool]:
+        """What happens to a message; whether it arrives twice, and whether another overtakes it.
+
+        Raises:
+            ConnectionResetError: It was lost.
+        """
+        cut, repeat, swap, delay, kill = (chance.random() for _ in range(5))
+        if kill < faults.kill:
+            self.kill()
+        if cut < faults.cut or kill < faults.kill:
+            raise ConnectionResetError("the connection was cut")
+        if faults.delay_s:
+            await asyncio.sleep(delay * faults.delay_s)
+        return repeat < faults.repeat, swap < faults.swap
 
 
 async def _send(socket: Socket, message: aiohttp.WSMessage) -> None:

@@ -36,6 +36,8 @@ from dreamgrid.testing.clock import ManualClock
 from dreamgrid.testing.files import stored, tiny_file
 
 STEPS_TOLD = 4
+_FORBIDDEN, _SERVER_ERROR = 403, 500
+_UPLOAD_AGAIN_S = 0.05
 
 
 class ScriptedWorker:
@@ -262,9 +264,19 @@ class ScriptedWorker:
         return msgspec.structs.replace(report, render_s=behaviour.render_s or report.render_s)
 
     async def _put(self, where: Upload, data: bytes) -> None:
+        """Uploads a file; again and again while there is no server, as after it was killed."""
         headers = {"Content-Type": where.content_type}
-        async with self._http.put(where.url, data=data, headers=headers) as answer:
-            answer.raise_for_status()
+        while True:
+            try:
+                async with self._http.put(where.url, data=data, headers=headers) as answer:
+                    if answer.status == _FORBIDDEN:
+                        return  # this attempt is over; the report will be told so
+                    if answer.status < _SERVER_ERROR:
+                        answer.raise_for_status()
+                        return
+            except aiohttp.ClientConnectionError:
+                pass
+            await asyncio.sleep(_UPLOAD_AGAIN_S)
 
 
 def _finished(

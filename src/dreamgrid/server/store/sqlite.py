@@ -53,7 +53,7 @@ class SqliteStore(SqlStore):
                 f"the database {self._path} cannot be opened ({error}); is its folder writable, "
                 "and is no other server using it?"
             ) from error
-        self._writer = GroupCommitWriter(self._connect)
+        self._writer = self._new_writer()
         self._writer.start()
         self._checkpointer.start()
 
@@ -65,6 +65,9 @@ class SqliteStore(SqlStore):
         await asyncio.get_running_loop().run_in_executor(None, self._checkpointer.stop)
         await self._in_reader(self._read_connection.close)
         self._reader.shutdown()
+
+    def _new_writer(self) -> GroupCommitWriter:
+        return GroupCommitWriter(self._connect)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
