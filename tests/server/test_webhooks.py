@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from dreamgrid.protocol.project_events import EventType
 from dreamgrid.server import webhook_addresses, webhook_sender
 from dreamgrid.server.config import ServerConfig
 from tests.server.conftest import MakeGrid
@@ -384,3 +385,12 @@ def test_who_listens_for_strangers_protects_its_network(
     tmp_path: Path, host: str, private: bool
 ) -> None:
     assert ServerConfig(data_dir=tmp_path, host=host).webhooks_reach_private is private
+
+
+async def test_an_event_that_does_not_exist_is_answered_with_those_that_do(grid: Grid) -> None:
+    body = {"url": "https://example.com/hook", "events": ["completed", "finished"]}
+    status, answer = await grid.call("POST", "/v1/webhooks", json=body)
+    assert status == 400
+    assert "'finished'" in answer["message"]
+    for event in get_args(EventType):
+        assert event in answer["message"]

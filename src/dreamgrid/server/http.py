@@ -164,11 +164,16 @@ def _explained(place: str, problem: str, kind: Any) -> str:
     if missing:
         return f"the {place} parameter '{missing[1]}' is missing"
     what, _, where = problem.partition(" - at `$.")
-    name = where.rstrip("`")
+    return f"{place} parameter '{where.rstrip('`')}': {what}{_hint(problem, kind)}"
+
+
+def _hint(problem: str, kind: Any) -> str:
+    """The words that the field allows in which a problem was found, if it is a choice of words."""
+    _, _, where = problem.partition(" - at `$.")
+    name = re.split(r"[.\[`]", where)[0]
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     choices = [one for one in _choices(fields[name].type) if one] if name in fields else []
-    hint = f"; use {' or '.join(choices)}" if choices else ""
-    return f"{place} parameter '{name}': {what}{hint}"
+    return f"; use {' or '.join(choices)}" if choices else ""
 
 
 def _choices(kind: Any) -> list[str]:
@@ -192,7 +197,9 @@ async def body(request: web.Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw or b"{}", type=kind)
     except codec.UNREADABLE as error:
-        raise InvalidRequest(f"the body is not what {request.path} takes: {error}") from None
+        raise InvalidRequest(
+            f"the body is not what {request.path} takes: {error}{_hint(str(error), kind)}"
+        ) from None
 
 
 @web.middleware
