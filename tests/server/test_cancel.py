@@ -1,9 +1,11 @@
 """Canceling, at every moment of a project's life."""
 
+import asyncio
+
 import pytest
 
 from dreamgrid.protocol.worker import Cancel, Settled
-from tests.support.grid import LEASE_S, Grid
+from tests.support.grid import Grid
 from tests.support.wire import CANCELED, PNG, finished, new_id
 
 CONFIRMED = "artistCancelConfirmation"
@@ -324,9 +326,7 @@ async def test_an_app_that_comes_during_a_cancel_that_fails_is_told_what_it_miss
     back = await grid.socket(appId="app-1")
     grid.store.release()
     await back.wait_for("jobResult", imgID=done.job_id)
-    grid.clock.advance(LEASE_S + 1)
-    other = await grid.worker("other")
-    await other.finish(await other.assigned())
+    await worker.finish(await worker.assigned())
     await back.wait_state("jobCompleted", jobID=project)
     assert back.told(project).count("jobResult") == 2
 
@@ -346,6 +346,24 @@ async def test_a_retry_that_crosses_a_cancel_that_fails_goes_on(grid: Grid) -> N
     assert (again.job_id, again.attempt) == (job.job_id, 2)
     await worker.finish(again)
     await app.wait_state("jobCompleted", jobID=project)
+
+
+async def test_a_cancel_goes_through_even_if_whoever_asked_is_gone(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    project = await app.request()
+    await worker.assigned()
+    assert grid._apps is not None
+    (session,) = grid._apps._sessions.values()
+    await grid.store.hold()
+    asking = asyncio.create_task(grid._apps._services.projects.cancel(session.app, project))
+    await worker.expect(Cancel)
+    asking.cancel()
+    await asyncio.wait([asking])
+    grid.store.release()
+    assert (await grid.spark())["net"] == "1000.000000"
+    assert (await grid.record(project))["status"] == "cancelled"
+    other = await app.request()
+    assert (await worker.assigned()).project_id == other
 
 
 async def test_whoever_cancels_too_hears_whether_the_first_cancel_was_stored(grid: Grid) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from dreamgrid.protocol.worker import (
     Assign,
-    Heartbeat,
+    Cancel,
     Released,
     RunningJob,
     ServerMessage,
@@ -128,7 +128,7 @@ async def test_a_lease_that_ends_while_nothing_can_be_stored(grid: Grid) -> None
     await app.wait_state("jobCompleted", jobID=project)
 
 
-async def test_a_cancel_that_failed_leaves_the_render_to_its_lease(grid: Grid) -> None:
+async def test_a_job_whose_cancel_failed_is_rendered_anew_and_loses_no_attempt(grid: Grid) -> None:
     app, worker = await grid.app(), await grid.worker()
     project = await app.request()
     job = await worker.assigned()
@@ -136,13 +136,12 @@ async def test_a_cancel_that_failed_leaves_the_render_to_its_lease(grid: Grid) -
     await app.send("jobError", {"jobID": project, **CANCELED})
     answer = await app.wait_for("artistCancelConfirmation", jobID=project)
     assert answer["didCancel"] is False
+    assert (await worker.expect(Cancel)).job_id == job.job_id
     grid.store.recover()
-    grid.clock.advance(LEASE_S + 1)
-    other = await grid.worker("other")
-    await other.send(Heartbeat())
-    again = await other.assigned()
+    again = await worker.assigned()
     assert (again.job_id, again.attempt) == (job.job_id, 2)
-    await other.finish(again)
+    assert (await app.wait_for("jobRetry", jobID=project))["attempt"] == 1
+    await worker.finish(again)
     await app.wait_state("jobCompleted", jobID=project)
 
 

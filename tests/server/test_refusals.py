@@ -1,9 +1,12 @@
 """What is refused: at once, with a reason, at no cost, and with nothing left behind."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from dreamgrid.server.blobs.base import BlobInfo
+from dreamgrid.server.blobs.local import LocalBlobs
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
 from tests.support.wire import PNG, App, Frame, job_request, new_id
@@ -146,6 +149,32 @@ async def test_only_so_many_projects_may_wait(make_grid: MakeGrid) -> None:
         await app.cancel(one)
         await app.request(third)
         await app.wait_state("queued", jobID=third)
+
+
+async def test_projects_that_come_at_the_same_time_are_counted_too(
+    make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, let_go, stat = asyncio.Semaphore(0), asyncio.Event(), LocalBlobs.stat
+
+    async def slow(blobs: LocalBlobs, key: str) -> BlobInfo | None:
+        looking.release()
+        await let_go.wait()
+        return await stat(blobs, key)
+
+    async with make_grid(max_queued_projects=1) as grid:
+        apps = [await grid.app("one"), await grid.app("two")]
+        projects = [new_id(), new_id()]
+        for project in projects:
+            asked = f"/v1/image/uploadUrl?imageId=X&jobId={project}&type=startingImage"
+            async with grid.http.put((await grid.data(asked))["uploadUrl"], data=PNG) as answer:
+                assert answer.status == 200
+        monkeypatch.setattr(LocalBlobs, "stat", slow)
+        for app, project in zip(apps, projects, strict=True):
+            await app.request(project, hasStartingImage=True)
+            await looking.acquire()  # it was let in, and its input is looked at
+        let_go.set()
+        await apps[0].wait_state("queued", jobID=projects[0])
+        assert (await refusal(apps[1], projects[1]))["error"] == 429
 
 
 async def test_an_input_of_another_project_does_not_count(grid: Grid) -> None:

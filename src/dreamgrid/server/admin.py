@@ -304,7 +304,8 @@ class Admin:
             raise InvalidRequest("no worker holds this job now, so there is nothing to take back")
         action = self._action(actor, "requeue", job.id, reason, job.worker_name)
         await self._store.admin.note(action)
-        self._rendering.take_back(job)
+        why = "an administrator gave it to another worker"
+        self._rendering.take_back(job, why, elsewhere=True)
 
     async def cancel(self, actor: Account, project_id: str, reason: str) -> None:
         """Ends a project of anybody; delivered jobs stay paid, the rest is given back.

@@ -78,7 +78,7 @@ class LiveJob:
         ending: The final state that is on the way into the store.
         in_line: `WaitingJobs` has it; jobs that no longer wait stay there until they come up.
         previewed: A preview can be fetched.
-        last_frame: The last frame of its video can be fetched as a picture; not stored.
+        last_frame: The last frame of its video can be fetched; not stored, its file tells.
         ends_at_s: Clock time at which its worker expects to be done. None: not said.
         eta_told_s: Clock time at which its app was last told that.
         failed_on: Ids of workers that had it and did not deliver; others are asked first.

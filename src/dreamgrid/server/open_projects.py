@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from dreamgrid.errors import NotAllowed, TooManyRequests
 from dreamgrid.protocol.params import CONTENT_TYPES
+from dreamgrid.protocol.renders import VideoRender
 from dreamgrid.protocol.socket import WAITS_NO_WORKERS, WaitingReason
 from dreamgrid.server import frames
 from dreamgrid.server.blobs.base import Blobs
@@ -16,10 +17,12 @@ from dreamgrid.server.blobs.keys import last_frame_key, preview_key, result_key
 from dreamgrid.server.bus.base import Bus, project_subject, queue_subject
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
-from dreamgrid.server.live import AccountLoad, LiveJob, LiveProject
+from dreamgrid.server.live import AccountLoad, LiveJob, LiveProject, from_row
 from dreamgrid.server.rules import Rules
+from dreamgrid.server.store.base import ProjectRow
 from dreamgrid.server.waiting_reasons import reason_of
 from dreamgrid.server.workers import Workers
+from dreamgrid.states import JobState
 
 T = TypeVar("T")
 
@@ -276,6 +279,15 @@ class OpenProjects:
     def replay(self, project: LiveProject, position: int) -> Iterator[bytes]:
         """Frames that tell an app all it must know of a project."""
         return frames.replay(project, self._standing(project, position), urls=self.result_urls)
+
+    async def recall(self, row: ProjectRow) -> LiveProject:
+        """A project as it was stored, with what only its files can tell."""
+        project = from_row(row)
+        for job in project.jobs:
+            delivered = job.state is JobState.COMPLETED and not job.withheld
+            if delivered and isinstance(job.render, VideoRender):
+                job.last_frame = await self._blobs.stat(key_of_last_frame(job)) is not None
+        return project
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────
 

@@ -11,7 +11,6 @@ from dreamgrid.errors import (
     MissingAsset,
     NotFound,
     ServerRestarting,
-    ServerUnavailable,
 )
 from dreamgrid.protocol import failures
 from dreamgrid.protocol.codec import MAX_REQUEST_BYTES
@@ -96,7 +95,7 @@ class Projects:
         """Takes up every project that the last run of the server left open."""
         with uncollected():
             for row in await self._store.open_projects():
-                project = from_row(row)
+                project = await self._open.recall(row)
                 self._open.add(project)
                 for job in project.jobs:
                     self._rendering.take_up(job)
@@ -135,10 +134,7 @@ class Projects:
         if known is not None:
             self._answer_again(app, known, raw)
             return
-        if self._stopping:
-            raise ServerRestarting("the server is restarting; send this again in a moment")
-        self._open.check_room(app.account.id)
-        self._kept.check(app.account.id)
+        self._check_admission(app)
         model = self._catalog.model(request.key_frames[0].model_id)
         params = params_from_request(request, model.media)
         network = params.network or app.network
@@ -165,11 +161,24 @@ class Projects:
         if known is not None:  # the same request again, while the assets were looked at
             self._answer_again(app, known, raw)
             return
+        self._check_admission(app)  # others may have been faster while the assets were looked at
         project = self._new_project(app, project_id, params, renders, raw)
         project.targeting, project.dynamic = said.targeting, said.dynamic
         self._open.add(project)
         stored = self._store.submit(to_row(project))
         stored.add_done_callback(lambda future: self._submitted(app, project, future))
+
+    def _check_admission(self, app: App) -> None:
+        """Another project of this account may come now.
+
+        Raises:
+            ServerRestarting: The server is stopping.
+            TooManyRequests: The account has too many unfinished projects, or files.
+        """
+        if self._stopping:
+            raise ServerRestarting("the server is restarting; send this again in a moment")
+        self._open.check_room(app.account.id)
+        self._kept.check(app.account.id)
 
     def _new_project(
         self,
@@ -259,7 +268,7 @@ class Projects:
             return
         if row.ended_ms is None:
             return
-        ended = from_row(row)
+        ended = await self._open.recall(row)
         ended.origin = asked.origin
         for frame in self._open.replay(ended, 0):
             self._open.tell(asked, frame)
@@ -291,12 +300,19 @@ class Projects:
 
     async def _cancel(self, project: LiveProject, *, claimed: bool) -> bool:
         """Ends a project; False when it had ended, or somebody else has ended it meanwhile."""
-        under_way = self._cancels.get(project.id)
-        if under_way is not None:  # it may still fail, and then this one must not say otherwise
-            await asyncio.wait([under_way])
-            if self._open.project(project.id) is project:
-                under_way.result()
-            return False
+        cancel = self._cancels.get(project.id)
+        first = cancel is None
+        if cancel is None:
+            cancel = self._begin_cancel(project, claimed=claimed)
+        # Whoever asked may go away while it is stored: what follows of it must happen all the same.
+        await asyncio.wait([cancel])
+        if cancel.exception() is None:
+            return first and cancel.result().accepted
+        if self._open.project(project.id) is project:  # else it was not accepted either
+            cancel.result()
+        return False
+
+    def _begin_cancel(self, project: LiveProject, *, claimed: bool) -> asyncio.Future[Ended]:
         project.canceling = True
         for job in project.jobs:
             if job.on_worker:
@@ -304,18 +320,19 @@ class Projects:
         now_ms = milliseconds(self._clock)
         cancel = self._store.cancel(project.id, failures.ARTIST_CANCELED, now_ms, claimed=claimed)
         self._cancels[project.id] = cancel
-        cancel.add_done_callback(lambda _: self._cancels.pop(project.id))
-        try:
-            ended = await cancel
-        except ServerUnavailable:
-            project.canceling = False
-            if self._open.project(project.id) is not project:
-                return False  # it was not accepted either
-            self._resume(project)
-            raise
+        cancel.add_done_callback(lambda future: self._canceled(project, future))
+        return cancel
+
+    def _canceled(self, project: LiveProject, future: asyncio.Future[Ended]) -> None:
+        del self._cancels[project.id]
         project.canceling = False
+        if future.exception() is not None:
+            if self._open.project(project.id) is project:
+                self._resume(project)
+            return
+        ended = future.result()
         if not ended.accepted:
-            return False  # it ended while the cancel was on its way, and its app was told so
+            return  # it ended while the cancel was on its way, and its app was told so
         project.canceled = True
         project.ended_ms = milliseconds(self._clock)
         for job in project.jobs:
@@ -325,16 +342,17 @@ class Projects:
         self._open.changed(project)
         self._accounts.note_balance(project.account_id, project.token_type, ended.balance)
         self._rendering.scheduler.hint()
-        return True
 
     def _resume(self, project: LiveProject) -> None:
         """Goes on with a project whose cancel could not be stored."""
         waiting = self._rendering.scheduler.waiting
+        for frame in self._open.replay(project, self._queue.position(project)):
+            self._open.tell(project, frame)  # nothing was told while the cancel was under way
         for job in project.jobs:
             if job.state is JobState.QUEUED:  # it may have been skipped in the meantime
                 waiting.add(job)
-        for frame in self._open.replay(project, self._queue.position(project)):
-            self._open.tell(project, frame)  # nothing was told while the cancel was under way
+            else:  # its worker was told to stop
+                self._rendering.take_back(job, "it was about to be canceled, which was not stored")
         self._rendering.scheduler.hint()
 
     # ── looking at projects ──────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ from dreamgrid.protocol.rest import ProjectRecord
 from dreamgrid.server.auth import Account
 from dreamgrid.server.bus.base import app_subject
 from dreamgrid.server.clock import Clock, milliseconds
-from dreamgrid.server.live import LiveProject, from_row
+from dreamgrid.server.live import LiveProject
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.projects import App, Projects
 from dreamgrid.server.queue_notices import QueueNotices
@@ -43,8 +43,9 @@ class Recovery:
         # A claim that is stored while the rows are read is not in them, nor under way any more.
         claiming = set(self._being_claimed)
         rows = await self._store.unclaimed_projects(account.id, app_id, since_ms)
+        projects = [await self._open.recall(row) for row in rows]
         claiming |= self._being_claimed
-        return [from_row(row) for row in rows if row.id not in claiming]
+        return [project for project in projects if project.id not in claiming]
 
     def replay_active(self, app: App) -> list[bytes]:
         """Frames that tell an app that has just connected where its open projects stand."""

@@ -289,12 +289,19 @@ class Rendering:
                 job.failed_on.add(worker.id)
             self._outcomes.lose(job, "the worker handed it back", counts=False)
 
-    def take_back(self, job: LiveJob) -> None:
-        """Takes a job from the worker that holds it, for another one; that costs no attempt."""
+    def take_back(self, job: LiveJob, why: str, *, elsewhere: bool = False) -> None:
+        """Takes a job from the worker that holds it, if any does; that costs no attempt.
+
+        Args:
+            job: The job.
+            why: For people.
+            elsewhere: Other workers are asked before the one that had it.
+        """
         if job.on_worker and not job.settling and not job.project.canceling:
             self.stop_on_worker(job)
-            job.failed_on.add(job.worker_id)
-            self._outcomes.lose(job, "an administrator gave it to another worker", counts=False)
+            if elsewhere:
+                job.failed_on.add(job.worker_id)
+            self._outcomes.lose(job, why, counts=False)
 
     def _held_by(self, worker: WorkerSession, job_id: str, attempt: int) -> LiveJob | None:
         """The job, if this worker holds it with this attempt and nothing is under way with it."""

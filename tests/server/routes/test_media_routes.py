@@ -241,6 +241,25 @@ async def test_the_last_frame_of_a_video_is_a_picture_of_its_own(grid: Grid) -> 
     assert (await grid.get(f"/v1/media/downloadUrl?{path}", key=bob))[0] == 404
 
 
+@pytest.mark.parametrize("videos", [1, 2], ids=["ended", "still open"])
+async def test_an_app_hears_of_a_last_frame_after_a_restart_too(grid: Grid, videos: int) -> None:
+    app, worker = await grid.app(), await grid.worker(models=MODELS)
+    project = await app.request(
+        modelID=VIDEO_MODEL, outputFormat="mp4", width=512, height=512, numberOfImages=videos
+    )
+    job = await worker.assigned()
+    await worker.upload_last_frame(job, PNG)
+    await app.drop()
+    await grid.without_apps()
+    await worker.finish(job, MP4)
+    await worker.fence() if videos == 1 else await worker.assigned()
+    await grid.restart()
+    back = await grid.app()
+    ended = await back.wait_for("jobResult", jobID=project, imgID=job.job_id)
+    async with grid.http.get(ended["lastFrameUrl"]) as answer:
+        assert (answer.status, await answer.read()) == (200, PNG)
+
+
 async def test_the_last_frame_of_a_withheld_video_is_nowhere_on_the_server(grid: Grid) -> None:
     app, worker = await grid.app(), await grid.worker(models=MODELS)
     project = await app.request(modelID=VIDEO_MODEL, width=512, height=512)
