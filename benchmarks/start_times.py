@@ -111,7 +111,7 @@ def _history(chance: random.Random) -> list[_Told]:
     def ended(job: LiveJob, worker: WorkerSession) -> None:
         assert job.started_ms is not None
         assert job.ended_ms is not None
-        work_s = render_s(job.price_micros, "spark", "fast")
+        work_s = render_s(job.price_micros, "spark", 1_000)
         took_s = (job.ended_ms - job.started_ms) / 1000
         speeds.observe(worker.id, job.render.model, work_s=work_s, took_s=took_s)
         worker.paces[job.render.model] = speeds.pace(worker.id, job.render.model)
@@ -160,7 +160,7 @@ def _between_s() -> float:
 
 
 def _price_micros(work_s: float) -> int:
-    return round(work_s / render_s(1_000_000, "spark", "fast") * 1_000_000)
+    return round(work_s / render_s(1_000_000, "spark", 1_000) * 1_000_000)
 
 
 def _waited_s(project: LiveProject) -> float:

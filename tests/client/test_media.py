@@ -99,6 +99,22 @@ async def test_the_estimate_is_what_is_charged(
     assert str(await project.charge()) == str(price)
 
 
+async def test_the_estimate_is_for_the_network_that_the_client_uses(
+    house: Grid, guest: dreamgrid.AsyncClient
+) -> None:
+    asked: dict[str, Any] = {"model": PICTURE, "prompt": "x", "count": 16, "steps": 50}
+    fast = await guest.projects.estimate_cost(**asked)
+    await guest.account.switch_network("relaxed")
+    relaxed = await guest.projects.estimate_cost(**asked)
+    assert relaxed == await guest.projects.estimate_cost(network="relaxed", **asked)
+    assert float(relaxed.token) == pytest.approx(float(fast.token) / 2, rel=0.01)
+    await house.worker("slow", models=(PICTURE,), network="relaxed")
+    project = await guest.projects.create(**asked)
+    assert (await house.live(project.id))["costEstimate"]["quote"]["project"]["costInToken"] == str(
+        relaxed.token
+    )
+
+
 async def test_a_project_that_costs_too_much_is_never_sent(
     house: Grid, guest: dreamgrid.AsyncClient
 ) -> None:

@@ -1,6 +1,7 @@
 """What was quoted holds for a quarter of an hour, also when the catalogue has changed since."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dreamgrid.protocol.params import NETWORKS, Network
 from dreamgrid.server.earlier_prices import QUOTE_HOLDS_S
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
@@ -25,19 +27,19 @@ def write_catalogue(path: Path, *, times: float) -> Path:
     return path
 
 
-async def quoted(grid: Grid) -> tuple[Decimal, int]:
+async def quoted(grid: Grid, network: Network = "fast") -> tuple[Decimal, int]:
     """What one picture would cost, and for how many seconds that holds."""
-    path = f"/api/v2/job/estimate/spark/fast/pattern-v1/1/4/0/0/0/{SIZE}/{SIZE}"
+    path = f"/api/v2/job/estimate/spark/{network}/pattern-v1/1/4/0/0/0/{SIZE}/{SIZE}"
     async with grid.http.get(grid.url + path) as answer:
         assert answer.status == 200
         told = await answer.json()
     return Decimal(told["quote"]["project"]["costInToken"]), told["validSeconds"]
 
 
-async def charged(grid: Grid) -> Decimal:
+async def charged(grid: Grid, network: Network = "fast") -> Decimal:
     """What one picture costs."""
-    app, worker = await grid.app(), await grid.worker()
-    project = await app.request(stepCount=4, width=SIZE, height=SIZE)
+    app, worker = await grid.app(), await grid.worker(network=network)
+    project = await app.request(stepCount=4, width=SIZE, height=SIZE, network=network)
     await worker.finish(await worker.assigned())
     await app.wait_state("jobCompleted", jobID=project)
     await app.leave()
@@ -71,6 +73,29 @@ async def test_who_was_quoted_a_price_pays_no_more_after_the_catalogue_has_chang
         assert dearer > 2 * price
         assert holds_s == QUOTE_HOLDS_S
         assert await charged(grid) == dearer
+
+
+def doubled(price: Decimal, dearer: Decimal) -> bool:
+    """Whether one is twice the other; each was rounded up to a millionth."""
+    return 0 <= 2 * price - dearer <= Decimal("0.000001")
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+async def test_each_network_has_its_price_and_quotes_of_it_hold(
+    make_grid: MakeGrid, network: Network
+) -> None:
+    async with make_grid(fast_permille=3_000, relaxed_permille=1_500) as grid:
+        price, _ = await quoted(grid, network)
+        assert await charged(grid, network) == price
+        assert doubled((await quoted(grid, "relaxed"))[0], (await quoted(grid, "fast"))[0])
+        await grid.stop()
+        grid.config = replace(grid.config, fast_permille=6_000, relaxed_permille=3_000)
+        await grid.start()
+        assert (await quoted(grid, network))[0] == price == await charged(grid, network)
+        grid.clock.advance(QUOTE_HOLDS_S + 1)
+        dearer, _ = await quoted(grid, network)
+        assert doubled(price, dearer)
+        assert await charged(grid, network) == dearer
 
 
 async def test_what_becomes_cheaper_is_cheaper_at_once(make_grid: MakeGrid, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Prices: whole numbers, additive, monotone, never free by rounding, equal to their estimate."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,10 @@ def test_the_wire_shows_the_quote_as_decimal_strings(tmp_path: Path) -> None:
 
 
 def test_the_network_changes_the_price() -> None:
-    rates = Rates(network_permille={"fast": 1000, "relaxed": 500})
-    fast = micros(DREAMLET, render(), network="fast", rates=rates)
-    assert micros(DREAMLET, render(), network="relaxed", rates=rates) * 2 == fast
+    model = Catalog.load(network_permille={"fast": 2_000, "relaxed": 500}).model("dreamlet-v1")
+    usual = micros(DREAMLET, render())
+    assert micros(model, render(), network="fast") == 2 * usual
+    assert micros(model, render(), network="relaxed") == usual // 2
 
 
 def test_a_model_fee_is_added_to_each_job(tmp_path: Path) -> None:
@@ -175,8 +177,8 @@ def test_a_priced_model_is_never_free(
     rates = Rates(
         usd_micros_per_render_s=1,
         token_usd_micros={"spark": worth, "sogni": 10**9},
-        network_permille={"fast": permille},
     )
+    model = replace(model, network_permille={"fast": permille})
     quote = pricing.quote(model, (one,), rates=rates)
     assert quote.job_micros("spark") >= 1
     assert quote.job_micros("sogni") >= 1

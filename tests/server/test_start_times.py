@@ -21,7 +21,7 @@ from tests.support.live import live_project, worker
 
 NOW_MS = 1_000_000
 PRICE = 1_000_000  # one spark: 5 seconds of rendering
-WORK_S = render_s(PRICE, "spark", "fast")
+WORK_S = render_s(PRICE, "spark", 1_000)
 
 
 def project(model: str = "m1", jobs: int = 1, account: str = "ADA") -> LiveProject:

@@ -30,6 +30,8 @@ def serve_grid(
     signup: SignupChoice,
     admins: list[str] | None,
     worker_share: int,
+    price_fast: int,
+    price_relaxed: int,
     filter_always: bool,
     worker: bool,
     as_json: bool,
@@ -51,6 +53,8 @@ def serve_grid(
         trusted_proxies=tuple(trusted_proxies or ()),
         admins=tuple(admins or ()),
         worker_share_permille=worker_share,
+        fast_permille=price_fast,
+        relaxed_permille=price_relaxed,
         filter_always=filter_always,
         signup=None if signup == "local" else signup,
     )

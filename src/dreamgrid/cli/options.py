@@ -141,6 +141,28 @@ WorkerShare = Annotated[
         help="Thousandths of a job's price that the owner of its worker earns.",
     ),
 ]
+PriceFast = Annotated[
+    int,
+    typer.Option(
+        "--price-fast",
+        min=1,
+        max=1_000_000,
+        metavar="PERMILLE",
+        envvar="DREAMGRID_PRICE_FAST",
+        help="Thousandths of the catalogue's prices that the network fast charges.",
+    ),
+]
+PriceRelaxed = Annotated[
+    int,
+    typer.Option(
+        "--price-relaxed",
+        min=1,
+        max=1_000_000,
+        metavar="PERMILLE",
+        envvar="DREAMGRID_PRICE_RELAXED",
+        help="Thousandths of the catalogue's prices that the network relaxed charges.",
+    ),
+]
 SignupChoice = Literal["open", "closed", "local"]
 Signup = Annotated[
     SignupChoice,

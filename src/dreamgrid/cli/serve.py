@@ -16,6 +16,8 @@ def serve(
     signup: options.Signup = "local",
     admins: options.Admins = None,
     worker_share: options.WorkerShare = 1_000,
+    price_fast: options.PriceFast = 1_000,
+    price_relaxed: options.PriceRelaxed = 500,
     filter_always: options.FilterAlways = False,
     as_json: options.Json = False,
 ) -> None:
@@ -41,6 +43,8 @@ def serve(
         signup=signup,
         admins=admins,
         worker_share=worker_share,
+        price_fast=price_fast,
+        price_relaxed=price_relaxed,
         filter_always=filter_always,
         worker=False,
         as_json=as_json,

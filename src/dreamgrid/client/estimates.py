@@ -13,6 +13,7 @@ from dreamgrid.client.current_account import decimal
 from dreamgrid.client.http import Http
 from dreamgrid.client.options import AudioOptions, ModelOptions
 from dreamgrid.client.orders import media_of, order_of
+from dreamgrid.client.session import Session
 from dreamgrid.client.settings import (
     AudioSettings,
     Settings,
@@ -94,9 +95,10 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
 class Prices:
     """What a project would cost."""
 
-    def __init__(self, http: Http, catalog: Catalog) -> None:
+    def __init__(self, http: Http, catalog: Catalog, session: Session) -> None:
         self._http = http
         self._catalog = catalog
+        self._session = session
 
     @takes(Settings)
     async def estimate_cost(self, **settings: Unpack[Settings]) -> CostEstimate:
@@ -160,7 +162,7 @@ class Prices:
     async def _price(self, params: AnyParams) -> CostEstimate:
         """Asks the server for its quote; `params` are checked already."""
         token_type = params.token_type or "spark"
-        network = params.network or "fast"
+        network = params.network or self._session.network
         query: dict[str, str] = {}
         match params:
             case ImageParams():

@@ -204,7 +204,7 @@ class Projects(Emitter, Models, Prices, Finished, Files):
         """The same with a known preset; that of a video as the pixels that it stands for."""
         if not isinstance(params, ImageParams | VideoParams) or params.size_preset is None:
             return params
-        network = params.network or "fast"
+        network = params.network or self._session.network
         size = await self._catalog.preset(params.model, params.size_preset, network)
         if isinstance(params, ImageParams):
             return params

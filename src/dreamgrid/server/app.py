@@ -207,7 +207,7 @@ async def _services(
     config: ServerConfig, clock: Clock, open_store: Callable[[Path], SqliteStore]
 ) -> AsyncIterator[tuple[Services, AppSockets, WorkerSockets]]:
     """Opens the backends and closes them in the end."""
-    models = Catalog.load(config.catalog_files)
+    models = Catalog.load(config.catalog_files, network_permille=config.network_permille)
     keep_quotes(config.data_dir, models, milliseconds(clock))
     async with AsyncExitStack() as stack:
         blobs = await stack.enter_async_context(_media(config, clock))

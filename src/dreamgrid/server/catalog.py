@@ -7,7 +7,7 @@ how to write one.
 
 import difflib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,19 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
         max_previews: How many previews the benchmark's seconds of previews are for. None: as the
             catalogue says now.
         model_fee_usd: What each render costs besides.
+        network_permille: Thousandths of all but the fee that each network charges. None: as the
+            settings say now.
     """
 
     benchmark: Benchmark
     base_work: int | None = None
     max_previews: int | None = None
     model_fee_usd: float | None = None
+    network_permille: dict[Network, int] | None = None
+
+
+EVEN: Mapping[Network, int] = {"fast": 1_000, "relaxed": 1_000}
+"""All networks charge the same."""
 
 
 class EarlierPrice(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +79,7 @@ class Model:
         entry: How `models/list` shows it.
         presets: Its named sizes, as clients see them.
         rules: What its results may be like. None: it makes what this server cannot handle.
+        network_permille: Thousandths of its price that each network charges.
         earlier_prices: What it cost not long ago.
         priced_as: The price that holds instead of the catalogue's. None: the catalogue's.
     """
@@ -81,6 +89,7 @@ class Model:
     entry: ModelEntry
     presets: tuple[SizePreset, ...]
     rules: Rules | None
+    network_permille: Mapping[Network, int] = field(default_factory=lambda: EVEN)
     earlier_prices: tuple[EarlierPrice, ...] = ()
     priced_as: Price | None = None
 
@@ -94,6 +103,7 @@ class Model:
             base_work=self.rules.base_work if self.rules is not None else None,
             max_previews=self.spec.max_previews,
             model_fee_usd=self.tier.model_fee_usd,
+            network_permille=dict(self.network_permille),
         )
 
     def at(self, price: Price) -> "Model":
@@ -103,6 +113,7 @@ class Model:
             price,  # a note of an earlier version says less
             base_work=now.base_work if price.base_work is None else price.base_work,
             max_previews=now.max_previews if price.max_previews is None else price.max_previews,
+            network_permille=price.network_permille or now.network_permille,
         )
         return replace(self, priced_as=known, earlier_prices=())
 
@@ -124,22 +135,37 @@ class Model:
 
 
 class Catalog:
-    """All models and tiers. Made by `load`; does not change while a server runs."""
+    """All models and tiers. Made by `load`; does not change while a server runs.
+
+    Attributes:
+        network_permille: Thousandths of the prices that each network charges.
+    """
 
     def __init__(
         self,
         models: Mapping[str, Model],
         tiers: Mapping[str, Tier],
         loras: Sequence[LoraSpec] = (),
+        network_permille: Mapping[Network, int] = EVEN,
     ) -> None:
-        self._models = dict(models)
+        self.network_permille = network_permille
+        self._models = {
+            model_id: replace(model, network_permille=network_permille)
+            for model_id, model in models.items()
+        }
         self._loras = tuple(loras)
         self._entries = tuple(model.entry for model in models.values())
         self._tiers = {tier_id: _as_served(tier) for tier_id, tier in tiers.items()}
 
     @classmethod
-    def load(cls, files: Sequence[Path] = ()) -> "Catalog":
+    def load(
+        cls, files: Sequence[Path] = (), *, network_permille: Mapping[Network, int] = EVEN
+    ) -> "Catalog":
         """The built-in catalogue and then `files`; a later entry replaces one of the same id.
+
+        Args:
+            files: More models and tiers.
+            network_permille: Thousandths of the prices that each network charges.
 
         Raises:
             ConfigError: A file cannot be read, or an entry is wrong. Names file and field.
@@ -161,6 +187,7 @@ class Catalog:
             },
             {tier_id: row.value for tier_id, row in tiers.items()},
             loras,
+            network_permille,
         )
 
     def models(self) -> tuple[ModelEntry, ...]:

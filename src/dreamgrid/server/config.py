@@ -7,7 +7,7 @@ from typing import Literal
 
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.assets import MEDIA_ROLES
-from dreamgrid.protocol.params import MAX_INPUT_BYTES, MAX_MEDIA_INPUT_BYTES, TokenType
+from dreamgrid.protocol.params import MAX_INPUT_BYTES, MAX_MEDIA_INPUT_BYTES, Network, TokenType
 from dreamgrid.server.blobs.s3_settings import S3Settings
 
 MICROS = 1_000_000
@@ -58,6 +58,8 @@ class ServerConfig:
         worker_share_permille: Thousandths of a delivered job's price that the owner of its worker
             earns; the house keeps the rest. All of it unless told otherwise: what apps pay goes to
             those who render.
+        fast_permille: Thousandths of the catalogue's prices that the network `fast` charges.
+        relaxed_permille: The same for the network `relaxed`, where workers may be slower.
         filter_always: Whether the content filter cannot be turned off: apps that ask for it are
             refused.
         charge_withheld: Whether media that the content filter withholds are charged, and earned,
@@ -129,6 +131,8 @@ class ServerConfig:
     admins: tuple[str, ...] = ()
     starting_grant_micros: int = 1_000 * MICROS
     worker_share_permille: int = 1_000
+    fast_permille: int = 1_000
+    relaxed_permille: int = 500
     filter_always: bool = False
     charge_withheld: bool = False
     lease_s: float = 30.0
@@ -225,6 +229,11 @@ class ServerConfig:
         if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):
             raise ConfigError(f"public_url '{self.public_url}' must begin with http:// or https://")
 
+    @property
+    def network_permille(self) -> dict[Network, int]:
+        """Thousandths of the catalogue's prices that each network charges."""
+        return {"fast": self.fast_permille, "relaxed": self.relaxed_permille}
+
     def _check_times(self) -> None:
         if self.run_factor < 1 or not 0 < self.min_run_s <= self.max_run_s:
             raise ConfigError(
@@ -237,6 +246,8 @@ class ServerConfig:
     def _check_money_and_news(self) -> None:
         if not 0 <= self.worker_share_permille <= 1_000:
             raise ConfigError("worker_share_permille is between 0 (nothing) and 1000 (everything)")
+        if not all(1 <= permille <= 1_000_000 for permille in self.network_permille.values()):
+            raise ConfigError("fast_permille and relaxed_permille are between 1 and 1000000")
         if self.webhook_retry_s > self.history_kept_s:
             raise ConfigError(
                 f"webhook_retry_s ({self.webhook_retry_s}) is longer than events are kept: "

@@ -23,7 +23,7 @@ from dreamgrid.protocol.params import Network, TokenType
 from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
 from dreamgrid.protocol.rest_estimates import Cost, Estimate, EstimatedRequest, ModelCost, Rate
 from dreamgrid.protocol.rest_estimates import Quote as WireQuote
-from dreamgrid.server.catalog import Model
+from dreamgrid.server.catalog import EVEN, Model
 from dreamgrid.server.catalog_entries import Benchmark
 from dreamgrid.server.config import MICROS
 from dreamgrid.server.ledger import decimal
@@ -36,9 +36,10 @@ __all__ = [
     "decimal",
     "quote",
     "render_s",
+    "render_us",
     "to_wire",
+    "usd_micros",
     "work_s",
-    "worth",
 ]
 
 
@@ -51,16 +52,12 @@ class Rates:
     Attributes:
         usd_micros_per_render_s: Micro-USD for one render second.
         token_usd_micros: Micro-USD that one token of each currency is worth.
-        network_permille: Thousandths of the price that each network charges.
         base_render_s: Render seconds of the base render, for information only.
     """
 
     usd_micros_per_render_s: int = 1_000
     token_usd_micros: Mapping[TokenType, int] = field(
         default_factory=lambda: {"spark": 5_000, "sogni": 6_250}
-    )
-    network_permille: Mapping[Network, int] = field(
-        default_factory=lambda: {"fast": 1_000, "relaxed": 1_000}
     )
     base_render_s: int = 5
 
@@ -103,12 +100,14 @@ class Quote:
         count: How many jobs.
         project: All of them.
         network: Where they run.
+        permille: Thousandths of the price that this network charges; counted in.
     """
 
     job: Amounts
     count: int
     project: Amounts
     network: Network
+    permille: int
 
     def job_micros(self, token: TokenType) -> int:
         """The price of one job in micro-units."""
@@ -166,8 +165,9 @@ def _quote(
     assert all(render.steps == first.steps for render in renders), "one project, one kind of job"
     steps = priced_steps(first)
     render_us = _render_us(model, first, steps, assets)
+    permille = permille_of(model, network)
     # Micro-USD x 10**9: render time is in millionths of a second, the network in thousandths.
-    scaled = render_us * rates.usd_micros_per_render_s * rates.network_permille[network]
+    scaled = render_us * rates.usd_micros_per_render_s * permille
     scaled += micros_of(model.price.model_fee_usd or 0) * 10**9
     job = Amounts(
         micros={
@@ -178,7 +178,13 @@ def _quote(
         render_us=render_us,
         steps=steps,
     )
-    return Quote(job=job, count=len(renders), project=job.times(len(renders)), network=network)
+    project = job.times(len(renders))
+    return Quote(job=job, count=len(renders), project=project, network=network, permille=permille)
+
+
+def permille_of(model: Model, network: Network) -> int:
+    """Thousandths of the price that a network charges."""
+    return (model.price.network_permille or EVEN)[network]
 
 
 def priced_steps(render: AnyRender) -> int:
@@ -230,20 +236,27 @@ def _base_s(benchmark: Benchmark, assets: Collection[str]) -> float:
     return known[-1] if known else benchmark.sec
 
 
-def worth(
-    micros: int, token: TokenType, network: Network, rates: Rates = DEFAULT_RATES
-) -> tuple[int, int]:
-    """What an amount of a currency is in micro-USD, and in microseconds of rendering."""
-    usd_micros = micros * rates.token_usd_micros[token] // MICROS
-    per_render_s = rates.usd_micros_per_render_s * rates.network_permille[network]
-    return usd_micros, usd_micros * MICROS * 1_000 // per_render_s
+def usd_micros(micros: int, token: TokenType, rates: Rates = DEFAULT_RATES) -> int:
+    """What an amount of a currency is in micro-USD."""
+    return micros * rates.token_usd_micros[token] // MICROS
 
 
-def render_s(
-    micros: int, token: TokenType, network: Network, rates: Rates = DEFAULT_RATES
-) -> float:
+def render_us(micros: int, token: TokenType, permille: int, rates: Rates = DEFAULT_RATES) -> int:
+    """What an amount of a currency is in microseconds of rendering.
+
+    Args:
+        micros: The amount in micro-units.
+        token: Of which currency.
+        permille: Thousandths of the price that its network charges.
+        rates: What render time costs.
+    """
+    per_render_s = rates.usd_micros_per_render_s * permille
+    return usd_micros(micros, token, rates) * MICROS * 1_000 // per_render_s
+
+
+def render_s(micros: int, token: TokenType, permille: int, rates: Rates = DEFAULT_RATES) -> float:
     """About how many seconds of rendering a job of this price is; for estimates, not for money."""
-    per_render_s = rates.usd_micros_per_render_s * rates.network_permille[network] / 1_000
+    per_render_s = rates.usd_micros_per_render_s * permille / 1_000
     return micros * rates.token_usd_micros[token] / MICROS / per_render_s
 
 
@@ -295,7 +308,6 @@ def to_wire(
     benchmark = model.tier.benchmark
     default_steps = int(model.tier.steps.default) if model.tier.steps else 1
     worth = rates.token_usd_micros[token]
-    permille = rates.network_permille[quoted.network]
     return Estimate(
         request=EstimatedRequest(
             model=model.id,
@@ -314,7 +326,7 @@ def to_wire(
             render_s_usd=decimal(rates.usd_micros_per_render_s),
             render_s_token=decimal(divided_up(rates.usd_micros_per_render_s * MICROS, worth)),
             network=quoted.network,
-            network_multiplier=decimal(permille * 1000),
+            network_multiplier=decimal(quoted.permille * 1000),
         ),
         quote=WireQuote(
             model=ModelCost(

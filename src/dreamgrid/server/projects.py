@@ -370,7 +370,12 @@ class Projects:
         ]
         jobs.sort(key=lambda job: job.ended_ms or 0, reverse=True)
         return tuple(
-            records.listed(job.project, self._catalog.entry(job.project.model), job)
+            records.listed(
+                job.project,
+                self._catalog.entry(job.project.model),
+                job,
+                permille=self._catalog.network_permille[job.project.network],
+            )
             for job in jobs[:limit]
         )
 
@@ -378,7 +383,8 @@ class Projects:
         """A project of an account as the HTTP endpoints show it."""
         reason = self._open.reason(project) if project.ended_ms is None else None
         entry = self._catalog.entry(project.model)
-        return records.record(project, artist, entry, reason, raw=raw)
+        permille = self._catalog.network_permille[project.network]
+        return records.record(project, artist, entry, reason, permille=permille, raw=raw)
 
     async def find(
         self, account: Account, project_id: str, *, anybodys: bool = False

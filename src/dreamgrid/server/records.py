@@ -36,6 +36,7 @@ def record(
     model: ModelEntry,
     waiting: WaitingReason | None = None,
     *,
+    permille: int,
     raw: bool,
 ) -> ProjectRecord:
     """A project with all of its jobs.
@@ -45,10 +46,11 @@ def record(
         artist: Whose it is.
         model: Its catalogue entry.
         waiting: Why jobs of it wait, if any does.
+        permille: Thousandths of the price that its network charges.
         raw: Raw status words (`errored`, `cancelled`) instead of the SDKs' (`failed`, `canceled`).
     """
     state = project.state
-    jobs = [_job_record(job) for job in project.jobs]
+    jobs = [_job_record(job, permille) for job in project.jobs]
     ended = [job.ended for job in project.jobs]
     now_ms = project.ended_ms or max(
         [project.created_ms, *(job.ended_ms or job.started_ms or 0 for job in project.jobs)]
@@ -90,17 +92,17 @@ def record(
                 project=_expected(project, project.hold_micros),
             )
         ),
-        cost_actual=_cost(project.charged_micros, project),
+        cost_actual=_cost(project.charged_micros, project, permille),
         client_request_data=base64.b64encode(project.request).decode("ascii"),
         worker_jobs=tuple(job for job, is_over in zip(jobs, ended, strict=True) if not is_over),
         completed_jobs=tuple(job for job, is_over in zip(jobs, ended, strict=True) if is_over),
     )
 
 
-def listed(project: LiveProject, model: ModelEntry, job: LiveJob) -> ListedJob:
+def listed(project: LiveProject, model: ModelEntry, job: LiveJob, *, permille: int) -> ListedJob:
     """A job in a list, with what its project was."""
     return ListedJob(
-        **msgspec.structs.asdict(_job_record(job)),
+        **msgspec.structs.asdict(_job_record(job, permille)),
         parent_request=ParentRequest(
             id=project.id,
             model=RequestModel(id=model.id, name=model.name, type=model.media),
@@ -120,15 +122,16 @@ def _denoise(project: LiveProject) -> str:
 
 
 def _expected(project: LiveProject, micros: int) -> ExpectedCost:
-    usd_micros, _ = pricing.worth(micros, project.token_type, project.network)
+    usd_micros = pricing.usd_micros(micros, project.token_type)
     return ExpectedCost(
         cost_in_usd=ledger.decimal(usd_micros), cost_in_token=ledger.decimal(micros)
     )
 
 
-def _cost(micros: int, project: LiveProject, *jobs: LiveJob) -> ActualCost:
+def _cost(micros: int, project: LiveProject, permille: int, *jobs: LiveJob) -> ActualCost:
     """What was charged, and for how many steps of which jobs (all of them, if none is named)."""
-    usd_micros, render_us = pricing.worth(micros, project.token_type, project.network)
+    usd_micros = pricing.usd_micros(micros, project.token_type)
+    render_us = pricing.render_us(micros, project.token_type, permille)
     charged = [job for job in jobs or project.jobs if job.state is JobState.COMPLETED]
     return ActualCost(
         cost_in_render_sec=ledger.decimal(render_us),
@@ -138,7 +141,7 @@ def _cost(micros: int, project: LiveProject, *jobs: LiveJob) -> ActualCost:
     )
 
 
-def _job_record(job: LiveJob) -> JobRecord:
+def _job_record(job: LiveJob, permille: int) -> JobRecord:
     return JobRecord(
         id=job.project.id,
         sid=str(short_number(job.id)),
@@ -159,7 +162,7 @@ def _job_record(job: LiveJob) -> JobRecord:
         start_time=job.started_ms or 0,
         update_time=job.ended_ms or job.started_ms or job.created_ms,
         end_time=job.ended_ms or 0,
-        cost_actual=_cost(job.charged_micros, job.project, job),
+        cost_actual=_cost(job.charged_micros, job.project, permille, job),
         network=job.project.network,
         output_format=job.project.output_format,
         sha256=job.sha256,

@@ -75,7 +75,7 @@ class Rendering:
         self._delivered = delivered
         self._workers = workers
         self._open = open_projects
-        self.speeds = Speeds()
+        self.speeds = Speeds(catalog.network_permille)
         self.forecasts = Forecasts()
         self.reliability = Reliability()
         self._run_limits = RunLimits(config, catalog, self.speeds)

@@ -8,7 +8,7 @@ if that is known there, else on all that serve its model.
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.live import LiveJob
-from dreamgrid.server.speeds import Speeds, work_of
+from dreamgrid.server.speeds import Speeds
 
 
 class RunLimits:
@@ -27,7 +27,8 @@ class RunLimits:
     def run_s(self, job: LiveJob) -> float:
         """From the beginning of the inference to the end."""
         longest_s = self.longest_s(job)
-        usual_s = self._speeds.measured_s(job.render.model, work_of(job), job.worker_id)
+        work_s = self._speeds.work_s(job)
+        usual_s = self._speeds.measured_s(job.render.model, work_s, job.worker_id)
         if usual_s is None:
             return longest_s
         config = self._config

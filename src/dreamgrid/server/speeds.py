@@ -15,8 +15,10 @@ Kept in memory only: after a restart nothing is known until workers say hello or
 import math
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from dreamgrid.protocol.params import Network
+from dreamgrid.server.catalog import EVEN
 from dreamgrid.server.live import LiveJob
 from dreamgrid.server.pricing import render_s
 
@@ -35,9 +37,15 @@ MAX_PAIRS = 20_000
 
 
 class Speeds:
-    """Ratios per model, and per worker and model: measured, and claimed."""
+    """Ratios per model, and per worker and model: measured, and claimed.
 
-    def __init__(self) -> None:
+    Args:
+        network_permille: Thousandths of the prices that each network charges: a job's price tells
+            how much work it is.
+    """
+
+    def __init__(self, network_permille: Mapping[Network, int] = EVEN) -> None:
+        self._network_permille = network_permille
         self._measured = _Ratios()
         self._claimed = _Ratios()
 
@@ -60,8 +68,14 @@ class Speeds:
             took_s = min(took_s, (now_ms - given_ms) / 1000)
         else:
             return self.pace(job.worker_id, model)
-        self.observe(job.worker_id, model, work_s=work_of(job), took_s=took_s)
+        self.observe(job.worker_id, model, work_s=self.work_s(job), took_s=took_s)
         return self.pace(job.worker_id, model)
+
+    def work_s(self, job: LiveJob) -> float:
+        """The seconds that the catalogue names for a job."""
+        project = job.project
+        permille = self._network_permille[project.network]
+        return render_s(job.price_micros, project.token_type, permille)
 
     def observe(self, worker_id: str, model: str, *, work_s: float, took_s: float) -> None:
         """A render is done: the catalogue expects `work_s` for it, and it took `took_s`."""
@@ -149,12 +163,6 @@ class _Ratios:
         del ratios[bisect_left(ratios, ratio)]
         if not ratios:
             del self._models[model]
-
-
-def work_of(job: LiveJob) -> float:
-    """The seconds that the catalogue names for a job."""
-    project = job.project
-    return render_s(job.price_micros, project.token_type, project.network)
 
 
 def _ratio(work_s: float, took_s: float) -> float | None:

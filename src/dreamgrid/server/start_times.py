@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dreamgrid.server.live import LiveJob
-from dreamgrid.server.pricing import render_s
 from dreamgrid.server.speeds import Speeds
 from dreamgrid.server.workers import WorkerSession
 
@@ -110,7 +109,7 @@ class _Durations:
         project, model, price = job.project, job.render.model, job.price_micros
         kind = (model, price, project.token_type, project.network, worker_id)
         if kind not in self._known:
-            work_s = render_s(price, project.token_type, project.network)
+            work_s = self._speeds.work_s(job)
             self._known[kind] = self._speeds.seconds(model, work_s, worker_id)
         return self._known[kind]
 
