@@ -128,7 +128,7 @@ async def run_server(
     stop: asyncio.Event,
     on_ready: Callable[[ServerReady], None],
     clock: Clock = system_clock,
-    open_store: Callable[[Path], SqliteStore] = SqliteStore,
+    open_store: Callable[[Path], SqliteStore] | None = None,
 ) -> None:
     """Serves until `stop` is set, then ends every connection and returns.
 
@@ -137,7 +137,7 @@ async def run_server(
         stop: Set by the caller to end the server.
         on_ready: Called once, when requests are answered.
         clock: Time; tests bring their own.
-        open_store: Makes the store of a file; tests bring one that fails.
+        open_store: Makes the store of a file; tests bring one that fails. None: `SqliteStore`.
 
     Raises:
         ConfigError: A setting is wrong, the port is in use, the folder cannot be written or
@@ -145,7 +145,7 @@ async def run_server(
     """
     config.validate()
     with held(config.data_dir):
-        await _serve(config, stop, on_ready, clock, open_store)
+        await _serve(config, stop, on_ready, clock, open_store or SqliteStore)
 
 
 async def _serve(
