@@ -1,21 +1,24 @@
 """Several workers in one process, each with an engine process of its own."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from dreamgrid.engines.machine import Gpu
 from dreamgrid.errors import AuthenticationFailed, EngineCrashed
-from dreamgrid.protocol.worker import Failed, Finished
+from dreamgrid.protocol.worker import Draining, Failed, Finished, Released, Started
 from dreamgrid.worker import events
 from dreamgrid.worker.config import WorkerConfig
 from dreamgrid.worker.crew import run_crew
 from dreamgrid.worker.events import WorkerEvent
 from dreamgrid.worker.frames import Setup
 from dreamgrid.worker.process import EngineProcess
+from dreamgrid.worker.rest import Rest, RestRules, Watch, pause, resume
 from tests.worker.server_room import PATIENCE_S, PUPPETS, Line, ServerRoom, config_of
 
 Told = asyncio.Queue[tuple[WorkerConfig, WorkerEvent]]
@@ -27,7 +30,7 @@ def lane(room: ServerRoom, folder: Path, index: int) -> WorkerConfig:
 
 
 @asynccontextmanager
-async def crew(*lanes: WorkerConfig) -> AsyncIterator[Told]:
+async def crew(folder: Path, *lanes: WorkerConfig) -> AsyncIterator[Told]:
     told: Told = asyncio.Queue()
     stop = asyncio.Event()
     working = asyncio.create_task(
@@ -36,6 +39,7 @@ async def crew(*lanes: WorkerConfig) -> AsyncIterator[Told]:
             PUPPETS,
             stop=stop,
             on_event=lambda lane, event: told.put_nowait((lane, event)),
+            rules=RestRules(folder=folder, look_every_s=0.01),
             retry_s=0.01,
         )
     )
@@ -50,7 +54,7 @@ async def crew(*lanes: WorkerConfig) -> AsyncIterator[Told]:
 @asynccontextmanager
 async def two_gpus(folder: Path) -> AsyncIterator[tuple[ServerRoom, Told]]:
     server = ServerRoom().open()
-    async with server as room, crew(lane(room, folder, 0), lane(room, folder, 1)) as told:
+    async with server as room, crew(folder, lane(room, folder, 0), lane(room, folder, 1)) as told:
         yield room, told
 
 
@@ -114,4 +118,60 @@ async def test_what_would_meet_every_worker_ends_them_all(tmp_path: Path) -> Non
                     [lane(room, tmp_path, 0), lane(room, tmp_path, 1)],
                     PUPPETS,
                     stop=asyncio.Event(),
+                    rules=RestRules(folder=tmp_path),
                 )
+
+
+async def test_a_pause_frees_the_engine_and_hands_back_what_it_renders(tmp_path: Path) -> None:
+    async with ServerRoom().open() as room, crew(tmp_path, lane(room, tmp_path, 0)) as told:
+        first = await room.line()
+        await first.send(room.assign("1", "endless"))
+        await first.expect(Started)
+        pause(tmp_path, None)
+        await first.expect(Released, "1")
+        rested = await event(told, events.Rested)
+        assert rested.reason == "paused by its owner"
+        assert resume(tmp_path)
+        await event(told, events.Resumed)
+        second = await room.line()
+        assert second.hello.worker_id == first.hello.worker_id
+        await second.send(room.assign("2"))
+        await second.expect(Finished, "2")
+
+
+async def test_a_paused_worker_does_not_even_join_and_still_ends(tmp_path: Path) -> None:
+    pause(tmp_path, None)
+    async with ServerRoom().open() as room, crew(tmp_path, lane(room, tmp_path, 0)) as told:
+        await event(told, events.Rested)
+    kinds = {type(told.get_nowait()[1]) for _ in range(told.qsize())}
+    assert not kinds & {events.Joined, events.Resumed}
+
+
+async def test_outside_its_hours_a_render_under_way_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Rest | None] = [None]
+    monkeypatch.setattr(Watch, "look", lambda _watch: calls[-1])
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    async with ServerRoom().open() as room, crew(tmp_path, lane(room, tmp_path, 0)) as told:
+        line = await room.line()
+        await line.send(room.assign("1", f"gate {gate}"))
+        await line.expect(Started)
+        calls.append(Rest(reason="outside its hours", urgent=False))
+        await line.expect(Draining)
+        await asyncio.to_thread(gate.write_text, "go on")
+        await line.expect(Finished, "1")
+        assert (await event(told, events.Rested)).reason == "outside its hours"
+
+
+E = TypeVar("E", bound=WorkerEvent)
+
+
+async def event(told: Told, kind: type[E]) -> E:
+    """The next event of a kind."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            _, found = await told.get()
+            if isinstance(found, kind):
+                return found

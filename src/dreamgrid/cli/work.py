@@ -1,6 +1,6 @@
 """`dreamgrid work`: a worker for a grid that runs somewhere."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ Models = Annotated[
 ]
 
 
+_RESTS = "When it rests"
 Gpus = Annotated[
     list[str] | None,
     typer.Option("--gpu", help="Use only this GPU, by number or UUID; may be given several times."),
@@ -33,6 +34,37 @@ def work(
     data: options.Data = None,
     threads: options.Threads = 0,
     gpu: Gpus = None,
+    hours: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[DAYS] FROM-TO",
+            help="Work only then, such as 22:00-07:00 or 'sat,sun 00:00-24:00'; may be given "
+            "several times.",
+            rich_help_panel=_RESTS,
+        ),
+    ] = None,
+    give_way: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=100,
+            metavar="PERCENT",
+            help="Leave the GPU to other programs that use so much of it. 0: never.",
+            rich_help_panel=_RESTS,
+        ),
+    ] = None,
+    max_celsius: Annotated[
+        int | None,
+        typer.Option(min=0, help="Rest when the GPU is hotter. 0: never.", rich_help_panel=_RESTS),
+    ] = None,
+    max_watts: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Tell the driver to draw no more, which needs its permission. 0: leave it.",
+            rich_help_panel=_RESTS,
+        ),
+    ] = None,
     filter_threshold: options.FilterThreshold = None,
     sound_font: options.SoundFont = None,
     as_json: options.Json = False,
@@ -51,19 +83,24 @@ def work(
     if context.invoked_subcommand:
         return
     from dreamgrid.cli import working  # noqa: PLC0415 (loads the whole worker)
+    from dreamgrid.worker.settings import Settings  # noqa: PLC0415
 
-    working.work_for(
-        server=server,
-        key=key,
-        name=name,
-        models=tuple(model or ()),
-        data=data,
-        threads=threads,
-        gpus=tuple(gpu or ()),
-        filter_threshold=filter_threshold,
-        sound_font=sound_font,
-        as_json=as_json,
-    )
+    given: dict[str, Any] = {
+        "server": server,
+        "key": key,
+        "name": name or None,
+        "models": tuple(model) if model else None,
+        "gpus": tuple(gpu) if gpu else None,
+        "threads": threads or None,
+        "filter_threshold": filter_threshold,
+        "sound_font": sound_font,
+        "hours": tuple(hours) if hours else None,
+        "give_way_percent": give_way,
+        "max_celsius": max_celsius,
+        "max_watts": max_watts,
+    }
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    working.work_for(settings, data=data, as_json=as_json)
 
 
 @app.command()
@@ -78,6 +115,37 @@ def plan(model: Models = None, data: options.Data = None, as_json: options.Json 
     from dreamgrid.cli import planning  # noqa: PLC0415 (loads every engine's spec)
 
     planning.show(models=tuple(model or ()), data=data, as_json=as_json)
+
+
+@app.command()
+def pause(
+    duration: Annotated[
+        str,
+        typer.Option("--for", metavar="TIME", help="Such as 90m or 2h. Default: until resumed."),
+    ] = "",
+    data: options.Data = None,
+) -> None:
+    """Let the workers of this machine rest: they leave their grid and free the GPU.
+
+    A render under way gets a moment to finish, else it goes back to the grid. A pause lasts over
+    restarts.
+
+    For example:
+
+    - `dreamgrid work pause`
+    - `dreamgrid work pause --for 2h`
+    """
+    from dreamgrid.cli import resting  # noqa: PLC0415
+
+    resting.pause_workers(duration, data)
+
+
+@app.command()
+def resume(data: options.Data = None) -> None:
+    """End a pause: the workers go back to their grid."""
+    from dreamgrid.cli import resting  # noqa: PLC0415
+
+    resting.resume_workers(data)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from dreamgrid.errors import DreamgridError, EngineCrashed
 from dreamgrid.worker import events
 from dreamgrid.worker.config import WorkerConfig
 from dreamgrid.worker.events import WorkerEvent
+from dreamgrid.worker.rest import RestRules, Watch
 from dreamgrid.worker.tasks import task_group
 from dreamgrid.worker.worker import run_worker
 
@@ -21,6 +22,7 @@ async def run_crew(
     *,
     stop: asyncio.Event,
     on_event: OnCrewEvent = lambda _lane, _event: None,
+    rules: RestRules,
     retry_s: float = 30.0,
 ) -> None:
     """Works for a server with all of them until told to stop.
@@ -30,6 +32,7 @@ async def run_crew(
         registry: The engines that are installed.
         stop: Set it to end them all; see `run_worker`.
         on_event: Called with the worker's settings and everything that happens to it.
+        rules: When its workers rest.
         retry_s: Seconds after which an engine that did not start is tried again.
 
     Raises:
@@ -38,6 +41,11 @@ async def run_crew(
     """
     over = asyncio.Event()
     errors: list[DreamgridError] = []
+    alone = len(lanes) == 1
+    keepers = [
+        _Keeper(lane, registry, over, on_event, rules=rules, retry_s=retry_s, alone=alone)
+        for lane in lanes
+    ]
 
     async def keep(keeper: _Keeper) -> None:
         try:
@@ -48,9 +56,7 @@ async def run_crew(
 
     async with task_group() as tasks:
         relay = tasks.create_task(_relay(stop, over), name="stop")
-        await asyncio.gather(
-            *(keep(_Keeper(lane, registry, over, on_event, retry_s, len(lanes))) for lane in lanes)
-        )
+        await asyncio.gather(*map(keep, keepers))
         relay.cancel()
     if errors:
         raise errors[0]
@@ -68,34 +74,77 @@ class _Keeper:
         self,
         lane: WorkerConfig,
         registry: Registry,
-        stop: asyncio.Event,
+        over: asyncio.Event,
         on_event: OnCrewEvent,
+        *,
+        rules: RestRules,
         retry_s: float,
-        crew_size: int,
+        alone: bool,
     ) -> None:
         self._lane = lane
         self._registry = registry
-        self._stop = stop
+        self._over = over
         self._on_event = on_event
+        self._look_every_s = rules.look_every_s
+        self._watch = Watch(rules, lane.gpu)
         self._retry_s = retry_s
-        self._alone = crew_size == 1
+        self._alone = alone
 
     async def run(self) -> None:
-        while not self._stop.is_set():
+        while not self._over.is_set():
+            await self._rest()
             try:
-                await run_worker(
-                    self._lane,
-                    stop=self._stop,
-                    registry=self._registry,
-                    on_event=self._tell,
-                )
+                await self._work()
             except EngineCrashed as crash:
                 if self._alone:
                     raise
                 self._tell(events.EngineFailed(reason=str(crash), retry_in_s=self._retry_s))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._retry_s):
-                        await self._stop.wait()
+                await self._sleep(self._retry_s)
+
+    async def _rest(self) -> None:
+        """Waits until there is no reason to rest."""
+        told = ""
+        while not self._over.is_set():
+            rest = await asyncio.to_thread(self._watch.look)
+            if rest is None:
+                break
+            if rest.reason != told:
+                told = rest.reason
+                self._tell(events.Rested(reason=told))
+            await self._sleep(self._look_every_s)
+        if told and not self._over.is_set():
+            self._tell(events.Resumed())
+
+    async def _work(self) -> None:
+        """Works until there is a reason to rest, or it is all over."""
+        stop, finish = asyncio.Event(), asyncio.Event()
+        async with task_group() as tasks:
+            watching = tasks.create_task(self._observe(stop, finish), name="watch")
+            if not self._over.is_set():
+                await run_worker(
+                    self._lane,
+                    stop=stop,
+                    finish=finish,
+                    registry=self._registry,
+                    on_event=self._tell,
+                )
+            watching.cancel()
+
+    async def _observe(self, stop: asyncio.Event, finish: asyncio.Event) -> None:
+        while not self._over.is_set():
+            rest = await asyncio.to_thread(self._watch.look)
+            if rest is not None and rest.urgent:
+                break
+            if rest is not None:
+                finish.set()
+            await self._sleep(self._look_every_s)
+        stop.set()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until then, or until it is all over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
 
     def _tell(self, event: WorkerEvent) -> None:
         self._on_event(self._lane, event)

@@ -3,12 +3,14 @@
 import os
 import platform
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from dreamgrid.engines.base import Finding
 from dreamgrid.engines.machine import GIB, VISIBLE_VARIABLE, Gpu, Machine, existing, look
 from dreamgrid.engines.registry import Registry
+from dreamgrid.worker.rest import paused
 from dreamgrid.worker.tuning import read
 
 SCARCE_DISK_BYTES = 2 * GIB
@@ -31,6 +33,7 @@ def examine(
         *_machine(machine),
         _disk(data_dir),
         *_speeds(data_dir / "worker"),
+        *_paused(data_dir / "worker"),
         *_gpus(machine),
         *(finding for finding in _engines(registry)),
     )
@@ -80,6 +83,13 @@ def _speeds(data_dir: Path) -> Iterator[Finding]:
     parts = [f"{speed.render.model} {speed.took_s:.2f} s" for speed in tuning.speeds]
     text = f"trial renders on {tuning.threads} threads: {', '.join(parts)}"
     yield Finding(level="good", subject="speed", text=text)
+
+
+def _paused(data_dir: Path) -> Iterator[Finding]:
+    if paused(data_dir, time.time()) is not None:
+        text = "its workers rest, because somebody paused them"
+        advice = "dreamgrid work resume"
+        yield Finding(level="note", subject="pause", text=text, advice=advice)
 
 
 def _gpus(machine: Machine) -> Iterator[Finding]:

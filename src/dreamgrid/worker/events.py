@@ -84,6 +84,18 @@ class EngineFailed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rested:
+    """The worker left its grid and the GPU to its owner; `reason` says why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """The rest is over: the worker goes back to its grid."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DrainBegan:
     """The worker takes no new jobs; `reason` says who asked."""
 
@@ -112,6 +124,8 @@ WorkerEvent = (
     | JobCanceled
     | JobReleased
     | EngineFailed
+    | Rested
+    | Resumed
     | DrainBegan
     | Measured
 )

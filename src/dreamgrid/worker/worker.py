@@ -48,6 +48,7 @@ async def run_worker(
     config: WorkerConfig,
     *,
     stop: asyncio.Event,
+    finish: asyncio.Event | None = None,
     on_ready: Callable[[events.Joined], None] = _ignore,
     on_event: Callable[[WorkerEvent], None] = _ignore,
     registry: Registry | None = None,
@@ -59,6 +60,8 @@ async def run_worker(
         config: The worker's settings.
         stop: Set it to end the worker: it takes nothing new, lets renders finish for at most
             `drain_grace_s`, hands the others back, and returns within 2 s more.
+        finish: Set it to end the worker after the renders under way, however long they take; `stop`
+            still ends it soon.
         on_ready: Called once, when the server has welcomed the worker for the first time.
         on_event: Called with everything that happens, `Joined` included; must return quickly.
         registry: The engines to use. None: all that are installed.
@@ -74,24 +77,27 @@ async def run_worker(
     """
     config.validate()
     if engines is not None:
-        await _work(config, engines, stop, on_ready, on_event)
+        await _work(config, engines, stop, finish, on_ready, on_event)
         return
     registry = find_engines() if registry is None else registry
     async with started_engines(config, registry) as started:
-        await _work(config, started, stop, on_ready, on_event)
+        await _work(config, started, stop, finish, on_ready, on_event)
 
 
 async def _work(
     config: WorkerConfig,
     engines: StartedEngines,
     stop: asyncio.Event,
+    finish: asyncio.Event | None,
     on_ready: Callable[[events.Joined], None],
     on_event: Callable[[WorkerEvent], None],
 ) -> None:
     identity = worker_id(config.data_dir)
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=jar) as session:
-        await Worker(config, identity, engines, session, on_ready, on_event).serve(stop)
+        await Worker(config, identity, engines, session, on_ready, on_event).serve(
+            stop, asyncio.Event() if finish is None else finish
+        )
 
 
 class Worker:
@@ -133,14 +139,14 @@ class Worker:
         self._draining = False  # told by the server; lasts as long as the connection
         self._joined = False
 
-    async def serve(self, stop: asyncio.Event) -> None:
-        """Works until `stop` is set and the drain is over; raises what ends a connection."""
+    async def serve(self, stop: asyncio.Event, finish: asyncio.Event) -> None:
+        """Works until one of them is set and the drain is over; raises what ends a connection."""
         async with task_group() as self._tasks:
             line = self._tasks.create_task(self._connection.run(), name="connection")
             testing = self._tasks.create_task(self._measure(), name="self-test")
             try:
-                await stop.wait()
-                await self._drain()
+                await _either(stop, finish)
+                await self._drain(stop)
             finally:
                 for job_id in tuple(self._jobs):
                     self._cancel(job_id)
@@ -297,14 +303,16 @@ class Worker:
 
     # ── the end ──────────────────────────────────────────────────────────────────────────────────
 
-    async def _drain(self) -> None:
-        """Takes nothing new, lets renders finish for a moment, hands back the rest."""
+    async def _drain(self, stop: asyncio.Event) -> None:
+        """Takes nothing new, lets renders finish (a moment after `stop`), hands back the rest."""
         self._stopping = True
         self._outbox.post(Draining())
         self._on_event(events.DrainBegan(reason="this worker is stopping"))
         for job, _ in tuple(self._jobs.values()):
             if not job.engaged:  # it has nothing to lose
                 self._release(job)
+        if self._jobs:
+            await _either(self._none_held, stop)
         if self._jobs:
             await _at_most(self._config.drain_grace_s, self._none_held.wait())
         for job, _ in tuple(self._jobs.values()):
@@ -316,6 +324,15 @@ class Worker:
         self._cancel(assign.job_id)
         self._outbox.post(Released(job_id=assign.job_id, attempt=assign.attempt))
         self._on_event(events.JobReleased(job_id=assign.job_id))
+
+
+async def _either(*conditions: asyncio.Event) -> None:
+    waiting = [asyncio.ensure_future(condition.wait()) for condition in conditions]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waiting:
+            one.cancel()
 
 
 async def _at_most(seconds: float, condition: Awaitable[object]) -> None:
