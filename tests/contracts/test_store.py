@@ -470,6 +470,29 @@ async def test_ended_projects_are_forgotten_after_a_while_but_their_money_is_not
     assert await store.balances(ADA) == before
 
 
+async def test_what_an_account_removed_is_in_no_list_and_its_money_stays(store: Store) -> None:
+    ended, open_still = await running(store, 30, 20), await running(store, 10)
+    await store.end_job(end(ended.jobs[0]))
+    await store.end_job(end(ended.jobs[1], project_state=ProjectState.COMPLETED))
+    before = await store.balances(ADA)
+    first = ended.jobs[0].id
+    assert await store.remove_results(ended.id, first) == 1
+    assert await store.remove_results(ended.id, first) == 0
+    assert [job.removed for job in (await stored(store, ended)).jobs] == [True, False]
+    assert [row.id for row in await store.ended_projects(ADA, 10, None)] == [ended.id]
+    assert await store.remove_results(ended.id, None) == 1
+    assert await store.ended_projects(ADA, 10, None) == []
+    assert await store.recent_projects(ADA, 0, 10, None) == []
+    assert await store.unclaimed_projects(ADA, None, 0) == []
+    assert await store.remove_results(open_still.id, None) == 0
+    assert await store.remove_results(new_id(), None) == 0
+    assert await store.balances(ADA) == before
+    assert (await store.audit()).clean
+    # The id is taken all the same, as long as the record is there.
+    again = project(30, 20, project_id=ended.id)
+    assert (await store.submit(again)).result is SubmitResult.KNOWN
+
+
 async def test_a_project_that_never_was_is_not_found(store: Store) -> None:
     assert await store.project(new_id()) is None
 

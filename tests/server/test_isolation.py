@@ -133,6 +133,22 @@ def webhooks_of(ann: Ann) -> dict[str, list[Try]]:
     }
 
 
+def removals(ann: Ann) -> dict[str, list[Try]]:
+    """Ann may, but what runs has to be canceled first; what is done is still needed here."""
+    done, running = f"/v1/projects/{ann.done}", f"/v1/projects/{ann.running.project_id}"
+    of_done, of_running = f"jobs/{ann.done_job}", f"jobs/{ann.running.job_id}"
+    return {
+        "DELETE /v1/projects/{projectId}": [
+            Try(done, 404, 401, None),
+            *foreign(running, owner=400),
+        ],
+        "DELETE /v1/projects/{projectId}/jobs/{jobId}": [
+            Try(f"{done}/{of_done}", 404, 401, None),
+            *foreign(f"{running}/{of_running}", owner=400),
+        ],
+    }
+
+
 def entries(ann: Ann) -> dict[str, list[Try]]:
     """What to try at each endpoint."""
     wallet = "0x" + "a" * 40
@@ -182,6 +198,7 @@ def entries(ann: Ann) -> dict[str, list[Try]]:
         "GET /v1/projects/{projectId}": foreign(f"/v1/projects/{ann.done}"),
         "GET /v2/projects/{projectId}": foreign(f"/v2/projects/{ann.done}")
         + foreign(f"/v2/projects/{ann.running.project_id}"),
+        **removals(ann),
         "GET /api/v1/artist/projects/active": personal("/api/v1/artist/projects/active"),
         "GET /api/v1/artist/projects/sync": personal("/api/v1/artist/projects/sync")
         + personal("/api/v1/artist/projects/sync?appId=ann's app"),

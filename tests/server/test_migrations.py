@@ -27,6 +27,7 @@ RELEASED = {
     "0010_admin.sql": "417731bcadb111999cea8b8514856864ec9f931bfb7b20d682a1f05bb055abd9",
     "0011_numbers.sql": "9c9b9560eed1255b21889fa04f5778709fbe8f5fb1f6a15d96cd7076a2da5c38",
     "0012_outbox.sql": "bffd9fe73e8392953fc9e5d3351795a2b5a80d0a4512d64537d5a813ea64cd45",
+    "0013_removed.sql": "e7873707e0fd939028e7603db95d0f467bbd5925fbf1a4ab8cabcc0eb887a2e0",
 }
 """Every script and its SHA-256. A new one is added here in the commit that brings it."""
 

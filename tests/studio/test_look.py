@@ -49,6 +49,9 @@ async def test_nobody_is_shut_out_and_nothing_overflows(
     found["mask"] = await barriers(studio, axe)
     await page.keyboard.press("Escape")
     await page.get_by_role("button", name="Remove: Begin with a picture").click()
+    await studio.ask_for("a penguin")
+    await (await worker.job()).render(png(30))
+    await studio.see_tiles("completed")
     await studio.ask_for("a castle", count=3)
     done, running, failing = await worker.jobs(3)
     await done.render(png(120))
@@ -56,12 +59,21 @@ async def test_nobody_is_shut_out_and_nothing_overflows(
     await running.step(4)
     await failing.start()
     await failing.fail("It could not be made.")
-    for status in ("completed", "running", "failed"):
-        await studio.see_tiles(status)
+    for status, count in {"completed": 2, "running": 1, "failed": 1}.items():
+        await studio.see_tiles(status, count)
     found["create"] = await barriers(studio, axe)
     width = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    await page.get_by_role("button", name="Open: a castle").click()
+    await page.get_by_role("button", name="Open: a penguin").click()
     found["viewer"] = await barriers(studio, axe)
+    await page.get_by_role("button", name="Delete").click()
+    await page.get_by_role("dialog", name="Delete 1 result?").wait_for()
+    found["question"] = await barriers(studio, axe)
+    await page.keyboard.press("Escape")
+    if phone:
+        await page.get_by_role("button", name="Details").click()
+    await page.get_by_role("button", name="Compare").click()
+    await page.get_by_role("img", name="a castle").wait_for()
+    found["compare"] = await barriers(studio, axe)
     await page.keyboard.press("Escape")
     widths = [width]
     for name, heading in (

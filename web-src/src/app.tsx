@@ -3,14 +3,16 @@
 import { useEffect } from 'preact/hooks';
 import { CreatePage } from './create/page';
 import { Gate } from './gate';
+import { compared } from './gallery/compared';
 import { openViewer, Viewer } from './gallery/viewer';
 import { openCount } from './state/projects';
 import { page } from './state/route';
 import { connected, me, phase, signOut } from './state/session';
 import { isLight, toggleTheme } from './state/theme';
 import { dismiss, toasts } from './state/toasts';
+import { Asking } from './ui/asking';
 import { Icon, type IconName } from './ui/icon';
-import { Lazy } from './ui/lazy';
+import { Compare, Lazy } from './ui/lazy';
 
 const PAGES: [name: string, label: string, icon: IconName][] = [
   ['create', 'Create', 'create'],
@@ -26,6 +28,7 @@ export function App() {
       {phase.value === 'starting' && <Splash text="" />}
       {phase.value === 'unreachable' && <Splash text="The grid does not answer. Trying again …" />}
       {phase.value === 'ready' && <Shell />}
+      <Asking />
       <Toasts />
     </>
   );
@@ -87,6 +90,7 @@ function Shell() {
         {entry[0] !== 'create' && <Lazy name={entry[0]} />}
       </main>
       {openViewer.value && <Viewer />}
+      {compared.value && <Compare />}
       {!connected.value && (
         <p class="notice offline" role="status">
           <span class="dot warn" /> Connecting to the grid …

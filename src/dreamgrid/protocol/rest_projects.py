@@ -21,6 +21,12 @@ class ProjectPath(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     project_id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 
 
+class ResultPath(ProjectPath, frozen=True, kw_only=True):
+    """A job of a project of the caller, by its UUID."""
+
+    job_id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+
+
 class SyncQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Whose projects.
 

@@ -74,6 +74,7 @@ class FileLinks:
             for job in project.jobs
             if job.state is JobState.COMPLETED
             and not job.withheld
+            and not job.removed
             and (job.ended_ms or 0) >= oldest_ms
         }
         jobs = tuple(

@@ -75,6 +75,16 @@ class KeptFiles:
             self._accounts[account_id] = account
         self._forget_old(account_id)
 
+    def removed(self, account_id: str, ended_s: float, size_bytes: int) -> None:
+        """An account removed files of a project that had ended then: they take no room any more."""
+        account = self._accounts.get(account_id)
+        counted_s = ended_s + 1  # it was counted a moment after its end
+        earlier = [part for part in account.parts if part.began_s <= counted_s] if account else []
+        for part in reversed(earlier):
+            taken = min(part.size_bytes, size_bytes)
+            part.size_bytes -= taken
+            size_bytes -= taken
+
     def check(self, account_id: str) -> None:
         """Refuses an account whose files take all the room that it has.
 

@@ -88,6 +88,7 @@ class LiveJob:
         message: Why it failed, in words; not stored.
         sensitive: What the content filter objected to: `image`, `prompt`; empty for nothing.
         withheld: It was made, but is not delivered because of that.
+        removed: Its account removed what it had delivered.
         charged_micros: What was posted for it.
     """
 
@@ -122,6 +123,7 @@ class LiveJob:
     sha256: str | None = None
     sensitive: tuple[str, ...] = ()
     withheld: bool = False
+    removed: bool = False
     charged_micros: int = 0
     choice: Choice | None = None
     message: str = ""
@@ -334,6 +336,7 @@ def from_row(row: ProjectRow) -> LiveProject:
             sha256=job.sha256,
             sensitive=tuple(job.sensitive.split()),
             withheld=job.withheld,
+            removed=job.removed,
             charged_micros=job.charged_micros,
             reason=job.reason,
             started_ms=job.started_ms,

@@ -366,7 +366,9 @@ class Projects:
             job
             for project in map(from_row, rows)
             for job in project.jobs
-            if job.state is JobState.COMPLETED and (job.ended_ms or 0) >= since_ms
+            if job.state is JobState.COMPLETED
+            and not job.removed
+            and (job.ended_ms or 0) >= since_ms
         ]
         jobs.sort(key=lambda job: job.ended_ms or 0, reverse=True)
         return tuple(
@@ -399,6 +401,8 @@ class Projects:
             row = await self._store.project(project_id)
             live = from_row(row) if row is not None else None
         theirs = live is not None and (anybodys or live.account_id == account.id)
+        if live is not None and all(job.removed for job in live.jobs):
+            theirs = False
         if live is None or not theirs or not live.stored:
             raise NotFound(f"you have no project {project_id}")
         return live
@@ -434,6 +438,8 @@ class Projects:
         job = next((job for job in project.jobs if job.id == job_id), None)
         if job is not None and job.withheld:
             raise NotFound(f"the content filter withheld {job_id}; it cannot be fetched")
+        if job is not None and job.removed:
+            raise NotFound(f"you removed the result of {job_id}")
         if job is not None and preview and (job.previewed or job.ended):
             return preview_key(project.id, job.id, job.attempt)
         if job is not None and not preview and job.state is JobState.COMPLETED:

@@ -5,7 +5,8 @@ import { path, query, rest } from '../api/http';
 import type { KeyInfo, Scope, Transaction } from '../api/types';
 import { balances, me, signOut } from '../state/session';
 import { isLight, toggleTheme } from '../state/theme';
-import { tried } from '../state/toasts';
+import { toast, tried } from '../state/toasts';
+import { ask } from '../ui/asking';
 import { copy } from '../ui/clipboard';
 import { Dialog } from '../ui/dialog';
 import { SelectField, TextField } from '../ui/fields';
@@ -65,8 +66,17 @@ function Keys() {
   useEffect(() => void load(), []);
 
   async function revoke(key: KeyInfo) {
-    if (!confirm(`Revoke the key ${key.name || key.prefix}? Whatever uses it is cut off at once.`)) return;
-    await tried(() => rest('DELETE', path`/v1/account/keys/${key.id}`));
+    const sure = await ask({
+      title: `Revoke ${key.name || key.prefix}?`,
+      text: 'Whatever uses this key is cut off at once.',
+      button: 'Revoke',
+      danger: true
+    });
+    if (sure === null) return;
+    await tried(async () => {
+      await rest('DELETE', path`/v1/account/keys/${key.id}`);
+      toast('The key is revoked.');
+    });
     await load();
   }
 

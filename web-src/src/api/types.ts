@@ -31,6 +31,8 @@ export interface Model {
   anyInputs?: string[];
   controlNets?: string[];
   outputFormats?: string[];
+  /** It makes finer pictures of pictures. */
+  enhances?: boolean;
   size?: SizeRange;
 }
 

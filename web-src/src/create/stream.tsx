@@ -3,6 +3,7 @@
 import type { Signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
+import { deleteProject } from '../gallery/remove';
 import { openViewer } from '../gallery/viewer';
 import {
   isOpen,
@@ -19,7 +20,7 @@ import { tried } from '../state/toasts';
 import { copy } from '../ui/clipboard';
 import { ago, amount, duration, plural, when } from '../ui/format';
 import { Icon } from '../ui/icon';
-import { Menu } from '../ui/menu';
+import { Menu, type Action } from '../ui/menu';
 import { asCommand, asPython } from './code';
 import { edit } from './draft';
 import { again, cancel, useSettings } from './submit';
@@ -144,21 +145,14 @@ function ProjectRow({ project: source }: { project: Signal<Project> }) {
           >
             <Icon name="sliders" />
           </button>
-          {project.request && (
+          {project.status !== 'sending' && (
             <Menu
               label="More to do"
               actions={[
-                { label: 'Copy the prompt', icon: 'copy', run: () => copy(project.prompt, 'Prompt') },
-                {
-                  label: 'Copy as Python',
-                  icon: 'code',
-                  run: () => copy(asPython(project.request!, project.media), 'Python')
-                },
-                {
-                  label: 'Copy as command',
-                  icon: 'terminal',
-                  run: () => copy(asCommand(project.request!, project.media), 'Command')
-                }
+                ...copies(project),
+                ...(isOpen(project)
+                  ? []
+                  : [{ label: 'Delete', icon: 'trash' as const, danger: true, run: () => deleteProject(project) }])
               ]}
             />
           )}
@@ -182,6 +176,16 @@ function ProjectRow({ project: source }: { project: Signal<Project> }) {
       </div>
     </li>
   );
+}
+
+function copies(project: Project): Action[] {
+  const { request, media, prompt } = project;
+  if (!request) return [];
+  return [
+    { label: 'Copy the prompt', icon: 'copy', run: () => copy(prompt, 'Prompt') },
+    { label: 'Copy as Python', icon: 'code', run: () => copy(asPython(request, media), 'Python') },
+    { label: 'Copy as command', icon: 'terminal', run: () => copy(asCommand(request, media), 'Command') }
+  ];
 }
 
 function Meta({ project }: { project: Project }) {

@@ -2,14 +2,14 @@
 
 import { query, rest } from '../api/http';
 import { uuid } from '../api/socket';
-import type { JobRequest } from '../api/types';
+import type { JobRequest, Model } from '../api/types';
 import { linkTo, change, expect, type Job, type Project } from '../state/projects';
 import { socket } from '../state/session';
 import { toast, tried } from '../state/toasts';
-import { draft, edit, files, media, model, requestOf, setFile, takeOver, used, valueOf } from './draft';
+import { choose, draft, edit, files, media, model, requestOf, setFile, takeOver, used, valueOf } from './draft';
 import { currentPrice } from './price';
-import { filesOf, slotsOf } from './inputs';
-import { modelById } from '../state/catalog';
+import { filesOf, slotsOf, START } from './inputs';
+import { modelById, models, workersOf } from '../state/catalog';
 import { go } from '../state/route';
 
 async function upload(projectId: string, role: string, kind: string, file: Blob): Promise<void> {
@@ -126,6 +126,34 @@ export async function vary(project: Project, job: Job): Promise<void> {
     edit({ values: { ...draft.value.values, strength: 0.6 } });
   }
   edit({ count: 4, size: [project.width, project.height] });
+  go('create');
+  await create();
+}
+
+/** The model that makes pictures finer; one with a worker, if there is one. */
+export function enhancer(): Model | undefined {
+  const able = models.value.filter((entry) => entry.enhances);
+  return able.find((entry) => workersOf(entry.id) > 0) ?? able[0];
+}
+
+/** The same picture once more, finer, and as large as the model for it makes pictures. */
+export async function enhance(project: Project, job: Job): Promise<void> {
+  const entry = enhancer();
+  const file = entry && (await resultFile(project, job));
+  if (!entry || !file) return;
+  choose(entry);
+  setFile(START, file);
+  const step = entry.size?.step ?? 8;
+  const scale = Math.max(1, (entry.size?.width ?? 0) / Math.max(project.width, project.height));
+  const side = (px: number) => Math.min(entry.size?.max ?? Infinity, Math.round((px * scale) / step) * step);
+  edit({
+    prompt: job.prompt ?? project.prompt,
+    count: 1,
+    seed: null,
+    size: [side(project.width), side(project.height)],
+    values: {},
+    steer: null
+  });
   go('create');
   await create();
 }

@@ -5,13 +5,15 @@ import type { Media } from '../api/types';
 import { Tile } from '../create/tile';
 import { resultFile } from '../create/submit';
 import { kinds } from '../state/catalog';
-import { all, listed, load, mediaKeptS, nextPage, type Job, type Project } from '../state/projects';
+import { all, listed, load, mediaKeptS, nextPage, shown, type Job, type Project } from '../state/projects';
 import { toast, tried } from '../state/toasts';
 import { Segments } from '../ui/fields';
 import { duration, plural } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { fileName, save } from './files';
-import { neighbours, openViewer, shown } from './viewer';
+import { at, compared } from './compared';
+import { deleteResults } from './remove';
+import { neighbours, openViewer } from './viewer';
 
 interface Found {
   key: string;
@@ -54,16 +56,23 @@ export default function GalleryPage() {
   }
 
   async function download() {
-    const wanted = found.filter((one) => chosen?.has(one.key));
     setBusy(true);
     await tried(() => downloadAll(wanted));
     setBusy(false);
     setChosen(null);
   }
 
+  const wanted = found.filter((one) => chosen?.has(one.key));
+  const [first, second] = wanted;
+  const pair = wanted.length === 2 && first!.project.media === second!.project.media;
+
+  async function remove() {
+    if (await deleteResults(wanted)) setChosen(null);
+  }
+
   return (
     <div class="page">
-      <header class="page-head">
+      <header class={chosen ? 'page-head choosing' : 'page-head'}>
         <div>
           <h1>Gallery</h1>
           <p class="small muted">
@@ -77,13 +86,25 @@ export default function GalleryPage() {
               <button type="button" class="button" onClick={() => setChosen(new Set(found.map((one) => one.key)))}>
                 All {found.length}
               </button>
+              {pair && (
+                <button
+                  type="button"
+                  class="button"
+                  onClick={() => (compared.value = { left: at(first!.project, first!.job), right: at(second!.project, second!.job) })}
+                >
+                  <Icon name="compare" /> Compare
+                </button>
+              )}
+              <button type="button" class="button danger" disabled={wanted.length === 0} onClick={() => void remove()}>
+                <Icon name="trash" /> Delete {wanted.length}
+              </button>
               <button
                 type="button"
                 class="button primary"
-                disabled={chosen.size === 0 || busy}
+                disabled={wanted.length === 0 || busy}
                 onClick={() => void download()}
               >
-                <Icon name="download" /> {busy ? 'Packing …' : `Download ${chosen.size}`}
+                <Icon name="download" /> {busy ? 'Packing …' : `Download ${wanted.length}`}
               </button>
               <button type="button" class="button plain" onClick={() => setChosen(null)}>
                 Done

@@ -3,33 +3,27 @@
 import { signal } from '@preact/signals';
 import { useEffect, useState } from 'preact/hooks';
 import { asCommand, asPython } from '../create/code';
-import { again, resultFile, useAsInput, useSettings, vary } from '../create/submit';
-import { modelById } from '../state/catalog';
-import { linkTo, projectOf, setLink, type Job, type Project } from '../state/projects';
+import { again, enhance, enhancer, resultFile, useAsInput, useSettings, vary } from '../create/submit';
+import { linkTo, projectOf, setLink, shown, type Job, type Project } from '../state/projects';
 import { copy } from '../ui/clipboard';
 import { Dialog } from '../ui/dialog';
-import { amount, duration, when } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { Player } from '../ui/player';
+import { compareWithKin, relatives, type Shown } from './compared';
+import { choices, outcome } from './facts';
 import { fileName, save } from './files';
-
-export interface Shown {
-  projectId: string;
-  index: number;
-}
+import { deleteResults } from './remove';
 
 export const openViewer = signal<Shown | null>(null);
 /** In which order arrows move on, set by the page that opened the viewer. */
 export const neighbours = signal<Shown[] | null>(null);
 
 function around(project: Project): Shown[] {
-  const list = neighbours.peek();
+  const there = ({ projectId, index }: Shown) => projectOf(projectId)?.value.jobs[index]?.resultUrl;
+  const list = neighbours.peek()?.filter(there);
   if (list?.some((one) => one.projectId === project.id)) return list;
   return shown(project).map((job) => ({ projectId: project.id, index: job.index }));
 }
-
-export const shown = (project: Project): Job[] =>
-  project.jobs.filter((job) => job.status === 'completed' && job.resultUrl && !job.withheld);
 
 export function Viewer() {
   const at = openViewer.value!;
@@ -42,6 +36,10 @@ export function Viewer() {
   function move(by: number) {
     const next = list[place + by];
     if (next) openViewer.value = next;
+  }
+  async function remove(project: Project, job: Job) {
+    const next = list[place + 1] ?? list[place - 1] ?? null;
+    if (await deleteResults([{ project, job }])) openViewer.value = next;
   }
   useEffect(() => {
     const key = (event: KeyboardEvent) => {
@@ -73,6 +71,15 @@ export function Viewer() {
             onClick={() => setDetails(!details)}
           >
             <Icon name="info" />
+          </button>
+          <button
+            type="button"
+            class="icon-button"
+            aria-label="Delete"
+            title="Delete"
+            onClick={() => void remove(project, job)}
+          >
+            <Icon name="trash" />
           </button>
           <button
             type="button"
@@ -125,18 +132,7 @@ function Large({ project, job }: { project: Project; job: Job }) {
 
 function Details({ project, job, close }: { project: Project; job: Job; close: () => void }) {
   const takesPicture = project.media === 'image';
-  const settings = project.request?.keyFrames[0];
-  const facts: [label: string, value: string | null][] = [
-    ['Model', modelById.value.get(project.modelId)?.name ?? project.modelName],
-    ['Size', project.width && project.media !== 'audio' ? `${project.width} × ${project.height}` : null],
-    ['Seed', job.seed === null ? null : String(job.seed)],
-    ['Steps', job.stepCount > 1 ? String(job.stepCount) : null],
-    ['Guidance', settings?.['guidanceScale'] === undefined ? null : String(settings['guidanceScale'])],
-    ['Worker', job.worker || null],
-    ['Rendered in', job.tookS === null ? null : duration(job.tookS)],
-    ['Project cost', `${amount(project.cost)} ${project.token}`],
-    ['Made', when(project.endedMs || project.createdMs)]
-  ];
+  const facts = [...choices(project, job), ...outcome(project, job)];
   const then = (work: () => unknown) => () => {
     close();
     work();
@@ -148,6 +144,11 @@ function Details({ project, job, close }: { project: Project; job: Job; close: (
         <button type="button" class="button primary" onClick={then(() => vary(project, job))}>
           <Icon name="vary" /> Vary
         </button>
+        {takesPicture && enhancer() && (
+          <button type="button" class="button" onClick={then(() => enhance(project, job))}>
+            <Icon name="create" /> Enhance
+          </button>
+        )}
         {takesPicture && (
           <button type="button" class="button" onClick={then(() => useAsInput(project, job))}>
             <Icon name="input" /> Use as input
@@ -159,19 +160,22 @@ function Details({ project, job, close }: { project: Project; job: Job; close: (
         <button type="button" class="button" onClick={then(() => useSettings(project, job.seed))}>
           <Icon name="sliders" /> Settings and seed
         </button>
+        {relatives(project, job).length > 0 && (
+          <button type="button" class="button" onClick={then(() => compareWithKin(project, job))}>
+            <Icon name="compare" /> Compare
+          </button>
+        )}
       </div>
       <dl class="facts">
-        {facts
-          .filter(([, value]) => value)
-          .map(([label, value]) => (
-            <div key={label}>
-              <dt>{label}</dt>
-              <dd class="num">{value}</dd>
-            </div>
-          ))}
+        {facts.map(([label, value]) => (
+          <div key={label}>
+            <dt>{label}</dt>
+            <dd class="num">{value}</dd>
+          </div>
+        ))}
       </dl>
       {project.request && (
-        <div class="row wrap">
+        <div class="viewer-copies">
           <button
             type="button"
             class="button plain"

@@ -212,6 +212,23 @@ async function refresh(id: string): Promise<void> {
   put(fromRecord(project));
 }
 
+/** What can be looked at of a project. */
+export const shown = (project: Project): Job[] =>
+  project.jobs.filter((job) => job.status === 'completed' && job.resultUrl && !job.withheld);
+
+/** Removes a project of the account with all of its files. */
+export async function removeProject(id: string): Promise<void> {
+  await rest('DELETE', path`/v1/projects/${id}`);
+  order.value = order.value.filter((one) => one !== id);
+  known.delete(id);
+}
+
+/** Removes one result of a project. */
+export async function removeResult(projectId: string, jobId: string): Promise<void> {
+  await rest('DELETE', path`/v1/projects/${projectId}/jobs/${jobId}`);
+  setLink(projectId, jobId, null);
+}
+
 /** A fresh link to a result; null: its file is kept no longer. */
 export async function linkTo(project: Project, job: Job): Promise<string | null> {
   const [where, name] = project.media === 'image' ? ['image', 'imageId'] : ['media', 'id'];

@@ -51,3 +51,4 @@ function later<P extends object>(load: () => Promise<ComponentType<P>>): (proper
 }
 
 export const MaskPainter = later(async () => (await import('../create/mask')).default);
+export const Compare = later(async () => (await import('../gallery/compare')).default);

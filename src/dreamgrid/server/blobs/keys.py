@@ -64,6 +64,15 @@ def preview_key(project_id: str, job_id: str, attempt: int) -> str:
     return f"{PREVIEWS}/{project_id}/{job_id}-{attempt}.jpg"
 
 
+def folders_of_project(account_id: str, project_id: str) -> tuple[str, ...]:
+    """Where everything of a project lies."""
+    return (
+        f"{INPUTS}/{account_id}/{project_id}",
+        f"{RESULTS}/{project_id}",
+        f"{PREVIEWS}/{project_id}",
+    )
+
+
 def rendered_by(key: str) -> tuple[str, int] | None:
     """The job and the attempt at it that a file is of. None: no worker makes such a file."""
     found = _RENDERED.fullmatch(key)

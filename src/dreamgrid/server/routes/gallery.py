@@ -2,18 +2,27 @@
 
 from aiohttp import web
 
+from dreamgrid.errors import NotFound
 from dreamgrid.protocol.job_request import valid_id
-from dreamgrid.protocol.rest_projects import ProjectList, ProjectListQuery
+from dreamgrid.protocol.rest_account import Nothing
+from dreamgrid.protocol.rest_projects import (
+    ProjectList,
+    ProjectListQuery,
+    ProjectPath,
+    ResultPath,
+)
 from dreamgrid.server.auth import Account
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.file_links import FileLinks
 from dreamgrid.server.live import LiveProject, from_row
+from dreamgrid.server.removals import Removals
 from dreamgrid.server.services import Services
 
 
 def routes(services: Services) -> Endpoints:
-    """The list of an account's projects."""
+    """The list of an account's projects, and what it takes out of it."""
     projects, links = services.projects, FileLinks(services)
+    removals = Removals(services)
     api = Endpoints("Gallery", "Everything that you made, with links to the files.")
 
     @api.get("/v1/projects")
@@ -34,6 +43,21 @@ def routes(services: Services) -> Endpoints:
             next=following,
             media_kept_s=services.config.media_kept_s,
         )
+
+    @api.delete("/v1/projects/{projectId}", errors=(NotFound,))
+    async def remove_project(account: Account, path: ProjectPath) -> Nothing:
+        """Removes a project that has ended: its results, previews and inputs, at once and for good.
+
+        It is in no list any more. What it cost stays in the statement.
+        """
+        await removals.remove(account, valid_id(path.project_id), None)
+        return Nothing()
+
+    @api.delete("/v1/projects/{projectId}/jobs/{jobId}", errors=(NotFound,))
+    async def remove_result(account: Account, path: ResultPath) -> Nothing:
+        """Removes the result of one job of a project that has ended; its record stays."""
+        await removals.remove(account, valid_id(path.project_id), valid_id(path.job_id))
+        return Nothing()
 
     return api
 

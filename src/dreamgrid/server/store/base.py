@@ -198,6 +198,18 @@ class Store(Protocol):
     def claim(self, project_ids: Sequence[str]) -> asyncio.Future[None]:
         """Notes that the app of these projects has heard of their ends."""
 
+    def remove_results(self, project_id: str, job_id: str | None) -> asyncio.Future[int]:
+        """Marks results of a project that has ended as removed by its account; no money moves.
+
+        Args:
+            project_id: Which project; one that has not ended, or is unknown, stays as it is.
+            job_id: The one job whose result it is. None: all of the project, which disappears from
+                its account's lists.
+
+        Returns:
+            How many were not removed before.
+        """
+
     def prune(self, before_ms: int) -> asyncio.Future[int]:
         """Forgets some hundreds of projects that ended before then; how many. Money stays."""
 

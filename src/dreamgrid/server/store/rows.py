@@ -141,6 +141,7 @@ class JobRow(msgspec.Struct, kw_only=True):
     Attributes:
         sensitive: What the content filter objected to, words with spaces between.
         withheld: It is not delivered because of that.
+        removed: Its account removed what it had delivered.
         charged_micros: What was posted for it.
         attempt: How often it was assigned; the fencing number.
         failures: How many of those attempts count as failed.
@@ -162,6 +163,7 @@ class JobRow(msgspec.Struct, kw_only=True):
     sha256: str | None = None
     sensitive: str = ""
     withheld: bool = False
+    removed: bool = False
     charged_micros: int = 0
     created_ms: int
     started_ms: int | None = None

@@ -292,6 +292,26 @@ def cancel(
     return Ended(accepted=True, balance=sql_money.balance(connection, payer, currency))
 
 
+def remove_results(connection: Connection, project_id: str, job_id: str | None) -> int:
+    """Marks results as removed; a project without any left has nothing to tell its app either."""
+    project = connection.execute(
+        "SELECT number FROM project WHERE id = ? AND ended_ms IS NOT NULL", (project_id,)
+    ).fetchone()
+    if project is None:
+        return 0
+    condition, values = "project = ? AND removed = 0", [project[0]]
+    if job_id is not None:
+        condition += " AND id = ?"
+        values.append(job_id)
+    removed = connection.execute(f"UPDATE job SET removed = 1 WHERE {condition}", values).rowcount
+    connection.execute(
+        "UPDATE project SET claimed = 1 WHERE number = ?1"
+        " AND NOT EXISTS (SELECT 1 FROM job WHERE project = ?1 AND removed = 0)",
+        project,
+    )
+    return removed
+
+
 def prune(connection: Connection, before_ms: int) -> int:
     """Forgets some projects that ended before a time; their transfers stay."""
     ended = connection.execute(
@@ -333,4 +353,5 @@ def _job(project_id: str, render: msgspec.Raw, row: tuple[Any, ...]) -> JobRow:
     job = JobRow(**fields, project_id=project_id, render=bytes(render))
     job.state = JobState(job.state)
     job.withheld = bool(job.withheld)
+    job.removed = bool(job.removed)
     return job

@@ -221,6 +221,11 @@ class SqlStore:
 
         return self._write(operation)
 
+    def remove_results(self, project_id: str, job_id: str | None) -> asyncio.Future[int]:
+        return self._write(
+            lambda connection: sql_projects.remove_results(connection, project_id, job_id)
+        )
+
     def prune(self, before_ms: int) -> asyncio.Future[int]:
         return self._write(lambda connection: sql_projects.prune(connection, before_ms))
 
@@ -273,7 +278,7 @@ class SqlStore:
     ) -> list[ProjectRow]:
         condition = (
             "account_id = ? AND ended_ms >= ? AND EXISTS"
-            " (SELECT 1 FROM job WHERE project = number AND state = 'completed')"
+            " (SELECT 1 FROM job WHERE project = number AND state = 'completed' AND removed = 0)"
         )
         values: list[Any] = [account_id, since_ms]
         if app_source is not None:
@@ -284,7 +289,11 @@ class SqlStore:
     async def ended_projects(
         self, account_id: str, limit: int, before: str | None
     ) -> list[ProjectRow]:
-        condition, values = "account_id = ? AND ended_ms IS NOT NULL", [account_id]
+        condition = (
+            "account_id = ? AND ended_ms IS NOT NULL"
+            " AND EXISTS (SELECT 1 FROM job WHERE project = number AND removed = 0)"
+        )
+        values: list[Any] = [account_id]
         if before is not None:
             condition += " AND (ended_ms, id) < (SELECT ended_ms, id FROM project WHERE id = ?)"
             values.append(before)
