@@ -49,6 +49,18 @@ class Studio:
         await expect(self.page.get_by_role("navigation")).to_be_visible()
         return self
 
+    async def sign_up(self, username: str) -> "Studio":
+        """Makes an account by name and password."""
+        page = self.page
+        await page.goto(self.grid.url)
+        await page.get_by_text("New account").click()
+        await page.get_by_label("Name", exact=True).fill(username)
+        await page.get_by_label("Email").fill(f"{username}@example.org")
+        await page.get_by_label("Password").fill("correct horse battery")
+        await page.get_by_role("button", name="Create account").click()
+        await expect(page.get_by_role("navigation")).to_be_visible()
+        return self
+
     async def ask_for(self, prompt: str, *, count: int = 1) -> None:
         """Fills in the form and sends it by keyboard."""
         await self.page.get_by_label("How many").fill(str(count))

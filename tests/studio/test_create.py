@@ -148,15 +148,8 @@ async def test_words_are_never_run_as_a_program(studio: Studio, worker: Scripted
 
 
 async def test_somebody_signs_up_out_and_in_by_name_and_password(open_studio: OpenStudio) -> None:
-    studio = await open_studio()
+    studio = await (await open_studio()).sign_up("Alice")
     page = studio.page
-    await page.goto(studio.grid.url)
-    await page.get_by_text("New account").click()
-    await page.get_by_label("Name", exact=True).fill("Alice")
-    await page.get_by_label("Email").fill("alice@example.org")
-    await page.get_by_label("Password").fill("correct horse battery")
-    await page.get_by_role("button", name="Create account").click()
-    await expect(page.get_by_role("navigation")).to_be_visible()
     await page.get_by_role("button", name="Sign out").click()
     await page.get_by_label("Name", exact=True).fill("alice")
     await page.get_by_label("Password").fill("correct horse battery")

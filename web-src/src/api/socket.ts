@@ -7,6 +7,8 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 const REPLACED = 4015;
 const SIGNED_OUT = 4021;
+const BLOCKED = 4010;
+const NOT_ALLOWED = 4403;
 
 function encode(data: unknown): string {
   const bytes = new TextEncoder().encode(JSON.stringify(data));
@@ -47,7 +49,7 @@ export class GridSocket {
   constructor(
     private readonly listener: Listener,
     private readonly onState: (connected: boolean) => void,
-    private readonly onSignedOut: () => void
+    private readonly onSignedOut: (why: string) => void
   ) {
     addEventListener('online', () => this.hurry());
     document.addEventListener('visibilitychange', () => {
@@ -64,7 +66,7 @@ export class GridSocket {
     const socket = new WebSocket(url);
     socket.binaryType = 'arraybuffer';
     socket.onmessage = (message: MessageEvent<ArrayBuffer>) => this.hear(message.data);
-    socket.onclose = (closed) => this.lost(closed.code);
+    socket.onclose = (closed) => this.lost(closed.code, closed.reason);
     this.socket = socket;
   }
 
@@ -93,14 +95,14 @@ export class GridSocket {
     this.listener(envelope.type, decode(envelope.data));
   }
 
-  private lost(code: number): void {
+  private lost(code: number, why: string): void {
     this.socket = null;
     this.greeted = false;
     this.onState(false);
     if (!this.wanted) return;
-    if (code === SIGNED_OUT) {
+    if (code === SIGNED_OUT || code === BLOCKED || code === NOT_ALLOWED) {
       this.wanted = false;
-      this.onSignedOut();
+      this.onSignedOut(code === SIGNED_OUT ? '' : why);
       return;
     }
     // Another tab has this name, which it got by being duplicated: it keeps it.

@@ -13,10 +13,10 @@ export const phase = signal<'starting' | 'guest' | 'ready' | 'unreachable'>('sta
 export const me = signal<Me | null>(null);
 export const balances = signal<Balances | null>(null);
 export const connected = signal(false);
-/** Why the last sign-in link did not work. */
+/** Why the last sign-in link did not work, or the grid ended a session. */
 export const linkProblem = signal('');
 
-export const socket = new GridSocket(listen, (state) => (connected.value = state), signedOut);
+export const socket = new GridSocket(listen, (state) => (connected.value = state), shownOut);
 
 function listen(type: string, data: unknown): void {
   switch (type) {
@@ -36,6 +36,12 @@ function listen(type: string, data: unknown): void {
     default:
       projects.hear(type, data);
   }
+}
+
+/** The grid ended it: says why, where somebody would look for it. */
+function shownOut(why: string): void {
+  linkProblem.value = why;
+  signedOut();
 }
 
 function signedOut(): void {
@@ -75,8 +81,9 @@ export async function enter(): Promise<void> {
     projects.iAm(socket.id);
     await projects.load();
   } catch (error) {
-    if (error instanceof ApiError && error.status === 401) {
+    if (error instanceof ApiError && (error.status === 401 || error.status === 403)) {
       localStorage.removeItem('signedIn');
+      if (error.status === 403) linkProblem.value = error.message;
       phase.value = 'guest';
     } else if (phase.peek() !== 'ready') {
       phase.value = 'unreachable';

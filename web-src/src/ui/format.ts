@@ -45,3 +45,8 @@ export function clock(seconds: number): string {
 export function plural(count: number, one: string, many = one + 's'): string {
   return `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
 }
+
+/** A time of this day: 17:08. */
+export function clockTime(ms: number): string {
+  return new Date(ms).toLocaleTimeString('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+}

@@ -1,0 +1,76 @@
+// What administrators did: who, when, what, to whom, and why.
+
+import { useState } from 'preact/hooks';
+import { ago, when } from '../ui/format';
+import { Icon } from '../ui/icon';
+import { actions, look, pages } from './state';
+
+export function Trail() {
+  const [words, setWords] = useState('');
+  const wanted = words.toLowerCase().split(/\s+/);
+  const found = actions.value.filter((one) => {
+    const text = `${one.actor} ${one.action} ${one.target} ${one.detail ?? ''} ${one.reason ?? ''}`.toLowerCase();
+    return wanted.every((word) => text.includes(word));
+  });
+  return (
+    <section aria-labelledby="trail-title">
+      <h2 id="trail-title" class="sr">
+        What administrators did
+      </h2>
+      <div class="filters">
+        <label class="search">
+          <Icon name="search" />
+          <input
+            class="input"
+            type="search"
+            aria-label="Search the trail"
+            placeholder="Who, what, whom or why"
+            value={words}
+            onInput={(event) => setWords(event.currentTarget.value)}
+          />
+        </label>
+      </div>
+      {found.length === 0 && <p class="small muted">Nothing yet.</p>}
+      {found.length > 0 && (
+        <div class="table-wrap" tabIndex={0} role="region" aria-label="What administrators did">
+          <table>
+            <thead>
+              <tr>
+                <th>When</th>
+                <th>Who</th>
+                <th>What</th>
+                <th>To whom</th>
+                <th>Why</th>
+              </tr>
+            </thead>
+            <tbody>
+              {found.map((one) => (
+                <tr key={one.id}>
+                  <td title={when(one.time)}>{ago(one.time)}</td>
+                  <td>{one.actor}</td>
+                  <td>
+                    {one.action} {one.detail && <span class="muted">{one.detail}</span>}
+                  </td>
+                  <td>{one.target}</td>
+                  <td class="muted">{one.reason || '–'}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {actions.value.length >= pages.value.trail && (
+        <button
+          type="button"
+          class="button older"
+          onClick={() => {
+            pages.value = { ...pages.value, trail: Math.min(500, pages.value.trail + 100) };
+            void look();
+          }}
+        >
+          Show older ones
+        </button>
+      )}
+    </section>
+  );
+}
