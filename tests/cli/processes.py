@@ -103,6 +103,7 @@ def clean(environment: dict[str, str] | None) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DREAMGRID_")}
     nobody = {
         "DREAMGRID_CONFIG": "/nonexistent/config.toml",  # a login of our own is no matter
+        "DREAMGRID_WORKER_CONFIG": os.devnull,
         "DREAMGRID_COMFYUI_URL": "off",  # nor are the models of our own ComfyUI
     }
     return kept | {"COLUMNS": "200"} | nobody | (environment or {})

@@ -10,6 +10,7 @@ from rich.table import Table
 import dreamgrid
 from dreamgrid.cli import exits, loop
 from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.owner import settings_from
 from dreamgrid.cli.target import find
 from dreamgrid.engines.base import Finding
 from dreamgrid.engines.registry import Registry, find_engines
@@ -19,7 +20,14 @@ from dreamgrid.worker.doctor import examine
 _MARKS = {"good": "[green]ok[/]", "note": "[yellow]note[/]", "problem": "[bold red]problem[/]"}
 
 
-def look(*, server: str | None, key: str | None, data: Path | None, as_json: bool) -> int:
+def look(
+    *,
+    server: str | None,
+    key: str | None,
+    config: Path | None,
+    data: Path | None,
+    as_json: bool,
+) -> int:
     """Shows everything that was found.
 
     Returns:
@@ -27,8 +35,12 @@ def look(*, server: str | None, key: str | None, data: Path | None, as_json: boo
     """
     exits.speaks_json.set(as_json)
     folder = data_dir(data)
+    settings = settings_from(config, {"server": server, "key": key})
     registry = find_engines()
-    findings = (*examine(registry, folder), *loop.run(_grid(server, key, folder, registry)))
+    findings = (
+        *examine(registry, folder),
+        *loop.run(_grid(settings.server, settings.key, folder, registry)),
+    )
     if as_json:
         exits.say_json({"findings": [asdict(finding) for finding in findings]})
     else:

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.progress import TransferSpeedColumn as SpeedColumn
 
 from dreamgrid.cli import exits, loop
+from dreamgrid.cli.owner import settings_from
 from dreamgrid.engines.base import Source
 from dreamgrid.engines.machine import look
 from dreamgrid.engines.registry import Registry, find_engines
@@ -21,7 +22,7 @@ from dreamgrid.worker.plan import plan_work
 _TELLS_EVERY_S = 1.0
 
 
-def bring(*, models: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+def bring(*, models: tuple[str, ...], config: Path | None, dry_run: bool, as_json: bool) -> None:
     """Downloads weights, one model after the other.
 
     Raises:
@@ -29,6 +30,7 @@ def bring(*, models: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
         DownloadFailed: Something came between; the same command goes on from there.
     """
     exits.speaks_json.set(as_json)
+    settings_from(config)
     registry = find_engines()
     sources = {model: _source(registry, model) for model in models}
     for prospect in plan_work(registry, look(Path.home())).leaves:

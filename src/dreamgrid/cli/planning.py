@@ -11,21 +11,24 @@ from rich.text import Text
 
 from dreamgrid.cli import exits
 from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.owner import settings_from
 from dreamgrid.engines.base import Prospect
 from dreamgrid.engines.machine import GIB, Machine, look
 from dreamgrid.engines.registry import find_engines
+from dreamgrid.worker.lanes import chosen_gpus
 from dreamgrid.worker.plan import WorkPlan, plan_work
 
 
-def show(*, models: tuple[str, ...], data: Path | None, as_json: bool) -> None:
+def show(*, models: tuple[str, ...], config: Path | None, data: Path | None, as_json: bool) -> None:
     """Prints the plan of a worker that is started now.
 
     Raises:
         ConfigError: A named model cannot be served; the message says why.
     """
     exits.speaks_json.set(as_json)
-    machine = look(data_dir(data))
-    plan = plan_work(find_engines(), machine, models)
+    settings = settings_from(config)
+    machine = chosen_gpus(look(data_dir(data)), tuple(map(str, settings.gpus)))
+    plan = plan_work(find_engines(), machine, models or settings.models)
     if as_json:
         told = {"machine": asdict(machine)} | asdict(plan)
         exits.say_json(told)

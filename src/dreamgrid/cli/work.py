@@ -1,5 +1,6 @@
 """`dreamgrid work`: a worker for a grid that runs somewhere."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,15 @@ Models = Annotated[
 ]
 
 
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="File with settings. Else DREAMGRID_WORKER_CONFIG, else "
+        "~/.config/dreamgrid/worker.toml if it is there.",
+    ),
+]
 _RESTS = "When it rests"
 Gpus = Annotated[
     list[str] | None,
@@ -31,6 +41,7 @@ def work(
     key: options.Key = None,
     name: Annotated[str, typer.Option(help="Name that users see. Default: made up.")] = "",
     model: Models = None,
+    config: Config = None,
     data: options.Data = None,
     threads: options.Threads = 0,
     gpu: Gpus = None,
@@ -83,7 +94,6 @@ def work(
     if context.invoked_subcommand:
         return
     from dreamgrid.cli import working  # noqa: PLC0415 (loads the whole worker)
-    from dreamgrid.worker.settings import Settings  # noqa: PLC0415
 
     given: dict[str, Any] = {
         "server": server,
@@ -93,18 +103,22 @@ def work(
         "gpus": tuple(gpu) if gpu else None,
         "threads": threads or None,
         "filter_threshold": filter_threshold,
-        "sound_font": sound_font,
+        "sound_font": None if sound_font is None else str(sound_font),
         "hours": tuple(hours) if hours else None,
         "give_way_percent": give_way,
         "max_celsius": max_celsius,
         "max_watts": max_watts,
     }
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
-    working.work_for(settings, data=data, as_json=as_json)
+    working.work_for(given, config=config, data=data, as_json=as_json)
 
 
 @app.command()
-def plan(model: Models = None, data: options.Data = None, as_json: options.Json = False) -> None:
+def plan(
+    model: Models = None,
+    config: Config = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
     """Say what a worker would serve on this machine, and why not the rest. Changes nothing.
 
     For example:
@@ -114,7 +128,7 @@ def plan(model: Models = None, data: options.Data = None, as_json: options.Json 
     """
     from dreamgrid.cli import planning  # noqa: PLC0415 (loads every engine's spec)
 
-    planning.show(models=tuple(model or ()), data=data, as_json=as_json)
+    planning.show(models=tuple(model or ()), config=config, data=data, as_json=as_json)
 
 
 @app.command()
@@ -151,6 +165,7 @@ def resume(data: options.Data = None) -> None:
 @app.command()
 def download(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Ids of models.")],
+    config: Config = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how much there is, and the licence.")
     ] = False,
@@ -168,13 +183,15 @@ def download(
     """
     from dreamgrid.cli import downloading  # noqa: PLC0415 (loads every engine's spec)
 
-    downloading.bring(models=tuple(dict.fromkeys(models)), dry_run=dry_run, as_json=as_json)
+    wanted = tuple(dict.fromkeys(models))
+    downloading.bring(models=wanted, config=config, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()
 def doctor(
     server: options.Server = None,
     key: options.Key = None,
+    config: Config = None,
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
@@ -189,4 +206,6 @@ def doctor(
     """
     from dreamgrid.cli import doctor as examination  # noqa: PLC0415 (loads every engine's spec)
 
-    raise typer.Exit(examination.look(server=server, key=key, data=data, as_json=as_json))
+    raise typer.Exit(
+        examination.look(server=server, key=key, config=config, data=data, as_json=as_json)
+    )

@@ -3,11 +3,13 @@
 import asyncio
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from dreamgrid.cli import exits, loop, planning, telling
 from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.owner import settings_from
 from dreamgrid.cli.target import Target, find
 from dreamgrid.engines.machine import Machine, look
 from dreamgrid.engines.registry import find_engines
@@ -19,29 +21,38 @@ from dreamgrid.worker.plan import plan_work
 from dreamgrid.worker.settings import Settings
 
 
-def work_for(settings: Settings, *, data: Path | None, as_json: bool) -> None:
-    """Works for the grid that settings, environment or this machine name.
+def work_for(
+    given: dict[str, Any], *, config: Path | None, data: Path | None, as_json: bool
+) -> None:
+    """Works for the grid that flags, environment, file or this machine name.
+
+    Args:
+        given: What was typed, by the names of `Settings`; None for what was not.
+        config: The file that was named.
+        data: The data folder that was named.
+        as_json: Whether programs read what it says.
 
     Raises:
         ConfigError: There is no such grid, or no engine that can serve.
         AuthenticationFailed: The grid does not accept the key.
     """
     exits.speaks_json.set(as_json)
+    settings = settings_from(config, given)
     folder = data_dir(data)
     console = Console(highlight=False)
 
     async def run(stop: asyncio.Event) -> None:
         target = await _grid(settings, folder)
-        config = settings.config(target.url, target.api_key, folder / "worker")
-        rules = settings.rest_rules(config.data_dir)
+        shared = settings.config(target.url, target.api_key, folder / "worker")
+        rules = settings.rest_rules(shared.data_dir)
         registry = find_engines()
-        machine = chosen_gpus(look(folder), settings.gpus)
+        machine = chosen_gpus(look(folder), tuple(map(str, settings.gpus)))
         plan = plan_work(registry, machine, settings.models)
         if not as_json:
             console.print(planning.about(machine))
             for line in planning.brief(plan):
                 console.print(line, style="dim", markup=False, soft_wrap=True)
-        lanes = lanes_of(config, registry, machine)
+        lanes = lanes_of(shared, registry, machine)
         _limit_power(machine, settings.max_watts)
         on_event = partial(telling.tell, console)
         await run_crew(lanes, registry, stop=stop, on_event=on_event, rules=rules)

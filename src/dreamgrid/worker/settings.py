@@ -1,21 +1,86 @@
-"""What an owner can decide about the workers of a machine."""
+"""What an owner can decide about the workers of a machine, and the file that may say it."""
 
+import difflib
+import os
+import re
+import tomllib
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
+from dreamgrid.engines import comfyui
+from dreamgrid.engines.comfyui import stopped
+from dreamgrid.engines.diffusers import weights
 from dreamgrid.engines.safety import PICTURE_THRESHOLD
+from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.params import Network
 from dreamgrid.worker.config import WorkerConfig
 from dreamgrid.worker.rest import RestRules, hours_of
 
+CONFIG_VARIABLE = "DREAMGRID_WORKER_CONFIG"
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+ALLOWED = {
+    "server": 'an address in quotes, such as "https://grid.example.org"',
+    "key": "an API key in quotes",
+    "key_file": "the path of a file that holds the API key",
+    "name": "at most 64 characters in quotes",
+    "models": 'a list of ids of models, such as ["z_image_turbo_bf16"]',
+    "gpus": "a list of numbers or beginnings of UUIDs, such as [0, 1]",
+    "threads": "a whole number; 0: as many as are worth it",
+    "network": '"fast" or "relaxed"',
+    "filter_threshold": "a number from 0, which objects to every picture, to 1",
+    "sound_font": "the path of a SoundFont 2 file",
+    "hours": 'a list of times, such as ["22:00-07:00", "sat,sun 00:00-24:00"]',
+    "give_way_percent": "a whole number from 0, never, to 100",
+    "max_celsius": "a whole number; 0: never",
+    "max_watts": "a whole number; 0: leave it",
+    "comfyui_url": 'an address in quotes, or "off"',
+    "folders": "a section [worker.folders]",
+    "folders.diffusers": "the path of a folder",
+    "folders.hugging_face": "the path of a folder",
+    "folders.comfyui": "the path of a folder",
+    "folders.comfyui_workflows": "the path of a folder",
+}
+"""What each key of the file takes, in words."""
+
+_VARIABLES = {
+    "diffusers": weights.MODELS_VARIABLE,
+    "hugging_face": "HF_HUB_CACHE",
+    "comfyui": stopped.FOLDER_VARIABLE,
+    "comfyui_workflows": comfyui.WORKFLOWS_VARIABLE,
+}
+_SECTION = "worker"
+_AT = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
+
+Whole = Annotated[int, msgspec.Meta(ge=0)]
+Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Folders(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where weights and workflows are; each is also a variable of the environment.
+
+    Attributes:
+        diffusers: Weights in the layout of diffusers, and LoRAs.
+        hugging_face: The Hugging Face cache.
+        comfyui: Where ComfyUI is installed.
+        comfyui_workflows: The owner's workflows for it.
+    """
+
+    diffusers: str = ""
+    hugging_face: str = ""
+    comfyui: str = ""
+    comfyui_workflows: str = ""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The decisions; what is left open follows from the machine.
 
     Attributes:
         server: Address of the grid.
         key: API key for it.
+        key_file: File that holds the key.
         name: Name that users see; a GPU's number is added.
         models: Serve only these.
         gpus: Use only these, by number or the beginning of their UUIDs.
@@ -27,21 +92,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         give_way_percent: Leave a GPU to others that use so much of it; 0: never.
         max_celsius: Rest when a GPU is hotter; 0: never.
         max_watts: Tell the driver to draw no more; 0: leave it.
+        comfyui_url: Where ComfyUI listens; `off`: do not look.
+        folders: Where weights are.
     """
 
     server: str | None = None
     key: str | None = None
+    key_file: str = ""
     name: str = ""
     models: tuple[str, ...] = ()
-    gpus: tuple[str, ...] = ()
-    threads: int = 0
+    gpus: tuple[int | str, ...] = ()
+    threads: Whole = 0
     network: Network = "fast"
-    filter_threshold: float = PICTURE_THRESHOLD
-    sound_font: Path | None = None
+    filter_threshold: Share = PICTURE_THRESHOLD
+    sound_font: str = ""
     hours: tuple[str, ...] = ()
-    give_way_percent: int = 0
-    max_celsius: int = 0
-    max_watts: int = 0
+    give_way_percent: Percent = 0
+    max_celsius: Whole = 0
+    max_watts: Whole = 0
+    comfyui_url: str = ""
+    folders: Folders = Folders()
 
     def config(self, server_url: str, api_key: str, folder: Path) -> WorkerConfig:
         """What its workers share.
@@ -59,7 +129,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             threads=self.threads,
             network=self.network,
             filter_threshold=self.filter_threshold,
-            sound_font=self.sound_font,
+            sound_font=_path(self.sound_font) if self.sound_font else None,
             slots=2,
             models=self.models,
         )
@@ -76,3 +146,97 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             give_way_percent=self.give_way_percent,
             max_celsius=self.max_celsius,
         )
+
+    def api_key(self) -> str | None:
+        """The key, from wherever it is; None: none is given.
+
+        Raises:
+            ConfigError: Its file cannot be read.
+        """
+        if self.key or not self.key_file:
+            return self.key
+        try:
+            return _path(self.key_file).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"key_file {self.key_file} cannot be read: {error}") from error
+
+    def show_engines(self) -> None:
+        """Tells the engines where things are, unless the environment does already."""
+        for name, folder in msgspec.structs.asdict(self.folders).items():
+            if folder:
+                os.environ.setdefault(_VARIABLES[name], str(_path(folder)))
+        if self.comfyui_url:
+            os.environ.setdefault(comfyui.URL_VARIABLE, self.comfyui_url)
+
+
+def config_file(given: Path | None) -> Path | None:
+    """The file that is named, by hand or by the environment, or the usual one if it is there."""
+    named = given or os.environ.get(CONFIG_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    usual = Path(base) / "dreamgrid" / "worker.toml"
+    return usual if usual.is_file() else None
+
+
+def read_settings(path: Path) -> Settings:
+    """Reads the section `[worker]` of a TOML file.
+
+    Raises:
+        ConfigError: It cannot be read, or a value is wrong; the message names the line and what is
+            allowed there.
+    """
+    try:
+        text = path.read_text("utf-8")
+        said = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    unknown = sorted(set(said) - {_SECTION})
+    if unknown:
+        line = _line(text, "", unknown[0])
+        raise ConfigError(f"{path}{line}: there is no {unknown[0]} here; write [{_SECTION}]")
+    try:
+        settings = msgspec.convert(said.get(_SECTION, {}), Settings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_complaint(path, text, str(error))) from None
+    try:
+        for one in settings.hours:
+            hours_of(one)
+    except ConfigError as error:
+        raise ConfigError(f"{path}{_line(text, _SECTION, 'hours')}: hours: {error}") from None
+    return settings
+
+
+def _complaint(path: Path, text: str, error: str) -> str:
+    """What msgspec objects to, with the line, and what would be right."""
+    found = _AT.match(error)
+    assert found is not None
+    inner = (found["path"] or "").lstrip(".")
+    strange = re.search("unknown field `([^`]*)`", error)
+    if strange:
+        table = f"{_SECTION}.{inner}" if inner else _SECTION
+        known = sorted(Folders.__struct_fields__ if inner else Settings.__struct_fields__)
+        close = difflib.get_close_matches(strange[1], known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
+        return f"{path}{_line(text, table, strange[1])}: there is no {strange[1]}; {hint}"
+    name = re.sub(r"\[.*", "", inner)
+    parent, _, key = f"{_SECTION}.{name}".rpartition(".")
+    return f"{path}{_line(text, parent, key)}: {name} takes {ALLOWED[name]}"
+
+
+def _line(text: str, table: str, key: str) -> str:
+    """Where a key, or a section of that name, stands; empty where it cannot be told."""
+    here = ""
+    whole = f"{table}.{key}".lstrip(".")
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line)
+        if header:
+            here = header[1].replace('"', "").replace(" ", "")
+        begins = re.match(rf'\s*"?{re.escape(key)}"?\s*=', line)
+        if (here == whole and header) or (here == table and begins):
+            return f", line {number}"
+    return ""
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()

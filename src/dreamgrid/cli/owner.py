@@ -1,0 +1,34 @@
+"""What the owner of a machine decided about its workers: typed, in the environment, in a file."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dreamgrid.client.endpoint import KEY_VARIABLE, URL_VARIABLE
+from dreamgrid.worker.settings import Settings, config_file, read_settings
+
+
+def settings_from(file: Path | None, given: dict[str, Any] | None = None) -> Settings:
+    """The settings of a worker; its engines know of the file's folders from then on.
+
+    Args:
+        file: The file that was named. None: the usual one, if it is there.
+        given: What was typed, by the names of `Settings`; None for what was not.
+
+    Raises:
+        ConfigError: The file is wrong; the message names the line and what is allowed there.
+    """
+    path = config_file(file)
+    settings = Settings() if path is None else read_settings(path)
+    settings.show_engines()
+    typed = {name: value for name, value in (given or {}).items() if value is not None}
+    if "server" in typed or os.environ.get(URL_VARIABLE):
+        # Another grid than the file's: it shall not get the key of that one.
+        settings = msgspec.structs.replace(settings, server=None, key=None)
+    elif os.environ.get(KEY_VARIABLE):
+        settings = msgspec.structs.replace(settings, key=None)
+    else:
+        settings = msgspec.structs.replace(settings, key=settings.api_key())
+    return msgspec.structs.replace(settings, **typed)
