@@ -6,6 +6,7 @@ sent by our own SDK. What the fields mean to dreamgrid is told in `request_param
 """
 
 import re
+from operator import attrgetter
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -150,7 +151,8 @@ class KeyFrame(_InputFlags, frozen=True, kw_only=True, rename="camel", omit_defa
 
     def assets(self) -> tuple[str, ...]:
         """Roles of the inputs that this request says were uploaded."""
-        roles = [role for role, field in FLAG_OF_ROLE.items() if getattr(self, field)]
+        flags = _flags_of(self)
+        roles = [role for role, flag in zip(FLAG_OF_ROLE, flags, strict=True) if flag]
         if self.has_reference_audio_identity and REFERENCE_AUDIO not in roles:
             roles.append(REFERENCE_AUDIO)  # both lie in the same slot
         if any(net.has_image for net in self.current_control_nets_job or ()):
@@ -178,6 +180,8 @@ FLAG_OF_ROLE = {
 
 The ControlNet's image has none: its flag stands beside the ControlNet.
 """
+
+_flags_of = attrgetter(*FLAG_OF_ROLE.values())
 
 
 class JobRequest(Message, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

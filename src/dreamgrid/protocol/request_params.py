@@ -21,7 +21,6 @@ from dreamgrid.protocol.job_request import (
 from dreamgrid.protocol.params import (
     AUDIO_SETTINGS,
     OUTPUT_FORMATS,
-    STARTING_IMAGE,
     VIDEO_SETTINGS,
     AnyParams,
     AudioParams,
@@ -181,7 +180,7 @@ def params_from_request(request: JobRequest, media: Media) -> AnyParams:
 def _image_fields(request: JobRequest, frame: KeyFrame) -> dict[str, Any]:
     return {
         # The template carries a strength even without a starting image; only the flag counts.
-        "strength": frame.strength if STARTING_IMAGE in frame.assets() else None,
+        "strength": frame.strength if frame.has_starting_image else None,
         "vae": frame.vae or None,
         "previews": _whole("previews", request.previews) or 0,
     }

@@ -200,7 +200,9 @@ class AppSockets:
             subjects.append(queue_subject(app.account.id, app.app_id))
         for unsubscribe in session.unsubscribe:
             unsubscribe()
-        session.unsubscribe = [bus.subscribe(subject, session.receive) for subject in subjects]
+        # Most apps take every kind of frame, so that none has to be looked at.
+        receive = session.receive if session.subscriptions else session.outbox.put
+        session.unsubscribe = [bus.subscribe(subject, receive) for subject in subjects]
 
     def _leave(self, session: AppSession, *, orderly: bool) -> None:
         key = (session.app.account.id, session.app.app_id)

@@ -8,6 +8,7 @@ how to write one.
 import difflib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ class Model:
     earlier_prices: tuple[EarlierPrice, ...] = ()
     priced_as: Price | None = None
 
-    @property
+    @cached_property
     def price(self) -> Price:
         """What it costs: by the catalogue, unless it is `at` another price."""
         if self.priced_as is not None:

@@ -15,7 +15,7 @@ import msgspec
 from dreamgrid.protocol.params import Network, TokenType
 from dreamgrid.protocol.renders import AnyRender, AudioRender
 from dreamgrid.protocol.statuses import ALL_DELIVERED
-from dreamgrid.server.bus.base import app_subject
+from dreamgrid.server.bus.base import app_subject, project_subject
 from dreamgrid.server.forecasts import Forecast
 from dreamgrid.server.prompt_language import Said, recall
 from dreamgrid.server.store.base import Choice, JobRow, ProjectRow
@@ -171,6 +171,8 @@ class LiveProject:
         noticed_reason: The same, as those were told who follow nothing but the reasons.
         starts_at_s: Clock time at which its first job should start. None: nobody can tell.
         forecast: The first forecast of that, until it starts.
+        subject: Where its app listens.
+        watch_subject: Where those listen who watch it alone.
     """
 
     id: str
@@ -208,9 +210,11 @@ class LiveProject:
     starts_at_s: float | None = None
     forecast: Forecast | None = None
     subject: str = ""
+    watch_subject: str = ""
 
     def __post_init__(self) -> None:
         self.subject = app_subject(self.account_id, self.app_id)
+        self.watch_subject = project_subject(self.id)
 
     @property
     def state(self) -> ProjectState:

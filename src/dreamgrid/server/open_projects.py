@@ -14,7 +14,7 @@ from dreamgrid.protocol.socket import WAITS_NO_WORKERS, WaitingReason
 from dreamgrid.server import frames
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.keys import last_frame_key, preview_key, result_key
-from dreamgrid.server.bus.base import Bus, project_subject, queue_subject
+from dreamgrid.server.bus.base import Bus, queue_subject
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.live import AccountLoad, LiveJob, LiveProject, from_row
@@ -178,11 +178,11 @@ class OpenProjects:
     def tell(self, project: LiveProject, frame: bytes, key: str | None = None) -> None:
         """Sends a frame to the project's app, and to those who watch the project alone."""
         self._bus.publish(project.subject, frame, key)
-        self._bus.publish(project_subject(project.id), frame, key)
+        self._bus.publish(project.watch_subject, frame, key)
 
     def changed(self, project: LiveProject) -> None:
         """Tells those who watch the project that its log has grown, where no frame says so."""
-        self._bus.publish(project_subject(project.id), b"")
+        self._bus.publish(project.watch_subject, b"")
 
     def tell_end(self, project: LiveProject) -> None:
         """Sends the last frame about a project.

@@ -10,6 +10,7 @@ charge alike, so both agree.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from dreamgrid.protocol.assets import (
@@ -23,7 +24,7 @@ from dreamgrid.protocol.params import Network, TokenType
 from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
 from dreamgrid.protocol.rest_estimates import Cost, Estimate, EstimatedRequest, ModelCost, Rate
 from dreamgrid.protocol.rest_estimates import Quote as WireQuote
-from dreamgrid.server.catalog import EVEN, Model
+from dreamgrid.server.catalog import EVEN, Model, Price
 from dreamgrid.server.catalog_entries import Benchmark
 from dreamgrid.server.config import MICROS
 from dreamgrid.server.ledger import decimal
@@ -43,7 +44,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Rates:
     """What render time costs, in whole numbers.
 
@@ -83,6 +84,8 @@ class Amounts:
 
     def times(self, count: int) -> "Amounts":
         """The same `count` times."""
+        if count == 1:
+            return self
         return Amounts(
             micros={token: amount * count for token, amount in self.micros.items()},
             usd_micros=self.usd_micros * count,
@@ -137,11 +140,12 @@ def quote(
         rates: What render time costs.
         at_ms: The time. None: what was quoted earlier does not matter.
     """
+    quoted = _quote(model, renders, network, assets, rates)
     held = [one for one in model.earlier_prices if at_ms is not None and at_ms < one.until_ms]
-    quotes = [
-        _quote(at_price, renders, network, assets, rates)
-        for at_price in (model, *(model.at(one.price) for one in held))
-    ]
+    if not held:
+        return quoted
+    earlier = (model.at(one.price) for one in held)
+    quotes = [quoted, *(_quote(one, renders, network, assets, rates) for one in earlier)]
     return min(quotes, key=lambda quoted: tuple(quoted.job.micros.values()))
 
 
@@ -163,13 +167,31 @@ def _quote(
 ) -> Quote:
     first = renders[0]
     assert all(render.steps == first.steps for render in renders), "one project, one kind of job"
+    assert model.rules is not None, "what cannot be made has no price"
     steps = priced_steps(first)
-    render_us = _render_us(model, first, steps, assets)
+    units = work(model.rules, first, steps)
     permille = permille_of(model, network)
+    job = _amounts(model, units, steps, first.previews, frozenset(assets), permille, rates)
+    project = job.times(len(renders))
+    return Quote(job=job, count=len(renders), project=project, network=network, permille=permille)
+
+
+@lru_cache(maxsize=4_096)  # many requests of one kind come in a row
+def _amounts(
+    model: Model,
+    units: int,
+    steps: int,
+    previews: int,
+    assets: frozenset[str],
+    permille: int,
+    rates: Rates,
+) -> Amounts:
+    """The price of one job, of that many units of work."""
+    render_us = _render_us(model.price, units, previews, assets)
     # Micro-USD x 10**9: render time is in millionths of a second, the network in thousandths.
     scaled = render_us * rates.usd_micros_per_render_s * permille
     scaled += micros_of(model.price.model_fee_usd or 0) * 10**9
-    job = Amounts(
+    return Amounts(
         micros={
             token: divided_up(scaled, 10**3 * worth)
             for token, worth in rates.token_usd_micros.items()
@@ -178,8 +200,6 @@ def _quote(
         render_us=render_us,
         steps=steps,
     )
-    project = job.times(len(renders))
-    return Quote(job=job, count=len(renders), project=project, network=network, permille=permille)
 
 
 def permille_of(model: Model, network: Network) -> int:
@@ -204,20 +224,16 @@ def _strength(render: AnyRender) -> float:
     return (render.strength or 0) if isinstance(render, ImageRender) else 0
 
 
-def _render_us(model: Model, render: AnyRender, steps: int, assets: Collection[str]) -> int:
+def _render_us(price: Price, units: int, previews: int, assets: Collection[str]) -> int:
     """Render time of one job in whole microseconds, rounded up.
 
     Work counts linearly from the benchmark, which is one render with all the defaults.
     """
-    rules, price = model.rules, model.price
     benchmark = price.benchmark
-    assert rules is not None, "what cannot be made has no price"
     assert price.base_work is not None, "what can be made has a benchmark"
-    whole_us = divided_up(
-        micros_of(_base_s(benchmark, assets)) * work(rules, render, steps), price.base_work
-    )
-    if render.previews:
-        previews_us = micros_of(benchmark.sec_max_previews or 0) * render.previews
+    whole_us = divided_up(micros_of(_base_s(benchmark, assets)) * units, price.base_work)
+    if previews:
+        previews_us = micros_of(benchmark.sec_max_previews or 0) * previews
         whole_us += divided_up(previews_us, price.max_previews or 1)
     if CONTROL_NET_IMAGE in assets:
         whole_us += micros_of(benchmark.sec_cn or 0)
@@ -266,7 +282,9 @@ def work_s(model: Model, render: AnyRender) -> float:
     Raises:
         TypeError: The model makes other media.
     """
-    return _render_us(model, render, priced_steps(render), ()) / MICROS
+    assert model.rules is not None, "what cannot be made has no price"
+    units = work(model.rules, render, priced_steps(render))
+    return _render_us(model.price, units, render.previews, ()) / MICROS
 
 
 def micros_of(number: float) -> int:

@@ -147,21 +147,13 @@ class Projects:
         renders = self._catalog.resolve(params, self._config, lambda: secrets.randbelow(MAX_SEED))
         self._catalog.check_inputs(params)
         self._known_workers.check(network, model.id, said.targeting)
-        with self._open.beginning(project_id):
-            for role in params.assets:
-                there = await self._blobs.stat(input_key(app.account.id, project_id, role))
-                if there is None or project_id in self._open.inputs_leaving:
-                    raise MissingAsset(f"the request says that {role} was uploaded, but it was not")
-                most_bytes = self._config.max_input_bytes(role)
-                if there.size_bytes > most_bytes:  # not every store has limits
-                    raise InvalidRequest(
-                        f"{role} has {there.size_bytes} bytes, at most {most_bytes} are taken"
-                    )
-        known = self._open.project(project_id)
-        if known is not None:  # the same request again, while the assets were looked at
-            self._answer_again(app, known, raw)
-            return
-        self._check_admission(app)  # others may have been faster while the assets were looked at
+        if params.assets:
+            await self._check_assets(app, project_id, params)
+            known = self._open.project(project_id)
+            if known is not None:  # the same request again, while the assets were looked at
+                self._answer_again(app, known, raw)
+                return
+            self._check_admission(app)  # others may have been faster
         project = self._new_project(app, project_id, params, renders, raw)
         project.targeting, project.dynamic = said.targeting, said.dynamic
         self._open.add(project)
@@ -179,6 +171,24 @@ class Projects:
             raise ServerRestarting("the server is restarting; send this again in a moment")
         self._open.check_room(app.account.id)
         self._kept.check(app.account.id)
+
+    async def _check_assets(self, app: App, project_id: str, params: AnyParams) -> None:
+        """Every input that a request speaks of is there, and no longer than it may be.
+
+        Raises:
+            MissingAsset: One is not there.
+            InvalidRequest: One is too long.
+        """
+        with self._open.beginning(project_id):
+            for role in params.assets:
+                there = await self._blobs.stat(input_key(app.account.id, project_id, role))
+                if there is None or project_id in self._open.inputs_leaving:
+                    raise MissingAsset(f"the request says that {role} was uploaded, but it was not")
+                most_bytes = self._config.max_input_bytes(role)
+                if there.size_bytes > most_bytes:  # not every store has limits
+                    raise InvalidRequest(
+                        f"{role} has {there.size_bytes} bytes, at most {most_bytes} are taken"
+                    )
 
     def _new_project(
         self,

@@ -154,6 +154,7 @@ class WorkerSockets:
         rendering.worker_joined(session, hello.running)
 
     async def _listen(self, ws: web.WebSocketResponse, session: WorkerSession) -> None:
+        rendering = self._services.rendering
         async for frame in ws:
             if frame.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 continue
@@ -166,9 +167,11 @@ class WorkerSockets:
             except ProtocolError as error:
                 await ws.close(code=socket.CLOSE_PROTOCOL, message=close_reason(str(error)))
                 return
-            if isinstance(message, Finished):
+            if isinstance(message, Progress):  # as nearly all are
+                rendering.progressed(session, message)
+            elif isinstance(message, Finished):
                 try:
-                    await self._services.rendering.finished(session, message)
+                    await rendering.finished(session, message)
                 except ServerUnavailable as error:
                     # It keeps the outcome, and tells it again when it comes back.
                     await ws.close(code=socket.CLOSE_RESTART, message=close_reason(str(error)))
@@ -182,8 +185,6 @@ class WorkerSockets:
         """Does what a message says; False when it may not come here."""
         rendering = self._services.rendering
         match message:
-            case Progress():
-                rendering.progressed(session, message)
             case Started():
                 rendering.started(session, message)
             case Failed():

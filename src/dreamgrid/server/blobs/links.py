@@ -9,6 +9,7 @@ import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote
 
 from dreamgrid.errors import NotAllowed
@@ -61,9 +62,9 @@ class Links:
     ) -> str:
         """A link that takes one file by PUT."""
         expires = str(int(self._clock() + expires_s))
-        kind, limit, sync = _checked(content_type), str(max_bytes), "1" if durable else "0"
+        kind, pinned = _type(content_type)
+        limit, sync = str(max_bytes), "1" if durable else "0"
         signature = self._sign("PUT", check_key(key), (expires, kind, limit, sync))
-        pinned = f"&type={quote(kind, safe='')}" if kind else ""
         return (
             f"{origin}{PATH}{key}?expires={expires}{pinned}"
             f"&max={limit}&durable={sync}&signature={signature}"
@@ -72,9 +73,8 @@ class Links:
     def download(self, key: str, *, content_type: str | None, expires_s: float, origin: str) -> str:
         """A link that gives one file by GET or HEAD."""
         expires = str(int(self._clock() + expires_s))
-        kind = _checked(content_type)
+        kind, chosen = _type(content_type)
         signature = self._sign("GET", check_key(key), (expires, kind, "", ""))
-        chosen = f"&type={quote(kind, safe='')}" if kind else ""
         return f"{origin}{PATH}{key}?expires={expires}{chosen}&signature={signature}"
 
     def check(self, method: str, key: str, query: Mapping[str, str]) -> Grant:
@@ -102,9 +102,11 @@ class Links:
         return mac.hexdigest()
 
 
-def _checked(content_type: str | None) -> str:
+@lru_cache(maxsize=256)  # a handful of kinds in practice
+def _type(content_type: str | None) -> tuple[str, str]:
+    """A media type as it is signed, and as the link carries it."""
     if content_type is None:
-        return ""
+        return "", ""
     if not _MEDIA_TYPE.fullmatch(content_type):
         raise ValueError(f"{content_type[:80]!r} is no media type")
-    return content_type
+    return content_type, f"&type={quote(content_type, safe='')}"
