@@ -175,7 +175,8 @@ def test_a_video_may_have_the_size_of_a_preset(catalog: Catalog) -> None:
         ({"count": 5}, "count 5 is not allowed: 1 to 4"),
         ({"output_format": "mp3"}, "does not make 'mp3' files: use mp4, webm, mov"),
         ({"assets": ("referenceVideo",)}, "does not take the input 'referenceVideo'"),
-        ({"points": ((0.0, -1.0),)}, "point y -1"),
+        ({"points": ((0.0, 1.0),)}, "film-v1 has no setting points; leave it out"),
+        ({"keyframes": (3,)}, "film-v1 has no setting keyframes; leave it out"),
         ({"loras": (Lora(id="cold"),)}, "has no LoRA 'cold'; it takes: warm"),
         ({"loras": (Lora(id="warm"),) * 9}, "9 LoRAs were asked for"),
         ({"sampler": "ddim"}, "sampler 'ddim'"),
@@ -208,6 +209,20 @@ def test_sound_that_cannot_be_is_refused_with_what_can(
 ) -> None:
     with pytest.raises(InvalidRequest, match=message):
         song(catalog, **fields)
+
+
+def test_points_and_key_frames_are_for_models_that_take_such_inputs() -> None:
+    catalog, model = Catalog.load(), "minimax-h3-ref2va-fp8_r2v_turbo"
+    given: dict[str, Any] = {"model": model, "assets": ("referenceImage",)}
+    video = film(catalog, points=((3.0, 4.0),), keyframes=(0, 8), **given)
+    assert (video.points, video.keyframes) == (((3.0, 4.0),), (0, 8))
+    with pytest.raises(InvalidRequest, match="point y -1"):
+        film(catalog, points=((0.0, -1.0),), **given)
+
+
+def test_what_speaks_does_not_sing() -> None:
+    with pytest.raises(InvalidRequest, match="dreamlet-voice-v1 speaks and does not sing"):
+        song(Catalog.load(), model="dreamlet-voice-v1", instruct=None, lyrics="la")
 
 
 def test_names_may_be_written_in_any_case(catalog: Catalog) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from dreamgrid.errors import InvalidRequest
 from dreamgrid.protocol.params import AUDIO_SETTINGS, AudioParams
 from dreamgrid.protocol.reading import reading_s
 from dreamgrid.protocol.renders import AudioRender
@@ -49,6 +50,8 @@ class AudioRules:
         request.check_routing(spec, params)
         request.check_count(params.count, "audio", limits)
         prompts.check_text("lyrics", params.lyrics or "", limits.max_prompt_chars)
+        if params.lyrics and self.tier.chars_per_second is not None:
+            raise InvalidRequest(f"{spec.id} speaks and does not sing: leave lyrics out")
         prompt = prompts.prompt_of(spec, params, limits.max_prompt_chars)
         first = AudioRender(
             model=spec.id,

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from dreamgrid.errors import InvalidRequest
+from dreamgrid.protocol.assets import KEYFRAME_ROLES, VIDEO_ROLES
 from dreamgrid.protocol.params import VIDEO_SETTINGS, VideoParams
 from dreamgrid.protocol.renders import VideoRender
 from dreamgrid.server.catalog_entries import LoraSpec, ModelSpec, NumberRange, Preset, VideoTier
@@ -151,7 +153,13 @@ class VideoRules:
         settled: float = settle("fps", fps, self.tier.fps, model=self.spec.id)
         return float(settled)
 
+    def _refuse_without(self, name: str, value: object, roles: frozenset[str]) -> None:
+        """Refuses a setting about inputs that the model does not take."""
+        if value and roles.isdisjoint(self.spec.inputs):
+            raise InvalidRequest(f"{self.spec.id} has no setting {name}; leave it out")
+
     def _points(self, params: VideoParams) -> tuple[tuple[float, float], ...]:
+        self._refuse_without("points", params.points, VIDEO_ROLES)
         check_range("number of points", len(params.points), 0, MAX_POINTS)
         for x, y in params.points:
             check_range("point x", x, 0, 16384)
@@ -159,6 +167,7 @@ class VideoRules:
         return params.points
 
     def _keyframes(self, params: VideoParams) -> tuple[int, ...]:
+        self._refuse_without("keyframes", params.keyframes, KEYFRAME_ROLES)
         for index in params.keyframes[:100]:
             check_range("key frame index", index, 0, self.frames.max)
         return params.keyframes[:100]
