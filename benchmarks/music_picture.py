@@ -84,14 +84,15 @@ def roll(score: Score) -> Image.Image:
     return picture
 
 
-def spectrum(sound: Floats) -> Image.Image:
+def spectrum(sound: Floats, sample_rate: int = SAMPLE_RATE, size: int = WINDOW) -> Image.Image:
+    """From 40 Hz to 16 kHz, or to half the sample rate, on a logarithmic scale."""
     mono = sound.mean(axis=0)
-    starts = np.linspace(0, mono.size - WINDOW - 1, WIDTH).astype(int)
-    window = np.hanning(WINDOW)
-    columns = [np.abs(np.fft.rfft(mono[start : start + WINDOW] * window)) for start in starts]
-    hz = np.geomspace(40, 16_000, SPECTRUM)
-    rows = np.stack(columns, axis=1)[(hz * WINDOW / SAMPLE_RATE).astype(int)][::-1]
-    level = np.clip((20 * np.log10(rows + 1e-6) + 10) / 60, 0, 1)
+    starts = np.linspace(0, mono.size - size - 1, WIDTH).astype(int)
+    window = np.hanning(size)
+    columns = [np.abs(np.fft.rfft(mono[start : start + size] * window)) for start in starts]
+    hz = np.geomspace(40, min(16_000, sample_rate / 2 - 100), SPECTRUM)
+    rows = np.stack(columns, axis=1)[(hz * size / sample_rate).astype(int)][::-1]
+    level = np.clip((20 * np.log10(rows * (WINDOW / size) + 1e-6) + 10) / 60, 0, 1)
     channels = (level, level**2, 0.45 * np.sqrt(level))
     shades: npt.NDArray[np.uint8] = (np.stack(channels, axis=-1) * 15).astype(np.uint8) * 17
     return Image.fromarray(shades)
