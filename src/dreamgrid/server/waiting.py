@@ -15,7 +15,7 @@ Together the two limits see to it that no line waits for ever.
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, count, islice
 from typing import NamedTuple
@@ -107,10 +107,8 @@ class _Line:
 
     def in_order(self) -> Iterator[LiveJob]:
         """All jobs: first those that were interrupted by a failure."""
-        for failed_on, queue in self.queues.items():
-            if failed_on:
-                yield from queue
-        yield from self.queues.get(_NOBODY, ())
+        failed = [queue for failed_on, queue in self.queues.items() if failed_on]
+        return chain(*failed, self.queues.get(_NOBODY, ()))
 
     def ahead_of(self, project: LiveProject) -> tuple[int, int]:
         """How many jobs and projects are in line before a project."""
@@ -242,10 +240,12 @@ class _Room:
         """The jobs in the order in which they would be taken, as things stood at the first one.
 
         Whoever walks a long queue may do something else in between: what changes in the meantime
-        does not disturb it, and what no longer waits is left out.
+        does not disturb it, and what no longer waits is left out. So a line is copied, but only
+        when its first job comes up: a copy of all of them would hold everybody up.
         """
         lines = sorted(self.lines.values(), key=lambda line: line.rank)
-        walks = [filter(_waits, list(line.in_order())) for line in lines]
+        walks: Iterable[Iterator[LiveJob]]
+        walks = (filter(_waits, list(line.in_order())) for line in lines)
         while walks:
             going = []
             for walk in walks:
