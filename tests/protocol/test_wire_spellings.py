@@ -81,7 +81,12 @@ MESSAGES: list[tuple[Message, str, dict[str, Any]]] = [
             project_id=P,
             queue_position=1,
             estimated_start_s=2.5,
+            earliest_start_s=1.5,
+            latest_start_s=4.5,
             queue_status=socket.WAITING,
+            waiting_reason=socket.WaitingReason(
+                reason="queued", message="m", state="waiting", waits_for="no_free_slot"
+            ),
         ),
         "jobState",
         {
@@ -89,7 +94,15 @@ MESSAGES: list[tuple[Message, str, dict[str, Any]]] = [
             "jobID": P,
             "queuePosition": 1,
             "estimatedStartSeconds": 2.5,
+            "earliestStartSeconds": 1.5,
+            "latestStartSeconds": 4.5,
             "queueStatus": "waiting",
+            "waitingReason": {
+                "reason": "queued",
+                "message": "m",
+                "state": "waiting",
+                "waitsFor": "no_free_slot",
+            },
         },
     ),
     (

@@ -72,7 +72,7 @@ async def test_everybodys_open_projects_are_listed_with_what_they_wait_for(grid:
     running, waiting = found["projects"]
     assert (running["jobs"], running["running"], running["done"]) == (2, 1, 0)
     assert (waiting["modelId"], waiting["running"]) == ("pattern-v1", 0)
-    assert "turn" in waiting["reason"]
+    assert "is busy" in waiting["reason"]
     page = await grid.data("/v1/admin/projects?limit=1&offset=1")
     assert ([one["id"] for one in page["projects"]], page["total"]) == ([second], 2)
 
@@ -198,7 +198,7 @@ async def test_who_waits_for_paused_workers_is_told_that_they_are_paused(grid: G
     await worker.fence()
     app = await grid.app()
     queued = await app.wait_state("queued", jobID=await app.request())
-    assert "an administrator has paused the workers" in queued["waitingReason"]["message"]
+    assert "an administrator paused it" in queued["waitingReason"]["message"]
 
 
 async def test_priority_lets_an_account_go_first(grid: Grid) -> None:

@@ -8,9 +8,10 @@ from dreamgrid.protocol.rest_explain import Calibration, Explanation, Missing
 from dreamgrid.server.explaining import Grid, explain
 from dreamgrid.server.live import LiveProject
 from dreamgrid.server.scheduler import SPARED_MS
+from dreamgrid.server.standings import Offer, Seen
 from dreamgrid.server.store.base import Choice, EventKind, EventRow, WorkerRow
 from dreamgrid.server.worker_flags import Targeting
-from dreamgrid.server.workers import WorkerSession
+from dreamgrid.server.workers import Workers, WorkerSession
 from dreamgrid.states import JobEvent
 from tests.support.live import live_project, load_of, worker
 
@@ -24,6 +25,7 @@ def look(
     max_running: int = 100,
     log: Sequence[EventRow] = (),
     job_id: str | None = None,
+    position: int = 0,
 ) -> Explanation:
     rows = [
         WorkerRow(
@@ -37,14 +39,22 @@ def look(
         )
         for name in away
     ]
+    connected = Workers()
+    for session in workers:
+        connected.add(session)
+    kind = (project.network, project.model, project.targeting)
+    able = connected.able(*kind)
+    resting = () if able else connected.resting(*kind)
     grid = Grid(
-        workers=workers,
-        away=rows,
-        max_running=max_running,
-        position=2,
+        seen=Seen(
+            offer=Offer(able=able, resting=resting, away=() if able or resting else rows),
+            connected=connected.get,
+            max_running=max_running,
+            position=position,
+            now_ms=NOW_MS,
+        ),
         start=None,
         calibration=Calibration(starts=0, within=0),
-        now_ms=NOW_MS,
     )
     return explain(project, grid, log, job_id)
 
@@ -58,17 +68,25 @@ def test_a_project_for_which_a_worker_has_room_is_runnable() -> None:
 
 
 def test_behind_busy_workers_it_waits_for_a_slot_and_is_told_its_place() -> None:
-    found = look(live_project(), worker("m1", holds=1, name="studio"))
+    found = look(live_project(), worker("m1", holds=1, name="studio"), position=2)
     assert told(found) == ("waiting", "no_free_slot")
     assert found.message == "studio is busy; it is number 2 in line"
     assert found.queue_position == 2
     assert found.missing is None
 
 
+def test_behind_more_projects_than_there_is_room_for_it_waits_though_somebody_has_room() -> None:
+    studio = worker("m1", slots=2, name="studio")
+    assert told(look(live_project(), studio, position=2)) == ("runnable", None)
+    found = look(live_project(), studio, position=3)
+    assert told(found) == ("waiting", "no_free_slot")
+    assert found.message.endswith("; it is number 3 in line")
+
+
 def test_an_account_that_has_as_many_jobs_running_as_it_may_waits_for_that() -> None:
     found = look(live_project(load=load_of(3)), worker("m1"), max_running=3)
     assert told(found) == ("waiting", "account_limit")
-    assert "3 jobs of your account" in found.message
+    assert "as one account may have here (3)" in found.message
 
 
 def test_on_a_worker_that_has_not_begun_it_waits_for_the_model() -> None:
@@ -145,7 +163,7 @@ def test_who_is_paused_is_named_with_the_reason() -> None:
     for change, words in (
         ({"held_back": True}, "an administrator paused it"),
         ({"held_back": False, "paused": True}, "it failed at job after job, and rests"),
-        ({"paused": False, "draining": True}, "it is shutting down"),
+        ({"paused": False, "draining": True}, "it stops, or rests"),
     ):
         for name, value in change.items():
             setattr(resting, name, value)
@@ -158,8 +176,7 @@ def test_several_that_are_paused_are_named_each_with_its_reason() -> None:
     first, second = worker("m1", name="w1"), worker("m1", name="w2", draining=True)
     first.held_back = True
     assert look(live_project(), first, second).message == (
-        "w1, w2 could, but get no jobs now "
-        "(w1: an administrator paused it; w2: it is shutting down)"
+        "w1, w2 could, but get no jobs now (w1: an administrator paused it; w2: it stops, or rests)"
     )
 
 

@@ -75,7 +75,8 @@ async def test_two_images_with_previews_frame_by_frame(grid: Grid) -> None:
 
 WAITING = {
     "reason": "queued",
-    "message": "waiting for its turn on a worker that serves pattern-v1",
+    "message": "there is room at the worker: it starts in a moment",
+    "state": "runnable",
 }
 
 

@@ -79,6 +79,57 @@ async def test_the_first_place_that_is_told_beside_a_flood_is_the_true_one(grid:
     assert (await flood.wait_state("queued", jobID=await flood.request()))["queuePosition"] == 22
 
 
+async def explained(grid: Grid, project: str) -> dict[str, Any]:
+    """What `explain` answers for a project."""
+    status, told = await grid.get(f"/v1/explain/{project}")
+    assert status == 200
+    assert isinstance(told["data"], dict)
+    return told["data"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "word", "state", "waits_for"),
+    [
+        ("busy", "queued", "waiting", "no_free_slot"),
+        ("held back", "no_workers", "waiting", "workers_paused"),
+        ("away", "no_workers", "waiting", "worker_away"),
+        ("unknown", "no_workers", "impossible", None),
+    ],
+)
+async def test_the_wire_and_explain_say_the_same(
+    grid: Grid, seen: str, word: str, state: str, waits_for: str | None
+) -> None:
+    app, worker = await grid.app(**WANTS_REASONS), await grid.worker()
+    await app.request()
+    await worker.assigned()
+    project = await app.request(workers=["w1"])
+    if seen == "held back":
+        order = {"worker": worker.hello.worker_id, "action": "pause"}
+        assert (await grid.call("POST", "/v1/admin/workers", json=order))[0] == 200
+    elif seen != "busy":
+        await worker.leave()
+    if seen == "unknown":
+        await grid.without_workers()
+        grid.clock.advance(grid.config.worker_known_s + 1)
+
+    def told(frame: Any) -> bool:
+        reason = frame["waitingReason"] if frame.has({"jobID": project}) else None
+        return reason is not None and (reason["state"], reason.get("waitsFor")) == (
+            state,
+            waits_for,
+        )
+
+    queued = await app.wait_until(lambda frame: frame.short == "queued" and told(frame), seen)
+    assert reason(queued) == word
+    assert queued["queueStatus"] == ("no-workers" if word == "no_workers" else "waiting")
+    await app.wait_until(lambda frame: frame.type == "projectQueue" and told(frame), "the event")
+    found = await explained(grid, project)
+    assert (found["state"], found.get("reason")) == (state, waits_for)
+    assert found["message"] == queued["waitingReason"]["message"]
+    record = (await grid.live(project))["waitingReason"]
+    assert (record["state"], record.get("waitsFor")) == (state, waits_for)
+
+
 async def test_an_account_at_its_limit_is_told_so(make_grid: MakeGrid) -> None:
     async with make_grid(max_running_jobs=1) as grid:
         app, worker = await grid.app(), await grid.worker(slots=4)
@@ -87,7 +138,7 @@ async def test_an_account_at_its_limit_is_told_so(make_grid: MakeGrid) -> None:
         second = await app.request()
         queued = await wait_reason(app, "concurrency_limit", jobID=second)
         assert (
-            "as many renders of your account as one account may have here (1)"
+            "as many jobs of your account as one account may have here (1)"
             in queued["waitingReason"]["message"]
         )
         assert queued["queueStatus"] == "waiting"
@@ -189,6 +240,8 @@ async def test_the_start_is_foretold_from_how_long_renders_took(grid: Grid) -> N
         "estimate",
     )
     assert 9.0 <= queued["estimatedStartSeconds"] <= 10.0
+    between = queued["earliestStartSeconds"], queued["latestStartSeconds"]
+    assert 0 <= between[0] < queued["estimatedStartSeconds"] < between[1]
     grid.clock.advance(30)
     late = await app.wait_until(
         lambda frame: frame.has({"jobID": waits}) and frame.short == "queued", "queued"
@@ -207,8 +260,8 @@ async def test_others_are_served_while_a_long_queue_is_looked_at(
     turns, at_place, walked = 0, dict[int, int](), loop.create_future()
     look = QueueNotices._look
 
-    def noting(self: QueueNotices, project: LiveProject, place: int, starts_in_s: Any) -> None:
-        look(self, project, place, starts_in_s)
+    def noting(self: QueueNotices, project: LiveProject, place: int, *rest: Any) -> None:
+        look(self, project, place, *rest)
         if place == 1 or at_place:
             at_place[place] = turns
         if len(at_place) == 6 and not walked.done():
@@ -255,10 +308,11 @@ def test_at_once_no_more_is_done_than_for_a_few_jobs_however_many_wait(
                 waiting.add(job)
     told: list[tuple[str, int]] = []
     open_projects = SimpleNamespace(
-        reason=lambda project: None,
+        offer=lambda project: None,
+        reason=lambda project, place, offer: None,
         project=projects.get,
-        tell_queued=lambda project, place: told.append((project.id, place)),
-        tell_reason=lambda project: None,
+        tell_queued=lambda project, place, offer: told.append((project.id, place)),
+        tell_reason=lambda project, offer: None,
     )
     rendering = SimpleNamespace(
         scheduler=SimpleNamespace(waiting=waiting), speeds=speeds, forecasts=Forecasts()

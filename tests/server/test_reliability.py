@@ -142,7 +142,7 @@ async def test_a_worker_that_fails_at_everything_is_paused_and_tries_again(grid:
     waits = await app.wait_until(
         lambda frame: frame.short == "queued" and frame["queueStatus"] == "no-workers", "no workers"
     )
-    assert "have to pause" in waits["waitingReason"]["message"]
+    assert "failed at job after job, and rests" in waits["waitingReason"]["message"]
     good = await grid.worker("good")
     assert (await good.assigned()).attempt > 1
     await app.wait_for("swarmModels", **{"pattern-v1": 1})

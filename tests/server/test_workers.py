@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dreamgrid.server.worker_flags import Targeting
+from dreamgrid.server.worker_flags import ANYBODY, Targeting
 from dreamgrid.server.workers import MAX_REMEMBERED, Workers, WorkerSession, names_of
 from tests.support.live import worker
 
@@ -40,7 +40,9 @@ def test_what_is_served_follows_the_workers(
     assert not workers.serves("fast", "m1", Targeting(skipped=frozenset({"one"})))
     stop(workers, session)
     assert not workers.serves("fast", "m1")
-    assert workers.pausing("fast", "m1") is (stop is pause)
+    assert workers.resting("fast", "m1", ANYBODY) == (() if stop is leave else (session,))
+    assert not workers.resting("fast", "m2", ANYBODY)
+    assert not workers.resting("fast", "m1", Targeting(skipped=frozenset({"one"})))
 
 
 def test_a_worker_that_may_go_on_serves_again() -> None:
@@ -57,7 +59,7 @@ def test_memory_does_not_grow_with_the_number_of_questions() -> None:
     workers = Workers()
     for number in range(MAX_REMEMBERED + 10):
         workers.serves("fast", f"m{number}")
-    assert len(workers._served) <= MAX_REMEMBERED
+    assert len(workers._able) <= MAX_REMEMBERED
 
 
 def test_a_worker_is_meant_by_its_name_its_owner_and_its_id() -> None:

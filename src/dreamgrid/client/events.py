@@ -45,12 +45,20 @@ class Queued(Event):
         estimated_start_s: Seconds until it starts, as the server estimates. None: no estimate.
         no_workers: Nobody who is connected can render it; it starts when such a worker comes.
         reason: Why it waits, in words. Empty: not told.
+        state: `runnable`, `waiting` or `impossible`. None: not told.
+        waits_for: What it waits for, as `explain` names it. None: nothing, or not told.
+        earliest_start_s: In eight of ten cases it starts not before this. None: no estimate.
+        latest_start_s: And not after this.
     """
 
     position: int | None
     estimated_start_s: float | None
     no_workers: bool
     reason: str = ""
+    state: str | None = None
+    waits_for: str | None = None
+    earliest_start_s: float | None = None
+    latest_start_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

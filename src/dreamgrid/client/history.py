@@ -137,7 +137,11 @@ class History:
     def on_waiting(self, frame: socket.ProjectQueue) -> None:
         """The server says why the project waits."""
         if self._hear() and self.queued is not None and frame.waiting_reason is not None:
-            self._wait_for(replace(self.queued, reason=frame.waiting_reason.message))
+            said = frame.waiting_reason
+            queued = replace(
+                self.queued, reason=said.message, state=said.state, waits_for=said.waits_for
+            )
+            self._wait_for(queued)
 
     def on_preview(self, job_id: str, data: bytes, url: str) -> None:
         """A preview was fetched. One that comes after the result is old news."""
@@ -291,6 +295,10 @@ class History:
             estimated_start_s=frame.estimated_start_s,
             no_workers=frame.queue_status == socket.NO_WORKERS,
             reason=frame.waiting_reason.message if frame.waiting_reason else "",
+            state=frame.waiting_reason.state if frame.waiting_reason else None,
+            waits_for=frame.waiting_reason.waits_for if frame.waiting_reason else None,
+            earliest_start_s=frame.earliest_start_s,
+            latest_start_s=frame.latest_start_s,
         )
         self.state = ProjectState.QUEUED
         self._wait_for(queued)

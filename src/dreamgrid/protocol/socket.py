@@ -10,6 +10,7 @@ import msgspec
 from dreamgrid.errors import ProtocolError
 from dreamgrid.protocol.codec import Message
 from dreamgrid.protocol.params import Network
+from dreamgrid.protocol.rest_explain import Standing, WaitsFor
 
 CLOSE_REPLACED = 4015
 """A newer connection of the same account and app took over. Clients do not reconnect."""
@@ -203,11 +204,17 @@ class Toast(Message, frozen=True, kw_only=True, rename="camel"):
 # ── server to client: projects ───────────────────────────────────────────────────────────────────
 
 
-class WaitingReason(msgspec.Struct, frozen=True, kw_only=True):
-    """Why something waits: one of the words below, and a sentence of 1 to 600 characters."""
+class WaitingReason(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Why something waits: one of the words below, and a sentence of 1 to 600 characters.
+
+    `state` and `waits_for` are ours, as in `GET /v1/explain`: whether it can run now, waits, or
+    never can, and what it waits for.
+    """
 
     reason: str
     message: str
+    state: Standing | None = None
+    waits_for: WaitsFor | None = None
 
 
 WAITS_NO_WORKERS = "no_workers"
@@ -240,7 +247,8 @@ class ProjectQueue(Message, frozen=True, kw_only=True, rename="camel"):
 class JobState(Message, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A project, or one render of it, moved. Which fields are set depends on `type`.
 
-    queued: `queue_position` (1 = next), `estimated_start_s`, `queue_status`, and why it waits.
+    queued: `queue_position` (1 = next), `estimated_start_s`, `queue_status`, and why it waits. Of
+    ours are `earliest_start_s` and `latest_start_s`: in eight of ten cases it starts between them.
     initiatingModel, jobStarted: `job_id`, `worker_name`, `job_index`; the two prompts when a
     dynamic prompt gave this render a text of its own. `assignment` is a word of ours: how often
     the render has been given to a worker. It tells news from what was known before a connection
@@ -255,6 +263,8 @@ class JobState(Message, frozen=True, kw_only=True, rename="camel", omit_defaults
     job_id: str | None = msgspec.field(default=None, name="imgID")
     queue_position: int | None = None
     estimated_start_s: float | None = msgspec.field(default=None, name="estimatedStartSeconds")
+    earliest_start_s: float | None = msgspec.field(default=None, name="earliestStartSeconds")
+    latest_start_s: float | None = msgspec.field(default=None, name="latestStartSeconds")
     queue_status: str | None = None
     waiting_reason: WaitingReason | None = None
     job_waiting_reasons: tuple[JobWaitingReason, ...] = ()

@@ -17,7 +17,7 @@ _JOB = "0B7F9C1E-6B1F-4D0C-9A1B-1D5C0E6C7A11"
 _ACCOUNT = "7F3A5C1E-1D2B-4E6F-8A90-5B4C3D2E1F00"
 
 _QUEUED = socket.WaitingReason(
-    reason=socket.WAITS_QUEUED, message="waiting for its turn on a worker that serves dreamlet-v1"
+    reason=socket.WAITS_QUEUED, message="studio is busy; it is number 2 in line"
 )
 
 

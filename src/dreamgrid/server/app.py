@@ -244,7 +244,7 @@ async def assembled(
     known_workers = KnownWorkers(config.worker_known_s, store, workers, clock)
     rules = Rules(store.admin)
     await rules.load()
-    open_projects = OpenProjects(config, blobs, bus, workers, clock, rules)
+    open_projects = OpenProjects(config, blobs, bus, workers, clock, rules, known_workers)
     uploads = _uploads(config, blobs, open_projects, clock)
     rendering = Rendering(
         config=config,

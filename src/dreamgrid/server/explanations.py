@@ -1,10 +1,9 @@
 """Finds a project or job that somebody asks about, and explains it."""
 
 from dreamgrid.errors import NotFound
-from dreamgrid.protocol.rest_explain import Calibration, Explanation, Start
+from dreamgrid.protocol.rest_explain import Calibration, Explanation
 from dreamgrid.server.admin import Admin
 from dreamgrid.server.auth import Account
-from dreamgrid.server.clock import milliseconds
 from dreamgrid.server.explaining import Grid, explain
 from dreamgrid.server.live import LiveProject
 from dreamgrid.server.services import Services
@@ -44,22 +43,11 @@ class Explanations:
 
     def _grid(self, project: LiveProject) -> Grid:
         services = self._services
-        forecasts, now_s = services.rendering.forecasts, services.clock()
+        forecasts = services.rendering.forecasts
         waits = project.waiting and project.ended_ms is None
-        start = None
-        if waits and project.starts_at_s is not None:
-            told = forecasts.forecast(max(0.0, project.starts_at_s - now_s), now_s)
-            start = Start(
-                seconds=round(told.wait_s, 1),
-                earliest_seconds=round(told.earliest_s, 1),
-                latest_seconds=round(told.latest_s, 1),
-            )
+        place = services.queue.position(project) if waits else 0
         return Grid(
-            workers=services.workers.all(),
-            away=services.known_workers.away(project.network, project.model, project.targeting),
-            max_running=project.load.most(services.config.max_running_jobs),
-            position=services.queue.position(project) if waits else 0,
-            start=start,
+            seen=services.open_projects.seen(project, place),
+            start=services.open_projects.start(project) if waits else None,
             calibration=Calibration(starts=forecasts.starts, within=forecasts.within),
-            now_ms=milliseconds(services.clock),
         )

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from dreamgrid.errors import DreamgridError, InvalidRequest
 from dreamgrid.protocol import failures, socket
 from dreamgrid.protocol.codec import encode
+from dreamgrid.protocol.rest_explain import Start
 from dreamgrid.server.live import LiveJob, LiveProject
-from dreamgrid.server.waiting_reasons import of_jobs
+from dreamgrid.server.standings import of_jobs
 from dreamgrid.states import JobState, ProjectState
 
 
@@ -31,25 +32,27 @@ class Standing:
     Attributes:
         position: Its place in line; 1 is next, 0 is nowhere.
         served: Whether a worker that may take its jobs is connected.
-        starts_in_s: Seconds until its first job starts. None: nobody can tell.
+        start: When its first job should start. None: nobody can tell.
         reason: Why it waits. None: it does not.
     """
 
     position: int
     served: bool
-    starts_in_s: float | None = None
+    start: Start | None = None
     reason: socket.WaitingReason | None = None
 
 
 def queued(project: LiveProject, standing: Standing) -> bytes:
     """The project waits, and no job of it is on a worker."""
-    starts_in_s = standing.starts_in_s
+    start = standing.start
     return encode(
         socket.JobState(
             type=socket.QUEUED,
             project_id=project.id,
             queue_position=standing.position,
-            estimated_start_s=None if starts_in_s is None else round(starts_in_s, 1),
+            estimated_start_s=None if start is None else start.seconds,
+            earliest_start_s=None if start is None else start.earliest_seconds,
+            latest_start_s=None if start is None else start.latest_seconds,
             queue_status=socket.WAITING if standing.served else socket.NO_WORKERS,
             waiting_reason=standing.reason,
             job_waiting_reasons=of_jobs(project, standing.reason),

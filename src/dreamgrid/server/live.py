@@ -170,6 +170,7 @@ class LiveProject:
         told_reason: Why it waits, as it was told then.
         noticed_reason: The same, as those were told who follow nothing but the reasons.
         starts_at_s: Clock time at which its first job should start. None: nobody can tell.
+        starts_between_s: The interval around it in which it starts in eight of ten cases.
         forecast: The first forecast of that, until it starts.
         subject: Where its app listens.
         watch_subject: Where those listen who watch it alone.
@@ -208,6 +209,7 @@ class LiveProject:
     told_reason: str = ""
     noticed_reason: str = ""
     starts_at_s: float | None = None
+    starts_between_s: tuple[float, float] = (0.0, 0.0)
     forecast: Forecast | None = None
     subject: str = ""
     watch_subject: str = ""

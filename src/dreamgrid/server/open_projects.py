@@ -10,17 +10,19 @@ from typing import TypeVar
 from dreamgrid.errors import NotAllowed, TooManyRequests
 from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.protocol.renders import VideoRender
+from dreamgrid.protocol.rest_explain import Start
 from dreamgrid.protocol.socket import WAITS_NO_WORKERS, WaitingReason
 from dreamgrid.server import frames
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.keys import last_frame_key, preview_key, result_key
 from dreamgrid.server.bus.base import Bus, queue_subject
-from dreamgrid.server.clock import Clock
+from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.live import AccountLoad, LiveJob, LiveProject, from_row
 from dreamgrid.server.rules import Rules
+from dreamgrid.server.standings import Offer, Seen, reason_of
 from dreamgrid.server.store.base import ProjectRow
-from dreamgrid.server.waiting_reasons import reason_of
 from dreamgrid.server.workers import Workers
 from dreamgrid.states import JobState
 
@@ -52,7 +54,9 @@ class OpenProjects:
         workers: Workers,
         clock: Clock,
         rules: Rules,
+        known_workers: KnownWorkers,
     ) -> None:
+        self._known_workers = known_workers
         self._config = config
         self._blobs = blobs
         self._bus = bus
@@ -220,44 +224,71 @@ class OpenProjects:
         told = self._told_ends.pop(subject, {})
         return list(told) if orderly else []
 
-    def tell_queued(self, project: LiveProject, position: int) -> None:
-        """Tells the project's app where it waits."""
-        standing = self._standing(project, position)
+    def tell_queued(self, project: LiveProject, position: int, offer: Offer | None = None) -> None:
+        """Tells the project's app where it waits.
+
+        Args:
+            project: It waits, and none of its jobs is on a worker.
+            position: Its place in line.
+            offer: Who there is for it. None: that is looked up.
+        """
+        standing = self._standing(project, position, offer)
         project.told_position = position
         project.told_at_s = self._clock()
         project.told_starts_at_s = project.starts_at_s
-        project.told_reason = standing.reason.reason if standing.reason is not None else ""
+        project.told_reason = word_of(standing.reason)
         self.tell(project, frames.queued(project, standing))
 
-    def tell_reason(self, project: LiveProject) -> None:
+    def tell_reason(self, project: LiveProject, offer: Offer | None = None) -> None:
         """Tells why jobs of the project wait, or that none does, to those who follow that."""
-        reason = self.reason(project)
-        project.noticed_reason = reason.reason if reason is not None else ""
+        reason = self.reason(project, project.told_position, offer)
+        project.noticed_reason = word_of(reason)
         subject = queue_subject(project.account_id, project.app_id)
         if self._bus.listening(subject):
             self._bus.publish(subject, frames.project_queue(project, reason))
 
-    def reason(self, project: LiveProject) -> WaitingReason | None:
-        """Why jobs of an open project wait; None when none of them does."""
-        served = self._workers.serves(project.network, project.model, project.targeting)
-        return reason_of(
-            project,
-            served=served,
-            pausing=not served and self._workers.pausing(project.network, project.model),
-            held_back=not served
-            and self._workers.held_back(project.network, project.model, project.targeting),
+    def offer(self, project: LiveProject) -> Offer:
+        """Who there is for jobs of a project."""
+        kind = (project.network, project.model, project.targeting)
+        able = self._workers.able(*kind)
+        resting = () if able else self._workers.resting(*kind)
+        away = () if able or resting else self._known_workers.away(*kind)
+        return Offer(able=able, resting=resting, away=away)
+
+    def seen(self, project: LiveProject, position: int, offer: Offer | None = None) -> Seen:
+        """What the grid looks like to a project."""
+        return Seen(
+            offer=self.offer(project) if offer is None else offer,
+            connected=self._workers.get,
             max_running=project.load.most(self._config.max_running_jobs),
+            position=position,
+            now_ms=milliseconds(self._clock),
         )
 
-    def _standing(self, project: LiveProject, position: int) -> frames.Standing:
-        reason = self.reason(project)
+    def reason(
+        self, project: LiveProject, position: int = 0, offer: Offer | None = None
+    ) -> WaitingReason | None:
+        """Why jobs of an open project wait; None when none of them does."""
+        if not any(job.state is JobState.QUEUED for job in project.jobs):
+            return None
+        return reason_of(project, self.seen(project, position, offer))
+
+    def start(self, project: LiveProject) -> Start | None:
+        """When the first job of a waiting project should start; None: nobody can tell."""
+        if project.starts_at_s is None:
+            return None
+        times = (project.starts_at_s, *project.starts_between_s)
+        now_s = self._clock()
+        most_likely, earliest, latest = (round(max(0.0, time - now_s), 1) for time in times)
+        return Start(seconds=most_likely, earliest_seconds=earliest, latest_seconds=latest)
+
+    def _standing(
+        self, project: LiveProject, position: int, offer: Offer | None = None
+    ) -> frames.Standing:
+        reason = self.reason(project, position, offer)
         served = reason is None or reason.reason != WAITS_NO_WORKERS
-        starts_in_s = None
-        if project.starts_at_s is not None and served:
-            starts_in_s = max(0.0, project.starts_at_s - self._clock())
-        return frames.Standing(
-            position=position, served=served, starts_in_s=starts_in_s, reason=reason
-        )
+        start = self.start(project) if served else None
+        return frames.Standing(position=position, served=served, start=start, reason=reason)
 
     def result_urls(self, job: LiveJob) -> frames.ResultUrls:
         """Where the project's app can fetch a completed job."""
@@ -315,6 +346,11 @@ class OpenProjects:
                 self._loop.call_later(_WRITE_AGAIN_S, self.persist, write, done)
 
         write().add_done_callback(written)
+
+
+def word_of(reason: WaitingReason | None) -> str:
+    """What of a reason counts as news when it changes; empty for none."""
+    return "" if reason is None else f"{reason.state} {reason.waits_for}"
 
 
 def key_of_result(job: LiveJob) -> str:

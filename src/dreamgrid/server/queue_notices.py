@@ -5,8 +5,9 @@ import asyncio
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.live import LiveJob, LiveProject
-from dreamgrid.server.open_projects import OpenProjects
+from dreamgrid.server.open_projects import OpenProjects, word_of
 from dreamgrid.server.rendering import Rendering
+from dreamgrid.server.standings import Offer
 from dreamgrid.server.start_times import foretell
 from dreamgrid.server.workers import Workers
 
@@ -54,12 +55,13 @@ class QueueNotices:
         looked_at = 0
         for jobs in rooms:
             placed: set[str] = set()
+            offer = self._open.offer(jobs[0].project)  # the same for all of a room
             for job in jobs:
                 project = job.project
                 if project.id not in placed:
                     placed.add(project.id)
                     if self._open.project(project.id) is project and not project.canceling:
-                        self._look(project, len(placed), starts_s.get(project.id))
+                        self._look(project, len(placed), starts_s.get(project.id), offer)
                 looked_at += 1
                 if looked_at % SLICE == 0:
                     await asyncio.sleep(0)
@@ -78,25 +80,29 @@ class QueueNotices:
             rooms.append(jobs)
         return rooms
 
-    def _look(self, project: LiveProject, place: int, starts_in_s: float | None) -> None:
+    def _look(
+        self, project: LiveProject, place: int, starts_in_s: float | None, offer: Offer
+    ) -> None:
         now_s = self._clock()
         project.starts_at_s = None if starts_in_s is None else now_s + starts_in_s
+        if starts_in_s is not None:
+            told = self._forecasts.forecast(starts_in_s, now_s)
+            project.starts_between_s = (now_s + told.earliest_s, now_s + told.latest_s)
         untouched = not any(job.attempt for job in project.jobs)
         if starts_in_s is not None and project.forecast is None and untouched:
             project.forecast = self._forecasts.forecast(starts_in_s, now_s)
         if project.load.max_running == 0:
             project.forecast = None  # nobody foretold that an administrator would let it wait
-        reason = self._open.reason(project)
-        word = reason.reason if reason is not None else ""
+        word = word_of(self._open.reason(project, place, offer))
         if project.waiting and (
             place != project.told_position
             or word != project.told_reason
             or _moved(project.told_starts_at_s, project.starts_at_s)
             or now_s - project.told_at_s >= self._config.queue_notice_s
         ):
-            self._open.tell_queued(project, place)
+            self._open.tell_queued(project, place, offer)
         if word != project.noticed_reason:
-            self._open.tell_reason(project)
+            self._open.tell_reason(project, offer)
 
 
 def _moved(told_s: float | None, now_s: float | None) -> bool:

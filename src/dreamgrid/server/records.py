@@ -26,7 +26,7 @@ from dreamgrid.protocol.statuses import JOB_STATUS, PROJECT_STATUS
 from dreamgrid.server import ledger, pricing
 from dreamgrid.server.auth import Account
 from dreamgrid.server.live import LiveJob, LiveProject
-from dreamgrid.server.waiting_reasons import of_jobs
+from dreamgrid.server.standings import of_jobs
 from dreamgrid.states import JobState
 
 

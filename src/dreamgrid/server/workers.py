@@ -10,8 +10,8 @@ from dreamgrid.protocol.worker import ServerMessage
 from dreamgrid.server.live import LiveJob
 from dreamgrid.server.worker_flags import ANYBODY, Targeting
 
-MAX_REMEMBERED = 10_000
-"""Most kinds of jobs of which it is remembered whether a worker takes them."""
+MAX_REMEMBERED = 1_000
+"""Most kinds of jobs of which it is remembered who takes them."""
 
 
 def names_of(worker_id: str, name: str, owner: str) -> frozenset[str]:
@@ -117,7 +117,7 @@ class Workers:
 
     def __init__(self) -> None:
         self._sessions: dict[str, WorkerSession] = {}
-        self._served: dict[tuple[Network, str, Targeting], bool] = {}
+        self._able: dict[tuple[Network, str, Targeting], tuple[WorkerSession, ...]] = {}
         self.changed: Callable[[], None] = lambda: None
 
     def add(self, session: WorkerSession) -> WorkerSession | None:
@@ -166,32 +166,34 @@ class Workers:
 
     def serves(self, network: Network, model: str, targeting: Targeting = ANYBODY) -> bool:
         """Whether any worker takes jobs for a model, and for a project that wants these workers."""
+        return bool(self.able(network, model, targeting))
+
+    def able(
+        self, network: Network, model: str, targeting: Targeting = ANYBODY
+    ) -> tuple[WorkerSession, ...]:
+        """The workers that take such jobs, now or when they have room."""
         kind = (network, model, targeting)
-        served = self._served.get(kind)  # asked for every waiting project, and rarely different
-        if served is None:
-            if len(self._served) >= MAX_REMEMBERED:
-                self._served.clear()
-            served = any(session.can_take(*kind) for session in self._sessions.values())
-            self._served[kind] = served
-        return served
+        able = self._able.get(kind)  # asked for every waiting project, and rarely different
+        if able is None:
+            if len(self._able) >= MAX_REMEMBERED:
+                self._able.clear()
+            able = tuple(one for one in self._sessions.values() if one.can_take(*kind))
+            self._able[kind] = able
+        return able
+
+    def resting(
+        self, network: Network, model: str, targeting: Targeting
+    ) -> tuple[WorkerSession, ...]:
+        """The workers that would take such jobs, but take none at all now."""
+        return tuple(
+            one
+            for one in self._sessions.values()
+            if not one.takes_jobs
+            and model in one.models
+            and one.network == network
+            and targeting.allows(one.known_as)
+        )
 
     def _note_change(self) -> None:
-        self._served.clear()
+        self._able.clear()
         self.changed()
-
-    def pausing(self, network: Network, model: str) -> bool:
-        """Whether a worker that serves a model is paused, because it failed too often."""
-        return any(
-            session.paused and session.network == network and model in session.models
-            for session in self._sessions.values()
-        )
-
-    def held_back(self, network: Network, model: str, targeting: Targeting = ANYBODY) -> bool:
-        """Whether an administrator paused a worker that would serve a model otherwise."""
-        return any(
-            session.held_back
-            and session.network == network
-            and model in session.models
-            and targeting.allows(session.known_as)
-            for session in self._sessions.values()
-        )

@@ -24,6 +24,7 @@ from dreamgrid.server.http import (
     cors_middleware,
     errors_middleware,
 )
+from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.routes import images, media
 from dreamgrid.server.rules import Rules
@@ -65,8 +66,9 @@ async def by_name(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
     config = ServerConfig(data_dir=tmp_path, max_image_bytes=1000)
     blobs = LocalBlobs(tmp_path)
-    rules = Rules(SqliteStore(tmp_path / "unused.sqlite").admin)
-    open_projects = OpenProjects(config, blobs, MemoryBus(), Workers(), system_clock, rules)
+    store, workers = SqliteStore(tmp_path / "unused.sqlite"), Workers()
+    rules, known = Rules(store.admin), KnownWorkers(60, store, workers, system_clock)
+    open_projects = OpenProjects(config, blobs, MemoryBus(), workers, system_clock, rules, known)
     services = SimpleNamespace(
         config=config,
         blobs=blobs,
