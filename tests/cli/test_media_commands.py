@@ -43,19 +43,26 @@ def test_music_is_made_in_the_format_that_was_asked_for(
 ) -> None:
     ran = call(
         *("music", "a calm piano", "--duration", "5", "--bpm", "90", "--scale", "A minor"),
-        *("--format", kind, "--json"),
+        *("--format", kind, "--loop", "--prompt-strength", "6.5", "--json"),
         environment=grid.environment,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     (file,) = ran.last_json["files"]
-    assert (tmp_path / file).read_bytes().startswith(head)
+    made = (tmp_path / file).read_bytes()
+    assert made.startswith(head)
+    for setting in (b'"bpm": 90.0', b'"composer_mode": false', b'"prompt_strength": 6.5'):
+        assert setting in made
 
 
 def test_a_text_is_spoken(grid: Grid, call: Call, tmp_path: Path) -> None:
-    ran = call("speak", "Good morning.", environment=grid.environment)
+    ran = call(
+        *("speak", "Good morning.", "--seed", "77", "--duration", "20"),
+        environment=grid.environment,
+    )
     assert (ran.returncode, ran.stderr) == (0, "")
     (file,) = (tmp_path / "dreamgrid-out").iterdir()
     assert file.suffix == ".mp3"
+    assert b'"seed": 77' in file.read_bytes()
     assert "1 piece in " in ran.stdout
 
 

@@ -41,6 +41,12 @@ def music(
     lyrics: Annotated[str | None, typer.Option(help="What to sing, if the model can.")] = None,
     language: Language = None,
     creativity: Annotated[float | None, typer.Option(help="How freely to compose.")] = None,
+    prompt_strength: Annotated[
+        float | None, typer.Option(help="How closely to follow the words.")
+    ] = None,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="A few bars that repeat, without beginning and end.")
+    ] = False,
     steps: options.Steps = None,
     seed: options.Seed = None,
     negative: options.Negative = "",
@@ -74,6 +80,8 @@ def music(
         "lyrics": lyrics,
         "language": language,
         "creativity": creativity,
+        "prompt_strength": prompt_strength,
+        "composer_mode": False if loop else None,
         "steps": steps,
         "seed": seed,
         "negative_prompt": negative,
@@ -96,6 +104,10 @@ def speak(
     speaker: Annotated[str | None, typer.Option(help="Name of a voice.")] = None,
     instruct: Annotated[str | None, typer.Option(help="How to say it, in words.")] = None,
     language: Language = None,
+    duration: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How long it may be at most.")
+    ] = None,
+    seed: options.Seed = None,
     voice: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A voice to copy, if the model can.")
     ] = None,
@@ -124,6 +136,8 @@ def speak(
         "speaker": speaker,
         "instruct": instruct,
         "language": language,
+        "duration_s": duration,
+        "seed": seed,
         "reference_audio": voice,
         "output_format": None if file_format is None else file_format.value,
         "network": network,
