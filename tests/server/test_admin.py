@@ -27,6 +27,7 @@ EVERYTHING = [
     ("GET", "bans", None),
     ("POST", "bans", {"kind": "account", "target": "local"}),
     ("GET", "actions", None),
+    ("GET", "activity", None),
 ]
 
 
@@ -54,6 +55,40 @@ async def trail(grid: Grid) -> list[tuple[str, str, str]]:
     """What was done, to whom and why; newest first."""
     rows = (await grid.data("/v1/admin/actions"))["actions"]
     return [(row["action"], row["target"], row.get("reason", "")) for row in rows]
+
+
+async def test_what_the_grid_did_lately_is_counted_by_the_minute(grid: Grid) -> None:
+    grid.clock.advance(61 - grid.clock() % 60)  # so that what follows lies within one minute
+    now_ms = round(grid.clock() * 1000) // 60_000 * 60_000
+    app, worker = await grid.app(), await grid.worker()
+    done = await app.request()
+    job = await worker.assigned()
+    grid.clock.advance(2)
+    await worker.start(job)
+    await app.wait_state("jobStarted", jobID=done)
+    grid.clock.advance(4)
+    await worker.finish(job)
+    await app.wait_state("jobCompleted", jobID=done)
+    await worker.leave()
+    grid.clock.advance(60)
+    other = await grid.worker(name="other")
+    failed = await app.request()
+    await other.fail(await other.assigned(), retryable=False)
+    await app.wait_for("jobError", jobID=failed)
+    told = await grid.data("/v1/admin/activity")
+    assert (told["partS"], told["since"]) == (60, now_ms - 58 * 60_000)
+    good, bad = told["parts"]
+    assert (good["time"], good["completed"], good["failed"]) == (now_ms, 1, 0)
+    assert (good["waitedS"], good["renderedS"]) == (2, 4)
+    paid = await grid.spark()
+    assert float(good["spark"]) == pytest.approx(1000 - float(paid["settled"]))
+    assert (bad["time"], bad["completed"], bad["failed"]) == (now_ms + 60_000, 0, 1)
+    assert "waitedS" not in bad
+    await other.leave()
+    grid.clock.advance(3600)
+    assert (await grid.data("/v1/admin/activity"))["parts"] == []
+    day = await grid.data("/v1/admin/activity?minutes=1440")
+    assert sum(part["completed"] for part in day["parts"]) == 1
 
 
 async def test_everybodys_open_projects_are_listed_with_what_they_wait_for(grid: Grid) -> None:

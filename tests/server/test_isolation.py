@@ -113,6 +113,7 @@ def for_administrators(ann: Ann) -> dict[str, list[Try]]:
         "GET /v1/admin/bans": (f"{admin}/bans", None),
         "POST /v1/admin/bans": (f"{admin}/bans", {"kind": "account", "target": "ann"}),
         "GET /v1/admin/actions": (f"{admin}/actions", None),
+        "GET /v1/admin/activity": (f"{admin}/activity", None),
     }
     return {name: [Try(path, 403, 401, 403, body)] for name, (path, body) in bodies.items()}
 

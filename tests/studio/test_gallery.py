@@ -146,7 +146,7 @@ async def test_a_deleted_result_is_gone_and_its_price_stays_in_the_statement(
     await expect(page.get_by_text("Nothing here yet")).to_be_visible()
     await page.reload()
     await expect(page.get_by_text("Nothing here yet")).to_be_visible()
-    await page.get_by_role("link", name="Account").click()
+    await page.get_by_role("link", name="Account", exact=True).click()
     await expect(page.get_by_role("cell", name="Made")).to_be_visible()
 
 

@@ -111,6 +111,23 @@ async def test_money_is_granted_and_given_back_once(studio: Studio, worker: Scri
         await expect(page.get_by_role("cell", name="1,050 spark")).to_be_visible()
 
 
+async def test_what_was_delivered_lately_is_drawn(studio: Studio, worker: ScriptedWorker) -> None:
+    page = studio.page
+    await studio.ask_for("a castle", count=2)
+    done, failing = await worker.jobs(2)
+    await done.render(png(1))
+    await failing.start()
+    await failing.fail("no")
+    await studio.see_tiles("completed")
+    await studio.see_tiles("failed")
+    await open_tab(page, "Overview")
+    told = page.get_by_text("1 job delivered, 1 failed, 0.1 spark charged.")
+    await expect(told).to_be_visible()
+    await expect(page.get_by_role("img", name="Delivered")).to_be_visible()
+    await page.get_by_text("Week", exact=True).click()
+    await expect(told).to_be_visible()
+
+
 async def test_limits_bans_and_blocked_apps_are_set_and_lifted(
     studio: Studio, open_studio: OpenStudio
 ) -> None:
@@ -156,15 +173,15 @@ async def test_what_cannot_be_done_says_why(studio: Studio) -> None:
 async def test_who_is_no_administrator_sees_no_grid_page(open_studio: OpenStudio) -> None:
     studio = await (await open_studio()).sign_up("Alice")
     page = studio.page
-    await expect(page.get_by_role("link", name="Account")).to_be_visible()
-    await expect(page.get_by_role("link", name="Grid")).to_have_count(0)
+    await expect(page.get_by_role("link", name="Account", exact=True)).to_be_visible()
+    await expect(page.get_by_role("link", name="Grid", exact=True)).to_have_count(0)
     await page.goto(f"{studio.grid.url}/#/operator")
     await expect(page.get_by_role("form", name="What to make")).to_be_visible()
 
 
 async def test_a_key_is_made_shown_once_and_revoked(studio: Studio) -> None:
     page = studio.page
-    await page.get_by_role("link", name="Account").click()
+    await page.get_by_role("link", name="Account", exact=True).click()
     await expect(page.get_by_text("1,000 spark").first).to_be_visible()
     await expect(page.get_by_role("cell", name="Granted").first).to_be_visible()
     await page.get_by_role("button", name="New key").click()

@@ -160,6 +160,45 @@ class OpenProjects(_Body, frozen=True, kw_only=True):
     total: int
 
 
+class ActivityQuery(_Body, frozen=True, kw_only=True):
+    """How far back, in minutes; the answer has about sixty parts."""
+
+    minutes: Annotated[int, Meta(ge=1, le=7 * 24 * 60)] = 60
+
+
+class ActivityPart(_Body, frozen=True, kw_only=True):
+    """What ended within a part of the time.
+
+    Attributes:
+        time: When the part began, in milliseconds since 1970.
+        completed: Jobs that were delivered.
+        failed: Jobs that were not.
+        waited_s: How long the delivered ones waited until they were rendered, on average.
+        rendered_s: How long that took, on average. Absent: none was delivered.
+        spark: What was charged, a decimal string.
+    """
+
+    time: int
+    completed: int
+    failed: int
+    spark: str
+    waited_s: float | None = None
+    rendered_s: float | None = None
+
+
+class Activity(_Body, frozen=True, kw_only=True):
+    """`GET /v1/admin/activity`, oldest first; parts in which nothing ended are left out.
+
+    Attributes:
+        since: When the first part began, in milliseconds since 1970.
+        part_s: How long each part is, in seconds.
+    """
+
+    parts: tuple[ActivityPart, ...]
+    since: int
+    part_s: int
+
+
 class JobPath(_Body, frozen=True, kw_only=True):
     """A job of anybody."""
 

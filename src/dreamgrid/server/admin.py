@@ -320,6 +320,29 @@ class Admin:
         await self._store.admin.note(self._action(actor, "cancel", project.id, reason))
         await self._projects.end(project)
 
+    async def activity(self, actor: Account, query: wire.ActivityQuery) -> wire.Activity:
+        """What the grid did lately, in about sixty parts."""
+        self.require(actor)
+        part_ms = query.minutes * 1000  # a sixtieth of it
+        now_ms = milliseconds(self._clock)
+        since_ms = now_ms - now_ms % part_ms - 59 * part_ms
+        rows = await self._store.admin.activity(since_ms, part_ms)
+        return wire.Activity(
+            since=since_ms,
+            part_s=part_ms // 1000,
+            parts=tuple(
+                wire.ActivityPart(
+                    time=since_ms + row.part * part_ms,
+                    completed=row.completed,
+                    failed=row.failed,
+                    waited_s=_seconds(row.waited_ms),
+                    rendered_s=_seconds(row.rendered_ms),
+                    spark=ledger.decimal(row.charged_micros),
+                )
+                for row in rows
+            ),
+        )
+
     async def actions(self, actor: Account, page: wire.PageQuery) -> wire.ActionEntries:
         """The trail of what administrators did, newest first."""
         self.require(actor)
@@ -338,6 +361,10 @@ class Admin:
                 for row in rows
             )
         )
+
+
+def _seconds(duration_ms: float | None) -> float | None:
+    return None if duration_ms is None else round(duration_ms / 1000, 3)
 
 
 def _state(session: WorkerSession) -> Literal["working", "draining", "resting", "paused"]:

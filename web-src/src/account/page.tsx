@@ -12,6 +12,7 @@ import { Dialog } from '../ui/dialog';
 import { SelectField, TextField } from '../ui/fields';
 import { ago, amount, when } from '../ui/format';
 import { Icon } from '../ui/icon';
+import { Webhooks } from './webhooks';
 
 export default function AccountPage() {
   const { spark } = balances.value ?? {};
@@ -36,6 +37,7 @@ export default function AccountPage() {
         <Stat label="Held for what is in the making" value={`${amount(spark?.debit)} spark`} />
       </section>
       <Keys />
+      <Webhooks />
       <Statement />
     </div>
   );

@@ -2,17 +2,17 @@
 
 import { useEffect } from 'preact/hooks';
 import { signal } from '@preact/signals';
-import { Stat } from '../account/page';
 import { modelById } from '../state/catalog';
-import { Chart } from '../ui/chart';
-import { plural } from '../ui/format';
-import { queue, queued, workers, type OpenProject } from './state';
+import { Chart, type Point } from '../ui/chart';
+import { Segments } from '../ui/fields';
+import { amount, plural } from '../ui/format';
+import { activity, look, queue, queued, span, SPANS, workers, type Activity, type OpenProject, type Part } from './state';
 
 interface Moment {
   atMs: number;
+  workers: number;
   running: number;
   waiting: number;
-  slots: number;
 }
 
 const MOST = 200; // ten minutes
@@ -28,30 +28,72 @@ export function Overview() {
   const running = sum(queue.value.map((one) => one.running));
   const waiting = sum(queue.value.map(waitingOf));
   useEffect(() => {
-    if (here) moments.value = [...moments.value, { atMs: Date.now(), running, waiting, slots }].slice(-MOST);
+    if (here) moments.value = [...moments.value, { atMs: Date.now(), workers: here.length, running, waiting }].slice(-MOST);
   }, [here]);
   const taking = (here ?? []).filter((one) => one.state === 'working').length;
   return (
     <>
-      <section class="stats" aria-label="At a glance">
-        <Stat label="Workers" value={here?.length ?? '–'} hint={`${taking} taking jobs`} />
-        <Stat label="Rendering" value={running} hint={`of ${plural(slots, 'slot')}`} />
-        <Stat label="Waiting" value={waiting} hint={`in ${plural(queued.value, 'open project')}`} />
-      </section>
-      <section class="charts" aria-label="Since this page was opened">
-        <Live name="Rendering" of={(one) => one.running} />
-        <Live name="Waiting" of={(one) => one.waiting} />
-        <Live name="Slots" of={(one) => one.slots} />
+      <section class="charts" aria-label="Now, and since this page was opened">
+        <Live name="Workers" hint={`${taking} taking jobs`} of={(one) => one.workers} />
+        <Live name="Rendering" hint={`of ${plural(slots, 'slot')}`} of={(one) => one.running} />
+        <Live name="Waiting" hint={`in ${plural(queued.value, 'open project')}`} of={(one) => one.waiting} />
       </section>
       <ByModel />
+      <Lately />
     </>
   );
 }
 
-function Live({ name, of }: { name: string; of: (moment: Moment) => number }) {
+/** How it went: what ended, how fast, and for how much. */
+function Lately() {
+  const told = activity.value;
+  const parts = told?.parts ?? [];
+  const delivered = sum(parts.map((one) => one.completed));
+  const failed = sum(parts.map((one) => one.failed));
+  const spark = sum(parts.map((one) => Number(one.spark)));
+  const line = (of: (part: Part) => number | undefined) => (told ? everyPart(told, of) : []);
+  const per = { '60': 'a minute', '1440': 'in 24 min', '10080': 'in 168 min' }[span.value] ?? '';
   return (
-    <Chart name={name} unit="" points={moments.value.map((one) => ({ atMs: one.atMs, value: of(one) }))} />
+    <section class="block" aria-labelledby="lately-title">
+      <div class="spread wrap">
+        <h2 id="lately-title">Lately</h2>
+        <Segments
+          name="How far back"
+          value={span.value}
+          options={SPANS}
+          onValue={(minutes) => {
+            span.value = minutes;
+            void look();
+          }}
+        />
+      </div>
+      <p class="small muted num" role="status">
+        {plural(delivered, 'job')} delivered, {failed} failed, {amount(spark)} spark charged.
+      </p>
+      <div class="charts small-ones">
+        <Chart name="Delivered" unit={per} points={line((one) => one.completed)} />
+        <Chart name="Failed" unit={per} points={line((one) => one.failed)} />
+        <Chart name="Waited" unit="s" points={line((one) => one.waitedS)} />
+        <Chart name="Rendered in" unit="s" points={line((one) => one.renderedS)} />
+        <Chart name="Charged" unit="spark" points={line((one) => Number(one.spark))} />
+      </div>
+    </section>
   );
+}
+
+/** A value for each part of the time, also for those in which nothing ended. */
+function everyPart(told: Activity, of: (part: Part) => number | undefined): Point[] {
+  const partMs = told.partS * 1000;
+  const byTime = new Map(told.parts.map((part) => [part.time, of(part)]));
+  return Array.from({ length: 60 }, (_, index) => {
+    const atMs = told.since + index * partMs;
+    return { atMs, value: byTime.get(atMs) ?? 0 };
+  });
+}
+
+function Live({ name, hint, of }: { name: string; hint: string; of: (moment: Moment) => number }) {
+  const points = moments.value.map((one) => ({ atMs: one.atMs, value: of(one) }));
+  return <Chart name={name} hint={hint} points={points} />;
 }
 
 interface Line {

@@ -82,6 +82,40 @@ async function lookAtWork(): Promise<void> {
   [workers.value, queue.value, queued.value] = [who.workers, what.projects, what.total];
 }
 
+/** What ended within a part of the time. */
+export interface Part {
+  time: number;
+  completed: number;
+  failed: number;
+  waitedS?: number;
+  renderedS?: number;
+  spark: string;
+}
+
+export interface Activity {
+  parts: Part[];
+  since: number;
+  partS: number;
+}
+
+export const SPANS: [minutes: string, label: string][] = [
+  ['60', 'Hour'],
+  ['1440', 'Day'],
+  ['10080', 'Week']
+];
+export const span = signal('60');
+export const activity = signal<Activity | null>(null);
+const ACTIVITY_EVERY_MS = 15_000;
+let asked = { span: '', atMs: 0 };
+
+async function lookAtActivity(): Promise<void> {
+  const minutes = span.value;
+  if (asked.span === minutes && Date.now() - asked.atMs < ACTIVITY_EVERY_MS) return;
+  asked = { span: minutes, atMs: Date.now() };
+  const found = await rest<Activity>('GET', query('/v1/admin/activity', { minutes }));
+  if (minutes === span.value) activity.value = found;
+}
+
 async function lookAtBans(): Promise<void> {
   bans.value = (await rest<{ bans: Ban[] }>('GET', '/v1/admin/bans')).bans;
 }
@@ -97,7 +131,7 @@ async function lookAtTrail(): Promise<void> {
 }
 
 const NEEDS: Record<Tab, (() => Promise<void>)[]> = {
-  overview: [lookAtWork],
+  overview: [lookAtWork, lookAtActivity],
   workers: [lookAtWork, lookAtBans],
   queue: [lookAtWork],
   accounts: [lookAtAccounts, lookAtBans],

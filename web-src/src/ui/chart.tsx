@@ -1,6 +1,6 @@
 // A line over time, drawn small. Who cannot see it is told its last and its highest value.
 
-import { amount, clockTime } from './format';
+import { amount, clockTime, when } from './format';
 
 export interface Point {
   atMs: number;
@@ -9,20 +9,25 @@ export interface Point {
 
 interface Props {
   name: string;
-  unit: string;
+  unit?: string;
+  hint?: string;
   points: readonly Point[];
 }
 
 const WIDTH = 320;
 const HEIGHT = 84;
 
-export function Chart({ name, unit, points }: Props) {
+export function Chart({ name, unit = '', hint, points }: Props) {
   const last = points[points.length - 1];
-  const top = Math.max(1, ...points.map((one) => one.value));
+  const most = Math.max(0, ...points.map((one) => one.value));
+  const top = most || 1;
   const [begin, end] = [points[0]?.atMs ?? 0, last?.atMs ?? 1];
-  const x = (one: Point) => ((one.atMs - begin) / Math.max(1, end - begin)) * WIDTH;
+  const x = (one: Point) => ((one.atMs - begin) / (end - begin || 1)) * WIDTH;
   const y = (one: Point) => HEIGHT - 1 - (one.value / top) * (HEIGHT - 4);
-  const line = points.map((one) => `${x(one).toFixed(1)},${y(one).toFixed(1)}`).join(' ');
+  // A single value is a flat line.
+  const drawn = last && points.length === 1 ? [last, { ...last, atMs: begin + 1 }] : points;
+  const line = drawn.map((one) => `${x(one).toFixed(1)},${y(one).toFixed(1)}`).join(' ');
+  const time = (ms: number) => (end - begin > 20 * 3600_000 ? when(ms) : clockTime(ms));
   const said = (value: number) => `${amount(value)}${unit && ` ${unit}`}`;
   return (
     <figure class="chart">
@@ -34,19 +39,19 @@ export function Chart({ name, unit, points }: Props) {
         viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
         preserveAspectRatio="none"
         role="img"
-        aria-label={last ? `${name}: ${said(last.value)} now, at most ${said(top)}` : `${name}: nothing yet`}
+        aria-label={last ? `${name}: ${said(last.value)} now, at most ${said(most)}` : `${name}: nothing yet`}
       >
-        {points.length > 1 && (
+        {last && (
           <>
             <polygon points={`0,${HEIGHT} ${line} ${WIDTH},${HEIGHT}`} />
             <polyline points={line} />
           </>
         )}
       </svg>
-      <p class="spread tiny muted num">
-        <span>{points.length > 1 ? clockTime(begin) : ' '}</span>
-        <span>{points.length > 1 ? `at most ${said(Math.max(...points.map((one) => one.value)))}` : ''}</span>
-        <span>{points.length > 1 ? clockTime(end) : ''}</span>
+      <p class="chart-foot tiny muted num">
+        <span>{points.length > 1 ? time(begin) : ' '}</span>
+        <span>{hint ?? (points.length > 1 ? `at most ${amount(most)}` : '')}</span>
+        <span>{points.length > 1 ? time(end) : ''}</span>
       </p>
     </figure>
   );

@@ -89,6 +89,11 @@ def _work(api: Endpoints, admin: Admin) -> None:
         await admin.cancel(account, path.project_id, body.reason)
         return Nothing()
 
+    @api.get("/v1/admin/activity", scope="all")
+    async def activity(account: Account, query: wire.ActivityQuery) -> wire.Activity:
+        """What ended lately: how much, how fast, and for how much."""
+        return await admin.activity(account, query)
+
     @api.get("/v1/admin/actions", scope="all")
     async def list_actions(account: Account, query: wire.PageQuery) -> wire.ActionEntries:
         """What administrators did, newest first: who, when, what, and why."""

@@ -66,6 +66,24 @@ class AccountSummary(msgspec.Struct, frozen=True, kw_only=True):
     limits: AccountLimits
 
 
+class ActivityRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What ended within a part of the time; averages are of what was delivered, None without any.
+
+    Attributes:
+        part: 0 for the first part, and so on.
+        waited_ms: From a job's creation to its start.
+        rendered_ms: From its start to its end.
+        charged_micros: In spark.
+    """
+
+    part: int
+    completed: int
+    failed: int
+    waited_ms: float | None
+    rendered_ms: float | None
+    charged_micros: int
+
+
 class AdminStore(Protocol):
     """See the module's text."""
 
@@ -101,6 +119,9 @@ class AdminStore(Protocol):
 
     async def actions(self, limit: int, offset: int) -> list[Action]:
         """The trail, newest first."""
+
+    async def activity(self, since_ms: int, part_ms: int) -> list[ActivityRow]:
+        """What ended since a time, counted in parts of equal length; empty parts are left out."""
 
     async def accounts(self, search: str, limit: int, offset: int) -> list[AccountSummary]:
         """Accounts whose name contains a text, in the order of their names."""

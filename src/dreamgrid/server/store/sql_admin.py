@@ -10,6 +10,7 @@ from dreamgrid.server.store.admin import (
     AccountLimits,
     AccountSummary,
     Action,
+    ActivityRow,
     Restriction,
     RestrictionKind,
 )
@@ -25,6 +26,17 @@ _ACCOUNTS = """
       LEFT JOIN account_limits ON account_id = account.id
      WHERE instr(lower(username), lower(?1)) > 0 OR ?1 = ''
      ORDER BY lower(username) LIMIT ?2 OFFSET ?3
+"""
+_ACTIVITY = """
+    SELECT (job.ended_ms - ?1) / ?2,
+           sum(CASE WHEN job.state = 'completed' THEN 1 ELSE 0 END),
+           sum(CASE WHEN job.state = 'failed' THEN 1 ELSE 0 END),
+           avg(CASE WHEN job.state = 'completed' THEN job.started_ms - job.created_ms END),
+           avg(CASE WHEN job.state = 'completed' THEN job.ended_ms - job.started_ms END),
+           sum(CASE WHEN token_type = 'spark' THEN job.charged_micros ELSE 0 END)
+      FROM project JOIN job ON job.project = project.number
+     WHERE (project.ended_ms IS NULL OR project.ended_ms >= ?1) AND job.ended_ms >= ?1
+     GROUP BY 1 ORDER BY 1
 """
 
 
@@ -122,6 +134,21 @@ class SqlAdmin:
             offset,
         )
         return [Action(**dict(zip(_ACTION, row, strict=True))) for row in rows]
+
+    async def activity(self, since_ms: int, part_ms: int) -> list[ActivityRow]:
+        return [
+            ActivityRow(
+                part=part,
+                completed=completed,
+                failed=failed,
+                waited_ms=None if waited is None else float(waited),
+                rendered_ms=None if rendered is None else float(rendered),
+                charged_micros=int(charged),
+            )
+            for part, completed, failed, waited, rendered, charged in await self._rows(
+                _ACTIVITY, since_ms, part_ms
+            )
+        ]
 
     async def accounts(self, search: str, limit: int, offset: int) -> list[AccountSummary]:
         def read(connection: Connection) -> list[AccountSummary]:
