@@ -1,5 +1,9 @@
 """What workers say of their own speed: of use until jobs say better, and of no use to liars."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender
@@ -75,6 +79,24 @@ def test_the_catalogue_says_how_long_the_trial_should_take() -> None:
     assert session.paces == {MODEL: pytest.approx(3.0)}
     work = work_s(CATALOG.model(MODEL), picture(1024))
     assert speeds.seconds(MODEL, work, session.id) == pytest.approx(3.0 * work)
+
+
+def test_a_claim_counts_for_every_model_that_runs_as_the_one_that_was_measured(
+    tmp_path: Path,
+) -> None:
+    entry = {"id": "second", "like": MODEL, "name": "Second", "SID": 5001, "servedAs": MODEL}
+    (tmp_path / "models.json").write_text(json.dumps({"models": [entry]}))
+    catalog = Catalog.load([tmp_path / "models.json"])
+    session = worker(MODEL, "second")
+    note_claims(session, [claim(3.0)], Speeds(), catalog)
+    assert session.paces == {MODEL: pytest.approx(3.0), "second": pytest.approx(3.0)}
+
+
+def test_claims_about_what_this_version_cannot_make_are_passed_over() -> None:
+    catalog = Catalog({MODEL: replace(CATALOG.model(MODEL), rules=None)}, {})
+    session = worker(MODEL)
+    note_claims(session, [claim(3.0)], Speeds(), catalog)
+    assert session.paces == {}
 
 
 @pytest.mark.parametrize(
