@@ -323,6 +323,58 @@ def wan(kind: str = "WanPipeline", channels: int = 16) -> Any:
     return getattr(diffusers, kind)(**parts)
 
 
+def flux_kontext() -> Any:
+    return diffusers.FluxKontextPipeline(**flux().components)
+
+
+def ace_step() -> Any:
+    attention = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "sliding_window": 16,
+    }
+    channels = 4
+    text = transformers.Qwen3Config(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=16,
+    )
+    return diffusers.AceStepPipeline(
+        vae=diffusers.AutoencoderOobleck(
+            encoder_hidden_size=8,
+            downsampling_ratios=[4, 8],
+            channel_multiples=[1, 2],
+            decoder_channels=8,
+            decoder_input_channels=channels,
+            sampling_rate=3200,
+        ),
+        text_encoder=transformers.Qwen3Model(text),
+        tokenizer=word_tokenizer(),
+        transformer=diffusers.AceStepTransformer1DModel(
+            **attention,
+            num_hidden_layers=2,
+            in_channels=3 * channels,
+            audio_acoustic_hidden_dim=channels,
+            is_turbo=True,
+        ),
+        condition_encoder=diffusers.AceStepConditionEncoder(
+            **attention,
+            text_hidden_dim=32,
+            timbre_hidden_dim=channels,
+            num_lyric_encoder_hidden_layers=1,
+            num_timbre_encoder_hidden_layers=1,
+        ),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0),
+    )
+
+
 def wan_from_picture() -> Any:
     return wan("WanImageToVideoPipeline", channels=36)
 
@@ -332,11 +384,13 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "sd_xl_base_1.0": stable_diffusion_xl,
     "sd3.5_medium": stable_diffusion_3,
     "flux1-dev-fp8": flux,
+    "flux1-dev-kontext_fp8_scaled": flux_kontext,
     "chroma1-hd_fp8_scaled": chroma,
     "qwen_image_2512_fp8": qwen_image,
     "z_image_bf16": z_image,
     "wan_v2.2-14b-fp8_t2v": wan,
     "wan_v2.2-14b-fp8_i2v": wan_from_picture,
+    "ace_step_1.5_xl_turbo": ace_step,
 }
 """Catalogue id to what makes its pipeline."""
 

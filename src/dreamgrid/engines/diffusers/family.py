@@ -10,7 +10,7 @@ import msgspec
 
 from dreamgrid.errors import ModelNotAvailable
 from dreamgrid.protocol.params import INPAINT, ControlNet
-from dreamgrid.protocol.renders import AnyRender
+from dreamgrid.protocol.renders import AnyRender, ImageRender
 
 FOLDER = Path(__file__).parent / "families"
 _SAMPLERS = "samplers"
@@ -68,7 +68,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     Attributes:
         pipeline: Class of diffusers.
         arguments: Field of a render to the pipeline's argument; `control_net.` begins the names of
-            those of its ControlNet.
+            those of its ControlNet, and `pixels` is how many the result has.
         inputs: Asset role to the argument that takes its picture; several roles with one argument
             become a list. The task is for jobs that bring exactly these.
         control: What the input `cnImage` is: a `mask` that says where to paint, or what a `net`
@@ -182,6 +182,8 @@ def settings_of(task: Task, render: AnyRender) -> dict[str, Any]:
         for field in task.arguments
         if not field.startswith(_OF_NET)
     }
+    if "pixels" in settings and isinstance(render, ImageRender):
+        settings["pixels"] = render.width * render.height
     if settings.get("strength") is not None:
         settings["strength"] = max(settings["strength"], _ONE_STEP / render.steps)
     if render.control_net is not None:
