@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import real_servers
+from tests.support import postgres, real_servers
 from tests.support.ceph import ceph
 from tests.support.real_servers import S3Server
 
@@ -63,3 +63,8 @@ def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server
     """An S3-compatible store that starts in a moment."""
     with real_servers.rclone(tmp_path_factory.mktemp("rclone")) as server:
         yield server
+
+
+def pytest_sessionfinish() -> None:
+    """Ends the servers that this process has started."""
+    postgres.stop()

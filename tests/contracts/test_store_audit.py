@@ -4,10 +4,8 @@ import asyncio
 
 import pytest
 
-from dreamgrid.errors import ConfigError
 from dreamgrid.server.store.audit import Finding
 from dreamgrid.server.store.base import ProjectRow, Store
-from dreamgrid.server.store.sqlite_audit import audit_file
 from dreamgrid.states import JobState, ProjectState
 from tests.support.stores import ADA, BOB, NOW, Backend, acquisition, end, project
 
@@ -129,23 +127,3 @@ async def test_an_audit_is_of_one_moment_and_stops_nobody(store: Store) -> None:
         audits += 1
     await busy
     assert audits > 1, "they ran beside each other"
-
-
-async def test_a_stopped_database_can_be_audited(store: Store, backend: Backend) -> None:
-    await history(store)
-    await store.close()
-    before = backend.path.read_bytes()
-    assert audit_file(backend.path).clean
-    assert backend.path.read_bytes() == before
-
-
-async def test_a_database_that_is_not_there_is_not_made(backend: Backend) -> None:
-    with pytest.raises(ConfigError, match="no database"):
-        audit_file(backend.path)
-    assert not backend.path.exists()
-
-
-async def test_a_database_of_another_version_is_left_alone(store: Store, backend: Backend) -> None:
-    backend.tamper("PRAGMA user_version = 1")
-    with pytest.raises(ConfigError, match="version 1"):
-        await store.audit()

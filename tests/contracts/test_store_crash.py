@@ -35,12 +35,13 @@ async def lines_until_killed(*arguments: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_whatever_was_acknowledged_survives_a_kill(backend: str, tmp_path: Path) -> None:
+    databases = BACKENDS[backend](tmp_path)
     told: dict[str, set[str]] = defaultdict(set)
     for what, project_id in await lines_until_killed(backend, str(tmp_path)):
         told[what].add(project_id)
     assert len(told["completed"]) > LINES // 4
 
-    store = BACKENDS[backend](tmp_path).store()
+    store = databases.store()
     await store.open()
     rows = {project_id: await store.project(project_id) for project_id in told["submitted"]}
     open_ids = {row.id for row in await store.open_projects()}

@@ -22,6 +22,9 @@ from tests.support.stores import ADA, NOW, account, acquisition, end, project
 MIGRATIONS = Path(store_package.__file__).parent / "migrations"
 
 
+Writer = GroupCommitWriter[sqlite3.Connection]
+
+
 class LimitedStore(SqliteStore):
     """A store whose connections begin with a pragma: a small disk, or little patience."""
 
@@ -302,7 +305,7 @@ def tape(tmp_path: Path) -> Tape:
 
 
 @pytest.fixture
-async def writer(tape: Tape) -> AsyncIterator[GroupCommitWriter]:
+async def writer(tape: Tape) -> AsyncIterator[Writer]:
     writer = GroupCommitWriter(tape.connect)
     writer.start()
     yield writer
@@ -322,7 +325,7 @@ def add(value: int) -> Callable[[sqlite3.Connection], int]:
 class Gate:
     """An operation that keeps the writer busy until it is opened."""
 
-    def __init__(self, writer: GroupCommitWriter) -> None:
+    def __init__(self, writer: Writer) -> None:
         self._open = threading.Event()
         self._entered = threading.Event()
         self.answer = writer.write(self._wait)
@@ -339,7 +342,7 @@ class Gate:
         self._open.set()
 
 
-async def test_writes_that_wait_share_one_commit(writer: GroupCommitWriter, tape: Tape) -> None:
+async def test_writes_that_wait_share_one_commit(writer: Writer, tape: Tape) -> None:
     gate = Gate(writer)
     await gate.entered()
     answers = [writer.write(add(number)) for number in range(50)]
@@ -349,14 +352,14 @@ async def test_writes_that_wait_share_one_commit(writer: GroupCommitWriter, tape
     assert tape.values() == list(range(50))
 
 
-async def test_nobody_is_answered_before_the_commit(writer: GroupCommitWriter, tape: Tape) -> None:
+async def test_nobody_is_answered_before_the_commit(writer: Writer, tape: Tape) -> None:
     answer = writer.write(add(1))
     answer.add_done_callback(lambda _: tape.statements.append("ANSWERED"))
     await answer
     assert tape.statements[-2:] == ["COMMIT", "ANSWERED"]
 
 
-async def test_of_a_batch_only_the_culprit_fails(writer: GroupCommitWriter, tape: Tape) -> None:
+async def test_of_a_batch_only_the_culprit_fails(writer: Writer, tape: Tape) -> None:
     gate = Gate(writer)
     await gate.entered()
 
@@ -378,9 +381,7 @@ async def test_of_a_batch_only_the_culprit_fails(writer: GroupCommitWriter, tape
     assert tape.values() == [1, 2]
 
 
-async def test_a_failed_batch_does_not_disturb_the_next(
-    writer: GroupCommitWriter, tape: Tape
-) -> None:
+async def test_a_failed_batch_does_not_disturb_the_next(writer: Writer, tape: Tape) -> None:
     await writer.write(add(7))
     with pytest.raises(sqlite3.IntegrityError):
         await writer.write(add(7))
@@ -388,9 +389,7 @@ async def test_a_failed_batch_does_not_disturb_the_next(
     assert tape.values() == [1, 7]
 
 
-async def test_closing_commits_more_than_fits_into_one_batch(
-    writer: GroupCommitWriter, tape: Tape
-) -> None:
+async def test_closing_commits_more_than_fits_into_one_batch(writer: Writer, tape: Tape) -> None:
     gate = Gate(writer)
     await gate.entered()
     answers = [writer.write(add(number)) for number in range(2_500)]

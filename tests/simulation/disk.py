@@ -12,7 +12,13 @@ from dreamgrid.errors import ServerUnavailable
 from dreamgrid.server.blobs.base import BlobInfo, Usage
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.store.audit import Audit
-from dreamgrid.server.store.group_commit import GroupCommitWriter, Write, _commit, _resolve
+from dreamgrid.server.store.group_commit import (
+    GroupCommitWriter,
+    Outcome,
+    Write,
+    _commit,
+    _resolve,
+)
 from dreamgrid.server.store.sqlite import SqliteStore
 from dreamgrid.server.store.sqlite_audit import audit
 from dreamgrid.server.store.sqlite_schema import migrate
@@ -56,13 +62,13 @@ class Disk:
         return self.connection.execute(sql, values).fetchall()
 
 
-class DiskWriter(GroupCommitWriter):
+class DiskWriter(GroupCommitWriter[sqlite3.Connection]):
     """Commits as the real one does, but on the loop; dies with its server."""
 
     def __init__(self, disk: Disk) -> None:
         super().__init__(lambda: disk.connection)
         self._disk = disk
-        self._next: list[Write] = []
+        self._next: list[Write[sqlite3.Connection]] = []
         self._busy = False
         self._idle = asyncio.Event()
         self.dead = False
@@ -82,17 +88,17 @@ class DiskWriter(GroupCommitWriter):
         self._busy = True
         self._loop.call_later(self._disk.delay_s(), self._store, batch)
 
-    def _store(self, batch: list[Write]) -> None:
+    def _store(self, batch: list[Write[sqlite3.Connection]]) -> None:
         if self.dead:
             return
-        outcomes: list[tuple[bool, Any]]
+        outcomes: list[Outcome]
         if self._disk.broken:
             outcomes = [(False, ServerUnavailable("the disk is full"))] * len(batch)
         else:
             outcomes = _commit(self._disk.connection, [operation for operation, _ in batch])
         self._loop.call_later(self._disk.delay_s(), self._answer, batch, outcomes)
 
-    def _answer(self, batch: list[Write], outcomes: list[tuple[bool, Any]]) -> None:
+    def _answer(self, batch: list[Write[sqlite3.Connection]], outcomes: list[Outcome]) -> None:
         if self.dead:
             return  # stored, and nobody heard of it
         _resolve([future for _, future in batch], outcomes)

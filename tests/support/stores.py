@@ -2,6 +2,7 @@
 
 import sqlite3
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 from dreamgrid.protocol.params import TokenType
@@ -15,8 +16,11 @@ from dreamgrid.server.store.base import (
     ProjectRow,
     Store,
 )
+from dreamgrid.server.store.postgres import PostgresStore
+from dreamgrid.server.store.postgres_connection import PostgresConnection
 from dreamgrid.server.store.sqlite import SqliteStore
 from dreamgrid.states import JobState, ProjectState
+from tests.support import postgres
 
 ADA = "ADA"
 BOB = "BOB"
@@ -56,10 +60,43 @@ class SqliteBackend:
             connection.close()
 
 
-BACKENDS = {"sqlite": SqliteBackend}
-"""A new backend joins every contract test by adding itself here."""
+class PostgresBackend:
+    """A database of its own, whose address lies in a folder, where other processes find it."""
 
-Backend = SqliteBackend
+    def __init__(self, folder: Path) -> None:
+        note = folder / "postgres"
+        if not note.exists():
+            note.write_text(postgres.new_database())
+        self.address = note.read_text()
+
+    def store(self) -> Store:
+        """A store on the database; not opened yet."""
+        return PostgresStore(self.address)
+
+    def transfers(self) -> list[Transfer]:
+        """Every entry of the ledger, oldest first; read behind the store's back."""
+        with closing(PostgresConnection(self.address)) as connection:
+            columns = ", ".join(Transfer._fields)
+            rows = connection.execute(f"SELECT {columns} FROM transfer ORDER BY id")
+            return [Transfer(*row) for row in rows]
+
+    def tamper(self, *statements: str) -> None:
+        """Changes the database behind the store's back, against all of its rules."""
+        with closing(PostgresConnection(self.address)) as connection:
+            rules = connection.execute(
+                "SELECT conrelid::regclass::text, quote_ident(conname) FROM pg_constraint"
+                " WHERE contype IN ('c', 'f') AND connamespace = 'public'::regnamespace"
+            ).fetchall()
+            for table, rule in rules:
+                connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {rule}")
+            for statement in statements:
+                connection.execute(statement)
+
+
+Backend = SqliteBackend | PostgresBackend
+
+BACKENDS: dict[str, type[Backend]] = {"sqlite": SqliteBackend, "postgres": PostgresBackend}
+"""A new backend joins every contract test by adding itself here."""
 
 
 def new_id() -> str:

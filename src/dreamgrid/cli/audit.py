@@ -9,7 +9,9 @@ from dreamgrid.cli import exits, options
 from dreamgrid.cli.folder import DATABASE, data_dir
 
 
-def audit(data: options.Data = None, as_json: options.Json = False) -> None:
+def audit(
+    data: options.Data = None, store: options.Store = None, as_json: options.Json = False
+) -> None:
     """Prove that the money of a grid adds up, whether or not it runs. Changes nothing.
 
     All entries sum to zero, no job is charged twice, nothing is held for what has ended, and every
@@ -19,12 +21,13 @@ def audit(data: options.Data = None, as_json: options.Json = False) -> None:
 
     - `dreamgrid audit`
     - `dreamgrid audit --data ./grid --json`
+    - `dreamgrid audit --store postgresql://grid@db.example.org/grid`
     """
-    from dreamgrid.server.store.sqlite_audit import audit_file  # noqa: PLC0415 (loads the store)
+    from dreamgrid.server.store.choice import audit_at  # noqa: PLC0415 (loads the store)
 
     exits.speaks_json.set(as_json)
-    path = data_dir(data) / DATABASE
-    report = audit_file(path)
+    where = "the database of --store" if store else str(data_dir(data) / DATABASE)
+    report = audit_at(store, data_dir(data) / DATABASE)
     if as_json:
         told = {"event": "audited", "clean": report.clean, **msgspec.to_builtins(report)}
         exits.say_json(told)
@@ -37,6 +40,6 @@ def audit(data: options.Data = None, as_json: options.Json = False) -> None:
         verdict = Text("the books add up", "bold green")
         if not report.clean:
             verdict = Text(f"{len(report.findings)} findings", "bold red")
-        console.print(verdict + Text(f"   {counted} in {path}", "dim"))
+        console.print(verdict + Text(f"   {counted} in {where}", "dim"))
     if not report.clean:
         raise typer.Exit(exits.FAILED)

@@ -104,6 +104,15 @@ Blobs = Annotated[
         "'s3://media?endpoint=https://s3.example.org'. Default: the data folder.",
     ),
 ]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="postgresql://...",
+        envvar="DREAMGRID_STORE",
+        help="PostgreSQL database for everything but media and secrets. Default: the data folder.",
+    ),
+]
 FilterAlways = Annotated[
     bool,
     typer.Option(

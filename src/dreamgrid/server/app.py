@@ -78,6 +78,7 @@ from dreamgrid.server.sessions import Sessions
 from dreamgrid.server.sign_in import SignIn
 from dreamgrid.server.sign_in_links import SignInLinks, address
 from dreamgrid.server.store.base import Store
+from dreamgrid.server.store.choice import postgres_store
 from dreamgrid.server.store.sqlite import SqliteStore
 from dreamgrid.server.tokens import TokenSigner
 from dreamgrid.server.uploads import Uploads
@@ -211,7 +212,11 @@ async def _services(
     keep_quotes(config.data_dir, models, milliseconds(clock))
     async with AsyncExitStack() as stack:
         blobs = await stack.enter_async_context(_media(config, clock))
-        store = open_store(config.data_dir / "dreamgrid.sqlite")
+        store: Store
+        if config.store is None:
+            store = open_store(config.data_dir / "dreamgrid.sqlite")
+        else:
+            store = postgres_store(config.store)
         await store.open()
         stack.push_async_callback(store.close)
         yield await stack.enter_async_context(

@@ -1,7 +1,7 @@
 """Every setting of the server: meaning, unit, default. Read once in `cli`, passed down, frozen."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +46,8 @@ class ServerConfig:
 
     Attributes:
         data_dir: Folder that holds the database, the media and the signing secret.
+        store: Address of the PostgreSQL database that holds everything but media and secrets. None:
+            a file in the data folder.
         blobs: The S3-compatible store that holds the media instead. None: the folder does.
         host: Address to listen on. Loopback unless you mean others to connect.
         port: TCP port; 0 picks a free one.
@@ -122,6 +124,7 @@ class ServerConfig:
     """
 
     data_dir: Path
+    store: str | None = field(default=None, repr=False)  # its password is in it
     blobs: S3Settings | None = None
     host: str = "127.0.0.1"
     port: int = 8770

@@ -75,7 +75,7 @@ class DyingStore(SqliteStore):
         self.disk = disk
         self.dead = False
 
-    def _new_writer(self) -> GroupCommitWriter:
+    def _new_writer(self) -> GroupCommitWriter[sqlite3.Connection]:
         return _Writer(self._connect, self)
 
     async def _in_reader(self, function: Callable[[], T]) -> T:
@@ -87,7 +87,7 @@ class DyingStore(SqliteStore):
         return await super()._in_reader(function)
 
 
-class _Writer(GroupCommitWriter):
+class _Writer(GroupCommitWriter[sqlite3.Connection]):
     """Draws for every write what becomes of it."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], store: DyingStore) -> None:

@@ -13,32 +13,52 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from dreamgrid.errors import ServerUnavailable
+from dreamgrid.server.store.connection import Connection
 
 T = TypeVar("T")
-Operation = Callable[[sqlite3.Connection], Any]
-Write = tuple[Operation, asyncio.Future[Any]]
+
+
+class WriterConnection(Connection, Protocol):
+    """A connection that has transactions."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction has begun and not ended."""
+        ...
+
+    def close(self) -> None:
+        """Hangs up; what was not committed is undone."""
+        ...
+
+
+C = TypeVar("C", bound=WriterConnection)
+Operation = Callable[[C], Any]
+Write = tuple[Operation[C], asyncio.Future[Any]]
+
+Outcome = tuple[bool, Any]
+"""Whether an operation succeeded, and its value or exception."""
 
 _MAX_BATCH = 1_000
 _LEISURE_S = 0.2
 _log = logging.getLogger("dreamgrid.store")
 
 
-class GroupCommitWriter:
+class GroupCommitWriter(Generic[C]):
     """Runs operations on its own thread; futures resolve on the event loop, in order.
 
     Args:
         connect: Opens the connection; called on the writer thread, which keeps it.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, connect: Callable[[], C]) -> None:
         self._connect = connect
         self._loop = asyncio.get_running_loop()
-        self._gathered: list[Write] = []
+        self._gathered: list[Write[C]] = []
         self._hurrying = False
-        self._queue: queue.SimpleQueue[list[Write] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Write[C]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._closed = False
 
@@ -46,9 +66,7 @@ class GroupCommitWriter:
         """Starts the thread."""
         self._thread.start()
 
-    def write(
-        self, operation: Callable[[sqlite3.Connection], T], *, hurry: bool = True
-    ) -> asyncio.Future[T]:
+    def write(self, operation: Callable[[C], T], *, hurry: bool = True) -> asyncio.Future[T]:
         """Queues an operation; the future resolves once it is durable.
 
         Without `hurry` it shares the transaction of the next operation that is in one, or waits
@@ -86,7 +104,7 @@ class GroupCommitWriter:
 
     def _run(self) -> None:
         """Answers every batch, whatever happens: a write that is never answered hangs for ever."""
-        connection: sqlite3.Connection | None = None
+        connection: C | None = None
         while batch := self._next_batch():
             outcomes: list[Outcome]
             try:
@@ -95,7 +113,7 @@ class GroupCommitWriter:
                 _log.error("the database cannot be opened for writing: %s", error)
                 outcomes = [(False, _unwritable(error))] * len(batch)
             else:
-                outcomes = _commit(connection, [operation for operation, _ in batch])
+                outcomes = self._committed(connection, [operation for operation, _ in batch])
                 if connection.in_transaction:
                     _log.error("a transaction can be neither committed nor undone; opening anew")
                     connection.close()  # undoes it
@@ -104,8 +122,12 @@ class GroupCommitWriter:
         if connection is not None:
             connection.close()
 
-    def _next_batch(self) -> list[Write]:
-        batch: list[Write] = []
+    def _committed(self, connection: C, operations: list[Operation[C]]) -> list[Outcome]:
+        """Runs operations in one transaction, or one by one where that fails."""
+        return _commit(connection, operations)
+
+    def _next_batch(self) -> list[Write[C]]:
+        batch: list[Write[C]] = []
         item = self._queue.get()
         while item is not None:
             batch += item
@@ -120,11 +142,7 @@ class GroupCommitWriter:
         return batch
 
 
-Outcome = tuple[bool, Any]
-"""Whether an operation succeeded, and its value or exception."""
-
-
-def _commit(connection: sqlite3.Connection, operations: list[Operation]) -> list[Outcome]:
+def _commit(connection: C, operations: list[Operation[C]]) -> list[Outcome]:
     try:
         connection.execute("BEGIN IMMEDIATE")
         outcomes = [(True, operation(connection)) for operation in operations]

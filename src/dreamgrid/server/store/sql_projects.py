@@ -209,8 +209,8 @@ def end_job(connection: Connection, end: JobEnd) -> Ended:
     final = end.project_state in FINAL_PROJECT_STATES
     project = connection.execute(
         "UPDATE project SET state = ?, reason = ?, charged_micros = charged_micros + ?,"
-        " updated_ms = ?, ended_ms = ?5 WHERE number = ?6 AND (?5 IS NULL OR NOT EXISTS"
-        " (SELECT 1 FROM job WHERE project = ?6 AND ended_ms IS NULL))"
+        " updated_ms = ?, ended_ms = ?5 WHERE number = ?6 AND (CAST(?5 AS BIGINT) IS NULL"
+        " OR NOT EXISTS (SELECT 1 FROM job WHERE project = ?6 AND ended_ms IS NULL))"
         " RETURNING account_id, token_type, key_id, created_ms",
         (
             end.project_state,

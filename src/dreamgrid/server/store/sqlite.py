@@ -40,7 +40,7 @@ class SqliteStore(SqlStore):
         self._path = path
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-reader")
         self._checkpointer = _Checkpointer(self._connect)
-        self._writer: GroupCommitWriter
+        self._writer: GroupCommitWriter[sqlite3.Connection]
         self._read_connection: sqlite3.Connection
         self._closed = False
         super().__init__()
@@ -66,7 +66,7 @@ class SqliteStore(SqlStore):
         await self._in_reader(self._read_connection.close)
         self._reader.shutdown()
 
-    def _new_writer(self) -> GroupCommitWriter:
+    def _new_writer(self) -> GroupCommitWriter[sqlite3.Connection]:
         return GroupCommitWriter(self._connect)
 
     def _connect(self) -> sqlite3.Connection:

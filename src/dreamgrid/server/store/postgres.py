@@ -1,0 +1,241 @@
+"""The store for grids that outgrow one machine: PostgreSQL, with the SQL of the embedded store.
+
+One thread writes and commits whole groups, another one reads. Writers take turns, across processes
+too: the first statement of every transaction takes a lock that its end gives back. So every
+operation sees what all before it have done, as in SQLite.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import psycopg
+
+from dreamgrid.errors import ConfigError, DreamgridError, ServerUnavailable
+from dreamgrid.server.store.audit import Audit
+from dreamgrid.server.store.connection import Connection
+from dreamgrid.server.store.group_commit import GroupCommitWriter, Operation, Outcome
+from dreamgrid.server.store.postgres_connection import PostgresConnection
+from dreamgrid.server.store.postgres_schema import check, migrate
+from dreamgrid.server.store.sql_audit import audited
+from dreamgrid.server.store.sql_store import SqlStore
+
+T = TypeVar("T")
+
+_TURN_LOCK = 7_236_000_001
+"""Key of the lock that writers take in turn."""
+
+_SERVER_LOCK = 7_236_000_002
+"""Key of the lock that the one server of a database keeps."""
+
+_WONDER_S = 10.0
+"""How long is asked what became of a commit whose answer was lost."""
+
+_ASK_AGAIN_S = 0.2
+_log = logging.getLogger("dreamgrid.store")
+
+
+class PostgresStore(SqlStore):
+    """A `Store` in one database.
+
+    Args:
+        address: As `PostgresConnection` takes it.
+        alone: Refuse to share the database: it is opened for one server, and whoever lost its
+            connection cannot write after another server has taken over.
+    """
+
+    app_source = "(convert_from(request, 'UTF8')::json ->> 'appSource')"
+
+    def __init__(self, address: str, *, alone: bool = False) -> None:
+        super().__init__()
+        self._address = address
+        self._alone = alone
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-reader")
+        self._reading: PostgresConnection | None = None
+        self._first_writing: PostgresConnection | None = None
+        self._writer: PostgresWriter
+        self._closed = False
+
+    async def open(self) -> None:
+        await self._in_reader(self._open)
+        self._writer = PostgresWriter(self._writing, self._connect)
+        self._writer.start()
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await self._writer.close()
+        await self._in_reader(self._hang_up)
+        self._reader.shutdown()
+
+    async def audit(self) -> Audit:
+        return await asyncio.get_running_loop().run_in_executor(None, audit_database, self._address)
+
+    def _connect(self) -> PostgresConnection:
+        return PostgresConnection(self._address)
+
+    def _open(self) -> None:
+        try:
+            self._first_writing = self._writing()
+            migrate(self._first_writing)
+            self._reading = self._connect()
+        except BaseException as error:
+            self._hang_up()
+            if not isinstance(error, psycopg.Error):
+                raise
+            raise ConfigError(f"the database cannot be opened: {str(error).strip()}") from None
+
+    def _hang_up(self) -> None:
+        for connection in (self._reading, self._first_writing):
+            if connection is not None:
+                connection.close()
+
+    def _writing(self) -> PostgresConnection:
+        """A connection that may write; the one from the start, if nobody has it yet."""
+        connection, self._first_writing = self._first_writing, None
+        if connection is not None:
+            return connection
+        connection = self._connect()
+        if self._alone:
+            (ours,) = connection.execute(
+                "SELECT pg_try_advisory_lock(?)", (_SERVER_LOCK,)
+            ).fetchone()
+            if not ours:
+                connection.close()
+                raise ConfigError(
+                    "another server uses this database; stop it first, or give this one a database "
+                    "of its own"
+                )
+        return connection
+
+    async def _in_reader(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reader, function)
+
+    async def _read(self, question: Callable[[Connection], T]) -> T:
+        return await self._in_reader(lambda: self._ask(question))
+
+    def _ask(self, question: Callable[[Connection], T]) -> T:
+        """Asks again on a new connection where the old one broke: reading changes nothing."""
+        try:
+            if self._reading is not None and not self._reading.lost:
+                try:
+                    return question(self._reading)
+                except psycopg.OperationalError:
+                    if not self._reading.lost:
+                        raise
+            self._reading = self._connect()
+            return question(self._reading)
+        except psycopg.OperationalError as error:
+            raise _away(error) from error
+
+    def _write(
+        self, operation: Callable[[Connection], T], *, hurry: bool = True
+    ) -> asyncio.Future[T]:
+        return self._writer.write(operation, hurry=hurry)
+
+
+class PostgresWriter(GroupCommitWriter[PostgresConnection]):
+    """Commits groups of operations; knows what became of a commit whose answer was lost.
+
+    Args:
+        connect: Opens a connection that may write.
+        look: Opens one that only asks.
+    """
+
+    def __init__(
+        self, connect: Callable[[], PostgresConnection], look: Callable[[], PostgresConnection]
+    ) -> None:
+        super().__init__(connect)
+        self._look = look
+
+    def _committed(
+        self, connection: PostgresConnection, operations: list[Operation[PostgresConnection]]
+    ) -> list[Outcome]:
+        transaction: str | None = None
+        try:
+            connection.execute("BEGIN")
+            _, began = connection.execute(
+                "SELECT pg_advisory_xact_lock(?), CAST(pg_current_xact_id() AS TEXT)", (_TURN_LOCK,)
+            ).fetchone()
+            outcomes: list[Outcome] = [(True, operation(connection)) for operation in operations]
+            transaction = began
+            connection.execute("COMMIT")
+        except Exception as error:  # the top of the writer's loop: it must survive
+            if connection.lost:
+                if transaction is not None and self._is_stored(transaction):
+                    return outcomes
+                return [(False, _away(error))] * len(operations)
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if len(operations) == 1:
+                return [(False, _translated(error))]
+            _log.warning(
+                "a batch of %d writes failed, writing one by one: %s", len(operations), error
+            )
+            return self._one_by_one(connection, operations)
+        return outcomes
+
+    def _one_by_one(
+        self, connection: PostgresConnection, operations: list[Operation[PostgresConnection]]
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for operation in operations:
+            if connection.lost:
+                outcomes.append((False, _away(psycopg.OperationalError("the connection broke"))))
+            else:
+                outcomes += self._committed(connection, [operation])
+        return outcomes
+
+    def _is_stored(self, transaction: str) -> bool:
+        """Whether a transaction was committed whose connection broke meanwhile."""
+        until_s = time.monotonic() + _WONDER_S
+        while time.monotonic() < until_s:
+            try:
+                asking = self._look()
+                try:
+                    (status,) = asking.execute(
+                        "SELECT pg_xact_status(CAST(CAST(? AS TEXT) AS xid8))", (transaction,)
+                    ).fetchone()
+                finally:
+                    asking.close()
+                if status != "in progress":
+                    return bool(status == "committed")
+            except psycopg.OperationalError as error:
+                _log.info("asking what became of a commit: %s", error)
+            time.sleep(_ASK_AGAIN_S)
+        _log.error("the database is away: nobody knows whether the last writes were stored")
+        return False
+
+
+def audit_database(address: str) -> Audit:
+    """Audits a database as of one moment, whether or not a server is using it.
+
+    Raises:
+        ConfigError: It cannot be read, or is one of another version.
+    """
+    try:
+        connection = PostgresConnection(address)
+        try:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            check(connection)
+            return audited(connection)
+        finally:
+            connection.close()
+    except psycopg.Error as error:
+        raise ConfigError(f"the database cannot be read: {str(error).strip()}") from error
+
+
+def _translated(error: Exception) -> Exception:
+    if isinstance(error, DreamgridError) or not isinstance(error, psycopg.OperationalError):
+        return error
+    if isinstance(error, psycopg.errors.DiskFull):
+        return ServerUnavailable("the database's disk is full; nothing was stored or charged")
+    return _away(error)
+
+
+def _away(error: Exception) -> ServerUnavailable:
+    return ServerUnavailable(f"the server's database does not answer: {str(error).strip()}")

