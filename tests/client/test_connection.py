@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable
 
 import pytest
 from aiohttp import web
@@ -102,6 +103,29 @@ async def test_a_final_close_code_is_final(
     with pytest.raises(dreamgrid.NotAllowed):
         await client.connect()
     assert len(stub.upgrades) == 1
+
+
+@pytest.mark.parametrize("when", ["at once", "later"])
+async def test_why_a_connection_was_closed_for_good_is_told(
+    stub: Stub, client: dreamgrid.AsyncClient, when: str
+) -> None:
+    waiting: Awaitable[object]
+    if when == "later":
+        project = await wire.submitted(stub, client)
+        await stub.sockets[-1].close(code=4403, message=b"banned: it was spam")
+        waiting = project.wait(timeout_s=10)
+    else:
+
+        async def refuse(request: web.Request) -> web.StreamResponse:
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            await socket.close(code=4403, message=b"banned: it was spam")
+            return socket
+
+        stub.answer("/", refuse)
+        waiting = client.connect()
+    with pytest.raises(dreamgrid.NotAllowed, match="for good: banned: it was spam"):
+        await waiting
 
 
 async def test_frames_that_make_no_sense_cost_only_themselves(

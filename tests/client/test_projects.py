@@ -513,3 +513,19 @@ async def test_nothing_is_left_behind_when_the_client_closes_in_the_middle(stub:
     assert not ours
     with pytest.raises(dreamgrid.ConnectionFailed, match="closed"):
         await client.projects.create(model=MODEL, prompt="x")
+
+
+async def test_who_canceled_a_project_and_why_is_told(
+    stub: Stub, client: dreamgrid.AsyncClient
+) -> None:
+    project = await wire.submitted(stub, client)
+    await stub.send(
+        socket.JobError(
+            project_id=project.id,
+            is_from_worker=False,
+            error="artistCanceled",
+            error_message="the project was canceled by an administrator of this grid: too large",
+        )
+    )
+    with pytest.raises(dreamgrid.ProjectCanceled, match="administrator of this grid: too large"):
+        await project.wait(timeout_s=10)

@@ -344,6 +344,17 @@ async def test_a_drained_worker_finishes_what_it_has_and_gets_no_more(grid: Grid
     await grid.ticked()
     (shown,) = (await grid.data("/v1/admin/workers"))["workers"]
     assert (shown["state"], shown["jobs"]) == ("draining", [])
+    await do(grid, "workers", {"worker": "w1", "action": "resume", "reason": "done"})
+    assert (await worker.assigned()).attempt == 1
+    assert (await trail(grid))[0] == ("resume", "w1", "done")
+
+
+async def test_a_worker_that_is_drained_and_paused_is_resumed_from_both(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker("w1")
+    for action in ("drain", "pause", "resume"):
+        await do(grid, "workers", {"worker": "w1", "action": action})
+    await app.request()
+    await worker.assigned()
 
 
 async def test_a_job_is_taken_from_its_worker_and_goes_to_another(grid: Grid) -> None:
@@ -380,7 +391,11 @@ async def test_a_project_of_anybody_is_canceled_and_its_app_is_told(grid: Grid) 
     project = await app.request()
     job = await worker.assigned()
     await do(grid, f"projects/{project}/cancel", {"reason": "not on this grid"})
-    assert (await app.wait_for("jobError", jobID=project))["error"] == "artistCanceled"
+    told = await app.wait_for("jobError", jobID=project)
+    assert (told["error"], told["error_message"]) == (
+        "artistCanceled",
+        "the project was canceled by an administrator of this grid: not on this grid",
+    )
     assert (await worker.expect(Cancel)).job_id == job.job_id
     assert (await grid.spark(bob))["net"] == "1000.000000"
     assert await trail(grid) == [("cancel", project, "not on this grid")]

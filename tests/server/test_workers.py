@@ -16,7 +16,7 @@ def leave(workers: Workers, session: WorkerSession) -> None:
 
 
 def drain(workers: Workers, session: WorkerSession) -> None:
-    workers.drain(session)
+    workers.drain(session, drained=True)
 
 
 def pause(workers: Workers, session: WorkerSession) -> None:

@@ -167,7 +167,7 @@ async def default_model(client: dreamgrid.AsyncClient, wish: Wish, *, patience_s
             return model.id
     what = {"image": "pictures", "video": "such videos"}.get(wish.media)
     what = what or ("speech" if wish.speech else "music")
-    raise ServerUnavailable(f"no connected worker makes {what}; 'dreamgrid models' shows what is")
+    raise ServerUnavailable(f"no worker makes {what} now; 'dreamgrid models' shows what is")
 
 
 async def _fits(client: dreamgrid.AsyncClient, model: str, wish: Wish) -> bool:

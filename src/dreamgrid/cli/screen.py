@@ -189,7 +189,8 @@ class LiveScreen(Screen):
 
 def _place(event: dreamgrid.Queued) -> str:
     if event.no_workers:
-        return "waiting for a worker that can render this; Ctrl-C cancels"
+        why = f" ({event.reason})" if event.waits_for == "workers_paused" else ""
+        return f"waiting for a worker that can render this{why}; Ctrl-C cancels"
     place = "in the queue"
     if event.position is not None:
         ahead = event.position - 1

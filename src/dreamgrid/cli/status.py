@@ -101,6 +101,6 @@ def _table(seen: Status) -> Table:
     table.add_row("unfinished", str(seen.unfinished) if seen.unfinished else "nothing")
     offers = [f"{model} [dim]x {count}[/]" for model, count in sorted(seen.workers.items())]
     table.add_row(
-        "workers offer", "\n".join(offers) or "[yellow]nothing: no worker is connected[/]"
+        "workers offer", "\n".join(offers) or "[yellow]nothing: no worker takes jobs now[/]"
     )
     return table

@@ -208,7 +208,8 @@ class Connection:
             self._failure = None
             self._on_open(first)
             self._changed.fire()
-            async for message in socket:
+            # Not `async for`: that swallows the last message, which says why it is over.
+            while (message := await socket.receive()).type not in _OVER:
                 if message.type in {aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT}:
                     self._read(message.data)
                 else:
@@ -216,7 +217,7 @@ class Connection:
         finally:
             self._socket = None
             await socket.close()
-        _check_close(socket.close_code, self._http.endpoint.url)
+        _check_close(socket.close_code, self._http.endpoint.url, _words_of(message))
 
     async def _handshake(self, socket: aiohttp.ClientWebSocketResponse) -> Envelope:
         """Waits for `authenticated`, which is the first frame of every connection."""
@@ -231,7 +232,7 @@ class Connection:
                 return first
             raise ProtocolError(f"{url} began with '{first.type}': this is no dreamgrid server")
         _check_size(message, url)
-        _check_close(socket.close_code, url)
+        _check_close(socket.close_code, url, _words_of(message))
         raise ConnectionFailed(f"{url} closed the socket at once (code {socket.close_code})")
 
     def _read(self, frame: bytes | str) -> None:
@@ -240,6 +241,10 @@ class Connection:
         except ProtocolError as error:
             # One bad frame costs that frame: projects are compared with the server's record later.
             _log.warning("ignored a frame: %s", error)
+
+
+_OVER = frozenset({aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED})
+"""What the last message of a connection is."""
 
 
 def _check_size(message: aiohttp.WSMessage, url: str) -> None:
@@ -254,7 +259,12 @@ def _check_size(message: aiohttp.WSMessage, url: str) -> None:
         )
 
 
-def _check_close(code: int | None, url: str) -> None:
+def _words_of(message: aiohttp.WSMessage) -> str:
+    """What a server said when it closed a connection; empty for nothing."""
+    return str(message.extra or "") if message.type is aiohttp.WSMsgType.CLOSE else ""
+
+
+def _check_close(code: int | None, url: str, said: str) -> None:
     """Raises for the close codes after which nobody reconnects (README 3.6 of the contract).
 
     All of 4000..4999 are final. Unlike the published SDKs we come back after 1000 too: it is what a
@@ -268,4 +278,5 @@ def _check_close(code: int | None, url: str) -> None:
     if code == CLOSE_REPLACED:
         raise NotAllowed("another connection with the same app_id took over from this client")
     if code is not None and 4000 <= code <= 4999:
-        raise NotAllowed(f"{url} closed the connection for good (code {code})")
+        why = said or f"code {code}"
+        raise NotAllowed(f"{url} closed the connection for good: {why}")

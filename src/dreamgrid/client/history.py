@@ -204,7 +204,7 @@ class History:
             self.acknowledged = False
         elif frame.error == failures.ARTIST_CANCELED:
             self._hear()
-            self._end_canceled()
+            self._end_canceled(frame.error_message)
         else:
             if not self.acknowledged and code is not None:
                 self.refusal = failures.error_from_code(
@@ -386,8 +386,9 @@ class History:
         self._keep(events.Completed(project_id=self.id, results=self.results))
         self.log.end()
 
-    def _end_canceled(self) -> None:
-        self.error = errors.ProjectCanceled("the project was canceled", project_id=self.id)
+    def _end_canceled(self, message: str = "") -> None:
+        told = message if " " in message else "the project was canceled"  # else it is a word
+        self.error = errors.ProjectCanceled(told, project_id=self.id)
         for job in self.jobs.values():
             job.move(JobState.CANCELED)
         self._end(ProjectState.CANCELED)

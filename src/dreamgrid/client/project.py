@@ -280,7 +280,7 @@ class Project(Emitter, Generic[R_co]):
             return f"being rendered ({self.progress} %)"
         queued = self._history.queued
         if queued is not None and queued.no_workers:
-            return "queued, because no connected worker can render it,"
+            return "queued, because no worker takes it now,"
         if queued is not None and queued.position is not None:
             return f"queued at position {queued.position}"
         running = sum(job.state is JobState.RUNNING for job in self.jobs)

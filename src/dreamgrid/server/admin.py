@@ -264,12 +264,18 @@ class Admin:
         match wish.action:
             case "pause":
                 await self._restrict(actor, "worker", worker_id, name, wish.reason)
+            case "resume" if session is not None and session.drained:
+                if self._rules.reason("worker", worker_id) is not None:
+                    await self._lift(actor, "worker", worker_id, name, wish.reason)
+                else:
+                    await self._store.admin.note(self._action(actor, "resume", name, wish.reason))
+                self._workers.drain(session, drained=False)
             case "resume":
                 await self._lift(actor, "worker", worker_id, name, wish.reason)
             case "drain":
                 await self._store.admin.note(self._action(actor, "drain", name, wish.reason))
                 if session is not None:
-                    self._workers.drain(session)
+                    self._workers.drain(session, drained=True)
         if session is not None:
             held_back = self._rules.reason("worker", worker_id) is not None
             self._workers.hold_back(session, held_back=held_back)
@@ -318,7 +324,8 @@ class Admin:
         if project is None or not project.stored:
             raise NotFound(f"there is no open project {project_id[:80]}")
         await self._store.admin.note(self._action(actor, "cancel", project.id, reason))
-        await self._projects.end(project)
+        why = f": {reason}" if reason else ""
+        await self._projects.end(project, f" by an administrator of this grid{why}")
 
     async def activity(self, actor: Account, query: wire.ActivityQuery) -> wire.Activity:
         """What the grid did lately, in about sixty parts."""
@@ -370,6 +377,6 @@ def _seconds(duration_ms: float | None) -> float | None:
 def _state(session: WorkerSession) -> Literal["working", "draining", "resting", "paused"]:
     if session.held_back:
         return "paused"
-    if session.draining:
+    if session.draining or session.drained:
         return "draining"
     return "resting" if session.paused else "working"

@@ -31,7 +31,7 @@ def worker_left(worker: WorkerSession, *, abruptly: bool) -> None:
     for job in jobs:
         # Beside a render, what is only assigned waits or fetches its inputs; alone, it loads.
         at_work = job.state is JobState.RUNNING or not rendering
-        job.suspect = abruptly and at_work and not worker.draining
+        job.suspect = abruptly and at_work and not (worker.draining or worker.drained)
 
 
 def blamed(job: LiveJob) -> bool:

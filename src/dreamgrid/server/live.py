@@ -163,6 +163,7 @@ class LiveProject:
         dynamic: Its jobs have prompts of their own, which its app is told.
         load: What its account occupies, shared by all open projects of the account.
         stored: Whether the store has confirmed it; before that nobody is told about it.
+        cancel_reason: Why somebody else canceled it, in words; not stored.
         canceling: A cancel is on the way into the store; its app is told nothing more.
         told_position: The last queue position that was sent.
         told_at_s: Clock time of that.
@@ -199,6 +200,7 @@ class LiveProject:
     jobs: list[LiveJob] = field(default_factory=list)
     load: AccountLoad = field(default_factory=AccountLoad)
     stored: bool = False
+    cancel_reason: str = ""
     canceling: bool = False
     canceled: bool = False
     reason: str | None = None

@@ -299,13 +299,18 @@ class Projects:
             own = project.app_id == app.app_id
             await (self._cancel(project, claimed=True) if own else self.end(project))
 
-    async def end(self, project: LiveProject) -> None:
+    async def end(self, project: LiveProject, reason: str = "") -> None:
         """Ends a project without having been asked by its own app, which is told.
+
+        Args:
+            project: It is open.
+            reason: Who did that and why, to follow "the project was canceled".
 
         Raises:
             ServerUnavailable: It could not be stored; the project goes on.
         """
         if await self._cancel(project, claimed=False):
+            project.cancel_reason = reason
             self._open.tell_end(project)
 
     async def _cancel(self, project: LiveProject, *, claimed: bool) -> bool:

@@ -170,6 +170,8 @@ def _why_not(resting: Sequence[WorkerSession]) -> str:
 def _state(worker: WorkerSession) -> str:
     if worker.held_back:
         return "an administrator paused it"
+    if worker.drained:
+        return "an administrator lets it finish what it has, and no more"
     return "it stops, or rests" if worker.draining else "it failed at job after job, and rests"
 
 

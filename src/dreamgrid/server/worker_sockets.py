@@ -192,7 +192,7 @@ class WorkerSockets:
             case Released():
                 rendering.released(session, message)
             case Draining():
-                self._services.workers.drain(session)
+                self._services.workers.note_draining(session)
         return not isinstance(message, Hello)
 
     def close_silent(self) -> None:

@@ -48,7 +48,8 @@ class WorkerSession:
         jobs: What it holds, by job id.
         loaded_model: The model of its last job.
         seen_at_s: Clock time of its last message.
-        draining: It takes no new jobs.
+        draining: It takes no new jobs, as it says itself.
+        drained: It gets no new jobs, as an administrator says, until this connection ends.
         held_back: An administrator lets it have no jobs.
         paused: It failed at many jobs in a row and gets none for a while.
         paces: Model id to its seconds for a job over what is usual; above 1 is slower. Models of
@@ -71,6 +72,7 @@ class WorkerSession:
     jobs: dict[str, LiveJob] = field(default_factory=dict)
     loaded_model: str | None = None
     draining: bool = False
+    drained: bool = False
     paused: bool = False
     held_back: bool = False
     paces: dict[str, float] = field(default_factory=dict)
@@ -100,7 +102,7 @@ class WorkerSession:
     @property
     def takes_jobs(self) -> bool:
         """Whether it gets jobs at all now."""
-        return not (self.draining or self.paused or self.held_back)
+        return not (self.draining or self.drained or self.paused or self.held_back)
 
     @property
     def free_slots(self) -> int:
@@ -133,9 +135,14 @@ class Workers:
             del self._sessions[session.id]
             self._note_change()
 
-    def drain(self, session: WorkerSession) -> None:
-        """Gives no more jobs to a worker."""
+    def note_draining(self, session: WorkerSession) -> None:
+        """A worker says that it takes no more jobs."""
         session.draining = True
+        self._note_change()
+
+    def drain(self, session: WorkerSession, *, drained: bool) -> None:
+        """Gives no more jobs to a worker for as long as it is connected, or again."""
+        session.drained = drained
         self._note_change()
 
     def pause(self, session: WorkerSession, *, paused: bool) -> None:
