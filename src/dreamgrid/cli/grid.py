@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamgrid.cli.folder import Running, announced
+from dreamgrid.engines.machine import look
 from dreamgrid.engines.registry import Registry, find_engines
 from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.errors import DreamgridError
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.folder_lock import held
 from dreamgrid.worker.config import WorkerConfig
+from dreamgrid.worker.plan import plan_work
 from dreamgrid.worker.started_engines import started_engines
 
 if TYPE_CHECKING:
@@ -170,6 +172,7 @@ async def _work(
         filter_threshold=options.filter_threshold,
         sound_font=options.sound_font,
         slots=2,
+        models=plan_work(registry, look(options.server.data_dir)).models,
         drain_grace_s=_DRAIN_S,
     )
     async with started_engines(config, registry) as engines:
