@@ -60,7 +60,9 @@ def new_database() -> str:
 
 def _started() -> _Running:
     installed = _installed()
-    folder = Path(tempfile.mkdtemp(prefix="dreamgrid-postgres-"))
+    # Not below TMPDIR: the path of a socket is short, and `nobody` has to get there.
+    place = "/tmp" if os.access("/tmp", os.W_OK) else None
+    folder = Path(tempfile.mkdtemp(prefix="dreamgrid-postgres-", dir=place))
     programs = folder / "wheel" / "programs" / installed.name
     data, log = folder / "data", folder / "log"
     identity: dict[str, Any] = {}
