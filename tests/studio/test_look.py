@@ -81,6 +81,7 @@ async def test_nobody_is_shut_out_and_nothing_overflows(
         ("operator/overview", "What is wanted"),
         ("operator/workers", "scripted"),
         ("operator/queue", "Open projects"),
+        ("operator/models", "Models"),
         ("operator/accounts", "Accounts"),
         ("operator/trail", "What administrators did"),
         ("account", "Statement"),

@@ -200,3 +200,17 @@ async def test_a_key_is_made_shown_once_and_revoked(studio: Studio) -> None:
     await expect(page.get_by_role("cell", name="my phone")).to_have_count(0)
     status, _ = await studio.grid.call("GET", "/v1/account/me", key=secret)
     assert status == 401
+
+
+async def test_everybody_sees_who_serves_which_model_and_makes_something_with_one(
+    open_studio: OpenStudio, worker: ScriptedWorker
+) -> None:
+    del worker
+    page = (await (await open_studio()).sign_up("Alice")).page
+    await page.get_by_role("link", name="Models").click()
+    await expect(page.get_by_role("status").get_by_text("1 model of")).to_be_visible()
+    await page.get_by_role("switch", name="Only what a worker offers now").check()
+    rows = page.get_by_role("region", name="Models").get_by_role("row")
+    await expect(rows).to_have_count(2)  # one of them names the columns
+    await page.get_by_role("button", name="Use Dreamlet").click()
+    await expect(page.get_by_role("button", name="Model")).to_contain_text("Dreamlet")

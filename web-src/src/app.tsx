@@ -18,6 +18,7 @@ const PAGES: [name: string, label: string, icon: IconName][] = [
   ['create', 'Create', 'create'],
   ['gallery', 'Gallery', 'gallery'],
   ['operator', 'Grid', 'network'],
+  ['models', 'Models', 'network'],
   ['account', 'Account', 'account']
 ];
 
@@ -45,7 +46,9 @@ function Splash({ text }: { text: string }) {
 
 function Shell() {
   const current = page.value;
-  const pages = PAGES.filter(([name]) => name !== 'operator' || me.value?.administrator);
+  // Administrators see the models among everything else of the grid.
+  const hidden = me.value?.administrator ? 'models' : 'operator';
+  const pages = PAGES.filter(([name]) => name !== hidden);
   const entry = pages.find(([name]) => name === current) ?? pages[0]!;
   useEffect(() => {
     document.title = `${entry[1]} · dreamgrid`;

@@ -51,8 +51,14 @@ function Lately() {
   const delivered = sum(parts.map((one) => one.completed));
   const failed = sum(parts.map((one) => one.failed));
   const spark = sum(parts.map((one) => Number(one.spark)));
-  const line = (of: (part: Part) => number | undefined) => (told ? everyPart(told, of) : []);
-  const per = { '60': 'a minute', '1440': 'in 24 min', '10080': 'in 168 min' }[span.value] ?? '';
+  const line = (of: (part: Part) => number) => (told ? everyPart(told, of) : []);
+  const measured = (of: (part: Part) => number | undefined) =>
+    parts.flatMap((part) => {
+      const value = of(part);
+      return value === undefined ? [] : [{ atMs: part.time, value }];
+    });
+  const average = (of: (part: Part) => number | undefined) =>
+    delivered ? `${amount(sum(parts.map((one) => (of(one) ?? 0) * one.completed)) / delivered)} s` : '–';
   return (
     <section class="block" aria-labelledby="lately-title">
       <div class="spread wrap">
@@ -71,18 +77,18 @@ function Lately() {
         {plural(delivered, 'job')} delivered, {failed} failed, {amount(spark)} spark charged.
       </p>
       <div class="charts small-ones">
-        <Chart name="Delivered" unit={per} points={line((one) => one.completed)} />
-        <Chart name="Failed" unit={per} points={line((one) => one.failed)} />
-        <Chart name="Waited" unit="s" points={line((one) => one.waitedS)} />
-        <Chart name="Rendered in" unit="s" points={line((one) => one.renderedS)} />
-        <Chart name="Charged" unit="spark" points={line((one) => Number(one.spark))} />
+        <Chart name="Delivered" headline={String(delivered)} points={line((one) => one.completed)} />
+        <Chart name="Failed" headline={String(failed)} points={line((one) => one.failed)} />
+        <Chart name="Waited" unit="s" headline={average((one) => one.waitedS)} points={measured((one) => one.waitedS)} />
+        <Chart name="Rendered in" unit="s" headline={average((one) => one.renderedS)} points={measured((one) => one.renderedS)} />
+        <Chart name="Charged" unit="spark" headline={amount(spark)} points={line((one) => Number(one.spark))} />
       </div>
     </section>
   );
 }
 
 /** A value for each part of the time, also for those in which nothing ended. */
-function everyPart(told: Activity, of: (part: Part) => number | undefined): Point[] {
+function everyPart(told: Activity, of: (part: Part) => number): Point[] {
   const partMs = told.partS * 1000;
   const byTime = new Map(told.parts.map((part) => [part.time, of(part)]));
   return Array.from({ length: 60 }, (_, index) => {

@@ -2,6 +2,7 @@
 
 import { useEffect } from 'preact/hooks';
 import { route } from '../state/route';
+import { Models } from '../network/models';
 import { Icon } from '../ui/icon';
 import { Accounts } from './accounts';
 import { Overview } from './overview';
@@ -15,10 +16,11 @@ const TABS: [name: Tab, label: string][] = [
   ['overview', 'Overview'],
   ['workers', 'Workers'],
   ['queue', 'Queue'],
+  ['models', 'Models'],
   ['accounts', 'Accounts'],
   ['trail', 'Trail']
 ];
-const PAGES = { overview: Overview, workers: Workers, queue: Queue, accounts: Accounts, trail: Trail };
+const PAGES = { overview: Overview, workers: Workers, queue: Queue, models: Models, accounts: Accounts, trail: Trail };
 
 export default function OperatorPage() {
   const tab = TABS.find(([name]) => name === route.value[1])?.[0] ?? 'overview';

@@ -61,7 +61,7 @@ export interface Done {
   reason?: string;
 }
 
-export type Tab = 'overview' | 'workers' | 'queue' | 'accounts' | 'trail';
+export type Tab = 'overview' | 'workers' | 'queue' | 'models' | 'accounts' | 'trail';
 
 export const workers = signal<Worker[] | null>(null);
 export const queue = signal<OpenProject[]>([]);
@@ -134,6 +134,7 @@ const NEEDS: Record<Tab, (() => Promise<void>)[]> = {
   overview: [lookAtWork, lookAtActivity],
   workers: [lookAtWork, lookAtBans],
   queue: [lookAtWork],
+  models: [], // the socket tells
   accounts: [lookAtAccounts, lookAtBans],
   trail: [lookAtTrail]
 };

@@ -11,13 +11,15 @@ interface Props {
   name: string;
   unit?: string;
   hint?: string;
+  /** What is told large. Else: the last value. */
+  headline?: string;
   points: readonly Point[];
 }
 
 const WIDTH = 320;
 const HEIGHT = 84;
 
-export function Chart({ name, unit = '', hint, points }: Props) {
+export function Chart({ name, unit = '', hint, headline, points }: Props) {
   const last = points[points.length - 1];
   const most = Math.max(0, ...points.map((one) => one.value));
   const top = most || 1;
@@ -33,13 +35,13 @@ export function Chart({ name, unit = '', hint, points }: Props) {
     <figure class="chart">
       <figcaption class="spread">
         <span class="small muted">{name}</span>
-        <strong class="num">{last ? said(last.value) : '–'}</strong>
+        <strong class="num">{headline ?? (last ? said(last.value) : '–')}</strong>
       </figcaption>
       <svg
         viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
         preserveAspectRatio="none"
         role="img"
-        aria-label={last ? `${name}: ${said(last.value)} now, at most ${said(most)}` : `${name}: nothing yet`}
+        aria-label={last ? `${name}: ${headline ?? `${said(last.value)} now`}, at most ${said(most)}` : `${name}: nothing yet`}
       >
         {last && (
           <>

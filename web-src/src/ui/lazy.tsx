@@ -7,6 +7,7 @@ import { Icon } from './icon';
 
 const LOADERS: Record<string, () => Promise<ComponentType>> = {
   gallery: async () => (await import('../gallery/page')).default,
+  models: async () => (await import('../network/page')).default,
   account: async () => (await import('../account/page')).default,
   operator: async () => (await import('../operator/page')).default
 };
