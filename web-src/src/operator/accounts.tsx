@@ -281,20 +281,35 @@ function Refunding({ close }: { close: () => void }) {
   const [projectId, setProject] = useState('');
   const [jobId, setJob] = useState('');
   const [reason, setReason] = useState('');
-  const send = useSending(close);
+  const [done, setDone] = useState('');
+
+  async function give(event: SubmitEvent) {
+    event.preventDefault();
+    await tried(async () => {
+      const wish = { projectId: projectId.trim(), jobId: jobId.trim() || null, reason };
+      const given = await rest<{ jobs: number; amount: string; tokenType: string }>('POST', '/v1/admin/refunds', wish);
+      setDone(
+        given.jobs === 0
+          ? 'Nothing was charged for it, or it was given back before.'
+          : `${amount(given.amount)} ${given.tokenType} are given back.`
+      );
+    });
+    await look();
+  }
+
+  if (done) {
+    return (
+      <Dialog title="Refund" onClose={close}>
+        <p role="status">{done}</p>
+        <button type="button" class="button" onClick={close}>
+          Good
+        </button>
+      </Dialog>
+    );
+  }
   return (
     <Dialog title="Refund" onClose={close}>
-      <form
-        class="stack"
-        onSubmit={(event) =>
-          send(event, async () => {
-            const wish = { projectId, jobId: jobId || null, reason };
-            const done = await rest<{ jobs: number; amount: string; tokenType: string }>('POST', '/v1/admin/refunds', wish);
-            if (done.jobs === 0) return 'Nothing was charged for it, or it was given back before.';
-            return `${amount(done.amount)} ${done.tokenType} are given back.`;
-          })
-        }
-      >
+      <form class="stack" onSubmit={(event) => void give(event)}>
         <p class="small muted">What was charged is given back to whoever paid it, once. That cannot be undone.</p>
         <TextField label="Project id" value={projectId} onValue={setProject} required />
         <TextField label="Job id" hint="Empty: all jobs of the project" value={jobId} onValue={setJob} />
