@@ -20,7 +20,7 @@ def test_a_worker_leaves_its_grid_and_comes_back(
         assert call("work", "pause", environment=here).stdout.startswith("paused;")
         assert worker.process.stdout is not None
         lines = (json.loads(line)["event"] for line in worker.process.stdout)
-        assert next(event for event in lines if event != "DrainBegan") == "Rested"
+        assert "Rested" in lines  # reads on until then
         assert "pause" in call("work", "doctor", environment=here).stdout
         assert call("work", "resume", environment=here).stdout == "resumed\n"
         assert [next(lines), next(lines)] == ["Resumed", "Joined"]
