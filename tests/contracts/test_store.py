@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dreamgrid.errors import ServerUnavailable
+from dreamgrid.server.store.admin import ActivityRow
 from dreamgrid.server.store.base import Acquisition, Balance, ProjectRow, Store, SubmitResult
 from dreamgrid.states import FINAL_PROJECT_STATES, JobState, ProjectState
 from tests.support.stores import (
@@ -468,6 +469,31 @@ async def test_ended_projects_are_forgotten_after_a_while_but_their_money_is_not
     assert await store.project(young.id) is not None
     assert await store.project(open_still.id) is not None
     assert await store.balances(ADA) == before
+
+
+async def test_what_ended_lately_is_counted_in_parts(store: Store) -> None:
+    ended, half = await running(store, 30, 20), await running(store, 10, 10)
+    assert await store.admin.activity(NOW, 1_000) == []
+    for job in ended.jobs:
+        await store.start(job.id, 1, NOW + 500)
+    await store.end_job(end(ended.jobs[0], at_ms=NOW + 900))
+    last = end(ended.jobs[1], at_ms=NOW + 1_700, project_state=ProjectState.COMPLETED)
+    await store.end_job(last)
+    await store.end_job(end(half.jobs[0], JobState.FAILED, at_ms=NOW + 1_800))
+    first, second = await store.admin.activity(NOW, 1_000)
+    created_ms = ended.jobs[0].created_ms
+    assert first == ActivityRow(
+        part=0,
+        completed=1,
+        failed=0,
+        waited_ms=NOW + 500 - created_ms,
+        rendered_ms=400,
+        charged_micros=30,
+    )
+    assert (second.part, second.completed, second.failed) == (1, 1, 1)
+    assert (second.rendered_ms, second.charged_micros) == (1_200, 20)
+    (only_late,) = await store.admin.activity(NOW + 1_000, 60_000)
+    assert (only_late.completed, only_late.failed) == (1, 1)
 
 
 async def test_what_an_account_removed_is_in_no_list_and_its_money_stays(store: Store) -> None:

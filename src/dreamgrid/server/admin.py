@@ -370,7 +370,7 @@ class Admin:
         )
 
 
-def _seconds(duration_ms: float | None) -> float | None:
+def _seconds(duration_ms: int | None) -> float | None:
     return None if duration_ms is None else round(duration_ms / 1000, 3)
 
 

@@ -79,8 +79,8 @@ class ActivityRow(msgspec.Struct, frozen=True, kw_only=True):
     part: int
     completed: int
     failed: int
-    waited_ms: float | None
-    rendered_ms: float | None
+    waited_ms: int | None
+    rendered_ms: int | None
     charged_micros: int
 
 

@@ -31,8 +31,10 @@ _ACTIVITY = """
     SELECT (job.ended_ms - ?1) / ?2,
            sum(CASE WHEN job.state = 'completed' THEN 1 ELSE 0 END),
            sum(CASE WHEN job.state = 'failed' THEN 1 ELSE 0 END),
-           avg(CASE WHEN job.state = 'completed' THEN job.started_ms - job.created_ms END),
-           avg(CASE WHEN job.state = 'completed' THEN job.ended_ms - job.started_ms END),
+           CAST(round(avg(CASE WHEN job.state = 'completed'
+                               THEN job.started_ms - job.created_ms END)) AS BIGINT),
+           CAST(round(avg(CASE WHEN job.state = 'completed'
+                               THEN job.ended_ms - job.started_ms END)) AS BIGINT),
            sum(CASE WHEN token_type = 'spark' THEN job.charged_micros ELSE 0 END)
       FROM project JOIN job ON job.project = project.number
      WHERE (project.ended_ms IS NULL OR project.ended_ms >= ?1) AND job.ended_ms >= ?1
@@ -136,19 +138,9 @@ class SqlAdmin:
         return [Action(**dict(zip(_ACTION, row, strict=True))) for row in rows]
 
     async def activity(self, since_ms: int, part_ms: int) -> list[ActivityRow]:
-        return [
-            ActivityRow(
-                part=part,
-                completed=completed,
-                failed=failed,
-                waited_ms=None if waited is None else float(waited),
-                rendered_ms=None if rendered is None else float(rendered),
-                charged_micros=int(charged),
-            )
-            for part, completed, failed, waited, rendered, charged in await self._rows(
-                _ACTIVITY, since_ms, part_ms
-            )
-        ]
+        rows = await self._rows(_ACTIVITY, since_ms, part_ms)
+        names = ActivityRow.__struct_fields__
+        return [ActivityRow(**dict(zip(names, row, strict=True))) for row in rows]
 
     async def accounts(self, search: str, limit: int, offset: int) -> list[AccountSummary]:
         def read(connection: Connection) -> list[AccountSummary]:
