@@ -28,6 +28,8 @@ from dreamgrid.server.store.sql_events import append
 from dreamgrid.states import FINAL_PROJECT_STATES, JobState, ProjectState
 
 PRUNED_AT_ONCE = 200
+PROJECTS_AT_ONCE = 250
+"""Of how many projects the jobs are asked for with one statement."""
 
 # All but the jobs, and what is long and never changes: that is in `wish`.
 _PROJECT_FIELDS = tuple(
@@ -50,7 +52,7 @@ _INSERT_JOB = (
     f"INSERT INTO job (project, {', '.join(_JOB_COLUMNS)})"
     f" VALUES (?, {', '.join('?' * len(_JOB_COLUMNS))})"
 )
-_JOBS = f"SELECT {', '.join(_JOB_COLUMNS)} FROM job WHERE project = ? ORDER BY job_index"
+_JOBS = f"SELECT project, {', '.join(_JOB_COLUMNS)} FROM job WHERE project IN"
 _OF_PROJECT = (("event", "project"), ("job", "project"), ("wish", "project"), ("project", "number"))
 """Every table that has rows of a project, and by which column; in the order to delete them."""
 
@@ -327,12 +329,14 @@ def prune(connection: Connection, before_ms: int) -> int:
 
 def select(connection: Connection, condition: str, values: Sequence[Any]) -> list[ProjectRow]:
     """The projects that fulfil an SQL condition, in its order, with their jobs."""
-    projects = []
-    for row in connection.execute(
+    rows = connection.execute(
         f"SELECT number, request, renders, {', '.join(_PROJECT_FIELDS)}"
         f" FROM project JOIN wish ON project = number WHERE {condition}",
         values,
-    ).fetchall():
+    ).fetchall()
+    jobs = _jobs(connection, [row[0] for row in rows])
+    projects = []
+    for row in rows:
         number, request, renders, *fields = row
         project = ProjectRow(**dict(zip(_PROJECT_FIELDS, fields, strict=True)), request=request)
         project.state = ProjectState(project.state)
@@ -340,16 +344,25 @@ def select(connection: Connection, condition: str, values: Sequence[Any]) -> lis
         project.disable_safety = bool(project.disable_safety)
         project.jobs = tuple(
             _job(project.id, render, job)
-            for render, job in zip(
-                _renders.decode(renders), connection.execute(_JOBS, (number,)), strict=True
-            )
+            for render, job in zip(_renders.decode(renders), jobs[number], strict=True)
         )
         projects.append(project)
     return projects
 
 
+def _jobs(connection: Connection, projects: Sequence[int]) -> dict[int, list[tuple[Any, ...]]]:
+    """The jobs of projects in their order, by the number of the project, which begins each row."""
+    found: dict[int, list[tuple[Any, ...]]] = {number: [] for number in projects}
+    for start in range(0, len(projects), PROJECTS_AT_ONCE):
+        some = projects[start : start + PROJECTS_AT_ONCE]
+        marks = ", ".join("?" * len(some))
+        for row in connection.execute(f"{_JOBS} ({marks}) ORDER BY project, job_index", some):
+            found[row[0]].append(row)
+    return found
+
+
 def _job(project_id: str, render: msgspec.Raw, row: tuple[Any, ...]) -> JobRow:
-    fields = dict(zip(_JOB_FIELDS, row, strict=True))
+    fields = dict(zip(_JOB_FIELDS, row[1:], strict=True))
     job = JobRow(**fields, project_id=project_id, render=bytes(render))
     job.state = JobState(job.state)
     job.withheld = bool(job.withheld)
