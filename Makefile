@@ -49,8 +49,9 @@ bench: $(VENV)/.ready-dev ## Measure, beside the floor in the same run
 
 diffusers: $(VENV)/.ready-diffusers ## Install torch and diffusers as well: real weights, and their tests
 
-soak: $(VENV)/.ready-dev ## Kill server, workers and app under load, then look what is lost (KILLS=100)
+soak: $(VENV)/.ready-dev ## Kill server, workers and app under load, then look what is lost (KILLS=100 HISTORIES=10000)
 	$(BIN)/python -m tests.soak $(or $(KILLS),100)
+	$(BIN)/python -m tests.simulation --random $(or $(HISTORIES),10000)
 
 clean: ## Remove the virtual environment and caches; pictures and data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -346,6 +346,8 @@ async def test_a_retry_that_crosses_a_cancel_that_fails_goes_on(grid: Grid) -> N
     assert (again.job_id, again.attempt) == (job.job_id, 2)
     await worker.finish(again)
     await app.wait_state("jobCompleted", jobID=project)
+    told = app.told(project)
+    assert told.index("jobRetry") < told.index("queued", 1), "it waits, and nobody said why"
 
 
 async def test_a_cancel_goes_through_even_if_whoever_asked_is_gone(grid: Grid) -> None:

@@ -4,12 +4,14 @@ import asyncio
 import json
 import uuid
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from dreamgrid.errors import NotFound
 from dreamgrid.protocol import codec
+from dreamgrid.protocol.socket import CLOSE_REPLACED
 from dreamgrid.server.auth import Account
 from dreamgrid.server.projects import App
 from dreamgrid.server.store.base import EventRow
@@ -75,6 +77,8 @@ class ScriptedApp:
             line = self.world.connect_app(self, app, self._take, over.set)
             self.line, self.greeted = line, False
             await over.wait()
+            # It connects again only after this: there was no newer connection of it yet.
+            assert line.close_code != CLOSE_REPLACED, f"{self.app_id} is thrown out for no other"
             if self.line is line:
                 self.line = None
 
@@ -231,7 +235,8 @@ class ScriptedApp:
                     self._send(asked)
 
 
+@lru_cache(maxsize=1_000)
 def opened(data: bytes) -> Frame:
-    """A frame of the server, read."""
+    """A frame of the server, read; the oracle, its app and the trace share it."""
     envelope = codec.open_envelope(data)
     return Frame(envelope.type, msgspec.json.decode(envelope.data))

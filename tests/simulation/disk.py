@@ -36,6 +36,9 @@ def _empty_database() -> bytes:
 QUICK_S = 0.002
 """Longest time that a commit takes when nothing is wrong."""
 
+HICCUP_S = 5.0
+"""Longest time of one that meets a checkpoint or somebody else's large query."""
+
 
 class Disk:
     """What survives a crash: the database and the files.
@@ -43,6 +46,7 @@ class Disk:
     Attributes:
         broken: Writes fail.
         longest_s: Longest time that a commit, or hearing of it, takes.
+        hiccups: Share of accesses that take up to `HICCUP_S` although all is well.
     """
 
     def __init__(self, chance: random.Random, clock: Clock) -> None:
@@ -52,10 +56,12 @@ class Disk:
         self.files = MemoryBlobs(self, clock)
         self.broken = False
         self.longest_s = QUICK_S
+        self.hiccups = 0.0
         self._chance = chance
 
     def delay_s(self) -> float:
-        return self._chance.uniform(0.0, self.longest_s)
+        hiccup = self.hiccups and self._chance.random() < self.hiccups
+        return self._chance.uniform(0.0, HICCUP_S if hiccup else self.longest_s)
 
     def rows(self, sql: str, *values: Any) -> list[Any]:
         """Reads what is stored, behind everybody's back."""

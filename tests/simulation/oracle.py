@@ -13,7 +13,7 @@ from dreamgrid.protocol.params import TOKEN_TYPES
 from dreamgrid.protocol.worker import Assign, Finished, Settled, WorkerMessage
 from dreamgrid.server import ledger
 from dreamgrid.server.store import sql_money
-from dreamgrid.server.store.sqlite_audit import audit
+from dreamgrid.server.store.sql_audit import audited
 from tests.simulation import logs
 from tests.simulation.apps import Asked, opened
 from tests.simulation.disk import Disk
@@ -169,7 +169,10 @@ class Oracle:
             assert rows == [("failed",)], f"{message} settles what {worker_id} never reported"
 
     def _given(self, worker_id: str, job: Assign) -> None:
-        self.reputations.given(worker_id.partition("/")[2])
+        (chosen_ms,) = self._disk.rows(
+            "SELECT max(at_ms) FROM event WHERE job_id = ? AND kind = 'assigned'", job.job_id
+        )[0]
+        self.reputations.given(worker_id.partition("/")[2], (chosen_ms or 0) / 1000)
         self.idleness.given(worker_id, job.job_id)
         before = self._assigned.get(job.job_id, 0)
         assert job.attempt > before, (
@@ -219,7 +222,7 @@ class Oracle:
 
     def look(self) -> None:
         """Looks at everything that is stored; true at any moment."""
-        found = audit(self._disk.connection).findings
+        found = audited(self._disk.connection).findings
         assert not found, f"the audit finds: {found}"
         self._look_at_the_money()
         logs.look(self._disk, self._made)

@@ -2,6 +2,7 @@
 
 import math
 import sqlite3
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from dreamgrid.server import frames, ledger
+from dreamgrid.server.app_sockets import AppSession, AppSockets
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.outcomes import Outcomes
@@ -120,6 +122,27 @@ def a_late_result_is_accepted(patch: pytest.MonkeyPatch) -> None:
         return job if job is not None and job.on_worker and not job.settling else None
 
     patch.setattr(Rendering, "_held_by", held_by)
+
+
+def a_result_of_an_old_attempt_is_taken(patch: pytest.MonkeyPatch) -> None:
+    def held_by(
+        rendering: Rendering, worker: WorkerSession, job_id: str, attempt: int
+    ) -> LiveJob | None:
+        del rendering, attempt
+        job = worker.jobs.get(job_id)
+        return None if job is None or job.settling or job.project.canceling else job
+
+    patch.setattr(Rendering, "_held_by", held_by)
+
+
+def an_older_connection_of_an_app_replaces_a_newer_one(patch: pytest.MonkeyPatch) -> None:
+    enter = AppSockets._enter
+
+    async def latecomer(apps: AppSockets, session: AppSession) -> None:
+        session.arrival = sys.maxsize  # whoever comes in last is believed to have come last
+        await enter(apps, session)
+
+    patch.setattr(AppSockets, "_enter", latecomer)
 
 
 def a_job_is_given_to_two_workers(patch: pytest.MonkeyPatch) -> None:
@@ -314,6 +337,8 @@ PLANTED: tuple[Plant, ...] = (
     an_interrupted_job_is_forgotten,
     a_restart_forgets_what_was_on_a_worker,
     a_late_result_is_accepted,
+    a_result_of_an_old_attempt_is_taken,
+    an_older_connection_of_an_app_replaces_a_newer_one,
     a_job_is_given_to_two_workers,
     a_job_is_given_away_before_that_is_stored,
     a_project_is_acknowledged_before_it_is_stored,

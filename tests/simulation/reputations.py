@@ -17,12 +17,14 @@ class _Worker:
         delivering: Results that it reported and that are not settled: nobody knows when they count.
         failed_at: Different jobs in a row.
         given_s: When it last got a job. No pause had begun by then.
+        rests_since_s: When the rest began; what was chosen for it before may still come.
         rests_until_s: Before that it may get nothing.
     """
 
     delivering: set[str] = field(default_factory=set)
     failed_at: set[str] = field(default_factory=set)
     given_s: float = 0.0
+    rests_since_s: float = 0.0
     rests_until_s: float = 0.0
 
 
@@ -59,12 +61,15 @@ class Reputations:
             worker.failed_at.add(job_id)
             if len(worker.failed_at) >= PAUSED_AFTER:
                 # It rests from now on, or since a breakdown that only the server counts.
+                worker.rests_since_s = self._clock()
                 worker.rests_until_s = worker.given_s + FIRST_PAUSE_S
                 worker.failed_at.clear()
 
-    def given(self, name: str) -> None:
-        """A worker gets a job."""
+    def given(self, name: str, chosen_s: float) -> None:
+        """A worker gets a job, for which it was chosen then; a slow disk may lie in between."""
         worker = self._workers[name]
         worker.given_s = self._clock()
         left_s = worker.rests_until_s - worker.given_s
+        if chosen_s <= worker.rests_since_s:
+            return
         assert left_s <= 0, f"{name} failed at job after job and gets another {left_s} s too early"

@@ -164,7 +164,8 @@ class LiveProject:
         load: What its account occupies, shared by all open projects of the account.
         stored: Whether the store has confirmed it; before that nobody is told about it.
         cancel_reason: Why somebody else canceled it, in words; not stored.
-        canceling: A cancel is on the way into the store; its app is told nothing more.
+        canceling: A cancel is on the way into the store; its app is told no more of its renders,
+            except that one was lost.
         told_position: The last queue position that was sent.
         told_at_s: Clock time of that.
         told_starts_at_s: When it was told to start. None: it was not told a time.

@@ -120,11 +120,11 @@ class Outcomes:
             job.step, job.previewed, job.started_ms, job.ends_at_s = 0, False, None, None
             job.waits_since_ms = at_ms
             job.sensitive, job.withheld, job.suspect = (), False, False
-            if job.project.canceling:
-                return  # the cancel moves it on, or puts it back in line
-            self._open.tell(
+            self._open.tell(  # also under a cancel: that may fail, and the job wait in line again
                 job.project, frames.retried(job, error, message, self._config.max_attempts)
             )
+            if job.project.canceling:
+                return  # the cancel moves it on, or puts it back in line
             self._scheduler.waiting.add(job, first=True)
             if job.project.waiting:
                 place = self._scheduler.waiting.place(job.project)
