@@ -13,6 +13,8 @@ MAX_SEGMENT_CHARS = 128
 INPUTS = "inputs"
 RESULTS = "results"
 PREVIEWS = "previews"
+FOLDERS = (INPUTS, RESULTS, PREVIEWS)
+"""What the key of every stored file begins with."""
 
 _SEGMENT = rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{MAX_SEGMENT_CHARS - 1}}}"
 _RENDERED = re.compile(

@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 from dreamgrid.errors import ConfigError, NotFound, ServerUnavailable
 from dreamgrid.server.blobs.base import BlobInfo, Usage
-from dreamgrid.server.blobs.keys import check_key
+from dreamgrid.server.blobs.keys import FOLDERS, check_key, is_key
 from dreamgrid.server.blobs.media_types import (
     HEAD_BYTES,
     OCTETS,
@@ -185,14 +186,22 @@ class S3Blobs:
         return await self._remove(
             [
                 one
-                async for one in self._list(self._prefix)
+                async for one in self._files()
                 if one.uploaded_s < older_than and not keep(one.name[cut:])
             ]
         )
 
     async def usage(self) -> Usage:
-        sizes = [one.size_bytes async for one in self._list(self._prefix)]
+        sizes = [one.size_bytes async for one in self._files()]
         return Usage(count=len(sizes), size_bytes=sum(sizes))
+
+    async def _files(self) -> AsyncIterator[_Listed]:
+        """What a server stored; what else lies in the bucket belongs to somebody else."""
+        cut = len(self._prefix)
+        for folder in FOLDERS:
+            async for one in self._list(f"{self._prefix}{folder}/"):
+                if is_key(one.name[cut:]):
+                    yield one
 
     async def _list(self, prefix: str) -> AsyncIterator[_Listed]:
         after = ""
@@ -215,7 +224,7 @@ class S3Blobs:
     async def _remove(self, objects: list[_Listed]) -> int:
         for start in range(0, len(objects), _DELETE_MOST):
             names = "".join(
-                f"<Object><Key>{one.name}</Key></Object>"
+                f"<Object><Key>{escape(one.name)}</Key></Object>"
                 for one in objects[start : start + _DELETE_MOST]
             )
             wish = f"<Delete><Quiet>true</Quiet>{names}</Delete>".encode()
