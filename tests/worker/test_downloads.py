@@ -219,12 +219,18 @@ async def test_without_a_checksum_nothing_is_fetched(
 
 
 def test_names_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
-    index = {"..": ["a", "b"], "unet": ["a", "b"], "/etc": ["a", "b"]}
+    folders = ("..", "unet", "/etc", "/", "//", "C:", "a\\..\\..")
+    index = {folder: ["a", "b"] for folder in folders}
     names = [
         "../model.safetensors",
         "unet/../../x.json",
         "/etc/passwd.json",
         "unet/..",
+        "/evil.json",
+        "//evil.json",
+        "C:/evil.json",
+        "a\\..\\../evil.json",
+        "unet/..\\..\\evil.json",
         "unet/a.json",
     ]
     chosen = hub.choose(names, index, Source(repository="a/b", folder=tmp_path))

@@ -157,7 +157,7 @@ def choose(
     chosen: dict[PurePosixPath, str] = {}
     for name in sorted(names):
         path = PurePosixPath(name)
-        if len(path.parts) != 2 or path.parts[0] not in parts or ".." in path.parts:
+        if len(path.parts) != 2 or path.parts[0] not in parts or not _stays_inside(path):
             continue
         if _is_weights(path.name) or (path.suffix in _PLAIN and ".index." not in path.name):
             chosen.setdefault(path, name)
@@ -165,6 +165,11 @@ def choose(
             chosen[path.with_name(plain)] = name
     chosen[PurePosixPath(INDEX)] = INDEX
     return {name: path for path, name in chosen.items()}
+
+
+def _stays_inside(path: PurePosixPath) -> bool:
+    """Whether it leads nowhere but below a folder, on Windows too."""
+    return not path.is_absolute() and ".." not in path.parts and not set(str(path)) & set("\\:")
 
 
 def _is_weights(name: str) -> bool:
