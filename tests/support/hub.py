@@ -1,8 +1,10 @@
 """A hub of weights on a real port, with the two addresses that downloads need, and bad manners.
 
-Like the real one it sends large files through another address, which takes no password.
+Like the real one it sends large files through another address, which takes no password, and
+compresses its own answers for whoever takes that.
 """
 
+import gzip
 import hashlib
 import json
 import threading
@@ -99,6 +101,9 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        if body and "gzip" in self.headers.get("Accept-Encoding", ""):
+            body = gzip.compress(body)
+            headers["Content_Encoding"] = "gzip"
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)

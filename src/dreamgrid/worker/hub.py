@@ -196,8 +196,10 @@ def _file(root: str, entry: _Entry, path: PurePosixPath) -> RemoteFile:
 
 
 async def _get(session: aiohttp.ClientSession, url: str, repository: str) -> bytes:
+    # The session decompresses nothing: what it fetches must be the bytes that were hashed.
+    asked = headers() | {"Accept-Encoding": "identity"}
     try:
-        async with session.get(url, headers=headers(), timeout=_ANSWERS_WITHIN) as answer:
+        async with session.get(url, headers=asked, timeout=_ANSWERS_WITHIN) as answer:
             refuse(answer.status, repository)
             return await answer.read()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
