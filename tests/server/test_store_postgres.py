@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from dreamgrid.errors import ConfigError, ServerUnavailable
 from dreamgrid.server import store as store_package
+from dreamgrid.server.store import postgres as postgres_module
 from dreamgrid.server.store import sqlite_schema
 from dreamgrid.server.store.base import SubmitResult
 from dreamgrid.server.store.choice import audit_at, postgres_store
@@ -147,6 +149,62 @@ async def test_a_commit_whose_answer_was_lost_counts_as_what_it_is(address: str)
     finally:
         Deaf.armed = None
         await store.close()
+
+
+class AwayStore(DeafStore):
+    """Its database cannot be reached `away` times, once a commit was stored and not answered."""
+
+    away = 0
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.asked = threading.Event()
+
+    def _connect(self) -> PostgresConnection:
+        if self.away:
+            self.away -= 1
+            self.asked.set()
+            raise psycopg.OperationalError("nobody answers")
+        return super()._connect()
+
+
+@pytest.fixture
+async def away(address: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AwayStore]:
+    monkeypatch.setattr(postgres_module, "_ASK_AGAIN_S", 0.01)
+    store = AwayStore(address)
+    await opened(store)
+    Deaf.armed = "after"
+    yield store
+    Deaf.armed = None
+    await store.close()
+
+
+async def test_what_became_of_a_commit_is_asked_until_the_database_is_back(away: AwayStore) -> None:
+    away.away = 50
+    both = [away.grant(ADA, "spark", 10, NOW)]
+    await asyncio.to_thread(away.asked.wait)
+    both.append(away.grant(ADA, "spark", 10, NOW))
+    assert [one.posted_micros for one in await asyncio.gather(*both)] == [1_010, 1_020]
+    assert away.away == 0
+
+
+async def test_a_server_stops_though_nobody_can_say_what_became_of_a_commit(
+    away: AwayStore, address: str
+) -> None:
+    away.away = 1_000_000
+    granted = away.grant(ADA, "spark", 10, NOW)
+    await asyncio.to_thread(away.asked.wait)
+    await away.close()
+    with pytest.raises(ServerUnavailable):
+        await granted
+    next_one = PostgresStore(address)
+    await next_one.open()
+    assert (await next_one.balances(ADA))["spark"].posted_micros == 1_010
+    await next_one.close()
+
+
+async def test_a_copy_that_took_over_never_heard_of_a_lost_commit(store: PostgresStore) -> None:
+    assert not store._writer._ask_about(str(2**62))
 
 
 # ── several processes ────────────────────────────────────────────────────────────────────────────

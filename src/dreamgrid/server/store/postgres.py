@@ -7,7 +7,7 @@ operation sees what all before it have done, as in SQLite.
 
 import asyncio
 import logging
-import time
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -31,10 +31,9 @@ _TURN_LOCK = 7_236_000_001
 _SERVER_LOCK = 7_236_000_002
 """Key of the lock that the one server of a database keeps."""
 
-_WONDER_S = 10.0
-"""How long is asked what became of a commit whose answer was lost."""
-
 _ASK_AGAIN_S = 0.2
+"""How long to wait before asking again what became of a commit whose answer was lost."""
+
 _log = logging.getLogger("dreamgrid.store")
 
 
@@ -151,6 +150,12 @@ class PostgresWriter(GroupCommitWriter[PostgresConnection]):
     ) -> None:
         super().__init__(connect)
         self._look = look
+        self._closing = threading.Event()
+
+    async def close(self) -> None:
+        """Commits what is queued and ends the thread; a database that is away is not waited for."""
+        self._closing.set()
+        await super().close()
 
     def _committed(
         self, connection: PostgresConnection, operations: list[Operation[PostgresConnection]]
@@ -191,24 +196,41 @@ class PostgresWriter(GroupCommitWriter[PostgresConnection]):
         return outcomes
 
     def _is_stored(self, transaction: str) -> bool:
-        """Whether a transaction was committed whose connection broke meanwhile."""
-        until_s = time.monotonic() + _WONDER_S
-        while time.monotonic() < until_s:
+        """Whether a transaction was committed whose connection broke meanwhile.
+
+        Nothing else is written before that is known: what was charged or delivered would be taken
+        for what never happened. Only a server that stops leaves it open; the next one reads it.
+        """
+        said = False
+        while True:
             try:
-                asking = self._look()
-                try:
-                    (status,) = asking.execute(
-                        "SELECT pg_xact_status(CAST(CAST(? AS TEXT) AS xid8))", (transaction,)
-                    ).fetchone()
-                finally:
-                    asking.close()
-                if status != "in progress":
-                    return bool(status == "committed")
+                return self._ask_about(transaction)
             except psycopg.OperationalError as error:
-                _log.info("asking what became of a commit: %s", error)
-            time.sleep(_ASK_AGAIN_S)
-        _log.error("the database is away: nobody knows whether the last writes were stored")
-        return False
+                if not said:
+                    _log.error("nothing is written before a commit's fate is known: %s", error)
+                said = True
+            if self._closing.wait(_ASK_AGAIN_S):
+                _log.error("stopping; nobody knows whether the last writes were stored")
+                return False
+
+    def _ask_about(self, transaction: str) -> bool:
+        """Whether it was committed.
+
+        Raises:
+            psycopg.OperationalError: Nobody can tell yet.
+        """
+        asking = self._look()
+        try:
+            (status,) = asking.execute(
+                "SELECT pg_xact_status(CAST(CAST(? AS TEXT) AS xid8))", (transaction,)
+            ).fetchone()
+        except psycopg.errors.InvalidParameterValue:  # a copy took over that never heard of it
+            return False
+        finally:
+            asking.close()
+        if status == "in progress":
+            raise psycopg.OperationalError("its connection still ends")
+        return bool(status == "committed")
 
 
 def audit_database(address: str) -> Audit:
