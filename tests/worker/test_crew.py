@@ -122,6 +122,28 @@ async def test_what_would_meet_every_worker_ends_them_all(tmp_path: Path) -> Non
                 )
 
 
+async def test_an_error_that_nobody_foresaw_leaves_no_worker_behind(tmp_path: Path) -> None:
+    nowhere = ServerRoom(url="http://127.0.0.1:1/")
+    pause(tmp_path, None)
+    rested: list[WorkerConfig] = []
+
+    def on_event(lane: WorkerConfig, _: WorkerEvent) -> None:
+        rested.append(lane)
+        if len(rested) == 2:
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="disk is full"):
+        async with asyncio.timeout(PATIENCE_S):
+            await run_crew(
+                [lane(nowhere, tmp_path, 0), lane(nowhere, tmp_path, 1)],
+                PUPPETS,
+                stop=asyncio.Event(),
+                on_event=on_event,
+                rules=RestRules(folder=tmp_path),
+            )
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_a_pause_frees_the_engine_and_hands_back_what_it_renders(tmp_path: Path) -> None:
     async with ServerRoom().open() as room, crew(tmp_path, lane(room, tmp_path, 0)) as told:
         first = await room.line()

@@ -56,7 +56,9 @@ async def run_crew(
 
     async with task_group() as tasks:
         relay = tasks.create_task(_relay(stop, over), name="stop")
-        await asyncio.gather(*map(keep, keepers))
+        async with task_group() as kept:
+            for keeper in keepers:
+                kept.create_task(keep(keeper), name="keeper")
         relay.cancel()
     if errors:
         raise errors[0]
