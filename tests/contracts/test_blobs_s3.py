@@ -1,10 +1,15 @@
-"""What only media in an S3-compatible store have to care for: a bucket that others use too."""
+"""What only media in an S3-compatible store have to care for: others, and who else may answer."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from dreamgrid.errors import ServerUnavailable
 from dreamgrid.server.blobs.s3 import S3Blobs
+from dreamgrid.server.blobs.s3_settings import parse
 from tests.contracts.blob_backends import KEY, PNG, Store, s3
 
 FOREIGN = (
@@ -53,3 +58,49 @@ async def test_a_folder_goes_with_whatever_name_somebody_put_into_it(shared: Sto
         assert answer.status == 200
     assert await shared.blobs.delete_prefix("inputs/A1/P1") == 1
     assert not await there(shared, name)
+
+
+OBJECT = "<List><Contents><Key>results/P1/a.png</Key>{}</Contents></List>"
+DATED = OBJECT.format("<Size>1</Size><LastModified>2020-01-01T00:00:00Z</LastModified>")
+
+
+@asynccontextmanager
+async def pretender(**answers: str) -> AsyncIterator[S3Blobs]:
+    """A media store in whose place somebody else answers: by method, always with status 200."""
+
+    async def answered(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()  # so a HEAD says no length
+        await response.prepare(request)
+        if request.method in answers:
+            await response.write(answers[request.method].encode())
+        return response
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answered)
+    keys = {"AWS_ACCESS_KEY_ID": "public", "AWS_SECRET_ACCESS_KEY": "secret"}
+    async with TestServer(app) as server:
+        origin = str(server.make_url("/")).rstrip("/")
+        blobs = S3Blobs(parse(f"s3://media?endpoint={origin}", keys))
+        await blobs.open()
+        yield blobs
+        await blobs.close()
+
+
+@pytest.mark.parametrize("answer", ["please sign in", OBJECT.format(""), OBJECT.format("<Size/>")])
+async def test_an_answer_that_no_store_gives_means_that_the_store_is_away(answer: str) -> None:
+    async with pretender(GET=answer) as blobs:
+        for asked in (
+            blobs.stat(KEY),
+            blobs.usage(),
+            blobs.expire(0, keep=lambda key: False),
+            blobs.delete_prefix("results/P1"),
+        ):
+            with pytest.raises(ServerUnavailable, match="cannot be read"):
+                await asked
+
+
+async def test_a_removal_that_no_store_confirms_is_not_done() -> None:
+    async with pretender(GET=DATED, POST="please sign in") as blobs:
+        with pytest.raises(ServerUnavailable, match="cannot be read"):
+            await blobs.expire(0, keep=lambda key: False)

@@ -9,7 +9,8 @@ import asyncio
 import base64
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from xml.etree import ElementTree
@@ -149,7 +150,9 @@ class S3Blobs:
                 kind = sniff(await self.read(key, max_bytes=HEAD_BYTES))
             except NotFound:  # removed in this moment
                 return None
-        return BlobInfo(size_bytes=int(answer.headers["Content-Length"]), content_type=kind)
+        with _reading():
+            size_bytes = int(answer.headers["Content-Length"])
+        return BlobInfo(size_bytes=size_bytes, content_type=kind)
 
     async def read(self, key: str, *, max_bytes: int) -> bytes:
         answer = await self._bucket.call(
@@ -208,17 +211,10 @@ class S3Blobs:
         while True:
             answer = await self._bucket.call("GET", parameters=_listing(prefix, after=after))
             _check(answer)
-            page = await asyncio.to_thread(_parsed, answer.body)
-            for found in page.iterfind("{*}Contents"):
-                yield _Listed(
-                    name=found.findtext("{*}Key", ""),
-                    size_bytes=int(found.findtext("{*}Size", "0")),
-                    uploaded_s=datetime.fromisoformat(
-                        found.findtext("{*}LastModified", "")
-                    ).timestamp(),
-                )
-            after = page.findtext("{*}NextContinuationToken", "")
-            if page.findtext("{*}IsTruncated") != "true" or not after:
+            objects, after = await asyncio.to_thread(_page, answer.body)
+            for one in objects:
+                yield one
+            if not after:
                 return
 
     async def _remove(self, objects: list[_Listed]) -> int:
@@ -232,7 +228,8 @@ class S3Blobs:
                 "POST", parameters=(("delete", ""),), data=wish, headers=_digest(wish)
             )
             _check(answer)
-            failed = _parsed(answer.body).find("{*}Error") if answer.body else None
+            with _reading():
+                failed = _parsed(answer.body).find("{*}Error") if answer.body else None
             if failed is not None:
                 why = failed.findtext("{*}Message") or failed.findtext("{*}Code")
                 raise ServerUnavailable(f"the media store did not remove files: {why}")
@@ -252,6 +249,33 @@ def _digest(data: bytes) -> dict[str, str]:
     """What stores want to see beside a body that changes something."""
     md5 = hashlib.md5(data, usedforsecurity=False)
     return {"Content-MD5": base64.b64encode(md5.digest()).decode()}
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Something that is no such store may answer in its place: a proxy, or a page to sign in."""
+    try:
+        yield
+    except (ElementTree.ParseError, KeyError, ValueError) as error:
+        raise ServerUnavailable(f"the media store's answer cannot be read: {error}") from error
+
+
+def _page(body: bytes) -> tuple[list[_Listed], str]:
+    """The objects of a list, and where the next one begins; empty: this was the last."""
+    with _reading():
+        page = _parsed(body)
+        objects = [
+            _Listed(
+                name=found.findtext("{*}Key", ""),
+                size_bytes=int(found.findtext("{*}Size", "0")),
+                uploaded_s=datetime.fromisoformat(
+                    found.findtext("{*}LastModified", "")
+                ).timestamp(),
+            )
+            for found in page.iterfind("{*}Contents")
+        ]
+    more = page.findtext("{*}IsTruncated") == "true"
+    return objects, page.findtext("{*}NextContinuationToken", "") if more else ""
 
 
 def _parsed(body: bytes) -> ElementTree.Element:
