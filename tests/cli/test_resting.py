@@ -27,12 +27,13 @@ def test_a_worker_leaves_its_grid_and_comes_back(
     assert call("work", "resume", environment=here).stdout == "there was no pause\n"
 
 
-@pytest.mark.parametrize("duration", ["90", "soon", "2h and more"])
+@pytest.mark.parametrize("duration", ["90", "soon", "2h and more", "0m", ""])
 def test_a_duration_that_is_none_is_refused(call: Call, tmp_path: Path, duration: str) -> None:
     here = {"DREAMGRID_DATA": str(tmp_path)}
     ran = call("work", "pause", "--for", duration, environment=here)
     assert ran.returncode == BAD_INPUT
     assert "write 90m, 2h or 1h30m" in ran.stderr
+    assert not (tmp_path / "worker").exists()  # nobody is paused
 
 
 def test_a_pause_may_have_an_end(call: Call, tmp_path: Path) -> None:

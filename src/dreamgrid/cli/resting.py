@@ -13,15 +13,15 @@ from dreamgrid.worker.rest import pause, resume
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def pause_workers(duration: str, data: Path | None) -> None:
-    """Pauses them, for a while or until somebody resumes them.
+def pause_workers(duration: str | None, data: Path | None) -> None:
+    """Pauses them, for a while or, with None, until somebody resumes them.
 
     Raises:
         ConfigError: The duration is none.
     """
-    seconds = _seconds_of(duration)
-    pause(data_dir(data) / "worker", time.time() + seconds if seconds else None)
-    until = f" for {duration}" if seconds else ""
+    until_s = None if duration is None else time.time() + _seconds_of(duration)
+    pause(data_dir(data) / "worker", until_s)
+    until = "" if duration is None else f" for {duration}"
     console = Console(highlight=False)
     console.print(f"paused{until}; 'dreamgrid work resume' ends it")
 
@@ -33,8 +33,9 @@ def resume_workers(data: Path | None) -> None:
 
 
 def _seconds_of(duration: str) -> int:
-    """Reads `90m`, `2h` or `1h30m`; 0 for nothing."""
+    """Reads `90m`, `2h` or `1h30m`, at least a second."""
     parts = re.findall(r"(\d+)([smhd])", duration)
-    if "".join(number + unit for number, unit in parts) != duration:
+    seconds = sum(int(number) * _SECONDS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != duration or seconds == 0:
         raise ConfigError(f"'{duration}' is no duration: write 90m, 2h or 1h30m")
-    return sum(int(number) * _SECONDS[unit] for number, unit in parts)
+    return seconds

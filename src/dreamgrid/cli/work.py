@@ -134,9 +134,9 @@ def plan(
 @app.command()
 def pause(
     duration: Annotated[
-        str,
+        str | None,
         typer.Option("--for", metavar="TIME", help="Such as 90m or 2h. Default: until resumed."),
-    ] = "",
+    ] = None,
     data: options.Data = None,
 ) -> None:
     """Let the workers of this machine rest: they leave their grid and free the GPU.
