@@ -1,20 +1,23 @@
 """Accounts remove what they made: the files are gone, the money stays where it went."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from dreamgrid.server.blobs.keys import folders_of_project
 from tests.server.conftest import MakeGrid
-from tests.server.test_kept_files import SIZE
-from tests.server.test_uploads import upload
+from tests.server.test_kept_files import SIZE, deliver
+from tests.server.test_uploads import link, upload
 from tests.support.grid import Grid
 from tests.support.wire import PNG, App, Worker, new_id
 
 
-async def made(grid: Grid, app: App, worker: Worker, count: int = 1) -> dict[str, Any]:
+async def made(
+    grid: Grid, app: App, worker: Worker, count: int = 1, **asked: Any
+) -> dict[str, Any]:
     """A project of some pictures, all delivered, as its account sees it."""
-    project = await app.request(numberOfImages=count)
+    project = await app.request(numberOfImages=count, **asked)
     for _ in range(count):
         await worker.finish(await worker.assigned())
     await app.wait_state("jobCompleted", jobID=project)
@@ -98,6 +101,65 @@ async def test_the_room_of_removed_files_is_free_again(make_grid: MakeGrid) -> N
         assert files(grid, project) == []
         again = await app.request()
         await app.wait_state("queued", jobID=again)
+
+
+async def canceled_with_input(grid: Grid, app: App) -> str:
+    """A project that was canceled before anybody began, and left its input behind; its id."""
+    project = new_id()
+    await upload(grid, project)
+    await app.request(project, hasStartingImage=True, strength=0.5)
+    await app.wait_state("queued", jobID=project)
+    await app.cancel(project)
+    return project
+
+
+async def test_two_who_remove_the_same_project_free_its_room_once(make_grid: MakeGrid) -> None:
+    async with make_grid(max_kept_bytes=2 * SIZE) as grid:
+        app, worker = await grid.app(), await grid.worker()
+        first = await deliver(grid, app, worker)
+        await deliver(grid, app, worker)
+        path = f"/v1/projects/{first}"
+        statuses = await asyncio.gather(*(remove(grid, path) for _ in range(3)))
+        assert sorted(statuses) == [200, 404, 404]
+        await deliver(grid, app, worker)
+        assert (await app.wait_for("jobError", jobID=await app.request()))["error"] == 429
+
+
+async def test_what_was_never_counted_frees_no_room(make_grid: MakeGrid) -> None:
+    async with make_grid(max_kept_bytes=2 * SIZE) as grid:
+        app = await grid.app()
+        project = await canceled_with_input(grid, app)
+        worker = await grid.worker()
+        await deliver(grid, app, worker)
+        await deliver(grid, app, worker)
+        assert await remove(grid, f"/v1/projects/{project}") == 200
+        assert (await app.wait_for("jobError", jobID=await app.request()))["error"] == 429
+
+
+async def test_the_removed_inputs_of_a_canceled_project_wait_for_no_other(
+    make_grid: MakeGrid,
+) -> None:
+    async with make_grid(max_unclaimed_uploads=1) as grid:
+        project = await canceled_with_input(grid, await grid.app())
+        assert (await link(grid, new_id()))[0] == 429
+        assert await remove(grid, f"/v1/projects/{project}") == 200
+        assert files(grid, project) == []
+        assert (await link(grid, new_id()))[0] == 200
+
+
+async def test_the_last_results_take_their_project_and_its_inputs_with_them(grid: Grid) -> None:
+    app, worker, project = await grid.app(), await grid.worker(), new_id()
+    await upload(grid, project)
+    record = await made(
+        grid, app, worker, 2, project_id=project, hasStartingImage=True, strength=0.5
+    )
+    assert len(files(grid, project)) == 3
+    jobs = [job["imgID"] for job in record["completedWorkerJobs"]]
+    paths = [f"/v1/projects/{project}/jobs/{job}" for job in jobs]
+    # At the same time, so each finds the other's result still there when it is asked.
+    assert await asyncio.gather(*(remove(grid, path) for path in paths)) == [200, 200]
+    assert files(grid, project) == []
+    assert (await grid.get(f"/v1/projects/{project}"))[0] == 404
 
 
 def test_everything_of_a_project_lies_in_folders_of_its_own() -> None:

@@ -151,3 +151,21 @@ async def test_a_store_that_cannot_be_used_stops_the_start_and_says_why(
         with pytest.raises(ConfigError, match=says):
             await blobs.open()
         await blobs.close()
+
+
+async def test_what_is_removed_while_the_store_is_away_can_be_removed_again(
+    grid: Grid, bucket: Stoppable, tmp_path: Path
+) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    project = await app.request()
+    await worker.finish(await worker.assigned(), data=PNG)
+    await app.wait_state("jobCompleted", jobID=project)
+    path = f"/v1/projects/{project}"
+    bucket.stop()
+    assert (await grid.call("DELETE", path))[0] == 503
+    bucket.start()
+    assert (await grid.get(path))[0] == 200
+    assert (await grid.call("DELETE", path))[0] == 200
+    left = [one for one in (tmp_path / "s3").rglob(f"{project}/*") if one.is_file()]
+    assert left == []
+    assert (await grid.get(path))[0] == 404

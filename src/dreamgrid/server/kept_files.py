@@ -1,7 +1,7 @@
 """How much of the disk the files of each account take: its results, and the inputs they came from.
 
 Whoever has too much sends nothing new until the oldest are removed; projects that were accepted
-give their results in any case. Files go by their age, so it is enough to know how much came when.
+give their results in any case. Files go by their age, so they are counted by when they came.
 What is counted here is lost in a restart; upkeep still removes those files in time.
 """
 
@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from dreamgrid.errors import TooManyRequests
-from dreamgrid.server.blobs.keys import RESULTS
+from dreamgrid.server.blobs.keys import INPUTS, RESULTS
 from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.open_projects import OpenProjects
@@ -20,9 +20,10 @@ _PARTS = 96
 
 @dataclass
 class _Part:
-    """What came in one part of the time."""
+    """What came in one part of the time: bytes by project and key, and all of them together."""
 
     began_s: float
+    projects: dict[str, dict[str, int]] = field(default_factory=dict)
     size_bytes: int = 0
 
 
@@ -66,24 +67,27 @@ class KeptFiles:
             inputs_bytes: Its inputs, where they are kept as long as its results.
         """
         account = self._accounts.get(account_id) or _Account()
-        size_bytes = sum(account.open_files.pop(project_id, {}).values()) + inputs_bytes
+        files = account.open_files.pop(project_id, {}) | {INPUTS: inputs_bytes}
+        size_bytes = sum(files.values())
         if size_bytes:
             now_s = self._clock()
             if not account.parts or account.parts[-1].began_s + self._kept_s / _PARTS <= now_s:
                 account.parts.append(_Part(now_s))
+            account.parts[-1].projects[project_id] = files
             account.parts[-1].size_bytes += size_bytes
             self._accounts[account_id] = account
         self._forget_old(account_id)
 
-    def removed(self, account_id: str, ended_s: float, size_bytes: int) -> None:
-        """An account removed files of a project that had ended then: they take no room any more."""
+    def removed(self, account_id: str, project_id: str, key: str | None = None) -> None:
+        """A file of a project that has ended was removed, or all of it (None).
+
+        It takes no room any more; what was not counted, as before a restart, changes nothing.
+        """
         account = self._accounts.get(account_id)
-        counted_s = ended_s + 1  # it was counted a moment after its end
-        earlier = [part for part in account.parts if part.began_s <= counted_s] if account else []
-        for part in reversed(earlier):
-            taken = min(part.size_bytes, size_bytes)
-            part.size_bytes -= taken
-            size_bytes -= taken
+        for part in account.parts if account is not None else ():
+            files = part.projects.get(project_id, {})
+            for one in [key] if key is not None else list(files):
+                part.size_bytes -= files.pop(one, 0)
 
     def check(self, account_id: str) -> None:
         """Refuses an account whose files take all the room that it has.

@@ -1,50 +1,56 @@
 """What accounts remove of what they made: the files are gone, what they cost stays in the books."""
 
-from collections.abc import Iterable
+import asyncio
+from weakref import WeakValueDictionary
 
 from dreamgrid.errors import InvalidRequest, NotFound
 from dreamgrid.server.auth import Account
-from dreamgrid.server.blobs.keys import folders_of_project, input_key
-from dreamgrid.server.open_projects import key_of_result, keys_of_attempts
+from dreamgrid.server.blobs.keys import folders_of_project
+from dreamgrid.server.live import LiveProject
+from dreamgrid.server.open_projects import keys_of_attempts
 from dreamgrid.server.services import Services
 
 
 class Removals:
-    """Stored first and removed second: what a crash leaves behind is old media some day."""
+    """Files first, the record of it second: a removal that stopped half way can be asked again."""
 
     def __init__(self, services: Services) -> None:
         self._projects = services.projects
         self._store = services.store
         self._blobs = services.blobs
-        self._kept_files = services.uploads.kept
+        self._uploads = services.uploads
+        self._busy: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def remove(self, account: Account, project_id: str, job_id: str | None) -> None:
-        """Removes the result of one job, or a whole project with its inputs.
+        """Removes the result of one job, or a whole project; it is whole without its last result.
 
         Raises:
             NotFound: The account has no such project, or no such result any more.
             InvalidRequest: The project has not ended.
+            ServerUnavailable: The media store is away; what is left can be removed later.
         """
-        project = await self._projects.find(account, project_id)
-        if project.ended_ms is None:
-            raise InvalidRequest(f"project {project_id} has not ended yet: cancel it first")
-        jobs = [job for job in project.jobs if job_id in (None, job.id) and not job.removed]
-        if not jobs:
-            raise NotFound(f"project {project_id} has no result of the job {job_id} (any more)")
-        await self._store.remove_results(project_id, job_id)
-        taken = [key_of_result(job) for job in jobs]
-        if job_id is None:
-            roles = {role for job in jobs for role in job.render.assets}
-            taken += [input_key(account.id, project_id, role) for role in roles]
-        size_bytes = await self._size(taken)
-        if job_id is None:
-            for folder in folders_of_project(account.id, project_id):
-                await self._blobs.delete_prefix(folder)
-        else:
-            for key in (key for job in jobs for key in keys_of_attempts(job)):
-                await self._blobs.delete(key)
-        self._kept_files.removed(account.id, project.ended_ms / 1000, size_bytes)
+        # One after the other: of two that remove the last two results, one must see it is the last.
+        async with self._busy.setdefault(project_id, asyncio.Lock()):
+            project = await self._projects.find(account, project_id)
+            if project.ended_ms is None:
+                raise InvalidRequest(f"project {project_id} has not ended yet: cancel it first")
+            left = {job.id for job in project.jobs if not job.removed}
+            if job_id is not None and job_id not in left:
+                raise NotFound(f"project {project_id} has no result of the job {job_id} (any more)")
+            if job_id is None or left == {job_id}:
+                await self._remove_all(project)
+            else:
+                await self._remove_result(project, job_id)
+            await self._store.remove_results(project_id, job_id)
 
-    async def _size(self, keys: Iterable[str]) -> int:
-        found = [await self._blobs.stat(key) for key in keys]
-        return sum(one.size_bytes for one in found if one is not None)
+    async def _remove_all(self, project: LiveProject) -> None:
+        for folder in folders_of_project(project.account_id, project.id):
+            await self._blobs.delete_prefix(folder)
+        self._uploads.removed(project.account_id, project.id)
+
+    async def _remove_result(self, project: LiveProject, job_id: str) -> None:
+        for key in (
+            key for job in project.jobs if job.id == job_id for key in keys_of_attempts(job)
+        ):
+            await self._blobs.delete(key)
+            self._uploads.kept.removed(project.account_id, project.id, key)

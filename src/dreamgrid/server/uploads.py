@@ -159,6 +159,14 @@ class Uploads:
             self._forget_if_empty(project.account_id)
         self.kept.project_ended(project.account_id, project.id, inputs_bytes)
 
+    def removed(self, account_id: str, project_id: str) -> None:
+        """Everything of a project that had ended was removed: it takes no room any more."""
+        account = self._accounts.get(account_id)
+        if account is not None:
+            account.projects.pop(project_id, None)
+            self._forget_if_empty(account_id)
+        self.kept.removed(account_id, project_id)
+
     async def remove_unused(self) -> int:
         """Removes the inputs whose project did not come in time; how many files there were."""
         before_s = self._clock() - self._config.unclaimed_kept_s

@@ -55,7 +55,10 @@ def routes(services: Services) -> Endpoints:
 
     @api.delete("/v1/projects/{projectId}/jobs/{jobId}", errors=(NotFound,))
     async def remove_result(account: Account, path: ResultPath) -> Nothing:
-        """Removes the result of one job of a project that has ended; its record stays."""
+        """Removes the result of one job of a project that has ended.
+
+        The last one takes the project with it: its inputs too, and it is in no list any more.
+        """
         await removals.remove(account, valid_id(path.project_id), valid_id(path.job_id))
         return Nothing()
 
