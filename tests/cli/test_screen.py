@@ -99,6 +99,26 @@ def test_the_status_line_follows_what_happens() -> None:
         assert "trying again, because it went away" in after(retried)
 
 
+def test_whoever_waits_for_paused_workers_is_told_so() -> None:
+    console = terminal(width=160)
+    with LiveScreen(console, previews=False) as screen:
+        screen.show(
+            dreamgrid.Queued(
+                project_id="P",
+                position=1,
+                estimated_start_s=None,
+                no_workers=True,
+                reason="studio-pc could, but it is paused",
+                waits_for="workers_paused",
+            )
+        )
+        screen._live.refresh()
+    assert (
+        "waiting for a worker that can render this (studio-pc could, but it is paused); "
+        "Ctrl-C cancels"
+    ) in shown_by(console)
+
+
 def test_a_preview_that_is_no_picture_harms_nothing() -> None:
     console = terminal()
     with LiveScreen(console) as screen:
