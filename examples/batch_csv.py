@@ -51,7 +51,7 @@ async def main() -> None:
                     max_cost=price.token,
                 )
             for image in results:
-                print(await image.save(folder / f"{image.index}.png"))
+                print(await image.save(folder / str(image.index)))
 
         async with asyncio.TaskGroup() as group:
             for number, row in enumerate(rows(), start=1):

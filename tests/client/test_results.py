@@ -57,6 +57,30 @@ async def test_a_folder_and_a_name_without_suffix_do_as_well(
     assert await image.save(tmp_path / "apple") == tmp_path / "apple.png"
 
 
+@pytest.mark.parametrize("known", ["before it is fetched", "only when it came"])
+async def test_a_name_that_says_another_format_is_refused_and_nothing_is_left(
+    stub: Stub, client: dreamgrid.AsyncClient, tmp_path: Path, known: str
+) -> None:
+    image = await delivered(stub, client)
+    image.content_type = "image/png" if known == "before it is fetched" else None
+    for name in ("apple.jpg", "apple.JPEG", "apple.webp", "apple.mp4"):
+        with pytest.raises(dreamgrid.InvalidRequest, match=r"is a png file.*name it 'apple\.png'"):
+            await image.save(tmp_path / name)
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(dreamgrid.InvalidRequest, match=r"output_format='jpg'.*to_pillow"):
+        await image.save(tmp_path / "apple.jpg")
+
+
+async def test_names_that_say_the_same_format_or_none_are_taken(
+    stub: Stub, client: dreamgrid.AsyncClient, tmp_path: Path
+) -> None:
+    image = await delivered(stub, client)
+    for name in ("apple.PNG", "apple.v2", "apple.download"):
+        assert (await image.save(tmp_path / name)).name == name
+    image.content_type = "image/jpeg"
+    assert (await image.save(tmp_path / "apple.jpeg")).name == "apple.jpeg"
+
+
 async def test_an_address_that_was_not_told_is_asked_for(
     stub: Stub, client: dreamgrid.AsyncClient
 ) -> None:

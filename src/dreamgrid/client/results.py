@@ -19,7 +19,7 @@ from typing_extensions import TypeVar
 from dreamgrid.client.embedding import embedded
 from dreamgrid.client.http import Http
 from dreamgrid.client.inputs import content_type_of
-from dreamgrid.errors import ConfigError, NotAllowed, NotFound, ProtocolError
+from dreamgrid.errors import ConfigError, InvalidRequest, NotAllowed, NotFound, ProtocolError
 from dreamgrid.protocol.params import CONTENT_TYPES, AnyParams, Media
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ _KEPT_BYTES = 8 * 1024 * 1024
 """Largest file that `read()` keeps, so that a notebook can show it."""
 
 _FORMATS = {content_type: name for name, content_type in CONTENT_TYPES.items()}
+
+_TYPES = {f".{name}": content_type for name, content_type in CONTENT_TYPES.items()} | {
+    ".jpeg": "image/jpeg"
+}
 
 Enhance = Callable[["Image", str, str | None, str | None], Awaitable["Image"]]
 """Makes a picture finer: takes it, how much may change, the words and the model, or None for both.
@@ -147,7 +151,8 @@ class Result:
 
         Args:
             path: A file, or a folder that is there or whose name ends with `/`, in which it is
-                named after its job. Missing folders are made; a missing suffix is added.
+                named after its job. Missing folders are made; a missing suffix is added. Files are
+                not converted: a PNG is not saved as `.jpg`.
             metadata: Write prompt, seed and settings into a PNG, JPEG or WebP that does not hold
                 them yet. False: leave every byte as the worker made it.
 
@@ -155,12 +160,14 @@ class Result:
             The path of the file.
 
         Raises:
+            InvalidRequest: The name says that it is of another format than it is.
             OSError: It cannot be written.
             NotFound: The server does not keep it any more.
             ConnectionFailed: The download broke off.
             ProtocolError: What came is not what the worker made.
         """
         folder, name = await asyncio.to_thread(self._place, os.fspath(path))
+        self._compare(name)
         partial = folder / f".{name or self.job_id}.{secrets.token_hex(4)}.part"
         try:
             file = await asyncio.to_thread(partial.open, "xb")
@@ -168,6 +175,7 @@ class Result:
                 await self._write(file, metadata=metadata)
             finally:
                 await asyncio.to_thread(file.close)
+            self._compare(name)  # again: the format may have been learned only now
             target = folder / (name or self.job_id)
             if name is None or not target.suffix:
                 # By hand: with_suffix would take a dot in the name for the beginning of one.
@@ -194,8 +202,25 @@ class Result:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.parent, path.name
 
+    def _compare(self, name: str | None) -> None:
+        """Refuses a name that stands for another format than the file's, where that is known."""
+        path = Path(name or "")
+        meant = _TYPES.get(path.suffix.lower())
+        own = _FORMATS.get(self._bare_type())
+        if meant is None or own is None or meant == CONTENT_TYPES[own]:
+            return
+        convert = ", or convert it: (await image.to_pillow()).save(...)"
+        raise InvalidRequest(
+            f"this {self._media} is a {own} file, so it is not saved as '{path.name}': name it "
+            f"'{path.stem}.{own}' or '{path.stem}', ask for output_format='{_FORMATS[meant]}'"
+            + (convert if self._media == "image" else "")
+        )
+
+    def _bare_type(self) -> str:
+        return (self.content_type or "").partition(";")[0].strip()
+
     def _suffix(self) -> str:
-        name = _FORMATS.get((self.content_type or "").partition(";")[0].strip())
+        name = _FORMATS.get(self._bare_type())
         return f".{name}" if name else ".bin"
 
     async def _write(self, file: BinaryIO, *, metadata: bool) -> None:
