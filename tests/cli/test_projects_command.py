@@ -1,5 +1,7 @@
 """`dreamgrid projects`: what was asked for is found again by another process."""
 
+import re
+from decimal import Decimal
 from pathlib import Path
 
 import dreamgrid
@@ -8,6 +10,11 @@ from tests.cli.processes import Grid
 
 ASKED = ("generate", "a sun", "--model", "pattern-v1", "--size", "64x64", "--json")
 NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+def squeezed(table: str) -> str:
+    """A table without the spaces that only align it."""
+    return re.sub(r" *\n", "\n", re.sub(r" +", " ", table))
 
 
 def test_a_finished_project_is_listed_shown_and_downloaded(
@@ -25,6 +32,7 @@ def test_a_finished_project_is_listed_shown_and_downloaded(
     assert {job["state"] for job in shown.last_json["jobs"]} == {"delivered"}
     told = call("projects", "show", made["project"], environment=grid.environment).stdout
     assert "pattern-v1" in told
+    assert f" {Decimal(made['cost']).normalize():f} {made['token']}\n" in squeezed(told)
 
     saved = call(
         *("projects", "download", made["project"], "--out", "again", "--json"),
@@ -46,6 +54,11 @@ def test_a_project_that_was_canceled_is_listed_and_found_by_the_beginning_of_its
     assert row["state"] == "canceled"
     shown = call("projects", "show", project.id[:13], "--json", environment=idle_grid.environment)
     assert shown.last_json["id"] == project.id
+    for command in (("projects", "show"), ("explain",)):
+        words = squeezed(call(*command, project.id, environment=idle_grid.environment).stdout)
+        assert "canceled\n" in words
+        assert "artistCanceled" not in words
+    assert "it ended: canceled" in words
 
 
 def test_a_finished_project_is_watched_from_its_first_event(grid: Grid, call: Call) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
+import pytest
 
 from dreamgrid.protocol.rest_explain import Calibration, Explanation, Missing
 from dreamgrid.server.explaining import Grid, explain
@@ -198,14 +199,23 @@ def test_what_no_known_worker_can_run_is_impossible_and_says_what_is_missing() -
     assert "dreamgrid work --model m1" in found.message
 
 
-def test_what_has_ended_says_how() -> None:
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("genfailure-here", "genfailure-here"),
+        ("genfailure", "rendering failed"),
+        ("queueTimedOut", "no worker took it in time"),
+    ],
+)
+def test_what_has_ended_says_how_in_plain_words(reason: str, words: str) -> None:
     project = live_project()
     project.jobs[0].move(JobEvent.ASSIGN)
     project.jobs[0].move(JobEvent.FAIL)
-    project.ended_ms, project.reason = NOW_MS, "genfailure-here"
+    project.jobs[0].reason = reason
+    project.ended_ms, project.reason = NOW_MS, reason
     found = look(project, worker("m1"))
     assert told(found) == ("ended", None)
-    assert found.message == "it ended: genfailure-here"
+    assert found.message == found.jobs[0].message == f"it ended: {words}"
 
 
 def test_the_log_says_why_a_job_went_where_it_went_last() -> None:

@@ -23,6 +23,7 @@ from dreamgrid.cli.producing import OUT
 from dreamgrid.cli.screen import LiveScreen, Screen
 from dreamgrid.cli.target import connected
 from dreamgrid.errors import InvalidRequest, NotFound, ProjectFailed
+from dreamgrid.protocol.failures import in_words
 from dreamgrid.protocol.rest import JobRecord, ProjectRecord
 from dreamgrid.states import ProjectState
 
@@ -103,13 +104,13 @@ def show(
     facts.add_row("project", f"[bold]{record.id}[/]")
     facts.add_row("model", record.model.id)
     facts.add_row("asked for", f"{record.image_count}, {_local(record.create_time)}")
-    facts.add_row("state", row["state"] + (f" ({record.reason})" if record.reason else ""))
-    facts.add_row("cost", f"{row['cost']} {row['token']}")
+    facts.add_row("state", row["state"] + _because(record))
+    facts.add_row("cost", f"{plain(Decimal(row['cost']))} {row['token']}")
     console.print(facts)
     table = Table("", "state", "seed", "worker", box=None, header_style="dim", pad_edge=False)
     for job in jobs:
         seed = "" if job["seed"] is None else str(job["seed"])
-        table.add_row(str(job["index"] + 1), job["state"], seed, escape(job["worker"]))
+        table.add_row(str(job["index"] + 1), escape(job["state"]), seed, escape(job["worker"]))
     console.print(table)
 
 
@@ -263,13 +264,19 @@ def _row(record: ProjectRecord) -> dict[str, Any]:
     }
 
 
+def _because(record: ProjectRecord) -> str:
+    """Why it ended so, unless its state says that."""
+    words = in_words(record.reason or "")
+    return "" if words in ("", record.status) else f" ({escape(words)})"
+
+
 def _job(job: JobRecord, *, over: bool) -> dict[str, Any]:
     if is_delivered(job):
         state = "delivered"
     elif job.triggered_nsfw_filter:
         state = "withheld by the content filter"
     elif over:
-        state = f"not made: {job.reason}" if job.reason else "not made"
+        state = f"not made: {in_words(job.reason)}" if job.reason else "not made"
     else:
         state = "on a worker" if job.worker.name else "waiting"
     return {

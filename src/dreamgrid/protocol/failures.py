@@ -27,6 +27,21 @@ NOT_FROM_WORKERS = frozenset({WORKER_DISCONNECTED, JOB_TIMED_OUT, QUEUE_TIMED_OU
 OUT_OF_MEMORY = "out_of_memory"
 """What a worker says of a job that is too large for its device, but perhaps not for others."""
 
+_WORDS = {
+    ARTIST_CANCELED: "canceled",
+    WORKER_DISCONNECTED: "its workers went away",
+    GENERATION_FAILURE: "rendering failed",
+    JOB_TIMED_OUT: "it took longer than it may",
+    QUEUE_TIMED_OUT: "no worker took it in time",
+    OUT_OF_MEMORY: "it is too large for the worker's device",
+}
+
+
+def in_words(reason: str) -> str:
+    """A reason for an end as people read it; what is not one of ours stays as it is."""
+    return _WORDS.get(reason, reason)
+
+
 USERNAME_TAKEN = 108
 """The one HTTP error code that clients know: the name belongs to another account."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from dreamgrid.protocol.failures import in_words
 from dreamgrid.protocol.rest_explain import (
     Calibration,
     ExplainedJob,
@@ -59,7 +60,7 @@ def explain(
         model=project.model,
         network=project.network,
         state=furthest.state,
-        message=f"it ended: {project.reason or project.state}" if over else furthest.message,
+        message=_end_of(project) if over else furthest.message,
         reason=furthest.reason,
         missing=_missing(project) if lacking else None,
         queue_position=grid.seen.position,
@@ -100,6 +101,10 @@ def _job(job: LiveJob, grid: Grid, choice: Choice | None) -> ExplainedJob:
         worker=job.worker_name,
         why_there=why,
     )
+
+
+def _end_of(project: LiveProject) -> str:
+    return f"it ended: {in_words(project.reason or project.state)}"
 
 
 def _missing(project: LiveProject) -> Missing:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dreamgrid.protocol import socket
+from dreamgrid.protocol.failures import in_words
 from dreamgrid.protocol.rest_explain import Standing, WaitsFor
 from dreamgrid.protocol.socket import JobWaitingReason, WaitingReason
 from dreamgrid.server.live import LiveJob, LiveProject
@@ -84,7 +85,7 @@ def standing_of(job: LiveJob, seen: Seen) -> JobStanding:
             steps = f", step {job.step} of {job.step_count}" if job.step else ""
             return JobStanding("rendering", f"{job.worker_name} renders it{steps}")
         case _:
-            return JobStanding("ended", f"it ended: {job.reason or job.state}")
+            return JobStanding("ended", f"it ended: {in_words(job.reason or job.state)}")
 
 
 def _handed_out(job: LiveJob, holder: WorkerSession | None) -> JobStanding:
