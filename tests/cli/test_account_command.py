@@ -99,6 +99,23 @@ def test_a_broken_file_is_named(call: Call, config: Path, nowhere: dict[str, str
     assert str(config) in ran.stderr
 
 
+@pytest.mark.parametrize("broken", [b"server = http://unquoted", b"server = 3", b"\xff\xfe"])
+def test_a_broken_file_does_not_keep_anybody_from_signing_out(
+    call: Call, config: Path, nowhere: dict[str, str], broken: bytes
+) -> None:
+    config.write_bytes(broken)
+    ran = call("account", "logout", environment=nowhere)
+    assert (ran.returncode, ran.stdout) == (0, "signed out\n")
+    kept = config.with_name("config.toml.broken")
+    assert str(kept) in ran.stderr
+    assert kept.read_bytes() == broken, "a key that was in it is lost"
+    assert not config.exists()
+    config.write_bytes(broken)
+    told = call("account", "logout", "--json", environment=nowhere).last_json
+    assert (told["event"], told["set_aside"]) == ("logged_out", str(kept))
+    assert call("account", "logout", environment=nowhere).returncode == 2, "signed out already"
+
+
 def test_whoever_is_not_signed_in_cannot_sign_out(
     call: Call, config: Path, nowhere: dict[str, str]
 ) -> None:

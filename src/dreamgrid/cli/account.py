@@ -14,7 +14,7 @@ from rich.table import Table
 import dreamgrid
 from dreamgrid.cli import exits, loop, options
 from dreamgrid.cli.asking import ask
-from dreamgrid.cli.saved import Login, forget, remember, remembered
+from dreamgrid.cli.saved import Login, forget, remember, remembered, set_aside
 from dreamgrid.errors import AuthenticationFailed, ConfigError, DreamgridError
 
 app = typer.Typer(no_args_is_help=True, help="Sign in to a grid, and see what you have there.")
@@ -116,7 +116,11 @@ def signup(
 def logout(as_json: options.Json = False) -> None:
     """Forget the grid that you signed in to, and revoke the key that was made for it."""
     exits.speaks_json.set(as_json)
-    known = remembered()
+    try:
+        known = remembered()
+    except ConfigError as error:
+        _leave_broken(error, as_json=as_json)
+        return
     if known is None:
         raise ConfigError("you are not signed in; 'dreamgrid account login' does that")
     if known.key_id:
@@ -205,6 +209,17 @@ async def _revoke(login: Login) -> None:
             pass  # somebody revoked it already
         except DreamgridError as error:
             exits.note(f"the key could not be revoked, and stays valid there: {error}")
+
+
+def _leave_broken(error: ConfigError, *, as_json: bool) -> None:
+    """Signs out although nobody can tell of what."""
+    kept = set_aside()
+    exits.note(f"{error}")
+    exits.note(f"it is now {kept}; a key in it stays valid until 'dreamgrid keys revoke'")
+    if as_json:
+        exits.say_json({"event": "logged_out", "server": None, "set_aside": str(kept)})
+    else:
+        Console(highlight=False).print("signed out", style="green")
 
 
 def _keep(login: Login, *, as_json: bool) -> None:

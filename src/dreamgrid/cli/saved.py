@@ -86,3 +86,9 @@ def remember(login: Login) -> Path:
 def forget() -> None:
     """Removes the configuration file."""
     config_file().unlink(missing_ok=True)
+
+
+def set_aside() -> Path:
+    """Renames a configuration file that nobody can read, as it may hold a key; its new name."""
+    path = config_file()
+    return path.replace(path.with_name(f"{path.name}.broken"))
