@@ -21,11 +21,21 @@ EXAMPLE = [{"prompt": "a red apple", "seed": "1"}, {"prompt": "a castle", "seed"
 def rows() -> list[dict[str, str]]:
     if len(sys.argv) < 2:
         return EXAMPLE
-    with Path(sys.argv[1]).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        # utf-8-sig, as spreadsheets write a mark before the name of the first column.
+        with Path(sys.argv[1]).open(newline="", encoding="utf-8-sig") as file:
+            table = csv.DictReader(file)
+            columns, found = table.fieldnames or (), list(table)
+    except OSError as error:
+        sys.exit(f"cannot read {sys.argv[1]}: {error.strerror}")
+    except UnicodeDecodeError:
+        sys.exit(f"{sys.argv[1]} is not UTF-8: save it as 'CSV UTF-8'")
+    if "prompt" not in columns:
+        sys.exit(f"{sys.argv[1]} has no column 'prompt' in its first line")
+    return found
 
 
-async def main() -> None:
+async def main(table: list[dict[str, str]]) -> None:
     async with dreamgrid.AsyncClient() as client:
         model = (await client.projects.wait_for_models())[0].id
         gate = asyncio.Semaphore(AT_ONCE)
@@ -54,8 +64,8 @@ async def main() -> None:
                 print(await image.save(folder / str(image.index)))
 
         async with asyncio.TaskGroup() as group:
-            for number, row in enumerate(rows(), start=1):
+            for number, row in enumerate(table, start=1):
                 group.create_task(make(number, row))
 
 
-asyncio.run(main())
+asyncio.run(main(rows()))

@@ -104,6 +104,48 @@ def test_the_example_runs_and_saves_what_it_says(grid: Grid, tmp_path: Path, pat
         assert (tmp_path / name).stat().st_size > 1000
 
 
+def run_batch(table: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The example of a batch, given a table."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "batch_csv.py"), table.name],
+        cwd=table.parent,
+        env=clean(environment),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_a_batch_takes_a_table_as_spreadsheets_write_it(grid: Grid, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("prompt,seed\r\na red apple,1\r\n", encoding="utf-8-sig")
+    ran = run_batch(table, **grid.environment)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (tmp_path / "batch-csv" / "001" / "0.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot read table.csv: No such file"),
+        (b"words\nan apple\n", "no column 'prompt'"),
+        (b"", "no column 'prompt'"),
+        (b"prompt\nein \xc4pfelchen\n", "not UTF-8"),
+    ],
+)
+def test_a_batch_without_a_table_says_so_in_a_line(
+    tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    table = tmp_path / "table.csv"
+    if content is not None:
+        table.write_bytes(content)
+    ran = run_batch(table)
+    assert ran.returncode == 1
+    assert words in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
 async def test_the_web_application_paints_for_a_browser_and_tells_it_again(
     grid: Grid, unused_tcp_port: int
 ) -> None:
