@@ -13,7 +13,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from dreamgrid.errors import InvalidRequest, UnknownModel
-from dreamgrid.protocol.params import MAX_SEED, STARTING_IMAGE, ImageParams
+from dreamgrid.protocol.params import MAX_SEED, STARTING_IMAGE, ControlNet, ImageParams
 from dreamgrid.protocol.renders import AnyRender, ImageRender
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.resolve.image import ImageRules
@@ -252,6 +252,28 @@ def test_what_is_not_allowed_is_refused_with_what_is(changes: Any, message: str)
     with pytest.raises(InvalidRequest, match=message) as caught:
         resolve(**changes)
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(0.5, 0.5), (0.6, 0.4), (1.0, None), (None, 0.0), (0.0, 0.0), (1, 1)]
+)
+def test_a_controlnet_that_ends_before_it_starts_is_refused(
+    tmp_path: Path, start: float | None, end: float | None
+) -> None:
+    catalog = catalog_with(tmp_path, {"type": "image"}, controlNets=["canny"])
+    never = ControlNet(name="canny", start=start, end=end)
+    with pytest.raises(InvalidRequest, match=r"canny starts at .* it never works"):
+        resolve(catalog, model="other-v1", control_net=never, assets=("cnImage",))
+
+
+@pytest.mark.parametrize(("start", "end"), [(None, None), (0.0, 1.0), (0.4, 0.6), (None, 0.1)])
+def test_a_controlnet_may_work_in_any_part_of_the_steps(
+    tmp_path: Path, start: float | None, end: float | None
+) -> None:
+    catalog = catalog_with(tmp_path, {"type": "image"}, controlNets=["canny"])
+    net = ControlNet(name="canny", start=start, end=end)
+    (render,) = resolve(catalog, model="other-v1", control_net=net, assets=("cnImage",))
+    assert render.control_net == net
 
 
 def test_an_unknown_model_is_refused() -> None:

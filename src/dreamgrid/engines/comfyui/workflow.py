@@ -249,8 +249,8 @@ def bind(offer: Offer, render: AnyRender, files: Mapping[str, str]) -> Graph:
         files: Asset role to the name under which ComfyUI knows the uploaded file.
 
     Raises:
-        EngineError: The workflow has no place for something that the job asks for.
-        ModelNotAvailable: A LoRA is not installed in this ComfyUI.
+        EngineError: The workflow takes no LoRAs.
+        ModelNotAvailable: It takes no ControlNet, or a LoRA is not installed in this ComfyUI.
     """
     workflow = offer.workflow
     graph = copy.deepcopy(workflow.graph)
@@ -265,7 +265,7 @@ def bind(offer: Offer, render: AnyRender, files: Mapping[str, str]) -> Graph:
         for place in places:
             graph[place.node]["inputs"][place.input] = value
     if render.control_net is not None:
-        raise EngineError(f"this worker's workflow for {render.model} takes no ControlNet")
+        raise ModelNotAvailable(f"this worker's workflow for {render.model} takes no ControlNet")
     _insert_loras(graph, offer, render.loras)
     return graph
 

@@ -172,7 +172,8 @@ def control_net_of(spec: ModelSpec, asked: ControlNet | None) -> ControlNet | No
     """The ControlNet to steer by.
 
     Raises:
-        InvalidRequest: The model does not offer it, or a number is out of range.
+        InvalidRequest: The model does not offer it, a number is out of range, or it ends before it
+            starts.
     """
     if asked is None:
         return None
@@ -185,4 +186,10 @@ def control_net_of(spec: ModelSpec, asked: ControlNet | None) -> ControlNet | No
         value = getattr(asked, field)
         if value is not None:
             check_range(f"ControlNet {field}", value, 0, 1)
+    start, end = asked.start or 0, 1 if asked.end is None else asked.end
+    if start >= end:
+        raise InvalidRequest(
+            f"the ControlNet {asked.name} starts at {start} and ends at {end}, so it never works: "
+            "let it start before it ends"
+        )
     return asked

@@ -1,6 +1,5 @@
 """The event stream of a project: what happened so far, and then what happens."""
 
-from contextlib import nullcontext
 from functools import partial
 
 import msgspec
@@ -55,7 +54,7 @@ def routes(services: Services) -> Endpoints:
         """
         credential = credential_of(request) or ""
         with (
-            services.limits.connection("streams", account) if query.follow else nullcontext(),
+            services.limits.connection("streams", account),
             ended_with_credential(services, credential, partial(_hang_up, request)),
             ended_by_ban(
                 services,
