@@ -1,5 +1,6 @@
 """A whole grid whose media lie in a real S3-compatible store, and what becomes of it without."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,10 +10,13 @@ import pytest
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.socket import CLOSE_RESTART
 from dreamgrid.protocol.worker import Assign, RunningJob, Settled
+from dreamgrid.server import rendering
 from dreamgrid.server.blobs import s3_bucket
+from dreamgrid.server.blobs.base import BlobInfo
 from dreamgrid.server.blobs.s3 import S3Blobs
-from dreamgrid.server.blobs.s3_settings import parse
+from dreamgrid.server.blobs.s3_settings import S3Settings, parse
 from tests.server.conftest import MakeGrid
+from tests.server.routes.test_media_routes import VIDEO_MODEL
 from tests.support import real_servers
 from tests.support.grid import Grid
 from tests.support.real_servers import S3Server
@@ -51,8 +55,8 @@ async def grid(make_grid: MakeGrid, bucket: Stoppable) -> AsyncIterator[Grid]:
         yield grid
 
 
-async def put(grid: Grid, url: str, data: bytes) -> int:
-    async with grid.http.put(url, data=data, headers={"Content-Type": "image/png"}) as response:
+async def put(grid: Grid, url: str, data: bytes, content_type: str = "image/png") -> int:
+    async with grid.http.put(url, data=data, headers={"Content-Type": content_type}) as response:
         return response.status
 
 
@@ -97,6 +101,45 @@ async def test_a_result_that_is_too_large_is_not_charged(grid: Grid) -> None:
     assert (await grid.live(project))["status"] != "completed"
 
 
+async def test_a_worker_cannot_fill_the_room_of_its_customer(
+    make_grid: MakeGrid, bucket: Stoppable
+) -> None:
+    """What is refused is removed, and takes no room."""
+    settings = parse(bucket.server.address("small"), bucket.server.environment)
+    limits = {"max_result_bytes": 500, "max_image_bytes": 500, "max_kept_bytes": 600}
+    async with make_grid(blobs=settings, **limits) as grid:
+        app, worker = await grid.app(), await grid.worker(models=(VIDEO_MODEL,))
+        project = await app.request(modelID=VIDEO_MODEL, width=512, height=512)
+        for large in ("the result", "the last frame"):
+            job = await worker.assigned()
+            data = b"x" * (501 if large == "the result" else 10)
+            frame = b"x" * (501 if large == "the last frame" else 10)
+            assert job.last_frame is not None
+            assert await put(grid, job.output.url, data, "video/mp4") == 200
+            assert await put(grid, job.last_frame.url, frame) == 200
+            await worker.send(finished(job.job_id, job.attempt, data))
+            await worker.expect(Settled)
+            again = await app.wait_for("jobRetry", jobID=project)
+            assert f"{large} has 501 bytes" in str(again)
+            assert await stored(settings) == 0
+        job = await worker.assigned()
+        assert await put(grid, job.output.url, b"fits", "video/mp4") == 200
+        await worker.send(finished(job.job_id, job.attempt, b"fits"))
+        await app.wait_state("jobCompleted", jobID=project)
+        another = await app.request(modelID=VIDEO_MODEL, width=512, height=512)
+        await app.wait_state("queued", jobID=another)
+
+
+async def stored(settings: S3Settings) -> int:
+    """How many files there are."""
+    blobs = S3Blobs(settings)
+    await blobs.open()
+    try:
+        return (await blobs.usage()).count
+    finally:
+        await blobs.close()
+
+
 async def test_an_input_that_is_too_large_is_refused(grid: Grid) -> None:
     app = await grid.app()
     await grid.worker()
@@ -124,6 +167,26 @@ async def test_nothing_is_charged_while_the_store_is_away_and_all_is_delivered_a
     assert (await back.expect(Settled)).accepted
     assert await charged(grid) > 0
     assert (await grid.record(project))["status"] == "completed"
+
+
+async def test_a_store_that_answers_slowly_costs_no_worker_its_lease(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, worker, job = await rendered(grid)
+
+    async def never(self: S3Blobs, key: str) -> BlobInfo | None:
+        return await asyncio.Future()
+
+    with monkeypatch.context() as slow:
+        slow.setattr(S3Blobs, "stat", never)
+        slow.setattr(rendering, "LOOKS_FOR", 0.001)
+        await worker.send(finished(job.job_id, 1, PNG))
+        assert await worker.closed() == CLOSE_RESTART
+        await grid.without_workers()
+    held = RunningJob(job_id=job.job_id, attempt=1)
+    back = await grid.worker(worker_id=worker.hello.worker_id, running=(held,))
+    await back.send(finished(job.job_id, 1, PNG))
+    assert (await back.expect(Settled)).accepted
 
 
 async def test_a_project_with_inputs_is_refused_clearly_while_the_store_is_away(

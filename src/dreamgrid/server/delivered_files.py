@@ -1,5 +1,7 @@
 """What workers uploaded of their renders: is it there and whole, and away with what is withheld."""
 
+import asyncio
+
 from dreamgrid.protocol.renders import VideoRender
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.config import ServerConfig
@@ -13,34 +15,46 @@ class DeliveredFiles:
 
     def __init__(self, config: ServerConfig, blobs: Blobs, kept: KeptFiles) -> None:
         self._most_bytes = config.max_result_bytes
+        self._most_frame_bytes = config.max_image_bytes
         self._blobs = blobs
         self._kept = kept
 
     async def look(self, job: LiveJob, size_bytes: int) -> str | None:
         """What is wrong with the result of a job that should have `size_bytes`. None: nothing.
 
-        Also notes whether a video came with its last frame.
+        Also notes whether a video came with its last frame. What is wrong is not counted as kept:
+        whoever asked removes it.
 
         Raises:
             ServerUnavailable: The media store is away, so nobody knows.
         """
+        keys = [key_of_result(job)]
         if isinstance(job.render, VideoRender):
-            job.last_frame = await self._arrived(key_of_last_frame(job)) is not None
-        stored_bytes = await self._arrived(key_of_result(job))
-        if stored_bytes != size_bytes:
+            keys.append(key_of_last_frame(job))
+        found = await asyncio.gather(*(self._blobs.stat(key) for key in keys))
+        result_bytes, *others = (None if one is None else one.size_bytes for one in found)
+        frame_bytes = others[0] if others else None
+        if result_bytes != size_bytes:
             return "the result never arrived whole"
-        if stored_bytes > self._most_bytes:
-            return f"the result has {stored_bytes} bytes, at most {self._most_bytes} are taken"
+        for name, stored_bytes, most_bytes in (
+            ("result", result_bytes, self._most_bytes),
+            ("last frame", frame_bytes or 0, self._most_frame_bytes),
+        ):
+            if stored_bytes > most_bytes:
+                return f"the {name} has {stored_bytes} bytes, at most {most_bytes} are taken"
+        job.last_frame = frame_bytes is not None
+        for key, one in zip(keys, found, strict=True):
+            if one is not None:
+                self._kept.arrived(key, one.size_bytes)
         return None
 
     async def remove(self, job: LiveJob) -> None:
-        """Removes what workers uploaded of a render that is withheld, in any attempt at it."""
-        for key in keys_of_attempts(job):
-            await self._blobs.delete(key)
+        """Removes what workers uploaded of a render that nobody shall get, in any attempt at it.
 
-    async def _arrived(self, key: str) -> int | None:
-        stored = await self._blobs.stat(key)
-        if stored is None:
-            return None
-        self._kept.arrived(key, stored.size_bytes)
-        return stored.size_bytes
+        Raises:
+            ServerUnavailable: The media store is away; some of it may be left.
+        """
+        keys = list(keys_of_attempts(job))
+        await asyncio.gather(*(self._blobs.delete(key) for key in keys))
+        for key in keys:
+            self._kept.gone(key)

@@ -58,6 +58,14 @@ class KeptFiles:
             account = self._accounts.setdefault(project.account_id, _Account())
             account.open_files.setdefault(project_id, {})[key] = size_bytes
 
+    def gone(self, key: str) -> None:
+        """A file of a project that has not ended was removed, if it was there."""
+        _, project_id, *_ = key.split("/")
+        project = self._open.project(project_id)
+        account = self._accounts.get(project.account_id) if project is not None else None
+        if account is not None:
+            account.open_files.get(project_id, {}).pop(key, None)
+
     def project_ended(self, account_id: str, project_id: str, inputs_bytes: int) -> None:
         """What a project leaves behind counts from now on by its age.
 

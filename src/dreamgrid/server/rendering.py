@@ -5,9 +5,11 @@ it is stored change the memory and tell apps and workers. While the write is und
 `settling` and nothing else may happen to it. What takes a job from its worker is in `outcomes`.
 """
 
+import asyncio
 import logging
 from collections.abc import Iterable
 
+from dreamgrid.errors import ServerUnavailable
 from dreamgrid.protocol import failures
 from dreamgrid.protocol.statuses import JOB_DELIVERED
 from dreamgrid.protocol.worker import (
@@ -48,6 +50,9 @@ from dreamgrid.states import (
 MAX_ERROR_CHARS = 64
 MAX_MESSAGE_CHARS = 500
 """How much apps are told of what a worker says about a failure."""
+
+LOOKS_FOR = 0.5
+"""What part of a lease looking at a result may take; its worker is not listened to meanwhile."""
 
 _log = logging.getLogger("dreamgrid.rendering")
 
@@ -237,6 +242,7 @@ class Rendering:
 
         What the content filter objects to is withheld unless the app wants it: the files are
         removed, and the app is told so. It costs nothing, unless `charge_withheld` says otherwise.
+        Files that are not what was agreed are removed as well.
 
         Raises:
             ServerUnavailable: Nobody knows whether the result is there: the media store is away.
@@ -246,16 +252,22 @@ class Rendering:
         if job is None:
             worker.send(Settled(job_id=message.job_id, attempt=message.attempt, accepted=False))
             return
-        fault = await self._delivered.look(job, message.size_bytes)
-        if self._held_by(worker, message.job_id, message.attempt) is None:
-            return  # canceled or taken away while the file was looked at
-        job.sensitive = message.sensitive
-        job.withheld = bool(message.sensitive) and not job.project.disable_safety
-        if job.withheld:
-            await self._delivered.remove(job)
-            if self._held_by(worker, message.job_id, message.attempt) is None:
-                return
-        elif fault is not None:
+        try:
+            async with asyncio.timeout(self._config.lease_s * LOOKS_FOR):
+                fault = await self._delivered.look(job, message.size_bytes)
+                if self._held_by(worker, message.job_id, message.attempt) is None:
+                    return  # canceled or taken away while the file was looked at
+                job.sensitive = message.sensitive
+                job.withheld = bool(message.sensitive) and not job.project.disable_safety
+                if job.withheld or fault is not None:
+                    await self._delivered.remove(job)
+                    if self._held_by(worker, message.job_id, message.attempt) is None:
+                        return
+        except TimeoutError:
+            raise ServerUnavailable(
+                "the media store takes too long; try again in a moment"
+            ) from None
+        if fault is not None and not job.withheld:
             self._outcomes.attempt_failed(worker, job, "upload_failed", fault)
             return
         pace = self.speeds.learn(job, message.render_s, milliseconds(self._clock))

@@ -21,7 +21,7 @@ from dreamgrid.server.clock import Clock
 TRIES = 3
 RETRY_S = 0.2
 CALL_S = 5.0
-"""How long the store may take to answer one call; all tries together fit into a lease."""
+"""How long the store may take to answer one call once."""
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 """Longest answer that is read; a list of a thousand objects has a tenth of it."""
