@@ -11,8 +11,9 @@ from dreamgrid.server import upkeep
 from dreamgrid.server.auth import Account
 from dreamgrid.server.config import MICROS
 from dreamgrid.server.live import LiveProject
-from dreamgrid.server.open_projects import HEARD_AFTER_S
+from dreamgrid.server.open_projects import HEARD_AFTER_S, OpenProjects
 from dreamgrid.server.recovery import Recovery
+from dreamgrid.server.store.base import ProjectRow
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
 from tests.support.wire import CANCELED, PNG, App, Frame, finished, job_request, new_id
@@ -280,6 +281,31 @@ async def test_looking_does_not_claim(grid: Grid) -> None:
     assert sync["unclaimedCompletedProjects"] == []
     back = await grid.app()
     assert len((await greeting(back))["unclaimedCompletedProjects"]) == 1
+
+
+async def test_an_end_that_is_claimed_during_a_look_is_not_told_again(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = await ended_while_away(grid)
+    back = await grid.app()
+    await back.wait_state("jobCompleted", jobID=project)
+    looking, go_on = asyncio.Event(), asyncio.Event()
+    recall = OpenProjects.recall
+
+    async def slowly(self: OpenProjects, row: ProjectRow) -> LiveProject:
+        looking.set()
+        await go_on.wait()
+        return await recall(self, row)
+
+    monkeypatch.setattr(OpenProjects, "recall", slowly)
+    sync = asyncio.create_task(grid.get("/api/v1/artist/projects/sync"))
+    await looking.wait()
+    await back.leave()
+    await grid.without_apps()
+    await grid.account("bob")  # stored after the claim
+    go_on.set()
+    _, told = await sync
+    assert told["unclaimedCompletedProjects"] == []
 
 
 # ── the same request twice ───────────────────────────────────────────────────────────────────────

@@ -189,6 +189,24 @@ async def test_a_store_that_answers_slowly_costs_no_worker_its_lease(
     assert (await back.expect(Settled)).accepted
 
 
+async def test_an_app_can_connect_while_the_store_is_away_and_hears_of_its_videos(
+    grid: Grid, bucket: Stoppable
+) -> None:
+    app, worker = await grid.app(), await grid.worker(models=(VIDEO_MODEL,))
+    project = await app.request(modelID=VIDEO_MODEL, width=512, height=512)
+    job = await worker.assigned()
+    await app.drop()
+    await grid.without_apps()
+    assert await put(grid, job.output.url, b"film", "video/mp4") == 200
+    await worker.send(finished(job.job_id, 1, b"film"))
+    await worker.expect_settled(job)
+    bucket.stop()
+    _, sync = await grid.get("/api/v1/artist/projects/sync")
+    assert [one["id"] for one in sync["unclaimedCompletedProjects"]] == [project]
+    back = await grid.app()
+    await back.wait_state("jobCompleted", jobID=project)
+
+
 async def test_a_project_with_inputs_is_refused_clearly_while_the_store_is_away(
     grid: Grid, bucket: Stoppable
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from dreamgrid.errors import NotAllowed, TooManyRequests
+from dreamgrid.errors import NotAllowed, ServerUnavailable, TooManyRequests
 from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.protocol.renders import VideoRender
 from dreamgrid.protocol.rest_explain import Start
@@ -312,12 +312,19 @@ class OpenProjects:
         return frames.replay(project, self._standing(project, position), urls=self.result_urls)
 
     async def recall(self, row: ProjectRow) -> LiveProject:
-        """A project as it was stored, with what only its files can tell."""
+        """A project as it was stored, with what only its files can tell.
+
+        While the media store is away, a video is told without its last frame rather than not.
+        """
         project = from_row(row)
         for job in project.jobs:
             delivered = job.state is JobState.COMPLETED and not job.withheld
             if delivered and isinstance(job.render, VideoRender):
-                job.last_frame = await self._blobs.stat(key_of_last_frame(job)) is not None
+                try:
+                    job.last_frame = await self._blobs.stat(key_of_last_frame(job)) is not None
+                except ServerUnavailable as error:
+                    _log.warning("nobody knows whether job %s has a last frame: %s", job.id, error)
+                    break
         return project
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,7 @@
 """Apps that come back: where their open projects stand, and which ends they have not heard of."""
 
+import asyncio
+
 import msgspec
 
 from dreamgrid.protocol.rest import ProjectRecord
@@ -36,16 +38,20 @@ class Recovery:
         self._queue = queue
         self._clock = clock
         self._being_claimed: set[str] = set()
+        self._lookers: list[set[str]] = []  # of each look under way: what was claimed meanwhile
 
     async def unclaimed(self, account: Account, app_id: str | None) -> list[LiveProject]:
         """Projects that ended while their app was away."""
         since_ms = milliseconds(self._clock) - UNCLAIMED_KEPT_MS
         # A claim that is stored while the rows are read is not in them, nor under way any more.
-        claiming = set(self._being_claimed)
-        rows = await self._store.unclaimed_projects(account.id, app_id, since_ms)
-        projects = [await self._open.recall(row) for row in rows]
-        claiming |= self._being_claimed
-        return [project for project in projects if project.id not in claiming]
+        claimed = set(self._being_claimed)
+        self._lookers.append(claimed)
+        try:
+            rows = await self._store.unclaimed_projects(account.id, app_id, since_ms)
+            projects = await asyncio.gather(*(self._open.recall(row) for row in rows))
+        finally:
+            self._lookers = [one for one in self._lookers if one is not claimed]
+        return [project for project in projects if project.id not in claimed]
 
     def replay_active(self, app: App) -> list[bytes]:
         """Frames that tell an app that has just connected where its open projects stand."""
@@ -93,7 +99,8 @@ class Recovery:
 
     def _claim(self, project_ids: list[str]) -> None:
         if project_ids:
-            self._being_claimed.update(project_ids)
+            for claimed in (self._being_claimed, *self._lookers):
+                claimed.update(project_ids)
             self._open.persist(
                 lambda: self._store.claim(project_ids),
                 lambda _: self._being_claimed.difference_update(project_ids),
