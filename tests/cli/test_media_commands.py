@@ -7,6 +7,7 @@ import pytest
 
 from tests.cli.conftest import Call
 from tests.cli.processes import Grid
+from tests.client.mill import MUSIC, SPEECH
 
 pytest.importorskip("av", reason="videos and sound need PyAV: pip install 'dreamgrid[embedded]'")
 
@@ -165,12 +166,26 @@ def test_only_what_the_mask_shows_white_is_painted(grid: Grid, call: Call, tmp_p
 def test_a_model_of_another_medium_is_refused_before_anything_is_made(
     grid: Grid, call: Call, tmp_path: Path
 ) -> None:
-    models = json.loads(call("models", "--json", environment=grid.environment).stdout)
-    music = next(model["id"] for model in models if model["media"] == "audio")
+    models = json.loads(call("models", "--all", "--json", environment=grid.environment).stdout)
+    known = {model["id"] for model in models}
     before = call("projects", "list", "--json", environment=grid.environment).last_json
-    ran = call("generate", "a piano", "--model", music, environment=grid.environment)
-    assert ran.returncode == 2
-    assert f"{music} makes audio: use 'dreamgrid music'" in ran.stderr
+    for command, model, makes, better in (
+        ("generate", MUSIC, "music", "music"),
+        ("generate", SPEECH, "speech", "speak"),
+        ("music", SPEECH, "speech", "speak"),
+        ("speak", MUSIC, "music", "music"),
+        ("music", "qwen3_tts_1.7b_voice_clone_bf16", "speech", "speak"),
+        ("music", "qwen3_tts_1.7b_voice_design_bf16", "speech", "speak"),
+        ("speak", "minimax_music3", "music", "music"),
+        ("speak", "dreamlet-v1", "pictures", "generate"),
+    ):
+        assert model in known
+        ran = call(command, "a piano", "--model", model, environment=grid.environment)
+        assert ran.returncode == 2
+        assert f"{model} makes {makes}: use 'dreamgrid {better}'" in ran.stderr
+    # A voice to be described speaks; that no worker has it is another matter.
+    design = ("speak", "hello", "--model", "qwen3_tts_1.7b_voice_design_bf16", "--timeout", "1")
+    assert "use 'dreamgrid" not in call(*design, environment=grid.environment).stderr
     assert call("projects", "list", "--json", environment=grid.environment).last_json == before
 
 

@@ -44,10 +44,14 @@ _VIDEO_INPUTS = {
     "reference_video": REFERENCE_VIDEO,
 }
 _COMMANDS: dict[str, str] = {
-    "image": "dreamgrid generate",
-    "video": "dreamgrid video",
-    "audio": "dreamgrid music' or 'dreamgrid speak",
+    "pictures": "dreamgrid generate",
+    "videos": "dreamgrid video",
+    "music": "dreamgrid music",
+    "speech": "dreamgrid speak",
 }
+_OF_SPEECH = ("chars_per_second", "speaker", "instruct", "reference_text")
+"""Limits of `AudioOptions` that only models which speak have."""
+
 _SIZE = re.compile(r"([0-9]{1,6}) *[xX] *([0-9]{1,6})")
 
 
@@ -142,12 +146,18 @@ class Interrupted(asyncio.CancelledError):
 async def check_media(client: dreamgrid.AsyncClient, wish: Wish) -> None:
     """Refuses a model that makes another kind of thing than the command, before it costs anything.
 
+    Music and speech are such kinds, too.
+
     Raises:
         InvalidRequest: It does. A model that the catalogue lacks is left to the request.
     """
     for model in await client.projects.get_supported_models():
-        if model.id == wish.model and model.media != wish.media:
-            raise InvalidRequest(f"{model.id} makes {model.media}: use '{_COMMANDS[model.media]}'")
+        if model.id != wish.model:
+            continue
+        speaks = model.media == "audio" and await _speaks(client, model.id)
+        if (model.media, speaks) != (wish.media, wish.speech):
+            makes = _kind(model.media, speech=speaks)
+            raise InvalidRequest(f"{model.id} makes {makes}: use '{_COMMANDS[makes]}'")
 
 
 async def default_model(client: dreamgrid.AsyncClient, wish: Wish, *, patience_s: float) -> str:
@@ -165,8 +175,7 @@ async def default_model(client: dreamgrid.AsyncClient, wish: Wish, *, patience_s
             continue
         if await _fits(client, model.id, wish):
             return model.id
-    what = {"image": "pictures", "video": "such videos"}.get(wish.media)
-    what = what or ("speech" if wish.speech else "music")
+    what = _kind(wish.media, speech=wish.speech).replace("videos", "such videos")
     raise ServerUnavailable(f"no worker makes {what} now; 'dreamgrid models' shows what is")
 
 
@@ -177,10 +186,24 @@ async def _fits(client: dreamgrid.AsyncClient, model: str, wish: Wish) -> bool:
             return True
         case "video":
             return await _fits_video(client, model, wish)
-        case "audio":
+        case "audio" if wish.speech:  # one that has a voice, and needs none to imitate
             options = await client.projects.get_model_options(model)
-            speaks = isinstance(options, dreamgrid.AudioOptions) and options.speaker is not None
-            return speaks is wish.speech
+            return isinstance(options, dreamgrid.AudioOptions) and options.speaker is not None
+        case "audio":
+            return not await _speaks(client, model)
+
+
+async def _speaks(client: dreamgrid.AsyncClient, model: str) -> bool:
+    """Whether a model of sound speaks, instead of playing music."""
+    options = await client.projects.get_model_options(model)
+    return any(getattr(options, name, None) is not None for name in _OF_SPEECH)
+
+
+def _kind(media: str, *, speech: bool) -> str:
+    """What it makes, in a word for people."""
+    if media == "audio":
+        return "speech" if speech else "music"
+    return {"image": "pictures", "video": "videos"}[media]
 
 
 async def _fits_video(client: dreamgrid.AsyncClient, model: str, wish: Wish) -> bool:
