@@ -43,6 +43,16 @@ def test_a_finished_project_is_listed_shown_and_downloaded(
         assert (tmp_path / old).read_bytes() == (tmp_path / new).read_bytes()
 
 
+def test_a_table_in_a_pipe_is_as_wide_as_it_is(grid: Grid, call: Call) -> None:
+    made = call(*ASKED, environment=grid.environment).last_json
+    for command in (("models", "--all"), ("explain", made["project"]), ("projects", "list")):
+        wide = call(*command, environment=grid.environment | {"COLUMNS": "10000"}).stdout
+        narrow = call(*command, environment=grid.environment | {"COLUMNS": "60"}).stdout
+        piped = call(*command, environment=grid.environment | {"COLUMNS": ""}).stdout
+        assert max(map(len, narrow.splitlines())) <= 60, "COLUMNS decides where it is set"
+        assert piped == wide != narrow, command
+
+
 def test_a_project_that_was_canceled_is_listed_and_found_by_the_beginning_of_its_id(
     idle_grid: Grid, call: Call
 ) -> None:

@@ -15,6 +15,7 @@ import dreamgrid
 from dreamgrid.cli import exits, loop, options
 from dreamgrid.cli.asking import ask
 from dreamgrid.cli.saved import Login, forget, remember, remembered, set_aside
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.errors import AuthenticationFailed, ConfigError, DreamgridError
 
 app = typer.Typer(no_args_is_help=True, help="Sign in to a grid, and see what you have there.")
@@ -129,7 +130,7 @@ def logout(as_json: options.Json = False) -> None:
     if as_json:
         exits.say_json({"event": "logged_out", "server": known.server})
     else:
-        Console(highlight=False).print(f"signed out of {known.server}", style="green")
+        stdout().print(f"signed out of {known.server}", style="green")
 
 
 @app.command()
@@ -145,7 +146,7 @@ def balance(
     if as_json:
         exits.say_json({"spark": f"{owned.spark:f}", "sogni": f"{owned.sogni:f}"})
     else:
-        Console(highlight=False).print(f"{plain(owned.spark)} spark, {plain(owned.sogni)} sogni")
+        stdout().print(f"{plain(owned.spark)} spark, {plain(owned.sogni)} sogni")
 
 
 @app.command()
@@ -183,7 +184,7 @@ def history(
         amount = plain(one.amount)
         signed = f"[green]+{amount}[/]" if one.kind == "credit" else f"-{amount}"
         table.add_row(when, signed, one.token_type, escape(one.description))
-    console = Console(highlight=False)
+    console = stdout()
     console.print(table if page.entries else "[dim]nothing yet")
 
 
@@ -219,7 +220,7 @@ def _leave_broken(error: ConfigError, *, as_json: bool) -> None:
     if as_json:
         exits.say_json({"event": "logged_out", "server": None, "set_aside": str(kept)})
     else:
-        Console(highlight=False).print("signed out", style="green")
+        stdout().print("signed out", style="green")
 
 
 def _keep(login: Login, *, as_json: bool) -> None:

@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from dreamgrid.cli import exits, loop, options
 from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.target import connected
 from dreamgrid.client.endpoint import Endpoint
 from dreamgrid.protocol import rest_admin as wire
@@ -60,7 +60,7 @@ def accounts(
             str(own.priority or ""),
             Text("" if one.banned_reason is None else one.banned_reason or "yes"),
         )
-    Console(highlight=False).print(table)
+    stdout().print(table)
 
 
 def _caps(limits: wire.Limits) -> tuple[int | None, int | None]:
@@ -122,7 +122,7 @@ def workers(
         table.add_row(
             Text(one.name), Text(one.owner), one.state, jobs, ", ".join(one.models), one.id
         )
-    console = Console(highlight=False)
+    console = stdout()
     console.print(table)
     for one in found.workers:
         if one.paused_reason:
@@ -244,7 +244,7 @@ def log(
         when = datetime.fromtimestamp(one.time / 1_000).astimezone().strftime("%Y-%m-%d %H:%M")
         words = (one.actor, one.action, one.target, one.detail, one.reason)
         table.add_row(when, *map(Text, words))
-    Console(highlight=False).print(table)
+    stdout().print(table)
 
 
 def _call(
@@ -278,7 +278,7 @@ def _done(as_json: bool, event: str, **details: object) -> None:
         exits.say_json({"event": event, **details})
         return
     words = ", ".join(f"{name} {value}" for name, value in details.items())
-    Console(highlight=False).print(Text(event, "green") + Text(f"  {words}", "dim"))
+    stdout().print(Text(event, "green") + Text(f"  {words}", "dim"))
 
 
 def _table(*columns: str) -> Table:

@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -11,6 +10,7 @@ import dreamgrid
 from dreamgrid.cli import exits, loop
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.owner import settings_from
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.target import find
 from dreamgrid.engines.base import Finding
 from dreamgrid.engines.registry import Registry, find_engines
@@ -44,7 +44,7 @@ def look(
     if as_json:
         exits.say_json({"findings": [asdict(finding) for finding in findings]})
     else:
-        Console(highlight=False).print(_table(findings))
+        stdout().print(_table(findings))
     return exits.FAILED if any(found.level == "problem" for found in findings) else 0
 
 

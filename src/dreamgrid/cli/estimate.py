@@ -3,12 +3,12 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 import dreamgrid
 from dreamgrid.cli import exits, options
 from dreamgrid.cli.asking import ask
 from dreamgrid.cli.making import Wish
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.protocol.params import TokenType
 
 
@@ -66,7 +66,7 @@ def estimate(
             }
         )
         return
-    console = Console(highlight=False)
+    console = stdout()
     console.print(f"[bold]{cost}[/]  [dim]about {cost.usd.normalize():f} USD[/]")
     if cost.total_s is not None:
         console.print(f"[dim]finished in about {cost.total_s:.0f} s")

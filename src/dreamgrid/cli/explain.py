@@ -6,7 +6,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -14,6 +13,7 @@ import dreamgrid
 from dreamgrid.cli import exits, options
 from dreamgrid.cli.asking import ask
 from dreamgrid.cli.projects import whole_id
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.protocol.rest_explain import ExplainedJob, Explanation
 
 _COLORS = {"runnable": "green", "rendering": "green", "waiting": "yellow", "impossible": "red"}
@@ -45,7 +45,7 @@ def explain(
     if as_json:
         exits.say_json(msgspec.to_builtins(found))
         return
-    console = Console(highlight=False)
+    console = stdout()
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()

@@ -14,6 +14,7 @@ from rich.text import Text
 import dreamgrid
 from dreamgrid.cli import exits, options
 from dreamgrid.cli.asking import ask
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.errors import NotFound
 from dreamgrid.protocol.scopes import Scope
 
@@ -93,7 +94,7 @@ def list_keys(
         caps += [f"{one.max_total:f} in all"] if one.max_total is not None else []
         name, begin = Text(one.name), f"{one.prefix}…"
         table.add_row(one.id, name, begin, made, one.scope, ", ".join(caps))
-    Console(highlight=False).print(table)
+    stdout().print(table)
 
 
 @app.command()
@@ -125,7 +126,7 @@ def revoke(
     if as_json:
         exits.say_json({"event": "revoked", "id": revoked})
     else:
-        Console(highlight=False).print("revoked", style="green")
+        stdout().print("revoked", style="green")
 
 
 def _tokens(text: str | None) -> Decimal | None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 import dreamgrid
 from dreamgrid.cli import exits, loop, options
 from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.target import connected
 from dreamgrid.protocol.params import Network
 from dreamgrid.protocol.rest import NumberRange
@@ -63,7 +63,7 @@ def models(
         exits.say_json([asdict(row) for row in rows])
         return
     served = [row for row in rows if row.workers]
-    console = Console(highlight=False)
+    console = stdout()
     if served or everything:
         console.print(_table(rows if everything else served))
     if not everything and len(served) < len(rows):
@@ -87,7 +87,7 @@ async def _watch(
     server: str | None, key: str | None, data: Path, network: Network, *, as_json: bool
 ) -> None:
     """Prints the models that workers serve whenever they change."""
-    console = Console(highlight=False)
+    console = stdout()
     async with connected(server, key, data) as (client, _):
         changed = asyncio.Event()
         client.projects.on(dreamgrid.ModelsChanged, lambda _: changed.set())

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +12,7 @@ from rich.text import Text
 from dreamgrid.cli import exits
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.owner import settings_from
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.engines.base import Prospect
 from dreamgrid.engines.machine import GIB, Machine, look
 from dreamgrid.engines.registry import find_engines
@@ -33,7 +34,7 @@ def show(*, models: tuple[str, ...], config: Path | None, data: Path | None, as_
         told = {"machine": asdict(machine)} | asdict(plan)
         exits.say_json(told)
     else:
-        Console(highlight=False).print(Group(about(machine), whole(plan)))
+        stdout().print(Group(about(machine), whole(plan)))
 
 
 def about(machine: Machine) -> Text:

@@ -3,12 +3,12 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 import dreamgrid
 from dreamgrid.cli import exits, options
 from dreamgrid.cli.asking import ask
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.protocol.rest import SizePreset
 
 
@@ -44,5 +44,5 @@ def presets(
     table = Table("size", "name", "pixels", "shape", box=None, header_style="dim", pad_edge=False)
     for one in found:
         table.add_row(f"[bold]{one.id}[/]", one.label, f"{one.width}x{one.height}", one.ratio)
-    console = Console(highlight=False)
+    console = stdout()
     console.print(table if found else f"[dim]{model} has no named sizes: use --size WIDTHxHEIGHT")

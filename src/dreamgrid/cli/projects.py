@@ -21,6 +21,7 @@ from dreamgrid.cli.asking import ask
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.producing import OUT
 from dreamgrid.cli.screen import LiveScreen, Screen
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.target import connected
 from dreamgrid.errors import InvalidRequest, NotFound, ProjectFailed
 from dreamgrid.protocol.failures import in_words
@@ -72,7 +73,7 @@ def list_projects(
         cost = f"{plain(Decimal(row['cost']))}" if float(row["cost"]) else ""
         state = f"[{_COLORS.get(row['state'], 'yellow')}]{row['state']}[/]"
         table.add_row(record.id, state, results, cost, record.model.id)
-    console = Console(highlight=False)
+    console = stdout()
     console.print(table if records else "[dim]nothing lately; 'dreamgrid generate' makes something")
 
 
@@ -97,7 +98,7 @@ def show(
     if as_json:
         exits.say_json(_row(record) | {"jobs": jobs})
         return
-    console = Console(highlight=False)
+    console = stdout()
     row = _row(record)
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim")
@@ -127,7 +128,7 @@ def watch(
     With --json, one line for each event.
     """
     exits.speaks_json.set(as_json)
-    console = Console(highlight=False)
+    console = stdout()
     live = not as_json and console.is_terminal
     screen = LiveScreen(console) if live else Screen()
 
@@ -170,9 +171,9 @@ def cancel(
     if as_json:
         exits.say_json({"event": record.status, "project": record.id})
     elif record.status == ProjectState.CANCELED:
-        Console(highlight=False).print("canceled", style="green")
+        stdout().print("canceled", style="green")
     else:
-        Console(highlight=False).print(f"it had ended already: {record.status}", style="yellow")
+        stdout().print(f"it had ended already: {record.status}", style="yellow")
 
 
 @app.command()

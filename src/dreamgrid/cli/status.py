@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -10,6 +9,7 @@ import dreamgrid
 from dreamgrid.cli import exits, loop, options
 from dreamgrid.cli.account import plain
 from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.target import find
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.params import NETWORKS
@@ -72,7 +72,7 @@ def status(
             }
         )
         return
-    Console(highlight=False).print(_table(seen))
+    stdout().print(_table(seen))
 
 
 async def _look(client: "dreamgrid.AsyncClient", url: str) -> Status:
