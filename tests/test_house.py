@@ -188,3 +188,17 @@ def test_the_repository_names_no_development_machine_and_no_registry() -> None:
             if DEVELOPMENT_PATHS.search(line) or REGISTRY_HOSTS.search(line)
         ]
     assert found == []
+
+
+FROM_AN_INDEX = re.compile(r"pip install ['\"]?dreamgrid")
+
+
+def test_nobody_is_told_to_install_dreamgrid_from_an_index_that_lacks_it() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:80]}"
+        for path in tracked_files()
+        if path.suffix in {".py", ".md"} and "tests" not in path.relative_to(ROOT).parts
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
+        if FROM_AN_INDEX.search(line)
+    ]
+    assert found == []

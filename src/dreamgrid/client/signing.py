@@ -45,7 +45,8 @@ def _library() -> tuple[Any, Any]:
         from eth_account import Account, messages  # noqa: PLC0415 (an extra, and heavy)
     except ImportError:
         raise ConfigError(
-            "signing in with name and password needs the extra: pip install 'dreamgrid[wallet]'; "
+            "signing in with name and password needs the extra: "
+            "pip install '.[wallet]' in the clone; "
             "API keys work without"
         ) from None
     return Account, messages

@@ -153,5 +153,5 @@ def _engines(registry: Registry) -> Iterator[Finding]:
             level="problem",
             subject="engines",
             text="none can serve a model on this machine",
-            advice="pip install 'dreamgrid[embedded]'",
+            advice="pip install '.[embedded]' in the clone",
         )

@@ -43,6 +43,6 @@ ENGINE = EngineSpec(
     create=_create,
     trial=_trial,
     early=(MODEL,),
-    missing="dreamlet needs numpy, onnxruntime and pillow: pip install 'dreamgrid[embedded]'",
+    missing="dreamlet needs numpy, onnxruntime and pillow: pip install '.[embedded]' in the clone",
     limited=missing_filter,
 )

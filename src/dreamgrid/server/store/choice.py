@@ -38,6 +38,7 @@ def _postgres(address: str) -> ModuleType:
         from dreamgrid.server.store import postgres  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(
-            f"PostgreSQL needs the extra 'postgres' ({error}): pip install 'dreamgrid[postgres]'"
+            f"PostgreSQL needs the extra 'postgres' ({error}): "
+            "pip install '.[postgres]' in the clone"
         ) from None
     return postgres
