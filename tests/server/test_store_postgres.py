@@ -275,9 +275,14 @@ async def test_a_database_has_one_server_and_one_that_was_replaced_cannot_write(
     for _ in range(2):
         with pytest.raises(ServerUnavailable):
             await first.grant(ADA, "spark", 1, NOW)
-    assert (await third.balances(ADA))["spark"].posted_micros == 1_000
-    await first.close()
+    cut(address)  # a connection that broke is no reason to stop
+    with pytest.raises(ServerUnavailable):
+        await third.grant(ADA, "spark", 1, NOW)
+    assert (await third.grant(ADA, "spark", 1, NOW)).posted_micros == 1_001
     await third.close()
+    with pytest.raises(ServerUnavailable, match="start it again"):
+        await first.grant(ADA, "spark", 1, NOW)
+    await first.close()
 
 
 # ── the database itself ──────────────────────────────────────────────────────────────────────────

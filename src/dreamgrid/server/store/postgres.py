@@ -43,7 +43,7 @@ class PostgresStore(SqlStore):
     Args:
         address: As `PostgresConnection` takes it.
         alone: Refuse to share the database: it is opened for one server, and whoever lost its
-            connection cannot write after another server has taken over.
+            connection cannot write after another server has taken over, nor after that one ended.
     """
 
     app_source = "(convert_from(request, 'UTF8')::json ->> 'appSource')"
@@ -57,6 +57,7 @@ class PostgresStore(SqlStore):
         self._first_writing: PostgresConnection | None = None
         self._writer: PostgresWriter
         self._closed = False
+        self._reign = 0
 
     async def open(self) -> None:
         await self._in_reader(self._open)
@@ -81,6 +82,8 @@ class PostgresStore(SqlStore):
         try:
             self._first_writing = self._writing()
             migrate(self._first_writing)
+            if self._alone:
+                self._begin_reign(self._first_writing)
             self._reading = self._connect()
         except BaseException as error:
             self._hang_up()
@@ -109,7 +112,18 @@ class PostgresStore(SqlStore):
                     "another server uses this database; stop it first, or give this one a database "
                     "of its own"
                 )
+            if self._reign and self._reign != _reign_of(connection):
+                connection.close()
+                raise ConfigError(
+                    "another server has used this database meanwhile, so what this one knows is "
+                    "no longer true; start it again"
+                )
         return connection
+
+    def _begin_reign(self, connection: PostgresConnection) -> None:
+        """Counts the servers that have used the database; a number is never given twice."""
+        connection.execute("CREATE SEQUENCE IF NOT EXISTS dreamgrid_reign")
+        (self._reign,) = connection.execute("SELECT nextval('dreamgrid_reign')").fetchone()
 
     async def _in_reader(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._reader, function)
@@ -231,6 +245,11 @@ class PostgresWriter(GroupCommitWriter[PostgresConnection]):
         if status == "in progress":
             raise psycopg.OperationalError("its connection still ends")
         return bool(status == "committed")
+
+
+def _reign_of(connection: PostgresConnection) -> int:
+    (number,) = connection.execute("SELECT last_value FROM dreamgrid_reign").fetchone()
+    return int(number)
 
 
 def audit_database(address: str) -> Audit:
