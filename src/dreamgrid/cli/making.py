@@ -32,6 +32,9 @@ from dreamgrid.protocol.assets import (
 from dreamgrid.protocol.params import Media
 
 _CANCEL_S = 10.0
+_ANSWER_S = 2.0
+"""How long an interrupted request may take to be answered, so that its project can be canceled."""
+
 _WORKER_S = 20.0
 """How long to wait for the first worker that offers the model."""
 
@@ -329,11 +332,22 @@ async def _accepted(
 
     Raises:
         ModelNotServed: None came.
+        Interrupted: By Ctrl-C while the server was taking it.
     """
     deadline_s = time.monotonic() + patience_s
     while True:
+        asking = asyncio.ensure_future(create())
         try:
-            return await create()
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            await asyncio.wait([asking], timeout=_ANSWER_S)
+            if not asking.done() or asking.exception() is not None:
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+                raise
+            project = asking.result()
+            canceled = await _cancel(project)
+            raise Interrupted(project.id, canceled=canceled, files=()) from None
         except ModelNotServed:
             late = time.monotonic() >= deadline_s
             if late or await client.projects.get_available_models():
