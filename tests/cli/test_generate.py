@@ -199,14 +199,14 @@ def test_an_engine_that_lacks_something_says_what_to_install(
         name="dreamlet",
         models=tuple,
         create=lambda _: pytest.fail("it has no model"),
-        missing="pip install '.[embedded]' in the clone",
+        missing="pip install -e '.[embedded]' in the clone",
     )
     engine = FoundEngine(name="dreamlet", reference="", spec=lacking, models=())
     registry = Registry(engines=(*find_engines().engines, engine))
     monkeypatch.setattr("dreamgrid.cli.grid.find_engines", lambda: registry)
     ran = call("generate", "x", *PATTERN, environment={"DREAMGRID_DATA": str(tmp_path / "data")})
     assert ran.returncode == 0
-    assert "pip install '.[embedded]' in the clone" in ran.stderr
+    assert "pip install -e '.[embedded]' in the clone" in ran.stderr
 
 
 def test_two_at_once_without_a_grid_take_turns(tmp_path: Path) -> None:

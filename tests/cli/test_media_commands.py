@@ -9,7 +9,7 @@ from tests.cli.conftest import Call
 from tests.cli.processes import Grid
 from tests.client.mill import MUSIC, SPEECH
 
-pytest.importorskip("av", reason="needs PyAV: pip install '.[embedded]' in the clone")
+pytest.importorskip("av", reason="needs PyAV: pip install -e '.[embedded]' in the clone")
 
 
 def test_a_video_is_made_and_saved(grid: Grid, call: Call, tmp_path: Path) -> None:

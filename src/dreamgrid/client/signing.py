@@ -46,7 +46,7 @@ def _library() -> tuple[Any, Any]:
     except ImportError:
         raise ConfigError(
             "signing in with name and password needs the extra: "
-            "pip install '.[wallet]' in the clone; "
+            "pip install -e '.[wallet]' in the clone; "
             "API keys work without"
         ) from None
     return Account, messages

@@ -45,7 +45,7 @@ def check_format(output_format: OutputFormat) -> None:
     if output_format != "wav" and not _HAS_AV:
         raise ModelNotAvailable(
             "this worker makes only wav files\n"
-            "mp3 and flac need PyAV: pip install '.[embedded]' in the clone"
+            "mp3 and flac need PyAV: pip install -e '.[embedded]' in the clone"
         )
 
 

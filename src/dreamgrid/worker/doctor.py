@@ -153,5 +153,5 @@ def _engines(registry: Registry) -> Iterator[Finding]:
             level="problem",
             subject="engines",
             text="none can serve a model on this machine",
-            advice="pip install '.[embedded]' in the clone",
+            advice="pip install -e '.[embedded]' in the clone",
         )

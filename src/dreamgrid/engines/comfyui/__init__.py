@@ -103,7 +103,7 @@ def _examine() -> tuple[Finding, ...]:
     absent = [module for module in _NEEDED if find_spec(module) is None]
     if absent:
         text = f"needs the Python packages {', '.join(absent)}"
-        return (_found("problem", text, "pip install '.[embedded]' in the clone"),)
+        return (_found("problem", text, "pip install -e '.[embedded]' in the clone"),)
     broken = [
         _found("problem", str(error), "mend the file, or take it out of the folder")
         for error in read_workflows(folder())[1]

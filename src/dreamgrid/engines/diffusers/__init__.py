@@ -22,7 +22,7 @@ _NEEDED = (
     *("torch", "diffusers", "transformers", "accelerate", "peft", "ftfy", "sentencepiece"),
     *("av", "cv2", "numpy", "PIL"),
 )
-_INSTALL = "pip install '.[diffusers]' in the clone"
+_INSTALL = "pip install -e '.[diffusers]' in the clone"
 
 
 def _absent() -> list[str]:

@@ -43,6 +43,7 @@ ENGINE = EngineSpec(
     create=_create,
     trial=_trial,
     early=(MODEL,),
-    missing="dreamlet needs numpy, onnxruntime and pillow: pip install '.[embedded]' in the clone",
+    missing="dreamlet needs numpy, onnxruntime and pillow: "
+    "pip install -e '.[embedded]' in the clone",
     limited=missing_filter,
 )

@@ -45,5 +45,5 @@ ENGINE = EngineSpec(
     models=_models,
     create=_create,
     trial=_trial,
-    missing=f"{MODEL} needs numpy and av: pip install '.[embedded]' in the clone",
+    missing=f"{MODEL} needs numpy and av: pip install -e '.[embedded]' in the clone",
 )

@@ -131,7 +131,7 @@ def read(path: Path) -> SoundFont:
     if find_spec(_PACKAGE) is None:
         raise ConfigError(
             f"to play a sound font a worker needs {_PACKAGE}: "
-            "pip install '.[soundfont]' in the clone"
+            "pip install -e '.[soundfont]' in the clone"
         )
     try:
         with path.open("rb") as file:

@@ -43,5 +43,5 @@ ENGINE = EngineSpec(
     create=_create,
     trial=_trial,
     missing=f"{MODEL} needs hibari-tts, onnxruntime, numpy and av: "
-    "pip install '.[embedded]' in the clone",
+    "pip install -e '.[embedded]' in the clone",
 )

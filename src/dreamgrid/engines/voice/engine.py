@@ -130,7 +130,7 @@ class VoiceEngine:
             except Exception as error:
                 raise ModelNotAvailable(
                     f"this worker cannot load the voice of {MODEL}\n"
-                    f"{type(error).__name__}: {error}; pip install '.[embedded]' in the clone"
+                    f"{type(error).__name__}: {error}; pip install -e '.[embedded]' in the clone"
                 ) from error
             self._voice = voice
         return self._voice

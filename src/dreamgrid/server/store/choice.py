@@ -39,6 +39,6 @@ def _postgres(address: str) -> ModuleType:
     except ImportError as error:
         raise ConfigError(
             f"PostgreSQL needs the extra 'postgres' ({error}): "
-            "pip install '.[postgres]' in the clone"
+            "pip install -e '.[postgres]' in the clone"
         ) from None
     return postgres

@@ -364,4 +364,4 @@ def test_without_av_there_are_no_models_and_the_owner_is_told(
     monkeypatch.setattr(video, "_NEEDED", ("a_package_that_nobody_has",))
     assert ENGINE.models() == ()
     assert "av" in ENGINE.missing
-    assert "pip install '.[embedded]' in the clone" in ENGINE.missing
+    assert "pip install -e '.[embedded]' in the clone" in ENGINE.missing

@@ -50,6 +50,6 @@ ENGINE = EngineSpec(
     create=_create,
     trial=_trial,
     missing="Dreamlet Video needs av, numpy, onnxruntime and pillow: "
-    "pip install '.[embedded]' in the clone",
+    "pip install -e '.[embedded]' in the clone",
     limited=missing_filter,
 )
