@@ -190,5 +190,5 @@ def test_without_its_package_the_owner_is_told_what_to_install(
     font: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sound_font, "find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"pip install '\.\[soundfont\]' in the clone"):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[soundfont\]' in the clone"):
         sound_font.read(font)
