@@ -116,22 +116,13 @@ def generate(
         "output_format": None if file_format is None else file_format.value,
         "disable_safety": unfiltered or None,
         "network": network,
-        "workers": options.names(workers),
-        "preferred_workers": options.names(preferred_workers),
-        "skip_workers": options.names(skip_workers),
+        **options.targeting(workers, preferred_workers, skip_workers),
         "max_cost": max_cost,
     }
     produce(
         Wish(media="image", model=model, size=size, settings=settings),
-        Manner(
-            out=out,
-            timeout=timeout,
-            server=server,
-            key=key,
-            data=data,
-            as_json=as_json,
-            preview=preview,
-        ),
+        Manner(out=out, timeout=timeout, server=server, key=key, data=data, as_json=as_json),
+        previews=preview,
     )
 
 

@@ -250,6 +250,17 @@ Timeout = Annotated[
 ]
 
 
-def names(flag: str | None) -> list[str] | None:
+def targeting(
+    workers: str | None, preferred: str | None, skipped: str | None
+) -> dict[str, list[str] | None]:
+    """The settings that `--workers` and the two like it stand for."""
+    return {
+        "workers": _names(workers),
+        "preferred_workers": _names(preferred),
+        "skip_workers": _names(skipped),
+    }
+
+
+def _names(flag: str | None) -> list[str] | None:
     """The names that a flag lists with commas between them."""
     return None if flag is None else [name.strip() for name in flag.split(",")]

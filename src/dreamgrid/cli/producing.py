@@ -31,15 +31,20 @@ class Manner:
     key: str | None
     data: Path | None
     as_json: bool
-    preview: bool | None = None
 
 
-def produce(wish: Wish, manner: Manner) -> None:
-    """Makes it, saves it and tells where; with `--json`, in one line at the end."""
+def produce(wish: Wish, manner: Manner, *, previews: bool | None = None) -> None:
+    """Makes it, saves it and tells where; with `--json`, in one line at the end.
+
+    Args:
+        wish: What to make.
+        manner: How.
+        previews: Whether pictures are shown in the terminal. None: if it can.
+    """
     exits.speaks_json.set(manner.as_json)
     console = Console(highlight=False)
     show = not manner.as_json and console.is_terminal
-    screen = LiveScreen(console, previews=manner.preview) if show else Screen()
+    screen = LiveScreen(console, previews=previews) if show else Screen()
     made = loop.run(_produce(wish, manner, screen))
     if manner.as_json:
         exits.say_json(as_record(made))

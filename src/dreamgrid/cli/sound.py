@@ -87,9 +87,7 @@ def music(
         "negative_prompt": negative,
         "output_format": None if file_format is None else file_format.value,
         "network": network,
-        "workers": options.names(workers),
-        "preferred_workers": options.names(preferred_workers),
-        "skip_workers": options.names(skip_workers),
+        **options.targeting(workers, preferred_workers, skip_workers),
         "max_cost": max_cost,
     }
     produce(
@@ -141,9 +139,7 @@ def speak(
         "reference_audio": voice,
         "output_format": None if file_format is None else file_format.value,
         "network": network,
-        "workers": options.names(workers),
-        "preferred_workers": options.names(preferred_workers),
-        "skip_workers": options.names(skip_workers),
+        **options.targeting(workers, preferred_workers, skip_workers),
         "max_cost": max_cost,
     }
     produce(

@@ -97,9 +97,7 @@ def video(
         "output_format": None if file_format is None else file_format.value,
         "disable_safety": unfiltered or None,
         "network": network,
-        "workers": options.names(workers),
-        "preferred_workers": options.names(preferred_workers),
-        "skip_workers": options.names(skip_workers),
+        **options.targeting(workers, preferred_workers, skip_workers),
         "max_cost": max_cost,
     }
     produce(

@@ -16,8 +16,6 @@ Models = Annotated[
         help="Serve only this model; may be given several times. Default: all that fit.",
     ),
 ]
-
-
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -27,10 +25,50 @@ Config = Annotated[
         "~/.config/dreamgrid/worker.toml if it is there.",
     ),
 ]
-_RESTS = "When it rests"
 Gpus = Annotated[
     list[str] | None,
     typer.Option("--gpu", help="Use only this GPU, by number or UUID; may be given several times."),
+]
+
+_RESTS = "When it rests"
+_Hours = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hours",
+        metavar="[DAYS] FROM-TO",
+        help="Work only then, such as 22:00-07:00 or 'sat,sun 00:00-24:00'; may be given "
+        "several times.",
+        rich_help_panel=_RESTS,
+    ),
+]
+_GiveWay = Annotated[
+    int | None,
+    typer.Option(
+        "--give-way",
+        min=0,
+        max=100,
+        metavar="PERCENT",
+        help="Leave the GPU to other programs that use so much of it. 0: never.",
+        rich_help_panel=_RESTS,
+    ),
+]
+_MaxCelsius = Annotated[
+    int | None,
+    typer.Option(
+        "--max-celsius",
+        min=0,
+        help="Rest when the GPU is hotter. 0: never.",
+        rich_help_panel=_RESTS,
+    ),
+]
+_MaxWatts = Annotated[
+    int | None,
+    typer.Option(
+        "--max-watts",
+        min=0,
+        help="Tell the driver to draw no more, which needs its permission. 0: leave it.",
+        rich_help_panel=_RESTS,
+    ),
 ]
 
 
@@ -45,37 +83,10 @@ def work(
     data: options.Data = None,
     threads: options.Threads = 0,
     gpu: Gpus = None,
-    hours: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[DAYS] FROM-TO",
-            help="Work only then, such as 22:00-07:00 or 'sat,sun 00:00-24:00'; may be given "
-            "several times.",
-            rich_help_panel=_RESTS,
-        ),
-    ] = None,
-    give_way: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=100,
-            metavar="PERCENT",
-            help="Leave the GPU to other programs that use so much of it. 0: never.",
-            rich_help_panel=_RESTS,
-        ),
-    ] = None,
-    max_celsius: Annotated[
-        int | None,
-        typer.Option(min=0, help="Rest when the GPU is hotter. 0: never.", rich_help_panel=_RESTS),
-    ] = None,
-    max_watts: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Tell the driver to draw no more, which needs its permission. 0: leave it.",
-            rich_help_panel=_RESTS,
-        ),
-    ] = None,
+    hours: _Hours = None,
+    give_way: _GiveWay = None,
+    max_celsius: _MaxCelsius = None,
+    max_watts: _MaxWatts = None,
     filter_threshold: options.FilterThreshold = None,
     sound_font: options.SoundFont = None,
     as_json: options.Json = False,
