@@ -7,7 +7,7 @@ import { resultFile } from '../create/submit';
 import { kinds } from '../state/catalog';
 import { all, listed, load, mediaKeptS, nextPage, shown, type Job, type Project } from '../state/projects';
 import { toast, tried } from '../state/toasts';
-import { Segments } from '../ui/fields';
+import { SearchField, Segments } from '../ui/fields';
 import { duration, plural } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { fileName, save } from './files';
@@ -118,17 +118,7 @@ export default function GalleryPage() {
         </div>
       </header>
       <div class="filters">
-        <label class="search">
-          <Icon name="search" />
-          <input
-            class="input"
-            type="search"
-            aria-label="Search results"
-            placeholder="Words, model, seed or worker"
-            value={words}
-            onInput={(event) => setWords(event.currentTarget.value)}
-          />
-        </label>
+        <SearchField label="Search results" placeholder="Words, model, seed or worker" value={words} onValue={setWords} />
         {kinds.value.length > 1 && (
           <Segments
             name="Kind of results"

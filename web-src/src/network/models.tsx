@@ -7,8 +7,7 @@ import { choose } from '../create/draft';
 import { models, workers, workersOf } from '../state/catalog';
 import { go } from '../state/route';
 import { plural } from '../ui/format';
-import { Icon } from '../ui/icon';
-import { Toggle } from '../ui/fields';
+import { SearchField, Toggle } from '../ui/fields';
 
 const KINDS = { image: 'Image', video: 'Video', audio: 'Audio' };
 
@@ -27,17 +26,7 @@ export function Models() {
         Models
       </h2>
       <div class="filters">
-        <label class="search">
-          <Icon name="search" />
-          <input
-            class="input"
-            type="search"
-            aria-label="Search models"
-            placeholder="Name or kind"
-            value={words}
-            onInput={(event) => setWords(event.currentTarget.value)}
-          />
-        </label>
+        <SearchField label="Search models" placeholder="Name or kind" value={words} onValue={setWords} />
         <Toggle label="Only what a worker offers now" checked={served} onValue={setServed} />
       </div>
       <p class="small muted" role="status">

@@ -4,10 +4,11 @@ import { useState } from 'preact/hooks';
 import { path, rest } from '../api/http';
 import { toast, tried } from '../state/toasts';
 import { Dialog } from '../ui/dialog';
-import { SelectField, Slider, TextField } from '../ui/fields';
+import { SearchField, SelectField, Slider, TextField } from '../ui/fields';
 import { ago, amount, when } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { Menu, type Action } from '../ui/menu';
+import { More } from './more';
 import { accounts, act, bans, look, pages, search, type Account } from './state';
 
 type Doing = { what: 'grant' | 'limits'; account: Account } | { what: 'refund' } | null;
@@ -61,20 +62,15 @@ export function Accounts() {
         Accounts
       </h2>
       <div class="filters">
-        <label class="search">
-          <Icon name="search" />
-          <input
-            class="input"
-            type="search"
-            aria-label="Search accounts"
-            placeholder="Name"
-            value={search.value}
-            onInput={(event) => {
-              search.value = event.currentTarget.value;
-              void look();
-            }}
-          />
-        </label>
+        <SearchField
+          label="Search accounts"
+          placeholder="Name"
+          value={search.value}
+          onValue={(words) => {
+            search.value = words;
+            void look();
+          }}
+        />
         <button type="button" class="button" onClick={() => setDoing({ what: 'refund' })}>
           <Icon name="undo" /> Refund
         </button>
@@ -119,16 +115,7 @@ export function Accounts() {
         </table>
       </div>
       {accounts.value.length >= pages.value.accounts && (
-        <button
-          type="button"
-          class="button older"
-          onClick={() => {
-            pages.value = { ...pages.value, accounts: Math.min(500, pages.value.accounts + 100) };
-            void look();
-          }}
-        >
-          Show more
-        </button>
+        <More of="accounts">Show more</More>
       )}
       <Blocked />
       {doing?.what === 'grant' && <Granting account={doing.account} close={close} />}

@@ -7,7 +7,8 @@ import { modelById } from '../state/catalog';
 import { copy } from '../ui/clipboard';
 import { ago, duration, when } from '../ui/format';
 import { Menu } from '../ui/menu';
-import { act, pages, queue, queued, type OpenProject } from './state';
+import { More } from './more';
+import { act, queue, queued, type OpenProject } from './state';
 
 function cancel(project: OpenProject): Promise<void> {
   return act(
@@ -75,13 +76,9 @@ export function Queue() {
         </div>
       )}
       {queue.value.length < queued.value && (
-        <button
-          type="button"
-          class="button older"
-          onClick={() => (pages.value = { ...pages.value, queue: Math.min(500, pages.value.queue + 100) })}
-        >
+        <More of="queue">
           {queue.value.length} of {queued.value} · show more
-        </button>
+        </More>
       )}
       {asking && <Why id={asking} requeue onClose={() => setAsking(null)} />}
     </section>

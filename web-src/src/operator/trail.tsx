@@ -2,8 +2,9 @@
 
 import { useState } from 'preact/hooks';
 import { ago, when } from '../ui/format';
-import { Icon } from '../ui/icon';
-import { actions, look, pages } from './state';
+import { SearchField } from '../ui/fields';
+import { More } from './more';
+import { actions, pages } from './state';
 
 export function Trail() {
   const [words, setWords] = useState('');
@@ -18,17 +19,7 @@ export function Trail() {
         What administrators did
       </h2>
       <div class="filters">
-        <label class="search">
-          <Icon name="search" />
-          <input
-            class="input"
-            type="search"
-            aria-label="Search the trail"
-            placeholder="Who, what, whom or why"
-            value={words}
-            onInput={(event) => setWords(event.currentTarget.value)}
-          />
-        </label>
+        <SearchField label="Search the trail" placeholder="Who, what, whom or why" value={words} onValue={setWords} />
       </div>
       {found.length === 0 && <p class="small muted">Nothing yet.</p>}
       {found.length > 0 && (
@@ -60,16 +51,7 @@ export function Trail() {
         </div>
       )}
       {actions.value.length >= pages.value.trail && (
-        <button
-          type="button"
-          class="button older"
-          onClick={() => {
-            pages.value = { ...pages.value, trail: Math.min(500, pages.value.trail + 100) };
-            void look();
-          }}
-        >
-          Show older ones
-        </button>
+        <More of="trail">Show older ones</More>
       )}
     </section>
   );

@@ -3,6 +3,7 @@
 
 import type { ComponentChildren } from 'preact';
 import { useId } from 'preact/hooks';
+import { Icon } from './icon';
 
 interface Labelled {
   label: string;
@@ -46,6 +47,30 @@ export function TextField({ label, hint, value, onValue, type = 'text', ...rest 
         {...({ type, ...rest } as object)}
       />
     </Field>
+  );
+}
+
+interface SearchProps {
+  label: string;
+  placeholder: string;
+  value: string;
+  onValue: (value: string) => void;
+}
+
+/** Words to look for; its name is read aloud, not shown. */
+export function SearchField({ label, placeholder, value, onValue }: SearchProps) {
+  return (
+    <label class="search">
+      <Icon name="search" />
+      <input
+        class="input"
+        type="search"
+        aria-label={label}
+        placeholder={placeholder}
+        value={value}
+        onInput={(event) => onValue(event.currentTarget.value)}
+      />
+    </label>
   );
 }
 
