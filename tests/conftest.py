@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import postgres, real_servers
+from tests.support import nats_server, postgres, real_servers
 from tests.support.ceph import ceph
 from tests.support.real_servers import S3Server
 
@@ -68,3 +68,4 @@ def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server
 def pytest_sessionfinish() -> None:
     """Ends the servers that this process has started."""
     postgres.stop()
+    nats_server.stop()

@@ -1,6 +1,8 @@
 """What every bus promises. A new backend joins by adding itself to `BUSES`."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 
@@ -11,13 +13,61 @@ from dreamgrid.server.bus.base import (
     network_subject,
 )
 from dreamgrid.server.bus.memory import MemoryBus
+from dreamgrid.server.bus.nats import NatsBus
+from tests.support import nats_server
 
-BUSES: dict[str, Callable[[], Bus]] = {"memory": MemoryBus}
+
+@dataclass
+class Ends:
+    """A bus as two of its users hold it; between processes these are two connections.
+
+    Attributes:
+        settled: Waits until what both have asked for so far has taken effect for the other.
+    """
+
+    one: Bus
+    other: Bus
+    settled: Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def memory() -> AsyncIterator[Ends]:
+    async def settled() -> None:
+        pass
+
+    bus = MemoryBus()
+    yield Ends(bus, bus, settled)
+
+
+@asynccontextmanager
+async def nats() -> AsyncIterator[Ends]:
+    grid = nats_server.new_grid()
+    one, other = (NatsBus(nats_server.server(), grid) for _ in range(2))
+
+    async def settled() -> None:
+        for bus in (one, other, one, other):  # asked there, and what that has brought back
+            await bus.settled()
+
+    async with AsyncExitStack() as stack:
+        for bus in (one, other):
+            await bus.open()
+            stack.push_async_callback(bus.close)
+        await settled()
+        yield Ends(one, other, settled)
+
+
+BUSES = {"memory": memory, "nats": nats}
 
 
 @pytest.fixture(params=BUSES)
-def bus(request: pytest.FixtureRequest) -> Bus:
-    return BUSES[request.param]()
+async def ends(request: pytest.FixtureRequest) -> AsyncIterator[Ends]:
+    async with BUSES[request.param]() as opened:
+        yield opened
+
+
+@pytest.fixture
+def bus(ends: Ends) -> Bus:
+    return ends.one
 
 
 class Ear:
@@ -28,6 +78,69 @@ class Ear:
 
     def __call__(self, frame: bytes, key: str | None) -> None:
         self.heard.append((frame, key))
+
+
+# ── from one user to the other ───────────────────────────────────────────────────────────────────
+
+
+async def test_what_one_publishes_the_other_hears_in_order(ends: Ends) -> None:
+    ear, elsewhere = Ear(), Ear()
+    ends.other.subscribe("s/é .*>", ear)
+    ends.other.subscribe("s", elsewhere)
+    await ends.settled()
+    frames = [(b"%d" % number, f"k{number}" if number % 2 else None) for number in range(500)]
+    for frame, key in frames:
+        ends.one.publish("s/é .*>", frame, key)
+    await ends.settled()
+    assert ear.heard == frames
+    assert elsewhere.heard == []
+
+
+async def test_a_frame_is_heard_once_by_each_listener_wherever_it_is(ends: Ends) -> None:
+    ears = [Ear() for _ in range(4)]
+    for bus, ear in zip((ends.one, ends.one, ends.other, ends.other), ears, strict=True):
+        bus.subscribe("s", ear)
+    await ends.settled()
+    ends.one.publish("s", b"1")
+    await ends.settled()
+    ends.other.publish("s", b"2")
+    await ends.settled()
+    assert [ear.heard for ear in ears] == [[(b"1", None), (b"2", None)]] * 4
+
+
+async def test_who_has_left_hears_nothing_of_the_other_either(ends: Ends) -> None:
+    ear = Ear()
+    leave = ends.other.subscribe("s", ear)
+    leave()
+    ends.other.subscribe("s", ear)()
+    await ends.settled()
+    ends.one.publish("s", b"x")
+    await ends.settled()
+    assert ear.heard == []
+    ends.other.subscribe("s", ear)
+    await ends.settled()
+    ends.one.publish("s", b"y")
+    await ends.settled()
+    assert ear.heard == [(b"y", None)]
+
+
+async def test_a_listener_that_raises_harms_nobody_else(ends: Ends) -> None:
+    ear = Ear()
+
+    def raises(frame: bytes, key: str | None) -> None:
+        raise ValueError(f"cannot read {frame!r} {key}")
+
+    ends.other.subscribe("s/bad", raises)
+    ends.other.subscribe("s/good", ear)
+    await ends.settled()
+    if ends.one is not ends.other:  # else whoever publishes hears of it
+        ends.one.publish("s/bad", b"x")
+    ends.one.publish("s/good", b"y")
+    await ends.settled()
+    assert ear.heard == [(b"y", None)]
+
+
+# ── within one process: at once ──────────────────────────────────────────────────────────────────
 
 
 def test_every_listener_of_a_subject_hears_every_frame_in_order(bus: Bus) -> None:

@@ -82,6 +82,19 @@ def wait_for_http(url: str, process: subprocess.Popen[bytes], log: Path) -> None
     raise AssertionError(f"nobody answers at {url}: {log.read_text()[-2000:]}")
 
 
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Waits until somebody takes connections there."""
+    until_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until_s and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise AssertionError(f"nobody listens on port {port}: {log.read_text()[-2000:]}")
+
+
 @contextlib.contextmanager
 def rclone(folder: Path, *, port: int | None = None) -> Iterator[S3Server]:
     """rclone's S3 server over a folder, which it finds again. `port`: None: any."""

@@ -17,6 +17,9 @@ class Bus(Protocol):
     def publish(self, subject: str, frame: bytes, key: str | None = None) -> None:
         """Hands `frame` to every listener of `subject`, in the order of the calls.
 
+        Those of this process are called before it returns; those of others hear it soon, if at
+        all.
+
         Args:
             subject: Who it concerns.
             frame: Ready to be sent.
@@ -28,7 +31,7 @@ class Bus(Protocol):
         """Adds a listener; the returned function removes it."""
 
     def listening(self, subject: str) -> bool:
-        """Whether anybody listens now."""
+        """Whether anybody of this process listens now."""
 
 
 def app_subject(account_id: str, app_id: str) -> str:
