@@ -21,7 +21,9 @@ from dreamgrid.cli import (
     generate,
     grant,
     keys,
+    migrate,
     models,
+    move,
     presets,
     projects,
     serve,
@@ -90,6 +92,8 @@ app.command(rich_help_panel=_RUN)(serve.serve)
 app.add_typer(work.app, name="work", rich_help_panel=_RUN)
 app.command(rich_help_panel=_RUN)(grant.grant)
 app.command(rich_help_panel=_RUN)(audit.audit)
+app.command(rich_help_panel=_RUN)(migrate.migrate)
+app.command(rich_help_panel=_RUN)(move.move)
 app.add_typer(admin.app, name="admin", rich_help_panel=_RUN)
 
 

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from dreamgrid.cli import exits, options
 from dreamgrid.cli.folder import DATABASE, data_dir
+from dreamgrid.errors import ConfigError
 
 
 def audit(
@@ -24,8 +25,11 @@ def audit(
     - `dreamgrid audit --store postgresql://grid@db.example.org/grid`
     """
     from dreamgrid.server.store.choice import audit_at  # noqa: PLC0415 (loads the store)
+    from dreamgrid.server.whereabouts import missing_database  # noqa: PLC0415
 
     exits.speaks_json.set(as_json)
+    if not store and (advice := missing_database(data_dir(data))):
+        raise ConfigError(advice)
     where = "the database of --store" if store else str(data_dir(data) / DATABASE)
     report = audit_at(store, data_dir(data) / DATABASE)
     if as_json:

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Middleware
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.socket import CLOSE_RESTART
 from dreamgrid.protocol.worker import WORKER_PATH
-from dreamgrid.server import cookies, tokens, upkeep
+from dreamgrid.server import cookies, tokens, upkeep, whereabouts
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.addresses import Connections
 from dreamgrid.server.app_sockets import AppSockets
@@ -146,6 +146,7 @@ async def run_server(
     """
     config.validate()
     with held(config.data_dir):
+        whereabouts.check(config)
         await _serve(config, stop, on_ready, clock, open_store or SqliteStore)
 
 
@@ -214,10 +215,11 @@ async def _services(
         blobs = await stack.enter_async_context(_media(config, clock))
         store: Store
         if config.store is None:
-            store = open_store(config.data_dir / "dreamgrid.sqlite")
+            store = open_store(config.data_dir / whereabouts.DATABASE)
         else:
             store = postgres_store(config.store)
         await store.open()
+        whereabouts.note(config)
         stack.push_async_callback(store.close)
         yield await stack.enter_async_context(
             assembled(config, models, store, blobs, MemoryBus(), clock)

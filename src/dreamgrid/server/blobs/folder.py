@@ -120,6 +120,10 @@ class Folder:
 
         return _sweep(self._root, is_over)
 
+    def keys(self) -> list[str]:
+        """The keys of all files."""
+        return [os.path.relpath(entry.path, self._root) for entry in _files(self._root)]
+
     def usage(self) -> Usage:
         """Counts what is stored."""
         sizes = [_size_of(entry) for entry in _files(self._root)]

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -32,6 +33,9 @@ from dreamgrid.server.clock import Clock, system_clock
 
 _DELETE_MOST = 1_000
 """Most objects that one call may name."""
+
+_PART_BYTES = 1024 * 1024
+"""How much of a file is asked for at once where its bytes are compared."""
 
 _ALL_ORIGINS = b"""<CORSConfiguration><CORSRule><AllowedOrigin>*</AllowedOrigin>\
 <AllowedMethod>GET</AllowedMethod><AllowedMethod>HEAD</AllowedMethod>\
@@ -168,6 +172,47 @@ class S3Blobs:
         _check(answer)
         return answer.body
 
+    async def keep(self, key: str, file: Path) -> bool:
+        """Stores a file of this machine; False where the store has it already.
+
+        Raises:
+            ServerUnavailable: The store does not take it, or what arrived is something else.
+        """
+        size_bytes, md5 = await asyncio.to_thread(_measured, file)
+        if await self._holds(key, size_bytes, md5):
+            return False
+        headers = {"Content-MD5": base64.b64encode(md5).decode()}
+        _check(await self._bucket.call("PUT", self._name(key), data=file, headers=headers))
+        if not await self._holds(key, size_bytes, md5):
+            raise ServerUnavailable(f"the media store has something else for {key} than was sent")
+        return True
+
+    async def _holds(self, key: str, size_bytes: int, md5: bytes) -> bool:
+        """Whether the store has the very bytes that have this length and MD5."""
+        answer = await self._bucket.call("HEAD", self._name(key))
+        if answer.status == 404:
+            return False
+        _check(answer)
+        with _reading():
+            if int(answer.headers["Content-Length"]) != size_bytes:
+                return False
+        if _tag(answer) == md5.hex():
+            return True
+        # Stores that encrypt have other tags; then the bytes themselves are asked for.
+        there = hashlib.md5(usedforsecurity=False)
+        for start in range(0, size_bytes, _PART_BYTES):
+            last = min(start + _PART_BYTES, size_bytes) - 1
+            answer = await self._bucket.call(
+                "GET",
+                self._name(key),
+                headers={"Range": f"bytes={start}-{last}"},
+                most_bytes=_PART_BYTES,
+            )
+            if "Content-Range" not in answer.headers:
+                return False
+            there.update(answer.body)
+        return there.digest() == md5
+
     async def delete(self, key: str) -> bool:
         name = self._name(key)
         found = await self._bucket.call("HEAD", name)
@@ -249,6 +294,17 @@ def _digest(data: bytes) -> dict[str, str]:
     """What stores want to see beside a body that changes something."""
     md5 = hashlib.md5(data, usedforsecurity=False)
     return {"Content-MD5": base64.b64encode(md5.digest()).decode()}
+
+
+def _tag(answer: Answer) -> str:
+    return answer.headers.get("ETag", "").strip('"')
+
+
+def _measured(file: Path) -> tuple[int, bytes]:
+    """Length and MD5 of a file."""
+    with file.open("rb") as opened:
+        hasher = hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False))
+        return opened.tell(), hasher.digest()
 
 
 @contextmanager

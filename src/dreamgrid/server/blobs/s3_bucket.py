@@ -9,6 +9,8 @@ import email.utils
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
 
 import aiohttp
 from yarl import URL
@@ -25,6 +27,12 @@ CALL_S = 5.0
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 """Longest answer that is read; a list of a thousand objects has a tenth of it."""
+
+SILENT_S = 60.0
+"""How long the store may say nothing while it is sent a file, or looks at it."""
+
+_TIMEOUT = aiohttp.ClientTimeout(total=CALL_S)
+_FILE_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CALL_S, sock_read=SILENT_S)
 
 _CALL_EXPIRES_S = 300.0
 _SKEW_S = 5.0
@@ -70,9 +78,7 @@ class Bucket:
     def open(self) -> None:
         """Begins to speak to the store; to be called in a running loop."""
         # What is stored is what counts: nothing is decompressed on the way.
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=CALL_S), auto_decompress=False
-        )
+        self._session = aiohttp.ClientSession(auto_decompress=False)
 
     async def close(self) -> None:
         """Hangs up."""
@@ -97,11 +103,11 @@ class Bucket:
         name: str = "",
         *,
         parameters: Parameters = (),
-        data: bytes | None = None,
+        data: bytes | Path | None = None,
         headers: Mapping[str, str] | None = None,
         most_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
-        """Asks the store; an empty name means the bucket itself.
+        """Asks the store; an empty name means the bucket itself. `data` may be a file to send.
 
         Raises:
             ServerUnavailable: The store does not answer, not even when asked again.
@@ -132,16 +138,32 @@ class Bucket:
         self,
         method: str,
         url: str,
-        data: bytes | None,
+        data: bytes | Path | None,
         headers: Mapping[str, str] | None,
         most_bytes: int,
     ) -> Answer:
         assert self._session is not None, "open() comes first"
+        if isinstance(data, Path):
+            with data.open("rb") as file:
+                return await self._request(method, url, file, headers, most_bytes, _FILE_TIMEOUT)
+        return await self._request(method, url, data, headers, most_bytes, _TIMEOUT)
+
+    async def _request(
+        self,
+        method: str,
+        url: str,
+        data: bytes | BufferedReader | None,
+        headers: Mapping[str, str] | None,
+        most_bytes: int,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 -- it is aiohttp that waits
+    ) -> Answer:
+        assert self._session is not None
         async with self._session.request(
             method,
             URL(url, encoded=True),
             data=data,
             headers=headers,
+            timeout=timeout,
             # What aiohttp adds by itself would be stored with an object.
             skip_auto_headers=["Content-Type", "User-Agent"],
             allow_redirects=False,

@@ -67,8 +67,13 @@ def parse(address: str, environment: Mapping[str, str]) -> S3Settings:
     """
     parts = urlsplit(address)
     prefix = parts.path.strip("/")
-    if parts.scheme != "s3" or not _BUCKET.fullmatch(parts.netloc):
+    if parts.scheme != "s3" or not parts.netloc:
         raise ConfigError(f"'{address}' names no bucket: write {_SHAPE}")
+    if not _BUCKET.fullmatch(parts.netloc):
+        raise ConfigError(
+            f"'{parts.netloc}' is no name of a bucket: those have 3 to 63 small letters, digits, "
+            "'.' and '-', and begin and end with a letter or digit"
+        )
     if prefix and not is_key(prefix):
         raise ConfigError(f"the prefix '{prefix}' may have letters, digits, '.', '_', '-' and '/'")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))

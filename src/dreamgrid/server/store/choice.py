@@ -1,5 +1,6 @@
 """Which store an address means; PostgreSQL's is loaded only where somebody uses it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -7,6 +8,7 @@ from typing import cast
 from dreamgrid.errors import ConfigError
 from dreamgrid.server.store.audit import Audit
 from dreamgrid.server.store.base import Store
+from dreamgrid.server.store.schema import Schema
 
 
 def postgres_store(address: str) -> Store:
@@ -16,6 +18,47 @@ def postgres_store(address: str) -> Store:
         ConfigError: The address is none, or the extra is not installed.
     """
     return cast(Store, _postgres(address).PostgresStore(address, alone=True))
+
+
+def copy_to_postgres(
+    file: Path, address: str, on_progress: Callable[[int, int], None]
+) -> dict[str, int]:
+    """Copies the database in a file into the empty one at an address. See `moving.copy_rows`.
+
+    Raises:
+        ConfigError: One of them cannot be used, or the extra is not installed.
+    """
+    _postgres(address)
+    from dreamgrid.server.store.moving import copy_rows  # noqa: PLC0415
+
+    return copy_rows(file, address, on_progress)
+
+
+def schema_at(address: str | None, file: Path) -> Schema:
+    """How far the PostgreSQL database at an address is, or where there is none the one in a file.
+
+    Raises:
+        ConfigError: It cannot be read, is newer, or the extra is not installed.
+    """
+    if address is not None:
+        return cast(Schema, _postgres(address).schema_of(address))
+    from dreamgrid.server.store.sqlite import schema_of  # noqa: PLC0415
+
+    return schema_of(file)
+
+
+def migrate_at(address: str | None, file: Path) -> None:
+    """Brings such a database to the newest version; one in a file must not be in use.
+
+    Raises:
+        ConfigError: It cannot be, or the extra is not installed.
+    """
+    if address is not None:
+        _postgres(address).migrate_database(address)
+        return
+    from dreamgrid.server.store.sqlite import migrate_file  # noqa: PLC0415
+
+    migrate_file(file)
 
 
 def audit_at(address: str | None, file: Path) -> Audit:

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TypeVar
 
 import psycopg
@@ -19,16 +20,17 @@ from dreamgrid.server.store.audit import Audit
 from dreamgrid.server.store.connection import Connection
 from dreamgrid.server.store.group_commit import GroupCommitWriter, Operation, Outcome
 from dreamgrid.server.store.postgres_connection import PostgresConnection
-from dreamgrid.server.store.postgres_schema import check, migrate
+from dreamgrid.server.store.postgres_schema import check, migrate, schema, version
+from dreamgrid.server.store.schema import Schema
 from dreamgrid.server.store.sql_audit import audited
 from dreamgrid.server.store.sql_store import SqlStore
 
 T = TypeVar("T")
 
-_TURN_LOCK = 7_236_000_001
+TURN_LOCK = 7_236_000_001
 """Key of the lock that writers take in turn."""
 
-_SERVER_LOCK = 7_236_000_002
+SERVER_LOCK = 7_236_000_002
 """Key of the lock that the one server of a database keeps."""
 
 _ASK_AGAIN_S = 0.2
@@ -104,7 +106,7 @@ class PostgresStore(SqlStore):
         connection = self._connect()
         if self._alone:
             (ours,) = connection.execute(
-                "SELECT pg_try_advisory_lock(?)", (_SERVER_LOCK,)
+                "SELECT pg_try_advisory_lock(?)", (SERVER_LOCK,)
             ).fetchone()
             if not ours:
                 connection.close()
@@ -178,7 +180,7 @@ class PostgresWriter(GroupCommitWriter[PostgresConnection]):
         try:
             connection.execute("BEGIN")
             _, began = connection.execute(
-                "SELECT pg_advisory_xact_lock(?), CAST(pg_current_xact_id() AS TEXT)", (_TURN_LOCK,)
+                "SELECT pg_advisory_xact_lock(?), CAST(pg_current_xact_id() AS TEXT)", (TURN_LOCK,)
             ).fetchone()
             outcomes: list[Outcome] = [(True, operation(connection)) for operation in operations]
             transaction = began
@@ -268,6 +270,34 @@ def audit_database(address: str) -> Audit:
             connection.close()
     except psycopg.Error as error:
         raise ConfigError(f"the database cannot be read: {str(error).strip()}") from error
+
+
+def schema_of(address: str) -> Schema:
+    """How far a database is.
+
+    Raises:
+        ConfigError: It cannot be read, or is newer than this dreamgrid.
+    """
+    try:
+        with closing(PostgresConnection(address)) as connection:
+            return schema(version(connection))
+    except psycopg.Error as error:
+        raise ConfigError(f"the database cannot be read: {str(error).strip()}") from error
+
+
+def migrate_database(address: str) -> None:
+    """Brings a database to the newest version, whether or not servers use it.
+
+    Raises:
+        ConfigError: It cannot be done. Nothing was changed.
+    """
+    try:
+        with closing(PostgresConnection(address)) as connection:
+            migrate(connection)
+    except psycopg.Error as error:
+        raise ConfigError(
+            f"the database was left as it is, try again in a moment: {str(error).strip()}"
+        ) from error
 
 
 def _translated(error: Exception) -> Exception:

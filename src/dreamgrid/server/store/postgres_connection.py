@@ -5,7 +5,7 @@ and asked that way it answers in less than half the time of asyncpg.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -87,6 +87,17 @@ class PostgresConnection:
         cursor = self._connection.cursor()
         cursor.executemany(_numbered(sql).encode(), rows)
         return cursor
+
+    def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
+        """Adds many rows to a table at once."""
+        names = ", ".join(columns)
+        with self._connection.cursor().copy(f"COPY {table} ({names}) FROM STDIN".encode()) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def stream(self, sql: str, /) -> Iterator[tuple[Any, ...]]:
+        """The rows of an answer that has no room in memory; all of them are to be taken."""
+        return self._connection.cursor().stream(sql.encode())
 
     def close(self) -> None:
         """Hangs up; what was not committed is undone."""

@@ -7,15 +7,24 @@ from importlib import resources
 
 from dreamgrid.errors import ConfigError
 from dreamgrid.server.store.postgres_connection import PostgresConnection
+from dreamgrid.server.store.schema import Schema
 
 _FOLDER = resources.files("dreamgrid.server.store") / "postgres_migrations"
 _LOCK = 7_236_000_003
 """Key of the lock that lets one migration go on at a time."""
 
+_WAITS_S = 10.0
+"""How long a script waits for a table that somebody else reads or writes."""
+
 
 def newest_version() -> int:
     """The number of the last script."""
     return len(_scripts())
+
+
+def schema(version: int) -> Schema:
+    """What a database of this version lacks."""
+    return Schema(version=version, newest=newest_version(), missing=tuple(_scripts()[version:]))
 
 
 def migrate(connection: PostgresConnection) -> None:
@@ -27,6 +36,8 @@ def migrate(connection: PostgresConnection) -> None:
     connection.execute("BEGIN")
     try:
         connection.execute("SELECT pg_advisory_xact_lock(?)", (_LOCK,))
+        # Whoever waits for a table makes all wait that come later; better to give up and say so.
+        connection.execute(f"SET LOCAL lock_timeout = {int(_WAITS_S * 1000)}")
         done = version(connection)
         for script in _scripts()[done:]:
             connection.execute((_FOLDER / script).read_text(encoding="utf-8"))

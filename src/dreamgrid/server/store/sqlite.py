@@ -8,18 +8,21 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 from dreamgrid.errors import ConfigError
 from dreamgrid.server.store.audit import Audit
 from dreamgrid.server.store.connection import Connection
 from dreamgrid.server.store.group_commit import GroupCommitWriter
+from dreamgrid.server.store.schema import Schema
 from dreamgrid.server.store.sql_store import SqlStore
 from dreamgrid.server.store.sqlite_audit import audit_file
-from dreamgrid.server.store.sqlite_schema import migrate
+from dreamgrid.server.store.sqlite_schema import check, migrate, schema
 
 T = TypeVar("T")
 
@@ -105,6 +108,39 @@ class SqliteStore(SqlStore):
 
     async def audit(self) -> Audit:
         return await asyncio.get_running_loop().run_in_executor(None, audit_file, self._path)
+
+
+def schema_of(path: Path) -> Schema:
+    """How far the database in a file is.
+
+    Raises:
+        ConfigError: There is none, it cannot be read, or it is newer than this dreamgrid.
+    """
+    with _looked_at(path, mode="ro") as connection:
+        return schema(check(connection))
+
+
+def migrate_file(path: Path) -> None:
+    """Brings the database in a file to the newest version; nobody may use it meanwhile.
+
+    Raises:
+        ConfigError: There is none, or it cannot be done. Nothing was changed.
+    """
+    with _looked_at(path, mode="rw") as connection:
+        migrate(connection)
+
+
+@contextmanager
+def _looked_at(path: Path, *, mode: str) -> Iterator[sqlite3.Connection]:
+    if not path.is_file():
+        raise ConfigError(f"there is no database at {path}; name the data folder with --data")
+    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            connection.execute("PRAGMA foreign_keys = on")
+            yield connection
+    except sqlite3.Error as error:
+        raise ConfigError(f"the database {path} cannot be used: {error}") from error
 
 
 class _Checkpointer:

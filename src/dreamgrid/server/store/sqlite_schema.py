@@ -10,6 +10,7 @@ from functools import cache
 from importlib import resources
 
 from dreamgrid.errors import ConfigError
+from dreamgrid.server.store.schema import Schema
 
 _FOLDER = resources.files("dreamgrid.server.store") / "migrations"
 _COLUMNS = """
@@ -26,6 +27,11 @@ def _scripts() -> list[str]:
 def newest_version() -> int:
     """The number of the last script, which is the version of a database that has seen them all."""
     return len(_scripts())
+
+
+def schema(version: int) -> Schema:
+    """What a database of this version lacks."""
+    return Schema(version=version, newest=newest_version(), missing=tuple(_scripts()[version:]))
 
 
 def migrate(connection: sqlite3.Connection) -> None:
