@@ -6,7 +6,8 @@ from dreamgrid.engines.base import Prospect
 from dreamgrid.engines.diffusers import ENGINE
 from dreamgrid.engines.diffusers.family import families
 from dreamgrid.engines.diffusers.fitting import fit
-from dreamgrid.engines.machine import GIB, Gpu, Machine
+from dreamgrid.engines.gpus import Gpu
+from dreamgrid.engines.machine import GIB, Machine
 
 
 def machine(*gpu_gib: float | None, memory_gib: float = 64, disk_gb: float = 900) -> Machine:

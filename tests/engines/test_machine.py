@@ -42,7 +42,7 @@ def test_hidden_gpus_are_left_to_others(
     names: list[str],
 ) -> None:
     nvidia_smi.shows(BIG, SMALL)
-    monkeypatch.setenv(machine.VISIBLE_VARIABLE, shown)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
     assert [gpu.name for gpu in look(tmp_path).gpus] == names
 
 

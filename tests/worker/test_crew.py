@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from dreamgrid.engines.machine import Gpu
+from dreamgrid.engines.gpus import Gpu
 from dreamgrid.errors import AuthenticationFailed, EngineCrashed
 from dreamgrid.protocol.worker import Draining, Failed, Finished, Released, Started
 from dreamgrid.worker import events

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from dreamgrid.engines.base import EngineSpec, Prospect
-from dreamgrid.engines.machine import GIB, Gpu, Machine
+from dreamgrid.engines.gpus import Gpu
+from dreamgrid.engines.machine import GIB, Machine
 from dreamgrid.engines.registry import FoundEngine, Registry
 from dreamgrid.errors import ConfigError
 from dreamgrid.worker.lanes import chosen_gpus, lanes_of

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dreamgrid.engines.machine import Gpu
+from dreamgrid.engines.gpus import Gpu
 from dreamgrid.errors import ConfigError
 from dreamgrid.worker import gpu_use
 from dreamgrid.worker.rest import RestRules, Watch, hours_of, pause, paused, resume

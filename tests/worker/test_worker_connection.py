@@ -159,7 +159,7 @@ async def test_the_worker_waits_for_a_server_that_is_not_there_yet(tmp_path: Pat
     port = a_free_port()
     async with running_worker(config_of(f"http://127.0.0.1:{port}", tmp_path)) as worker:
         lost = await worker.event(events.Disconnected)
-        assert f"cannot reach http://127.0.0.1:{port}" in lost.reason
+        assert lost.reason == f"cannot reach http://127.0.0.1:{port}: nobody listens there"
         assert worker.readied == []
         async with ServerRoom().open(port) as room:
             await room.line()

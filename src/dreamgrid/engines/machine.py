@@ -1,55 +1,18 @@
-"""The machine that engines run on: processor, memory, disk and GPUs, as far as it tells.
-
-NVIDIA's driver is asked through its own program, `nvidia-smi`, so that nothing needs to be
-installed for it. Numbers that it does not tell are None.
-"""
+"""The machine that engines run on: processor, memory, disk and GPUs, as far as it tells."""
 
 import os
 import platform
 import shutil
-import subprocess
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dreamgrid.engines import gpus
+from dreamgrid.engines.gpus import Gpu
+
 GIB = 1024**3
-VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
-"""Which NVIDIA GPUs a process may use; its owner sets it to leave some to others."""
-
-_MIB = 1024**2
-_ANSWERS_WITHIN_S = 10.0
-_FIELDS = (
-    *("index", "uuid", "name", "driver_version", "memory.total", "memory.free"),
-    *("temperature.gpu", "utilization.gpu", "power.draw"),
-)
+_APPLE_SHARE = 2 / 3  # of main memory, which macOS lets the GPU use
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gpu:
-    """A GPU.
-
-    Attributes:
-        index: Its number on this machine.
-        uuid: Its name for the driver, the same after a restart.
-        name: Its name for people.
-        driver: Version of its driver.
-        memory_bytes: All of its memory.
-        free_bytes: What nobody uses.
-        celsius: How hot it is.
-        busy_percent: How much of the last second somebody computed on it.
-        watts: What it draws.
-    """
-
-    index: int
-    uuid: str
-    name: str
-    driver: str = ""
-    memory_bytes: int | None = None
-    free_bytes: int | None = None
-    celsius: int | None = None
-    busy_percent: int | None = None
-    watts: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +24,9 @@ class Machine:
         cores: Of the processor, as many as this process may use.
         memory_bytes: Main memory, or as much of it as a container may use. None: unknown.
         disk_free_bytes: Free space where weights are kept.
-        gpus: NVIDIA GPUs, without those that `CUDA_VISIBLE_DEVICES` hides.
+        gpus: Without those that the environment hides, as `CUDA_VISIBLE_DEVICES` does.
         gpu_problem: What the driver says when it does not work; empty when it does, or is absent.
-        has_driver: Whether there is an NVIDIA driver.
+        has_driver: Whether there is a GPU's driver.
     """
 
     processor: str = ""
@@ -87,23 +50,23 @@ def look(folder: Path) -> Machine:
     Args:
         folder: Where weights are kept; need not exist.
     """
-    program = shutil.which("nvidia-smi")
-    gpus, problem = _ask(program) if program else ((), "")
+    seen = gpus.see()
+    memory = main_memory_bytes()
     return Machine(
         processor=processor_name(),
         cores=_cores(),
-        memory_bytes=main_memory_bytes(),
+        memory_bytes=memory,
         disk_free_bytes=shutil.disk_usage(existing(folder)).free,
-        gpus=gpus,
-        gpu_problem=problem,
-        has_driver=program is not None,
+        gpus=tuple(_with_memory(gpu, memory) for gpu in seen.gpus),
+        gpu_problem=seen.problem,
+        has_driver=seen.has_driver,
     )
 
 
-def gpus_now() -> tuple[Gpu, ...]:
-    """The GPUs as they are now; none where the driver does not answer."""
-    program = shutil.which("nvidia-smi")
-    return _ask(program)[0] if program else ()
+def _with_memory(gpu: Gpu, memory_bytes: int | None) -> Gpu:
+    if not gpu.shares_memory or memory_bytes is None:
+        return gpu
+    return replace(gpu, memory_bytes=int(memory_bytes * _APPLE_SHARE))
 
 
 def existing(folder: Path) -> Path:
@@ -128,49 +91,6 @@ def main_memory_bytes() -> int | None:
     except (AttributeError, OSError, ValueError):  # Windows, and systems that do not tell
         return None
     return min([whole, *(limit for path in _CGROUP_LIMITS if (limit := _limit(path)) is not None)])
-
-
-def _ask(program: str) -> tuple[tuple[Gpu, ...], str]:
-    """The GPUs, or what is wrong with the driver."""
-    asked = [program, f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits"]
-    try:
-        told = subprocess.run(  # noqa: S603 - found by which(), nothing from outside in it
-            asked, capture_output=True, text=True, timeout=_ANSWERS_WITHIN_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return (), str(error)
-    if told.returncode:
-        return (), (told.stderr or told.stdout).strip() or f"it ended with {told.returncode}"
-    rows = (line.split(",") for line in told.stdout.splitlines() if line.strip())
-    gpus = [_gpu([value.strip() for value in row]) for row in rows if len(row) == len(_FIELDS)]
-    return tuple(gpu for gpu in gpus if _visible(gpu)), ""
-
-
-def _gpu(values: list[str]) -> Gpu:
-    index, uuid, name, driver, memory, free, celsius, busy, watts = values
-    return Gpu(
-        index=int(index) if index.isdecimal() else 0,
-        uuid=uuid,
-        name=name,
-        driver=driver,
-        memory_bytes=_bytes(memory),
-        free_bytes=_bytes(free),
-        celsius=int(celsius) if celsius.isdecimal() else None,
-        busy_percent=int(busy) if busy.isdecimal() else None,
-        watts=float(watts) if watts.replace(".", "", 1).isdecimal() else None,
-    )
-
-
-def _bytes(mib: str) -> int | None:
-    return int(mib) * _MIB if mib.isdecimal() else None
-
-
-def _visible(gpu: Gpu) -> bool:
-    shown = os.environ.get(VISIBLE_VARIABLE)
-    if shown is None:
-        return True
-    wanted = [one.strip() for one in shown.split(",")]
-    return any(one and (one == str(gpu.index) or gpu.uuid.startswith(one)) for one in wanted)
 
 
 def _cores() -> int:

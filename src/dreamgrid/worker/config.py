@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dreamgrid.engines.machine import Gpu
+from dreamgrid.engines.gpus import Gpu
 from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.params import NETWORKS, Network

@@ -6,6 +6,7 @@ connection of the same worker, another protocol. Everything else is a matter of 
 
 import asyncio
 import contextlib
+import errno
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
@@ -108,7 +109,6 @@ class Connection:
                 # Jitter keeps the workers of a restarted server from coming back all at once.
                 delay_s = self._delay_s * random.uniform(0.5, 1.0)  # noqa: S311  no secret
                 self._delay_s = min(self._delay_s * 2, self._config.reconnect_max_s)
-                _log.warning("%s; connecting again in %.1f s", lost, delay_s)
                 self._on_lost(str(lost), delay_s)
                 await asyncio.sleep(delay_s)
 
@@ -144,7 +144,7 @@ class Connection:
                 "is it a dreamgrid server?"
             ) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            reason = str(error) or f"no answer in {config.connect_timeout_s:g} s"
+            reason = _reason(error) or f"no answer in {config.connect_timeout_s:g} s"
             raise ConnectionFailed(f"cannot reach {config.base_url}: {reason}") from error
         try:
             yield socket
@@ -221,6 +221,20 @@ class Connection:
         while True:
             await asyncio.sleep(max(every_s, LEAST_HEARTBEAT_S))
             self._outbox.post(Heartbeat())
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no connection, in the words of a person; "" for no answer."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return "there is no host of that name"
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+            return f"no TLS that can be trusted: {error}"
+        case aiohttp.ClientConnectorError(os_error=OSError(errno=errno.ECONNREFUSED)):
+            return "nobody listens there"
+        case aiohttp.ClientConnectorError(os_error=OSError(strerror=str() as words)):
+            return words
+    return str(error)
 
 
 def _end(socket: ClientWebSocketResponse, frame: WSMessage) -> DreamgridError:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dreamgrid.engines.base import Finding
-from dreamgrid.engines.machine import GIB, VISIBLE_VARIABLE, Gpu, Machine, existing, look
+from dreamgrid.engines.gpus import PROGRAMS, VISIBLE_VARIABLES, Gpu
+from dreamgrid.engines.machine import GIB, Machine, existing, look
 from dreamgrid.engines.registry import Registry
 from dreamgrid.worker.rest import paused
 from dreamgrid.worker.tuning import read
@@ -93,20 +94,23 @@ def _paused(data_dir: Path) -> Iterator[Finding]:
 
 
 def _gpus(machine: Machine) -> Iterator[Finding]:
-    """NVIDIA GPUs as their driver tells them."""
+    """GPUs as their drivers tell them."""
     if machine.gpu_problem:
         yield Finding(
             level="problem",
             subject="GPU",
-            text=f"the NVIDIA driver does not work: {machine.gpu_problem}",
+            text=f"the GPU's driver does not work: {machine.gpu_problem}",
             advice="restart the machine; if that does not help, install the driver again",
         )
     elif not machine.has_driver:
-        text = "no NVIDIA driver on this machine (there is no nvidia-smi); the CPU renders"
+        names = ", ".join(program.name for program in PROGRAMS)
+        text = f"no GPU's driver on this machine (there is none of {names}); the CPU renders"
         yield Finding(level="note", subject="GPU", text=text)
     elif not machine.gpus:
-        text = "the NVIDIA driver works and shows no GPU; the CPU renders"
-        advice = "CUDA_VISIBLE_DEVICES may hide it" if VISIBLE_VARIABLE in os.environ else ""
+        text = "the GPU's driver works and shows no GPU; the CPU renders"
+        hiding = (name for names in VISIBLE_VARIABLES.values() for name in names)
+        name = next((name for name in hiding if name in os.environ), "")
+        advice = f"{name} may hide it" if name else ""
         yield Finding(level="note", subject="GPU", text=text, advice=advice)
     for gpu in machine.gpus:
         yield _gpu(gpu)
@@ -114,7 +118,7 @@ def _gpus(machine: Machine) -> Iterator[Finding]:
 
 def _gpu(gpu: Gpu) -> Finding:
     text = f"{gpu.name}, {_gib(gpu.free_bytes)} of {_gib(gpu.memory_bytes)} GiB free, "
-    text += f"driver {gpu.driver}"
+    text += f"driver {gpu.driver or 'of the system'}"
     hot = gpu.celsius is not None and gpu.celsius >= HOT_C
     return Finding(
         level="note" if hot else "good",

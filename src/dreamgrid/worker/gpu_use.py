@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from dreamgrid.engines.machine import Gpu
+from dreamgrid.engines.gpus import Gpu
 
 _ANSWERS_WITHIN_S = 10.0
 
@@ -16,6 +16,8 @@ def others_percent(gpu: Gpu) -> int | None:
     Returns:
         0..100; None where the driver does not tell by process, as in many containers.
     """
+    if gpu.maker != "nvidia":
+        return None
     told = _call("pmon", "-i", gpu.uuid, "-c", "1", "-s", "u")
     if told is None or told.returncode or not Path("/proc/self/stat").exists():
         return None
@@ -39,6 +41,8 @@ def limit_power(gpu: Gpu, watts: int) -> str:
     Returns:
         What it objects to, with what to do; empty when it obeys.
     """
+    if gpu.maker != "nvidia":
+        return f"GPU {gpu.index} cannot be limited to {watts} W here: only NVIDIA's are"
     told = _call("-i", gpu.uuid, "-pl", str(watts))
     if told is not None and told.returncode == 0:
         return ""

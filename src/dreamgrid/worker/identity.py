@@ -5,7 +5,8 @@ import os
 import uuid
 from pathlib import Path
 
-from dreamgrid.engines.machine import Gpu, main_memory_bytes, processor_name
+from dreamgrid.engines.gpus import Gpu
+from dreamgrid.engines.machine import main_memory_bytes, processor_name
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.worker import Device
 
@@ -48,5 +49,6 @@ def default_name(worker_id: str) -> str:
 def probe_device(gpu: Gpu | None = None) -> Device:
     """The GPU that renders, or the machine's processor, as far as they can be found out."""
     if gpu is not None:
-        return Device(kind="cuda", name=gpu.name, memory_bytes=gpu.memory_bytes or 0)
+        kind = "mps" if gpu.maker == "apple" else "cuda"  # as torch calls them, AMD's too
+        return Device(kind=kind, name=gpu.name, memory_bytes=gpu.memory_bytes or 0)
     return Device(kind="cpu", name=processor_name(), memory_bytes=main_memory_bytes() or 0)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from dreamgrid.engines.machine import Gpu, Machine
+from dreamgrid.engines.gpus import Gpu
+from dreamgrid.engines.machine import Machine
 from dreamgrid.engines.registry import FoundEngine, Registry
 from dreamgrid.errors import ConfigError
 from dreamgrid.worker.config import MAX_NAME_CHARS, WorkerConfig

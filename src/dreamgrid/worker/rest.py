@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from dreamgrid.engines.machine import Gpu, gpus_now
+from dreamgrid.engines.gpus import Gpu, see
 from dreamgrid.errors import ConfigError
 from dreamgrid.worker.gpu_use import others_percent
 
@@ -189,7 +189,7 @@ class Watch:
 
     def _look_at_gpu(self, gpu: Gpu, now_s: float) -> None:
         if self._rules.max_celsius:
-            celsius = next((one.celsius for one in gpus_now() if one.uuid == gpu.uuid), None)
+            celsius = next((one.celsius for one in see().gpus if one.uuid == gpu.uuid), None)
             limit = self._rules.max_celsius - (COOLER_C if self._hot else 0)
             self._hot = celsius is not None and celsius > limit
         if self._rules.give_way_percent:

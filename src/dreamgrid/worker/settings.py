@@ -15,7 +15,7 @@ from dreamgrid.engines.diffusers import weights
 from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.params import Network
-from dreamgrid.worker.config import WorkerConfig
+from dreamgrid.worker.config import MAX_NAME_CHARS, WorkerConfig
 from dreamgrid.worker.rest import RestRules, hours_of
 
 CONFIG_VARIABLE = "DREAMGRID_WORKER_CONFIG"
@@ -55,6 +55,7 @@ _AT = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 
 Whole = Annotated[int, msgspec.Meta(ge=0)]
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
+Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -99,7 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     server: str | None = None
     key: str | None = None
     key_file: str = ""
-    name: str = ""
+    name: Name = ""
     models: tuple[str, ...] = ()
     gpus: tuple[int | str, ...] = ()
     threads: Whole = 0
@@ -188,13 +189,19 @@ def read_settings(path: Path) -> Settings:
     """
     try:
         text = path.read_text("utf-8")
-        said = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
+    try:
+        said = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(_broken(path, text, str(error))) from error
     unknown = sorted(set(said) - {_SECTION})
     if unknown:
         line = _line(text, "", unknown[0])
         raise ConfigError(f"{path}{line}: there is no {unknown[0]} here; write [{_SECTION}]")
+    if not isinstance(said.get(_SECTION, {}), dict):
+        line = _line(text, "", _SECTION)
+        raise ConfigError(f"{path}{line}: {_SECTION} is a section: write [{_SECTION}]")
     try:
         settings = msgspec.convert(said.get(_SECTION, {}), Settings)
     except msgspec.ValidationError as error:
@@ -205,6 +212,15 @@ def read_settings(path: Path) -> Settings:
     except ConfigError as error:
         raise ConfigError(f"{path}{_line(text, _SECTION, 'hours')}: hours: {error}") from None
     return settings
+
+
+def _broken(path: Path, text: str, error: str) -> str:
+    """Where a file stops being TOML."""
+    what, _, where = error.rpartition(" (at ")
+    found = re.match(r"line (\d+)", where)
+    line = int(found[1]) if found else len(text.rstrip().splitlines())
+    hint = "; text stands in quotes" if what == "Invalid value" else ""
+    return f"{path}, line {line}: this is not TOML: {what}{hint}"
 
 
 def _complaint(path: Path, text: str, error: str) -> str:
@@ -226,16 +242,23 @@ def _complaint(path: Path, text: str, error: str) -> str:
 
 def _line(text: str, table: str, key: str) -> str:
     """Where a key, or a section of that name, stands; empty where it cannot be told."""
-    here = ""
+    here, inside = "", ""
     whole = f"{table}.{key}".lstrip(".")
     for number, line in enumerate(text.splitlines(), start=1):
         header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line)
         if header:
-            here = header[1].replace('"', "").replace(" ", "")
-        begins = re.match(rf'\s*"?{re.escape(key)}"?\s*=', line)
-        if (here == whole and header) or (here == table and begins):
+            here = _bare(header[1])
+        begins = re.match(r"\s*([\w.\"' -]+?)\s*=\s*(\{?)", line)
+        found = f"{here}.{_bare(begins[1])}".lstrip(".") if begins else here
+        if found == whole and (header or begins):
             return f", line {number}"
-    return ""
+        if begins and begins[2] and whole.startswith(f"{found}."):
+            inside = f", line {number}"
+    return inside
+
+
+def _bare(key: str) -> str:
+    return re.sub("[\"' ]", "", key)
 
 
 def _path(text: str) -> Path:

@@ -11,7 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
-from dreamgrid.engines.machine import VISIBLE_VARIABLE
 from dreamgrid.engines.music import sound_font
 from dreamgrid.engines.registry import Registry
 from dreamgrid.errors import ConfigError
@@ -66,7 +65,7 @@ async def started_engines(
         threads=config.threads_per_engine,
         filter_threshold=config.filter_threshold,
         sound_font=_sound_font(config),
-        environment={VISIBLE_VARIABLE: config.gpu.uuid} if config.gpu else {},
+        environment=config.gpu.environment if config.gpu else {},
     )
     plan = plan_for(config, registry, setup, device, software_version())
     self_test = SelfTest(plan, config.data_dir, config.quiet_s)

@@ -44,13 +44,22 @@ def _ignore(_event: object) -> None:
     pass
 
 
+def _log_troubles(event: WorkerEvent) -> None:
+    """What nobody listens to is told in the log; whoever does listens tells it himself."""
+    match event:
+        case events.Disconnected(reason=reason, retry_in_s=wait_s):
+            _log.warning("%s; connecting again in %.1f s", reason, wait_s)
+        case events.JobFailed(job_id=job_id, error=error, detail=detail):
+            _log.warning("job %s: %s: %s", job_id, error, detail, extra={"job_id": job_id})
+
+
 async def run_worker(
     config: WorkerConfig,
     *,
     stop: asyncio.Event,
     finish: asyncio.Event | None = None,
     on_ready: Callable[[events.Joined], None] = _ignore,
-    on_event: Callable[[WorkerEvent], None] = _ignore,
+    on_event: Callable[[WorkerEvent], None] = _log_troubles,
     registry: Registry | None = None,
     engines: StartedEngines | None = None,
 ) -> None:
@@ -63,7 +72,8 @@ async def run_worker(
         finish: Set it to end the worker after the renders under way, however long they take; `stop`
             still ends it soon.
         on_ready: Called once, when the server has welcomed the worker for the first time.
-        on_event: Called with everything that happens, `Joined` included; must return quickly.
+        on_event: Called with everything that happens, `Joined` included; must return quickly. Left
+            out: the log is told of lost connections and failed jobs.
         registry: The engines to use. None: all that are installed.
         engines: Those that were started ahead of it, with the same settings. None: starts them.
 
@@ -278,8 +288,6 @@ class Worker:
         self._on_event(event)
 
     def _failed(self, assign: Assign, failure: JobFailed) -> tuple[Failed, events.JobFailed]:
-        fields = {"job_id": assign.job_id, "error": failure.error}
-        _log.warning("job %s: %s: %s", *fields.values(), failure.detail, extra=fields)
         return failure.to_wire(assign), events.JobFailed(
             job_id=assign.job_id,
             error=failure.error,

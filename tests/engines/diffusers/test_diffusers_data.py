@@ -23,6 +23,7 @@ from dreamgrid.engines.diffusers import preview
 from dreamgrid.engines.diffusers.family import Family, families, samplings
 from dreamgrid.engines.diffusers.sampling import scheduler_for
 from dreamgrid.engines.diffusers.weights import MODELS_VARIABLE, Places, find_weights, places
+from dreamgrid.engines.machine import Machine
 from dreamgrid.errors import ModelNotAvailable
 from dreamgrid.protocol.assets import MEDIA_ROLES
 from dreamgrid.protocol.renders import AudioRender, ImageRender, VideoRender
@@ -286,3 +287,24 @@ def test_the_doctor_tells_how_to_get_weights(
     assert found["no weights of flux1-dev-fp8"] == "dreamgrid work download flux1-dev-fp8"
     assert "no weights of sd-v1-5" not in found
     assert engine.ENGINE.models() == ("sd-v1-5",)
+
+
+def test_packages_that_are_missing_go_by_the_names_under_which_they_are_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(engine, "find_spec", lambda name: None if name in {"cv2", "PIL"} else name)
+    (found,) = engine.ENGINE.examine()
+    assert found.text == "the packages opencv-python-headless, pillow are not installed"
+
+
+def test_a_machine_without_a_gpu_reads_how_to_get_weights_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    told = {one.model: one for one in engine.ENGINE.prospects(Machine(disk_free_bytes=10**12))}
+    assert told["sd-v1-5"].state == "blocked"
+    assert "slow" in told["sd-v1-5"].text
+    assert told["sd-v1-5"].advice == "dreamgrid work download sd-v1-5"

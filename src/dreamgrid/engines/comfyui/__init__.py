@@ -31,7 +31,7 @@ OWN_WORKFLOWS = Path(__file__).parent / "workflows"
 
 _PROBE_S = 3.0
 _TIMEOUT_S = 30.0
-_NEEDED = ("av", "numpy", "PIL")
+_NEEDED = {"av": "av", "numpy": "numpy", "PIL": "pillow"}  # modules, and what brings them
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def _examine() -> tuple[Finding, ...]:
     """What it has weights for, what is missing for the rest, and which own workflows are wrong."""
     if not url():
         return (_found("note", f"turned off by {URL_VARIABLE}={OFF}"),)
-    absent = [module for module in _NEEDED if find_spec(module) is None]
+    absent = [package for module, package in _NEEDED.items() if find_spec(module) is None]
     if absent:
         text = f"needs the Python packages {', '.join(absent)}"
         return (_found("problem", text, "pip install -e '.[embedded]' in the clone"),)

@@ -18,15 +18,18 @@ from dreamgrid.engines.diffusers.fitting import Fit, fit, weights_bytes
 from dreamgrid.engines.diffusers.weights import Weights, find_weights, places, unused_files
 from dreamgrid.engines.machine import Machine
 
-_NEEDED = (
-    *("torch", "diffusers", "transformers", "accelerate", "peft", "ftfy", "sentencepiece"),
-    *("av", "cv2", "numpy", "PIL"),
-)
+_SAME = ("torch", "diffusers", "transformers", "accelerate", "peft", "ftfy", "sentencepiece")
+_NEEDED = {name: name for name in (*_SAME, "av", "numpy")} | {
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+}
+"""Modules, and the packages that bring them."""
+
 _INSTALL = "pip install -e '.[diffusers]' in the clone"
 
 
 def _absent() -> list[str]:
-    return [module for module in _NEEDED if find_spec(module) is None]
+    return [package for module, package in _NEEDED.items() if find_spec(module) is None]
 
 
 def _models() -> tuple[str, ...]:
@@ -109,13 +112,13 @@ def _prospect(family: Family, model: str, machine: Machine, *, here: bool) -> Pr
 def _absent_weights(family: Family, model: str, fits: Fit, machine: Machine) -> Prospect:
     needed = weights_bytes(family.sizes.get(model, family.size))
     text = f"its weights (at least {needed / 1e9:.0f} GB) are not here"
+    advice = f"dreamgrid work download {model}"
     if fits.plan == "cpu":
         text += ", and without a GPU it would be slow"
-        return Prospect(model=model, state="blocked", text=text)
+        return Prospect(model=model, state="blocked", text=text, advice=advice)
     if needed > machine.disk_free_bytes:
         text += f", and only {machine.disk_free_bytes / 1e9:.0f} GB of the disk are free"
         return Prospect(model=model, state="blocked", text=text)
-    advice = f"dreamgrid work download {model}"
     return Prospect(model=model, state="absent", text=f"{fits.text}; {text}", advice=advice)
 
 

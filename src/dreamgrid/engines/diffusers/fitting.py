@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dreamgrid.engines.diffusers.family import Size
-from dreamgrid.engines.machine import GIB, Gpu, Machine
+from dreamgrid.engines.gpus import Gpu
+from dreamgrid.engines.machine import GIB, Machine
 
 ROOM = 1.3
 """How many times the size of the weights must be free for them to stay on the GPU."""
@@ -37,6 +38,9 @@ def fit(size: Size, machine: Machine) -> Fit:
     whole, largest = (_on_gpu_bytes(billions) for billions in (size.whole, size.largest))
     if whole * ROOM <= has:
         return Fit(plan="whole", text=f"whole on the GPU, {_gib(whole)} GiB")
+    if gpu.shares_memory:
+        text = f"needs a machine whose GPU may use {_gib(whole * ROOM)} GiB; here are {_gib(has)}"
+        return Fit(plan=None, text=text)
     if largest * ROOM > has:
         text = f"needs a GPU with {_gib(largest * ROOM)} GiB; the largest here has {_gib(has)}"
         return Fit(plan=None, text=text)
