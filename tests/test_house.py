@@ -202,3 +202,9 @@ def test_nobody_is_told_to_install_dreamgrid_from_an_index_that_lacks_it() -> No
         if FROM_AN_INDEX.search(line)
     ]
     assert found == []
+
+
+def test_one_place_decides_how_wide_the_output_is() -> None:
+    draws = {path.name for path in SOURCE.glob("cli/*.py") if "Console(" in path.read_text("utf-8")}
+    # Else lines in a pipe are cut. Not on stdout: `exits`, the bar of a download, `dev`.
+    assert draws == {"stdout.py", "exits.py", "downloading.py", "developing.py"}

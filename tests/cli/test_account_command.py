@@ -51,6 +51,19 @@ def test_somebody_signs_up_works_and_signs_out(
     assert call("account", "logout", environment=nowhere).returncode == 0
 
 
+def test_the_history_says_which_project_and_model_it_was(grid: Grid, call: Call) -> None:
+    asked = ("generate", "a sun", "--model", "pattern-v1", "--json")
+    project = call(*asked, environment=grid.environment).last_json["project"]
+    history = call("account", "history", "--json", environment=grid.environment).last_json
+    paid = next(line for line in history if line["kind"] == "debit")
+    earned = next(line for line in history if line["job"])
+    assert (paid["project"], paid["model"], paid["job"]) == (project, "pattern-v1", None)
+    assert (earned["project"], earned["model"]) == (project, "pattern-v1")
+    shown = call("account", "history", environment=grid.environment).stdout
+    assert project in shown
+    assert f"-{paid['amount']} {paid['token']}" in shown
+
+
 def test_a_wrong_password_is_told_and_nothing_is_kept(
     grid: Grid, call: Call, config: Path, nowhere: dict[str, str]
 ) -> None:

@@ -18,9 +18,11 @@ def test_what_an_administrator_does_is_in_the_log(idle_grid: Grid, call: Call) -
     assert refunded == {
         "event": "refunded",
         "jobs": 0,
-        "amount": "0.000000",
+        "amount": "0",
         "token": "spark",
     }
+    again = call("admin", "refund", "6F1E9D1C", environment=idle_grid.environment)
+    assert "nothing to refund" in again.stdout
     log = admin("log")
     assert isinstance(log, list)
     assert [one["action"] for one in log[:4]] == ["unblock app", "block app", "limits", "grant"]

@@ -305,6 +305,11 @@ def test_the_owner_grants_more_to_spend(grid: Grid, call: Call) -> None:
     first = call("grant", "local", "0.5", "--json", environment=grid.environment).last_json
     again = call("grant", "local", "2", "--json", environment=grid.environment).last_json
     assert Decimal(again["spark"]) - Decimal(first["spark"]) == 2
+    lines = call("grant", "local", "1", environment=grid.environment).stdout
+    assert " spark, 1000 sogni\n" in lines
+    below = call("grant", "local", "-5", environment=grid.environment)
+    assert below.returncode == 2
+    assert "below zero" in below.stderr
     assert call("grant", "nobody", "1", environment=grid.environment).returncode == 2
     assert call("grant", "local", "much", environment=grid.environment).returncode == 2
 

@@ -3,8 +3,11 @@
 import re
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import dreamgrid
+from dreamgrid.cli.projects import event_name
+from dreamgrid.protocol.project_events import EventType
 from tests.cli.conftest import Call
 from tests.cli.processes import Grid
 
@@ -75,7 +78,7 @@ def test_a_finished_project_is_watched_from_its_first_event(grid: Grid, call: Ca
     made = call(*ASKED, environment=grid.environment).last_json
     ran = call("projects", "watch", made["project"], "--json", environment=grid.environment)
     assert ran.returncode == 0
-    kinds = [line for line in ran.stdout.splitlines() if '"jobcompleted"' in line]
+    kinds = [line for line in ran.stdout.splitlines() if '"job_completed"' in line]
     assert len(kinds) == 1
     assert ran.last_json["event"] == "completed"
 
@@ -95,3 +98,9 @@ def test_a_character_or_two_are_not_enough_to_mean_a_project(grid: Grid, call: C
         ran = call("projects", words, made["project"][:3], environment=grid.environment)
         assert ran.returncode == 2, words
         assert "at least 4 characters" in ran.stderr
+
+
+def test_every_event_has_the_name_that_event_streams_and_webhooks_give_it() -> None:
+    told = {event_name(kind) for kind in dreamgrid.Event.__subclasses__()}
+    assert set(get_args(EventType)) <= told
+    assert "job_withheld" in told, "what only this end tells"

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import math
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -353,6 +354,7 @@ async def test_what_was_made_lately_can_still_be_saved(
         ({"model": VIDEO_OF_IMAGE, "reference_image": MP4}, "no PNG, JPEG, WebP or GIF"),
         ({"model": PICTURE, "starting_image": True}, "give the project_id"),
         ({"model": PICTURE, "max_cost": "much"}, "give a number"),
+        ({"model": PICTURE, "max_cost": math.nan}, "give a number"),
         ({"model": PICTURE, "loras": 3}, "loras is"),
         ({"model": PICTURE, "loras": [3]}, "loras[0].id: expected str"),
         ({"model": PICTURE, "loras": {"warm": "very"}}, "strength: expected float"),

@@ -104,6 +104,24 @@ def test_the_example_runs_and_saves_what_it_says(grid: Grid, tmp_path: Path, pat
         assert (tmp_path / name).stat().st_size > 1000
 
 
+def test_the_program_on_the_first_page_says_only_what_matters(grid: Grid, tmp_path: Path) -> None:
+    ((_, program),) = python_blocks("README.md")
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=tmp_path,
+        env=clean(grid.environment),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    first, second, cost = ran.stdout.splitlines()
+    assert (first.split()[0], second.split()[0]) == ("apple-0.png", "apple-1.png")
+    assert cost.endswith(" spark")
+    assert (tmp_path / "apple-1.png").stat().st_size > 1000
+
+
 def run_batch(table: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """The example of a batch, given a table."""
     return subprocess.run(
@@ -132,6 +150,10 @@ def test_a_batch_takes_a_table_as_spreadsheets_write_it(grid: Grid, tmp_path: Pa
         (b"words\nan apple\n", "no column 'prompt'"),
         (b"", "no column 'prompt'"),
         (b"prompt\nein \xc4pfelchen\n", "not UTF-8"),
+        (b"prompt,count\na tree,\na house,many\n", "row 2: count and seed are whole numbers"),
+        (b"prompt,seed\na tree,1.5\n", "row 1: count and seed are whole numbers"),
+        (b"prompt,count\na tree,0\n", "row 1: needs a prompt, and a count of 1 or more"),
+        (b"prompt,count\n,1\n", "row 1: needs a prompt"),
     ],
 )
 def test_a_batch_without_a_table_says_so_in_a_line(
@@ -144,6 +166,15 @@ def test_a_batch_without_a_table_says_so_in_a_line(
     assert ran.returncode == 1
     assert words in ran.stderr
     assert ran.stderr.count("\n") == 1
+
+
+def test_a_row_that_cannot_be_made_does_not_stop_the_others(grid: Grid, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("prompt,count\na red apple,1\na castle,100000\n")
+    ran = run_batch(table, **grid.environment)
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
+    assert "2: " in ran.stdout
+    assert (tmp_path / "batch-csv" / "001" / "0.png").is_file()
 
 
 async def test_the_web_application_paints_for_a_browser_and_tells_it_again(

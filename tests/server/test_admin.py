@@ -156,7 +156,7 @@ async def test_a_grant_is_in_the_trail_with_its_reason(grid: Grid) -> None:
     await do(grid, "grants", {"username": "bob", "amount": "5", "reason": "for testing"})
     assert await trail(grid) == [("grant", "bob", "for testing")]
     (row,) = (await grid.data("/v1/admin/actions"))["actions"]
-    assert row["detail"] == "5.000000 spark"
+    assert row["detail"] == "5 spark"
 
 
 async def test_a_refund_gives_back_what_was_charged_once(grid: Grid) -> None:

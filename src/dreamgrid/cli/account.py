@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import platform
-from decimal import Decimal
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -16,7 +17,8 @@ from dreamgrid.cli import exits, loop, options
 from dreamgrid.cli.asking import ask
 from dreamgrid.cli.saved import Login, forget, remember, remembered, set_aside
 from dreamgrid.cli.stdout import stdout
-from dreamgrid.errors import AuthenticationFailed, ConfigError, DreamgridError
+from dreamgrid.errors import AuthenticationFailed, ConfigError, DreamgridError, NotFound
+from dreamgrid.protocol.amounts import plain, price
 
 app = typer.Typer(no_args_is_help=True, help="Sign in to a grid, and see what you have there.")
 
@@ -35,6 +37,11 @@ _Password = Annotated[
         help="Never leaves this machine. Better typed, or in DREAMGRID_PASSWORD.",
     ),
 ]
+
+
+_AN_ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_LATELY = 100
+"""How many projects back the model of an entry is looked for."""
 
 
 @app.command()
@@ -144,9 +151,9 @@ def balance(
     exits.speaks_json.set(as_json)
     owned = ask(lambda client: client.account.balance(), server, key, data)
     if as_json:
-        exits.say_json({"spark": f"{owned.spark:f}", "sogni": f"{owned.sogni:f}"})
+        exits.say_json({"spark": plain(owned.spark), "sogni": plain(owned.sogni)})
     else:
-        stdout().print(f"{plain(owned.spark)} spark, {plain(owned.sogni)} sogni")
+        stdout().print(str(owned))
 
 
 @app.command()
@@ -160,37 +167,83 @@ def history(
 ) -> None:
     """Show what you received and paid, newest first."""
     exits.speaks_json.set(as_json)
-    page = ask(
-        lambda client: client.account.transactions(limit=limit, offset=offset), server, key, data
-    )
+
+    async def look(client: dreamgrid.AsyncClient) -> list[_Line]:
+        page = await client.account.transactions(limit=limit, offset=offset)
+        return await _lines(client, page.entries)
+
+    lines = ask(look, server, key, data)
     if as_json:
-        exits.say_json(
-            [
-                {
-                    "at": one.at.isoformat(),
-                    "kind": one.kind,
-                    "amount": f"{one.amount:f}",
-                    "token": one.token_type,
-                    "description": one.description,
-                    "id": one.id,
-                }
-                for one in page.entries
-            ]
-        )
+        exits.say_json([line.as_record() for line in lines])
         return
-    table = Table("when", "amount", "", "what for", box=None, header_style="dim", pad_edge=False)
-    for one in page.entries:
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for heading in ("when", "amount", "what for", "model", "project or job"):
+        table.add_column(heading, no_wrap=True, min_width=36 if heading[0] == "p" else None)
+    for line in lines:
+        one = line.entry
         when = one.at.astimezone().strftime("%Y-%m-%d %H:%M")
-        amount = plain(one.amount)
+        amount = price(one.amount, one.token_type)
         signed = f"[green]+{amount}[/]" if one.kind == "credit" else f"-{amount}"
-        table.add_row(when, signed, one.token_type, escape(one.description))
-    console = stdout()
-    console.print(table if page.entries else "[dim]nothing yet")
+        what = escape(one.description.lower())
+        table.add_row(when, signed, what, line.model or "", line.job or line.project or "")
+    stdout().print(table if lines else "[dim]nothing yet")
 
 
-def plain(amount: Decimal) -> str:
-    """An amount without zeros that say nothing."""
-    return f"{amount.normalize():f}"
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    """A line of the statement, with what is still known of what it was for.
+
+    Attributes:
+        entry: What was received or paid.
+        project: Id of the project.
+        job: Id of the job, where it is about one.
+        model: The model. None: the grid has no record of it any more, or it is another account's.
+    """
+
+    entry: dreamgrid.Transaction
+    project: str | None = None
+    job: str | None = None
+    model: str | None = None
+
+    def as_record(self) -> dict[str, str | None]:
+        """The line for programs."""
+        one = self.entry
+        return {
+            "at": one.at.isoformat(),
+            "kind": one.kind,
+            "amount": plain(one.amount),
+            "token": one.token_type,
+            "description": one.description,
+            "id": one.id,
+            "project": self.project,
+            "job": self.job,
+            "model": self.model,
+        }
+
+
+async def _lines(
+    client: dreamgrid.AsyncClient, entries: Sequence[dreamgrid.Transaction]
+) -> list[_Line]:
+    """The entries with the projects and models that the grid still knows them by."""
+    try:
+        records = await client.projects.list_projects(limit=_LATELY)
+    except NotFound:
+        records = ()  # a grid of the original network has no such list
+    models = {record.id: record.model.id for record in records}
+    projects = {
+        job.job_id: record.id
+        for record in records
+        for job in (*record.worker_jobs, *record.completed_jobs)
+    }
+    lines = []
+    for entry in entries:
+        found = _AN_ID.search(entry.id)
+        about = found[0] if found is not None else None
+        job = about if about != entry.id else None
+        project = about if job is None else projects.get(job)
+        model = models.get(project or "")
+        lines.append(_Line(entry=entry, project=project, job=job, model=model))
+    return lines
 
 
 async def _with_key(client: dreamgrid.AsyncClient, server: str) -> Login:
@@ -228,6 +281,6 @@ def _keep(login: Login, *, as_json: bool) -> None:
     if as_json:
         exits.say_json({"event": "logged_in", "server": login.server, "username": login.username})
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = stdout(soft_wrap=True)
     console.print(f"signed in to {login.server} as {login.username}", style="green")
     exits.note(f"kept in {path}; 'dreamgrid account logout' ends it")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
@@ -13,12 +12,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from dreamgrid.cli import exits, loop, options
+from dreamgrid.cli import amounts, exits, loop, options
+from dreamgrid.cli.amounts import Giving
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.target import connected
 from dreamgrid.client.endpoint import Endpoint
 from dreamgrid.protocol import rest_admin as wire
+from dreamgrid.protocol.amounts import plain, price
 from dreamgrid.protocol.rest import Balances, Grant
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ def accounts(
     path = f"accounts?limit=500&search={quote(search)}"
     found = _call("GET", path, wire.AccountEntries, None, server, key, data, as_json)
     if as_json:
-        exits.say_json(msgspec.to_builtins(found.accounts))
+        exits.say_json([_account(one) for one in found.accounts])
         return
     table = _table("name", "spark", "sogni", "running", "queued", "priority", "banned")
     for one in found.accounts:
@@ -54,8 +55,8 @@ def accounts(
         limits = ["" if most is None else str(most) for most in _caps(own)]
         table.add_row(
             Text(one.username),
-            one.spark,
-            one.sogni,
+            plain(one.spark),
+            plain(one.sogni),
             *limits,
             str(own.priority or ""),
             Text("" if one.banned_reason is None else one.banned_reason or "yes"),
@@ -63,11 +64,16 @@ def accounts(
     stdout().print(table)
 
 
+def _account(one: wire.AccountEntry) -> dict[str, Any]:
+    said: dict[str, Any] = msgspec.to_builtins(one)
+    return said | {"spark": plain(one.spark), "sogni": plain(one.sogni)}
+
+
 def _caps(limits: wire.Limits) -> tuple[int | None, int | None]:
     return limits.max_running_jobs, limits.max_queued_projects
 
 
-@app.command()
+@app.command(cls=Giving)
 def grant(
     username: Annotated[str, typer.Argument(help="Whom.")],
     amount: Annotated[str, typer.Argument(help="How much, such as 100 or 0.5.")],
@@ -79,13 +85,11 @@ def grant(
     as_json: options.Json = False,
 ) -> None:
     """Give an account more to spend."""
-    try:
-        wish = Grant(username=username, amount=Decimal(amount), token_type=token, reason=reason)
-    except ArithmeticError:
-        raise typer.BadParameter(f"the amount '{amount}' is no number") from None
+    tokens = amounts.amount(amount)
+    wish = Grant(username=username, amount=tokens, token_type=token, reason=reason)
     balance = _call("POST", "grants", Balances, wish, server, key, data, as_json)
-    said = {"username": username, "spark": balance.spark.net, "sogni": balance.sogni.net}
-    _done(as_json, "granted", **said)
+    spark, sogni = plain(balance.spark.net), plain(balance.sogni.net)
+    _done(as_json, "granted", username=username, spark=spark, sogni=sogni)
 
 
 @app.command()
@@ -101,7 +105,20 @@ def refund(
     """Take back what was charged for a project, or one job of it. Twice is as good as once."""
     wish = wire.NewRefund(project_id=project, job_id=job or None, reason=reason)
     done = _call("POST", "refunds", wire.RefundAnswer, wish, server, key, data, as_json)
-    _done(as_json, "refunded", jobs=done.jobs, amount=done.amount, token=done.token_type)
+    amount = plain(done.amount)
+    if as_json:
+        said = {"jobs": done.jobs, "amount": amount, "token": done.token_type}
+        exits.say_json({"event": "refunded", **said})
+    elif done.jobs:
+        back = f"{price(amount, done.token_type)} for {done.jobs} job{'s' * (done.jobs > 1)}"
+        stdout().print(Text("refunded", "green") + Text(f"  {back}", "dim"))
+    else:
+        what = f"job {job} of project {project}" if job else f"project {project}"
+        stdout().print(
+            f"nothing to refund: nothing is charged for {what}, or it was given back before",
+            style="yellow",
+            markup=False,
+        )
 
 
 @app.command()

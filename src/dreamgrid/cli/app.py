@@ -34,6 +34,7 @@ from dreamgrid.cli import (
     video,
     work,
 )
+from dreamgrid.cli.amounts import Giving
 from dreamgrid.errors import DreamgridError
 
 app = typer.Typer(
@@ -90,7 +91,7 @@ app.command(rich_help_panel=_RUN)(up.up)
 app.command(rich_help_panel=_RUN)(dev.dev)
 app.command(rich_help_panel=_RUN)(serve.serve)
 app.add_typer(work.app, name="work", rich_help_panel=_RUN)
-app.command(rich_help_panel=_RUN)(grant.grant)
+app.command(rich_help_panel=_RUN, cls=Giving)(grant.grant)
 app.command(rich_help_panel=_RUN)(audit.audit)
 app.command(rich_help_panel=_RUN)(migrate.migrate)
 app.command(rich_help_panel=_RUN)(move.move)

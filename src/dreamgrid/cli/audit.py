@@ -2,11 +2,11 @@
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from dreamgrid.cli import exits, options
 from dreamgrid.cli.folder import DATABASE, data_dir
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.errors import ConfigError
 
 
@@ -36,7 +36,7 @@ def audit(
         told = {"event": "audited", "clean": report.clean, **msgspec.to_builtins(report)}
         exits.say_json(told)
     else:
-        console = Console(highlight=False, soft_wrap=True)
+        console = stdout(soft_wrap=True)
         for found in report.findings:
             console.print(Text(f"{found.check}: ", "bold red") + Text(", ".join(found.rows)))
             console.print(Text(f"  {found.message}\n  {found.advice}"), style="dim")

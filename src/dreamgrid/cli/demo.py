@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from dreamgrid.cli import exits, loop, options
@@ -17,6 +16,7 @@ from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.making import Interrupted, Made, Wish, make
 from dreamgrid.cli.producing import OUT, tell
 from dreamgrid.cli.screen import LiveScreen, Screen
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.target import connected
 
 _PROMPTS = (
@@ -43,7 +43,7 @@ def demo(
     - `dreamgrid demo "a butterfly"`
     """
     words = prompt or random.choice(_PROMPTS)  # noqa: S311 (a picture, not a secret)
-    console = Console(highlight=False)
+    console = stdout()
     console.print(
         Text.assemble(
             "painting ", (words, "bold"), " with a server, a worker and a model on this machine"

@@ -11,6 +11,7 @@ from rich.progress import TransferSpeedColumn as SpeedColumn
 
 from dreamgrid.cli import exits, loop
 from dreamgrid.cli.owner import settings_from
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.engines.base import Source
 from dreamgrid.engines.machine import look
 from dreamgrid.engines.registry import Registry, find_engines
@@ -115,7 +116,7 @@ def _tell_start(model: str, listing: hub.Listing, *, as_json: bool) -> None:
         return
     licence = escape(listing.licence or "not named")
     size = f"{listing.size_bytes / 1e9:.2f} GB in {len(listing.files)} files"
-    Console(highlight=False, soft_wrap=True).print(
+    stdout(soft_wrap=True).print(
         f"[bold]{escape(model)}[/]  {size} from {hub.endpoint()}/{escape(listing.repository)}; "
         f"licence: {licence}"
     )
@@ -125,5 +126,5 @@ def _tell_end(model: str, folder: Path, words: str, *, as_json: bool) -> None:
     if as_json:
         exits.say_json({"event": "Downloaded", "model": model, "folder": str(folder)})
     else:
-        console = Console(highlight=False, soft_wrap=True)
+        console = stdout(soft_wrap=True)
         console.print(f"[green]{escape(model)}[/] {words} {escape(str(folder))}")

@@ -9,6 +9,7 @@ from dreamgrid.cli import exits, options
 from dreamgrid.cli.asking import ask
 from dreamgrid.cli.making import Wish
 from dreamgrid.cli.stdout import stdout
+from dreamgrid.protocol.amounts import plain
 from dreamgrid.protocol.params import TokenType
 
 
@@ -58,15 +59,15 @@ def estimate(
             {
                 "model": model,
                 "token": cost.token_type,
-                "cost": f"{cost.token:f}",
-                "spark": f"{cost.spark:f}",
-                "sogni": f"{cost.sogni:f}",
-                "usd": f"{cost.usd:f}",
+                "cost": plain(cost.token),
+                "spark": plain(cost.spark),
+                "sogni": plain(cost.sogni),
+                "usd": plain(cost.usd),
                 "seconds": cost.render_s,
             }
         )
         return
     console = stdout()
-    console.print(f"[bold]{cost}[/]  [dim]about {cost.usd.normalize():f} USD[/]")
+    console.print(f"[bold]{cost}[/]  [dim]about {plain(cost.usd)} USD[/]")
     if cost.total_s is not None:
         console.print(f"[dim]finished in about {cost.total_s:.0f} s")

@@ -5,13 +5,14 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.text import Text
 
 from dreamgrid.cli import exits, loop
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.grid import GridOptions, GridReady, run_grid
 from dreamgrid.cli.options import SignupChoice
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.server.blobs import s3_settings
 from dreamgrid.server.config import ServerConfig
@@ -42,7 +43,7 @@ def serve_grid(
 ) -> None:
     """Runs a grid, tells when it is ready, and returns when a signal has ended it."""
     exits.speaks_json.set(as_json)
-    console = Console(highlight=False)
+    console = stdout()
     server = ServerConfig(
         data_dir=data_dir(data),
         host=host,

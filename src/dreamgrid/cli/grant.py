@@ -1,15 +1,15 @@
 """`dreamgrid grant`: more to spend for an account of one's own grid."""
 
-from decimal import Decimal
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 import dreamgrid
-from dreamgrid.cli import exits, loop, options
+from dreamgrid.cli import amounts, exits, loop, options
 from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.target import connected
+from dreamgrid.protocol.amounts import plain
 
 
 def grant(
@@ -31,10 +31,7 @@ def grant(
     - `dreamgrid grant alice 20 --token sogni`
     """
     exits.speaks_json.set(as_json)
-    try:
-        tokens = Decimal(amount)
-    except ArithmeticError:
-        raise typer.BadParameter(f"the amount '{amount}' is no number") from None
+    tokens = amounts.amount(amount)
 
     async def ask() -> dreamgrid.Balance:
         async with connected(server, key, data_dir(data), worker=False) as (client, _):
@@ -42,8 +39,8 @@ def grant(
 
     balance = loop.run(ask())
     if as_json:
-        spark, sogni = str(balance.spark), str(balance.sogni)
+        spark, sogni = plain(balance.spark), plain(balance.sogni)
         exits.say_json({"event": "granted", "username": username, "spark": spark, "sogni": sogni})
     else:
-        line = f"{username} can spend {balance.spark:f} spark and {balance.sogni:f} sogni"
-        Console(highlight=False).print(line, style="green", markup=False)
+        line = f"{username} can spend {balance}"
+        stdout().print(line, style="green", markup=False)

@@ -7,15 +7,16 @@ from decimal import Decimal
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 import dreamgrid
 from dreamgrid.cli import exits, options
+from dreamgrid.cli.amounts import amount
 from dreamgrid.cli.asking import ask
 from dreamgrid.cli.stdout import stdout
 from dreamgrid.errors import NotFound
+from dreamgrid.protocol.amounts import plain
 from dreamgrid.protocol.scopes import Scope
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
@@ -54,7 +55,7 @@ def create(
     - `dreamgrid keys create attic --scope work`
     """
     exits.speaks_json.set(as_json)
-    per_day, total = _tokens(max_per_day), _tokens(max_total)
+    per_day, total = _cap(max_per_day), _cap(max_total)
     made = ask(
         lambda client: client.account.keys.create(
             name, scope=scope, max_per_day=per_day, max_total=total
@@ -66,7 +67,7 @@ def create(
     if as_json:
         exits.say_json(_record(made))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = stdout(soft_wrap=True)
     console.print(Text(made.key or "", "bold green"))
     exits.note(f"Keep it: it is not shown again. 'dreamgrid keys revoke {made.id}' ends it.")
 
@@ -90,8 +91,8 @@ def list_keys(
         table.add_column(column, no_wrap=column == "id", min_width=36 if column == "id" else None)
     for one in keys:
         made = one.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
-        caps = [f"{one.max_per_day:f} a day"] if one.max_per_day is not None else []
-        caps += [f"{one.max_total:f} in all"] if one.max_total is not None else []
+        caps = [f"{plain(one.max_per_day)} a day"] if one.max_per_day is not None else []
+        caps += [f"{plain(one.max_total)} in all"] if one.max_total is not None else []
         name, begin = Text(one.name), f"{one.prefix}…"
         table.add_row(one.id, name, begin, made, one.scope, ", ".join(caps))
     stdout().print(table)
@@ -129,13 +130,8 @@ def revoke(
         stdout().print("revoked", style="green")
 
 
-def _tokens(text: str | None) -> Decimal | None:
-    if text is None:
-        return None
-    try:
-        return Decimal(text)
-    except ArithmeticError:
-        raise typer.BadParameter(f"the cap '{text}' is no number") from None
+def _cap(text: str | None) -> Decimal | None:
+    return None if text is None else amount(text, of="the cap")
 
 
 def _record(key: dreamgrid.ApiKey) -> dict[str, str | datetime | None]:
@@ -145,7 +141,7 @@ def _record(key: dreamgrid.ApiKey) -> dict[str, str | datetime | None]:
         "prefix": key.prefix,
         "created_at": key.created_at.isoformat(),
         "scope": key.scope,
-        "max_per_day": None if key.max_per_day is None else f"{key.max_per_day:f}",
-        "max_total": None if key.max_total is None else f"{key.max_total:f}",
+        "max_per_day": None if key.max_per_day is None else plain(key.max_per_day),
+        "max_total": None if key.max_total is None else plain(key.max_total),
     }
     return record | {"key": key.key} if key.key else record

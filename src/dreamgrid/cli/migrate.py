@@ -5,10 +5,10 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
 from dreamgrid.cli import exits, options
 from dreamgrid.cli.folder import DATABASE, data_dir
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.errors import ConfigError
 
 
@@ -46,7 +46,7 @@ def migrate(
         told = {"event": "checked" if check else "migrated", **msgspec.to_builtins(after)}
         exits.say_json(told | {"was": before.version})
     else:
-        console = Console(highlight=False, soft_wrap=True)
+        console = stdout(soft_wrap=True)
         for script in before.missing:
             console.print(f"{'missing' if check else 'applied'}  {script}", style="dim")
         said = f"the database has version {after.version}"

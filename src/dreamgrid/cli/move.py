@@ -4,7 +4,6 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from dreamgrid.cli import exits, loop, options
 from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.errors import ConfigError
 
 
@@ -69,7 +69,7 @@ def move(
 
 
 def _tell(rows: dict[str, int], files: int, renamed: list[Path]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = stdout(soft_wrap=True)
     moved = []
     if rows:
         moved.append(f"{sum(rows.values()):,} rows of {len(rows)} tables")

@@ -13,7 +13,9 @@ from dreamgrid.cli import exits, loop
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.making import Interrupted, Made, Wish, make
 from dreamgrid.cli.screen import LiveScreen, Screen
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.target import connected
+from dreamgrid.protocol.amounts import plain
 
 OUT = Path("dreamgrid-out")
 TIMEOUT_S = 600.0
@@ -42,7 +44,7 @@ def produce(wish: Wish, manner: Manner, *, previews: bool | None = None) -> None
         previews: Whether pictures are shown in the terminal. None: if it can.
     """
     exits.speaks_json.set(manner.as_json)
-    console = Console(highlight=False)
+    console = stdout()
     show = not manner.as_json and console.is_terminal
     screen = LiveScreen(console, previews=previews) if show else Screen()
     made = loop.run(_produce(wish, manner, screen))
@@ -87,7 +89,7 @@ def as_record(made: Made) -> dict[str, object]:
         "files": [str(path) for path in made.files],
         "seeds": list(made.seeds),
         "failed": made.failed,
-        "cost": None if made.charge is None else f"{made.charge.token.normalize():f}",
+        "cost": None if made.charge is None else plain(made.charge.token),
         "token": None if made.charge is None else made.charge.token_type,
         "seconds": round(made.seconds, 3),
     }

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import fields
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 import dreamgrid
 from dreamgrid.cli import exits, loop, options
-from dreamgrid.cli.account import plain
 from dreamgrid.cli.asking import ask
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.producing import OUT
@@ -24,6 +22,7 @@ from dreamgrid.cli.screen import LiveScreen, Screen
 from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.target import connected
 from dreamgrid.errors import InvalidRequest, NotFound, ProjectFailed
+from dreamgrid.protocol.amounts import plain, price
 from dreamgrid.protocol.failures import in_words
 from dreamgrid.protocol.rest import JobRecord, ProjectRecord
 from dreamgrid.states import ProjectState
@@ -39,6 +38,7 @@ _Id = Annotated[
 ]
 _WHOLE_ID = 36
 _SHORTEST_ID = 4
+_CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 _LATELY = 100
 """How many projects back a shortened id is looked for."""
 
@@ -70,7 +70,7 @@ def list_projects(
     for record in records:
         row = _row(record)
         results = f"{row['delivered']} of {row['count']}"
-        cost = f"{plain(Decimal(row['cost']))}" if float(row["cost"]) else ""
+        cost = price(row["cost"], row["token"]) if float(row["cost"]) else ""
         state = f"[{_COLORS.get(row['state'], 'yellow')}]{row['state']}[/]"
         table.add_row(record.id, state, results, cost, record.model.id)
     console = stdout()
@@ -106,7 +106,7 @@ def show(
     facts.add_row("model", record.model.id)
     facts.add_row("asked for", f"{record.image_count}, {_local(record.create_time)}")
     facts.add_row("state", row["state"] + _because(record))
-    facts.add_row("cost", f"{plain(Decimal(row['cost']))} {row['token']}")
+    facts.add_row("cost", price(row["cost"], row["token"]))
     console.print(facts)
     table = Table("", "state", "seed", "worker", box=None, header_style="dim", pad_edge=False)
     for job in jobs:
@@ -201,7 +201,7 @@ def download(
     if as_json:
         exits.say_json({"event": "saved", "files": [str(path) for path in files]})
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = stdout(soft_wrap=True)
     for path in files:
         console.print(f"  [bold green]{path}[/]")
 
@@ -259,7 +259,7 @@ def _row(record: ProjectRecord) -> dict[str, Any]:
         "state": record.status,
         "count": record.image_count,
         "delivered": sum(map(is_delivered, record.completed_jobs)),
-        "cost": record.cost_actual.cost_in_token,
+        "cost": plain(record.cost_actual.cost_in_token),
         "token": record.token_type,
         "created": datetime.fromtimestamp(record.create_time / 1000, UTC).isoformat(),
     }
@@ -296,7 +296,14 @@ def _event(event: dreamgrid.Event) -> dict[str, Any]:
     plain_ones = {name: value for name, value in told.items() if isinstance(value, plain)}
     if isinstance(event, dreamgrid.JobCompleted):
         plain_ones |= {"seed": event.result.seed, "url": event.result.url}
-    return {"event": type(event).__name__.lower(), **plain_ones}
+    return {"event": event_name(type(event)), **plain_ones}
+
+
+def event_name(kind: type[dreamgrid.Event]) -> str:
+    """The name of an event; what event streams and webhooks tell has the same one there."""
+    if kind is dreamgrid.JobRetried:
+        return "retried"
+    return _CAPITAL.sub("_", kind.__name__).lower()
 
 
 def _local(time_ms: int) -> str:

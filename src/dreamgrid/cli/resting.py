@@ -4,9 +4,8 @@ import re
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.errors import ConfigError
 from dreamgrid.worker.rest import pause, resume
 
@@ -22,14 +21,14 @@ def pause_workers(duration: str | None, data: Path | None) -> None:
     until_s = None if duration is None else time.time() + _seconds_of(duration)
     pause(data_dir(data) / "worker", until_s)
     until = "" if duration is None else f" for {duration}"
-    console = Console(highlight=False)
+    console = stdout()
     console.print(f"paused{until}; 'dreamgrid work resume' ends it")
 
 
 def resume_workers(data: Path | None) -> None:
     """Ends a pause."""
     there = resume(data_dir(data) / "worker")
-    Console(highlight=False).print("resumed" if there else "there was no pause")
+    stdout().print("resumed" if there else "there was no pause")
 
 
 def _seconds_of(duration: str) -> int:

@@ -7,11 +7,11 @@ from rich.table import Table
 
 import dreamgrid
 from dreamgrid.cli import exits, loop, options
-from dreamgrid.cli.account import plain
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.target import find
 from dreamgrid.errors import ConfigError
+from dreamgrid.protocol.amounts import plain
 from dreamgrid.protocol.params import NETWORKS
 
 
@@ -65,8 +65,8 @@ def status(
             {
                 "url": seen.url,
                 "username": seen.username,
-                "spark": f"{seen.balance.spark:f}",
-                "sogni": f"{seen.balance.sogni:f}",
+                "spark": plain(seen.balance.spark),
+                "sogni": plain(seen.balance.sogni),
                 "unfinished": seen.unfinished,
                 "workers": seen.workers,
             }
@@ -95,9 +95,7 @@ def _table(seen: Status) -> Table:
     table.add_column(style="dim")
     table.add_row("grid", f"[bold]{seen.url}[/]")
     table.add_row("account", escape(seen.username))
-    table.add_row(
-        "balance", f"{plain(seen.balance.spark)} spark, {plain(seen.balance.sogni)} sogni"
-    )
+    table.add_row("balance", str(seen.balance))
     table.add_row("unfinished", str(seen.unfinished) if seen.unfinished else "nothing")
     offers = [f"{model} [dim]x {count}[/]" for model, count in sorted(seen.workers.items())]
     table.add_row(

@@ -4,12 +4,12 @@ import webbrowser
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 import dreamgrid
 from dreamgrid.cli import exits, loop, options
 from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.target import find
 from dreamgrid.errors import ConfigError, NotAllowed
 
@@ -49,6 +49,6 @@ def studio(
     if as_json:
         exits.say_json({"url": url})
     else:
-        Console(highlight=False, soft_wrap=True).print(Text(url, "bold cyan"))
+        stdout(soft_wrap=True).print(Text(url, "bold cyan"))
     if open_it and not as_json:
         webbrowser.open(url)

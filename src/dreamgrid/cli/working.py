@@ -5,11 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from dreamgrid.cli import exits, loop, planning, telling
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.owner import settings_from
+from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.target import Target, find
 from dreamgrid.engines.machine import Machine, look
 from dreamgrid.engines.registry import find_engines
@@ -39,7 +38,7 @@ def work_for(
     exits.speaks_json.set(as_json)
     settings = settings_from(config, given)
     folder = data_dir(data)
-    console = Console(highlight=False)
+    console = stdout()
 
     async def run(stop: asyncio.Event) -> None:
         target = await _grid(settings, folder)

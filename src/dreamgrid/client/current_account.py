@@ -5,6 +5,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Literal, Protocol
 
 from dreamgrid.errors import ProtocolError
+from dreamgrid.protocol import amounts
 from dreamgrid.protocol.params import Network
 from dreamgrid.protocol.socket import TokenBalance
 
@@ -20,6 +21,9 @@ class Balance:
 
     spark: Decimal
     sogni: Decimal
+
+    def __str__(self) -> str:
+        return f"{amounts.price(self.spark, 'spark')}, {amounts.price(self.sogni, 'sogni')}"
 
 
 @dataclass(frozen=True, kw_only=True)

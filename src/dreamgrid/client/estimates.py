@@ -1,5 +1,6 @@
 """The part of `client.projects` that knows prices: what a project would cost, before it is sent."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,6 +23,7 @@ from dreamgrid.client.settings import (
     takes,
 )
 from dreamgrid.errors import CostLimitExceeded, InvalidRequest
+from dreamgrid.protocol import amounts
 from dreamgrid.protocol.assets import (
     CONTEXT_IMAGE,
     CONTROL_NET_IMAGE,
@@ -73,7 +75,7 @@ class CostEstimate:
     total_s: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.token.normalize():f} {self.token_type}"
+        return amounts.price(self.token, self.token_type)
 
 
 class _Benchmark(msgspec.Struct, frozen=True, rename="camel"):
@@ -189,12 +191,18 @@ class Prices:
         Raises:
             CostLimitExceeded: It is higher than `most`.
         """
-        if isinstance(most, bool) or not isinstance(most, int | float | Decimal):
+        if (
+            isinstance(most, bool)
+            or not isinstance(most, int | float | Decimal)
+            or math.isnan(most)
+        ):
             raise InvalidRequest(f"max_cost is {most!r}: give a number of tokens")
         price = await self._price(params)
         if price.token > Decimal(str(most)):
+            limit = amounts.plain(str(most))
             raise CostLimitExceeded(
-                f"it would cost {price}, and max_cost is {most}: nothing was sent", cost=price.token
+                f"it would cost {price}, and max_cost is {limit}: nothing was sent",
+                cost=price.token,
             )
 
     async def _image_path(

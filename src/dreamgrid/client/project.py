@@ -16,6 +16,7 @@ from dreamgrid.client.history import History
 from dreamgrid.client.job import Job
 from dreamgrid.client.listeners import Emitter
 from dreamgrid.client.results import R_co
+from dreamgrid.protocol import amounts
 from dreamgrid.protocol.params import AnyParams, AudioParams, ImageParams, Media
 from dreamgrid.states import JobState, ProjectState
 
@@ -40,7 +41,7 @@ class Charge(NamedTuple):
     token_type: str
 
     def __str__(self) -> str:
-        return f"{self.token.normalize():f} {self.token_type}"
+        return amounts.price(self.token, self.token_type)
 
 
 class Owner(Protocol):

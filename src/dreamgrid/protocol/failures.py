@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from dreamgrid import errors
+from dreamgrid.protocol.statuses import ALL_DELIVERED, JOB_DELIVERED
 
 SERVER_RESTARTING = 1001
 ARTIST_CANCELED = "artistCanceled"
@@ -28,6 +29,8 @@ OUT_OF_MEMORY = "out_of_memory"
 """What a worker says of a job that is too large for its device, but perhaps not for others."""
 
 _WORDS = {
+    ALL_DELIVERED: "completed",
+    JOB_DELIVERED: "delivered",
     ARTIST_CANCELED: "canceled",
     WORKER_DISCONNECTED: "its workers went away",
     GENERATION_FAILURE: "rendering failed",

@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Literal
 
 from dreamgrid.errors import InvalidRequest, NotAllowed, NotFound
+from dreamgrid.protocol import amounts
 from dreamgrid.protocol import rest_admin as wire
 from dreamgrid.protocol.rest import Grant
 from dreamgrid.protocol.socket import CLOSE_BLOCKED, CLOSE_NOT_ALLOWED, BalanceUpdate
@@ -75,7 +76,7 @@ class Admin:
         actor.require_uncapped()
         amount_micros = grant_micros(wish.amount)
         row = await self._account(wish.username)
-        detail = f"{ledger.decimal(amount_micros)} {wish.token_type}"
+        detail = amounts.price(ledger.decimal(amount_micros), wish.token_type)
         action = self._action(actor, "grant", row.username, wish.reason, detail)
         balance = await self._store.admin.grant(row.id, wish.token_type, amount_micros, action)
         self._accounts.note_balance(row.id, wish.token_type, balance)

@@ -8,6 +8,7 @@ from dreamgrid.errors import (
     InsufficientFunds,
     SpendingCapReached,
 )
+from dreamgrid.protocol import amounts
 from dreamgrid.server import ledger
 from dreamgrid.server.live import LiveProject
 from dreamgrid.server.store.base import SubmitResult, Submitted
@@ -25,20 +26,20 @@ def refusal(project: LiveProject, answer: Submitted | BaseException) -> Dreamgri
 
 
 def _refusal(project: LiveProject, answer: Submitted) -> DreamgridError:
-    price = f"this costs {ledger.decimal(project.hold_micros)} {project.token_type}"
+    price = f"this costs {_price(project.hold_micros, project)}"
     match answer.result:
         case SubmitResult.INSUFFICIENT:
             return InsufficientFunds(f"insufficient funds: {price}, and your balance is below that")
         case SubmitResult.OVER_DAY_CAP:
             return SpendingCapReached(
-                f"{price}, and your key may spend {_left(answer)} today: its cap is "
-                f"{ledger.decimal(answer.cap_micros)} a day; wait until 00:00 UTC, or use a key "
+                f"{price}, and your key may spend {_left(project, answer)} today: its cap is "
+                f"{_price(answer.cap_micros, project)} a day; wait until 00:00 UTC, or use a key "
                 "with a higher cap"
             )
         case SubmitResult.OVER_TOTAL_CAP:
             return SpendingCapReached(
-                f"{price}, and your key may spend {_left(answer)}: its cap is "
-                f"{ledger.decimal(answer.cap_micros)} in all; use another key"
+                f"{price}, and your key may spend {_left(project, answer)}: its cap is "
+                f"{_price(answer.cap_micros, project)} in all; use another key"
             )
         case _:
             return id_taken(project.id)
@@ -51,5 +52,9 @@ def id_taken(project_id: str) -> DuplicateProject:
     )
 
 
-def _left(answer: Submitted) -> str:
-    return f"{ledger.decimal(answer.left_micros)} more" if answer.left_micros else "nothing more"
+def _left(project: LiveProject, answer: Submitted) -> str:
+    return f"{_price(answer.left_micros, project)} more" if answer.left_micros else "nothing more"
+
+
+def _price(micros: int, project: LiveProject) -> str:
+    return amounts.price(ledger.decimal(micros), project.token_type)
