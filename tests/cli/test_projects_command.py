@@ -1,9 +1,12 @@
 """`dreamgrid projects`: what was asked for is found again by another process."""
 
+import io
 import re
 from decimal import Decimal
 from pathlib import Path
 from typing import get_args
+
+import pytest
 
 import dreamgrid
 from dreamgrid.cli.projects import event_name
@@ -81,6 +84,50 @@ def test_a_finished_project_is_watched_from_its_first_event(grid: Grid, call: Ca
     kinds = [line for line in ran.stdout.splitlines() if '"job_completed"' in line]
     assert len(kinds) == 1
     assert ran.last_json["event"] == "completed"
+
+
+def test_what_was_made_is_deleted_after_a_question(
+    grid: Grid, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = call(*ASKED, "--count", "2", environment=grid.environment).last_json
+    delete = ("projects", "delete", made["project"])
+    ran = call(*delete, environment=grid.environment)
+    assert (ran.returncode, "add --yes" in ran.stderr) == (2, True), "nobody is there to be asked"
+    terminal = io.StringIO("n\n")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    ran = call(*delete, environment=grid.environment)
+    assert f"Delete everything of {made['project']} for good?" in ran.stdout
+    assert ran.returncode != 0
+
+    one = call(*delete, "--result", "2", "--yes", "--json", environment=grid.environment).last_json
+    assert (one["event"], one["projects"]) == ("deleted", [made["project"]])
+    ran = call(*delete, "--result", "2", "--yes", environment=grid.environment)
+    assert (ran.returncode, "has no result" in " ".join(ran.stderr.split())) == (2, True)
+    ran = call(*delete, "--result", "3", "--yes", environment=grid.environment)
+    assert (ran.returncode, "has no result 3" in " ".join(ran.stderr.split())) == (2, True)
+    shown = call("projects", "show", made["project"], "--json", environment=grid.environment)
+    assert [job["seed"] for job in shown.last_json["jobs"]] == made["seeds"], "its record stays"
+    assert call(*delete, "--yes", environment=grid.environment).returncode == 0
+    listed = call("projects", "list", "--json", environment=grid.environment).last_json
+    assert made["project"] not in {row["id"] for row in listed}
+
+
+def test_of_several_projects_all_are_deleted_or_none(
+    grid: Grid, idle_grid: Grid, call: Call
+) -> None:
+    ids = [call(*ASKED, environment=grid.environment).last_json["project"] for _ in range(2)]
+    ran = call("projects", "delete", *ids, NOBODY, "--yes", environment=grid.environment)
+    assert ran.returncode == 2
+    listed = call("projects", "list", "--json", environment=grid.environment).last_json
+    assert set(ids) <= {row["id"] for row in listed}
+    ran = call("projects", "delete", *ids, "--yes", "--json", environment=grid.environment)
+    assert ran.last_json["projects"] == ids
+    with dreamgrid.Client(idle_grid.ready["url"], idle_grid.ready["api_key"]) as client:
+        project = client.projects.create(model="pattern-v1", prompt="never")
+        ran = call("projects", "delete", project.id, "--yes", environment=idle_grid.environment)
+        assert (ran.returncode, "cancel it first" in ran.stderr) == (2, True)
+        project.cancel()
 
 
 def test_a_project_of_nobody_is_refused(grid: Grid, call: Call) -> None:

@@ -55,6 +55,23 @@ async def test_a_picture_comes_out_as_it_was_ordered(grid: Grid, tmp_path: Path)
         )
 
 
+async def test_a_result_is_deleted_and_then_its_project(grid: Grid) -> None:
+    async with client_of(grid) as client:
+        images = await client.projects.generate(
+            model=PATTERN, prompt="a", count=2, width=64, height=64
+        )
+        project_id = images[0].project_id
+        await client.projects.delete(project_id, job_id=images[0].job_id)
+        (record,) = [one for one in await client.projects.list_projects() if one.id == project_id]
+        linked = [job.job_id for job in record.completed_jobs if job.result_url is not None]
+        assert linked == [images[1].job_id]
+        with pytest.raises(dreamgrid.NotFound):
+            await client.projects.delete(project_id, job_id=images[0].job_id)
+        await client.projects.delete(project_id)
+        with pytest.raises(dreamgrid.NotFound):
+            await client.projects.get_status(project_id)
+
+
 async def test_every_step_and_preview_of_a_render_is_seen(grid: Grid) -> None:
     pillow = pytest.importorskip("PIL.Image")
     async with client_of(grid) as client:

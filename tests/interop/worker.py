@@ -194,6 +194,7 @@ async def scripted_worker(
     slots: int = 8,
     network: Network = "fast",
     models: tuple[str, ...] = ("pattern-v1",),
+    name: str = "scripted",
 ) -> AsyncIterator[ScriptedWorker]:
     """Connects a worker to the server at `url`."""
     async with (
@@ -203,7 +204,7 @@ async def scripted_worker(
         hello = Hello(
             protocol=WORKER_PROTOCOL,
             worker_id=str(uuid.uuid4()).upper(),
-            name="scripted",
+            name=name,
             version="test",
             models=models,
             slots=slots,

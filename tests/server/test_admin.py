@@ -1,6 +1,8 @@
 """What administrators can do, that nobody else can, and the trail that it leaves."""
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from dreamgrid.server.store.sqlite_audit import audit_file
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
 from tests.support.wallets import member
-from tests.support.wire import App, Worker, hello_of
+from tests.support.wire import PNG, App, Worker, hello_of
 
 Json = dict[str, Any]
 EVERYTHING = [
@@ -28,6 +30,8 @@ EVERYTHING = [
     ("POST", "bans", {"kind": "account", "target": "local"}),
     ("GET", "actions", None),
     ("GET", "activity", None),
+    ("GET", "health", None),
+    ("GET", "audit", None),
 ]
 
 
@@ -89,6 +93,30 @@ async def test_what_the_grid_did_lately_is_counted_by_the_minute(grid: Grid) -> 
     assert (await grid.data("/v1/admin/activity"))["parts"] == []
     day = await grid.data("/v1/admin/activity?minutes=1440")
     assert sum(part["completed"] for part in day["parts"]) == 1
+
+
+async def test_the_server_says_how_it_is_and_proves_its_books(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    await app.request(numberOfImages=2)
+    await worker.finish(await worker.assigned())
+    held = await worker.assigned()
+    waiting = await app.request()
+    await app.wait_state("queued", jobID=waiting)
+    told = await grid.data("/v1/admin/health")
+    assert (told["workers"], told["projects"], told["waiting"]) == (1, 2, 1)
+    assert told["since"] == int(grid.clock() * 1000)  # its clock has stood still
+    assert (told["media"]["files"], told["media"]["sizeBytes"]) == (1, len(PNG))
+    report = await grid.data("/v1/admin/audit")
+    assert (report["clean"], report["findings"]) == (True, [])
+    assert report["counted"]["job"] == 3
+    await worker.finish(held)
+    with closing(sqlite3.connect(grid.config.data_dir / "dreamgrid.sqlite")) as books, books:
+        books.execute(
+            "UPDATE balance SET posted_micros = posted_micros + 5 WHERE account_id = ?", ("mint",)
+        )
+    report = await grid.data("/v1/admin/audit")
+    assert report["clean"] is False
+    assert all(one["message"] and one["advice"] for one in report["findings"])
 
 
 async def test_everybodys_open_projects_are_listed_with_what_they_wait_for(grid: Grid) -> None:

@@ -114,6 +114,8 @@ def for_administrators(ann: Ann) -> dict[str, list[Try]]:
         "POST /v1/admin/bans": (f"{admin}/bans", {"kind": "account", "target": "ann"}),
         "GET /v1/admin/actions": (f"{admin}/actions", None),
         "GET /v1/admin/activity": (f"{admin}/activity", None),
+        "GET /v1/admin/health": (f"{admin}/health", None),
+        "GET /v1/admin/audit": (f"{admin}/audit", None),
     }
     return {name: [Try(path, 403, 401, 403, body)] for name, (path, body) in bodies.items()}
 
@@ -146,6 +148,10 @@ def removals(ann: Ann) -> dict[str, list[Try]]:
         "DELETE /v1/projects/{projectId}/jobs/{jobId}": [
             Try(f"{done}/{of_done}", 404, 401, None),
             *foreign(f"{running}/{of_running}", owner=400),
+        ],
+        "GET /v1/projects/{projectId}/jobs/{jobId}/thumbnail": [
+            Try(f"{done}/{of_done}/thumbnail", 404, 401, None),  # a link to what is no picture
+            *foreign(f"{running}/{of_running}/thumbnail", owner=404),
         ],
     }
 
@@ -233,6 +239,7 @@ def entries(ann: Ann) -> dict[str, list[Try]]:
             *foreign(f"/v1/explain/{ann.running.project_id}"),
             *foreign(f"/v1/explain/{ann.running.job_id}"),
         ],
+        "GET /v1/account/sign-in": public("/v1/account/sign-in"),
         "POST /v1/account/sign-in-links": personal("/v1/account/sign-in-links", {}, 201),
         "POST /v1/account/sign-in-links/use": public(
             "/v1/account/sign-in-links/use", 403, {"secret": "guessed"}

@@ -250,3 +250,13 @@ async def test_what_is_removed_while_the_store_is_away_can_be_removed_again(
     left = [one for one in (tmp_path / "s3").rglob(f"{project}/*") if one.is_file()]
     assert left == []
     assert (await grid.get(path))[0] == 404
+
+
+async def test_the_studio_may_load_from_where_the_links_lead(grid: Grid, bucket: Stoppable) -> None:
+    async with grid.http.get(grid.url, headers={"Accept": "text/html"}) as answer:
+        policy = answer.headers["Content-Security-Policy"]
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    place = bucket.server.endpoint.rstrip("/")
+    for kind in ("img-src", "media-src", "connect-src"):
+        assert place in rules[kind].split(), kind
+    assert rules["script-src"] == "'self'"

@@ -128,6 +128,26 @@ async def test_sign_up_can_be_closed_while_members_still_come_in(make_grid: Make
         assert (await Person(grid, "alice").log_in())[0] == 200
 
 
+async def test_a_page_is_told_which_ways_in_there_are(
+    make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways, elsewhere = "/v1/account/sign-in", {"X-Forwarded-For": "203.0.113.7"}
+    async with make_grid() as grid:
+        assert await grid.data(ways, key="") == {"password": True, "signUp": True, "reason": ""}
+        status, body = await grid.call("GET", ways, key="", headers=elsewhere)
+        assert (status, body["data"]["password"], body["data"]["signUp"]) == (200, True, False)
+        assert "private grid" in body["data"]["reason"]
+        monkeypatch.setattr("dreamgrid.server.wallet.find_spec", lambda name: None)
+        told = await grid.data(ways, key="")
+        assert (told["password"], told["signUp"]) == (False, False)
+        assert "eth-account is missing" in told["reason"]
+    monkeypatch.undo()
+    async with make_grid(signup="closed") as grid:
+        told = await grid.data(ways, key="")
+        assert (told["password"], told["signUp"]) == (True, False)
+        assert "closed" in told["reason"]
+
+
 @pytest.mark.parametrize(("host", "is_open"), [("0.0.0.0", False), ("127.0.0.1", True)])
 def test_strangers_are_welcome_only_where_no_stranger_can_connect(
     tmp_path: Path, host: str, is_open: bool

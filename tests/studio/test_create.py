@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.interop.grid import Grid
-from tests.interop.worker import ScriptedWorker, png
+from tests.interop.worker import ScriptedWorker, png, scripted_worker
 from tests.studio.conftest import OpenStudio, Studio
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -145,6 +145,61 @@ async def test_words_are_never_run_as_a_program(studio: Studio, worker: Scripted
     await expect(studio.page.get_by_role("heading", name="onerror")).to_be_visible()
     await expect(studio.page).to_have_title("Create · dreamgrid")
     assert await studio.page.locator("img[src=x]").count() == 0
+
+
+async def test_names_and_reasons_are_never_run_as_a_program(studio: Studio, grid: Grid) -> None:
+    page = studio.page
+    evil = """<svg onload="document.title='owned'">"""
+    path, reason = "/v1/admin/workers", {"action": "pause", "reason": evil}
+    async with scripted_worker(
+        grid.direct_url, grid.key, name=evil, models=("dreamlet-v1",)
+    ) as worker:
+        await page.get_by_label("Style").evaluate("(field) => field.closest('details').open = true")
+        for field in ("Style", "Not wanted"):
+            await page.get_by_label(field).fill(evil)
+        await studio.ask_for("a castle")
+        await (await worker.job()).render(png(1))
+        await studio.see_tiles("completed")
+        await page.get_by_role("button", name="Open: a castle").click()
+        viewer = page.get_by_role("dialog", name="Result")
+        await expect(viewer.get_by_text(evil)).to_have_count(3)  # style, what is not wanted, worker
+        await page.keyboard.press("Escape")
+        _, body = await grid.call("GET", path)
+        (known,) = body["data"]["workers"]
+        assert (await grid.call("POST", path, json={"worker": known["id"], **reason}))[0] == 200
+        assert (await grid.call("POST", "/v1/account/keys", json={"name": evil}))[0] == 201
+        for name in ("operator/workers", "operator/trail", "account"):
+            await page.goto(f"{grid.url}/#/{name}")
+            await expect(page.get_by_text(evil).first).to_be_visible()
+    await expect(page).to_have_title("Account · dreamgrid")
+    assert await page.locator("svg[onload]").count() == 0
+
+
+async def test_a_server_without_passwords_offers_none_and_says_why(
+    open_studio: OpenStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dreamgrid.server.wallet.find_spec", lambda name: None)
+    stranger = await open_studio()
+    await stranger.page.goto(stranger.grid.url)
+    await expect(stranger.page.get_by_text("no sign-in by name and password")).to_be_visible()
+    await expect(stranger.page.get_by_label("Password")).to_have_count(0)
+    await expect(stranger.page.get_by_text("dreamgrid studio")).to_be_visible()
+
+
+async def test_how_long_to_wait_is_told_as_people_tell_it(open_studio: OpenStudio) -> None:
+    stranger = await open_studio()
+    page = stranger.page
+    await page.goto(stranger.grid.url)
+    await page.get_by_label("Name", exact=True).fill("nobody")
+    for _ in range(stranger.grid.config.guesses_per_minute + 1):
+        await page.get_by_label("Password").fill("correct horse battery")
+        await page.get_by_role("button", name="Sign in", exact=True).click()
+        await expect(page.get_by_role("button", name="Sign in", exact=True)).to_be_enabled()
+    await expect(page.get_by_role("alert")).to_contain_text(
+        re.compile(r"too many failed sign-ins from your address\. Try again in \d+ s\.$")
+    )
+    assert all(re.search("403|429", complaint) for complaint in stranger.complaints)
+    stranger.complaints.clear()
 
 
 async def test_somebody_signs_up_out_and_in_by_name_and_password(open_studio: OpenStudio) -> None:

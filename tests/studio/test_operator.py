@@ -1,5 +1,8 @@
 """The grid at a glance for whoever runs it, and everybody's own account."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -158,6 +161,27 @@ async def test_limits_bans_and_blocked_apps_are_set_and_lifted(
     question = page.get_by_role("dialog", name="Unblock rogue-1?")
     await question.get_by_role("button", name="Unblock", exact=True).click()
     await expect(page.get_by_role("heading", name="Blocked apps")).to_have_count(0)
+
+
+async def test_the_server_says_how_it_is_and_the_books_are_proved(
+    studio: Studio, worker: ScriptedWorker, grid: Grid
+) -> None:
+    page = studio.page
+    await studio.ask_for("a castle")
+    await (await worker.job()).render(png(1))
+    await studio.see_tiles("completed")
+    await open_tab(page, "Health")
+    facts = page.locator("dl")
+    await expect(facts).to_contain_text("Open projects0, 0 jobs waiting")
+    await expect(facts).to_contain_text("Media1 file")
+    await page.get_by_role("button", name="Prove them").click()
+    verdict = page.get_by_role("status").filter(has_text="The books add up.")
+    await expect(verdict).to_contain_text("1 project, 1 job in")
+    with closing(sqlite3.connect(grid.config.data_dir / "dreamgrid.sqlite")) as books, books:
+        books.execute("UPDATE balance SET posted_micros = posted_micros + 5")
+    await page.get_by_role("button", name="Prove them again").click()
+    await expect(page.get_by_text("something in them cannot be")).to_be_visible()
+    await expect(page.get_by_text("audit again").first).to_be_visible()
 
 
 async def test_what_cannot_be_done_says_why(studio: Studio) -> None:

@@ -1,12 +1,19 @@
 // The page of those who are not signed in.
 
-import { useState } from 'preact/hooks';
-import { saying } from './api/http';
+import { useEffect, useState } from 'preact/hooks';
+import { asStranger, saying } from './api/http';
 import { enter, linkProblem } from './state/session';
 import { Segments, TextField, Toggle } from './ui/fields';
 import { Icon } from './ui/icon';
 
 type Mode = 'in' | 'up';
+
+/** How people come in here; asked of the server, because not every grid has passwords. */
+interface WaysIn {
+  password: boolean;
+  signUp: boolean;
+  reason: string;
+}
 const MIN_PASSWORD = 8;
 
 export function Gate() {
@@ -17,6 +24,10 @@ export function Gate() {
   const [remember, setRemember] = useState(true);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
+  const [ways, setWays] = useState<WaysIn | null>(null);
+  useEffect(() => {
+    asStranger<WaysIn>('/v1/account/sign-in').then(setWays, (error: unknown) => setProblem(saying(error)));
+  }, []);
 
   async function submit(event: SubmitEvent) {
     event.preventDefault();
@@ -56,39 +67,62 @@ export function Gate() {
               <Icon name="warn" /> <span>{linkProblem.value}</span>
             </p>
           )}
-          <Segments
-            name="Sign in or sign up"
-            value={mode}
-            options={[
-              ['in', 'Sign in'],
-              ['up', 'New account']
-            ]}
-            onValue={setMode}
-          />
-          <form onSubmit={(event) => void submit(event)}>
-            <TextField label="Name" value={username} onValue={setUsername} autocomplete="username" required />
-            {mode === 'up' && (
-              <TextField label="Email" type="email" value={email} onValue={setEmail} autocomplete="email" required />
-            )}
-            <TextField
-              label="Password"
-              type="password"
-              value={password}
-              onValue={setPassword}
-              autocomplete={mode === 'in' ? 'current-password' : 'new-password'}
-              hint={mode === 'up' ? 'It never leaves this page, and nobody can restore it.' : undefined}
-              required
+          {ways?.signUp && (
+            <Segments
+              name="Sign in or sign up"
+              value={mode}
+              options={[
+                ['in', 'Sign in'],
+                ['up', 'New account']
+              ]}
+              onValue={setMode}
             />
-            {mode === 'in' && <Toggle label="Stay signed in" checked={remember} onValue={setRemember} />}
-            {problem && (
-              <p class="notice bad" role="alert">
-                <Icon name="warn" /> <span>{problem}</span>
-              </p>
-            )}
-            <button class="button primary large" disabled={busy}>
-              {busy ? 'One moment …' : mode === 'in' ? 'Sign in' : 'Create account'}
-            </button>
-          </form>
+          )}
+          {ways?.password && (
+            <form onSubmit={(event) => void submit(event)}>
+              <TextField label="Name" value={username} onValue={setUsername} autocomplete="username" required />
+              {mode === 'up' && (
+                <TextField label="Email" type="email" value={email} onValue={setEmail} autocomplete="email" required />
+              )}
+              <TextField
+                label="Password"
+                type="password"
+                value={password}
+                onValue={setPassword}
+                autocomplete={mode === 'in' ? 'current-password' : 'new-password'}
+                hint={mode === 'up' ? 'It never leaves this page, and nobody can restore it.' : undefined}
+                required
+              />
+              {mode === 'in' && <Toggle label="Stay signed in" checked={remember} onValue={setRemember} />}
+              {problem && (
+                <p class="notice bad" role="alert">
+                  <Icon name="warn" /> <span>{problem}</span>
+                </p>
+              )}
+              <button class="button primary large" disabled={busy}>
+                {busy ? 'One moment …' : mode === 'in' ? 'Sign in' : 'Create account'}
+              </button>
+            </form>
+          )}
+          {ways && !ways.password && (
+            <p class="notice">
+              <Icon name="info" />
+              <span>
+                This server has no sign-in by name and password: whoever runs it can install the extra <code>wallet</code>.
+                Programs use API keys.
+              </span>
+            </p>
+          )}
+          {ways?.password && !ways.signUp && (
+            <p class="small muted">
+              New accounts cannot be made from here: {ways.reason}.
+            </p>
+          )}
+          {!ways && problem && (
+            <p class="notice bad" role="alert">
+              <Icon name="warn" /> <span>{problem}</span>
+            </p>
+          )}
           <p class="small muted">
             Did you start this grid? On its machine, <code>dreamgrid studio</code> opens this page signed in.
           </p>

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,9 @@ from dreamgrid.protocol.failures import in_words
 from dreamgrid.protocol.rest import JobRecord, ProjectRecord
 from dreamgrid.states import ProjectState
 
-app = typer.Typer(no_args_is_help=True, help="List, watch, cancel and download what you asked for.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, watch, cancel, download and delete what you asked for."
+)
 
 _Id = Annotated[
     str,
@@ -204,6 +207,73 @@ def download(
     console = stdout(soft_wrap=True)
     for path in files:
         console.print(f"  [bold green]{path}[/]")
+
+
+@app.command()
+def delete(
+    project_ids: Annotated[
+        list[str], typer.Argument(metavar="ID...", help="As 'dreamgrid projects list' shows them.")
+    ],
+    result: Annotated[
+        int | None,
+        typer.Option("--result", min=1, help="Only this result of one project, counted from 1."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    server: options.Server = None,
+    key: options.Key = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Delete what was made from the server, for good. Files that you saved stay; so does the cost.
+
+    A project that is under way must be canceled first.
+    """
+    exits.speaks_json.set(as_json)
+    if result is not None and len(project_ids) > 1:
+        raise InvalidRequest("--result is for one project: give one id")
+
+    async def find(client: dreamgrid.AsyncClient) -> list[ProjectRecord]:
+        whole = [await whole_id(client, one) for one in project_ids]
+        return [await client.projects.get_status(one) for one in dict.fromkeys(whole)]
+
+    records = ask(find, server, key, data)
+    job_id = None if result is None else _result_number(records[0], result)
+    if not yes:
+        _make_sure(records, result)
+
+    async def remove(client: dreamgrid.AsyncClient) -> None:
+        for record in records:
+            await client.projects.delete(record.id, job_id=job_id)
+
+    ask(remove, server, key, data)
+    if as_json:
+        exits.say_json({"event": "deleted", "projects": [one.id for one in records], "job": job_id})
+    else:
+        stdout().print("deleted", style="green")
+
+
+def _result_number(record: ProjectRecord, number: int) -> str:
+    """The id of the job that made a project's result of this number."""
+    for job in record.completed_jobs:
+        if job.job_index + 1 == number and is_delivered(job):
+            return job.job_id
+    raise NotFound(
+        f"project {record.id} has no result {number}; 'dreamgrid projects show {record.id}' "
+        "lists them"
+    )
+
+
+def _make_sure(records: list[ProjectRecord], result: int | None) -> None:
+    """Asks before anything is lost.
+
+    Raises:
+        InvalidRequest: There is nobody to ask.
+    """
+    if exits.speaks_json.get() or not sys.stdin.isatty():
+        raise InvalidRequest("deleting cannot be undone: add --yes to do it without being asked")
+    of = records[0].id if len(records) == 1 else f"{len(records)} projects"
+    what = "everything" if result is None else f"result {result}"
+    typer.confirm(f"Delete {what} of {of} for good?", abort=True)
 
 
 _COLORS = {"completed": "green", "failed": "red", "canceled": "dim"}

@@ -18,6 +18,7 @@ from dreamgrid.protocol.params import (
     OutputFormat,
 )
 from dreamgrid.protocol.rest import JobRecord, ProjectAnswer, ProjectRecord
+from dreamgrid.protocol.rest_account import Nothing
 from dreamgrid.protocol.rest_explain import Explanation
 from dreamgrid.protocol.rest_projects import JobList, ProjectList
 from dreamgrid.protocol.statuses import JOB_DELIVERED
@@ -121,6 +122,25 @@ class Finished(Files):
             params = bare_params(model.id, media_named(model.type))
             found.append(self._of_record(job, params))
         return tuple(found)
+
+    async def delete(self, project_id: str, *, job_id: str | None = None) -> None:
+        """Deletes what was made, from the server and for good; what it cost stays in the statement.
+
+        The original network has no such thing.
+
+        Args:
+            project_id: A project of the account that has ended, from any process.
+            job_id: Only the result of this job; the last one takes its project along. Default: the
+                project with all of its results, previews and inputs.
+
+        Raises:
+            NotFound: The account has no such project or result (any more).
+            InvalidRequest: The project has not ended: cancel it first.
+        """
+        path = f"/v1/projects/{valid_id(project_id)}"
+        if job_id is not None:
+            path += f"/jobs/{valid_id(job_id)}"
+        await self._http.rest("DELETE", path, Nothing)
 
     def _account(self) -> CurrentAccount:
         return self._session.current_account

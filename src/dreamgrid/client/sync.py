@@ -263,6 +263,7 @@ class Projects(EmitterDoor):
     get_result = _tuple_of(projects.Projects.get_result, _result)
     list_projects = same(projects.Projects.list_projects)
     list_recent = _tuple_of(projects.Projects.list_recent, _result)
+    delete = same(projects.Projects.delete)
     wait_for_models = same(projects.Projects.wait_for_models)
     get_available_models = same(projects.Projects.get_available_models)
     get_supported_models = same(projects.Projects.get_supported_models)

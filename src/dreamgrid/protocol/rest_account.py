@@ -33,6 +33,20 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Base of all of them; unknown fields are ignored."""
 
 
+class WaysIn(_Body, frozen=True, kw_only=True):
+    """`GET /v1/account/sign-in`: how people come in from where the request came from.
+
+    Attributes:
+        password: By name and password.
+        sign_up: With a new account.
+        reason: Why one of them is not possible, in words. Empty: both are.
+    """
+
+    password: bool
+    sign_up: bool
+    reason: str = ""
+
+
 class NonceRequest(_Body, frozen=True, kw_only=True):
     """Body of `POST /v1/account/nonce`."""
 

@@ -264,3 +264,71 @@ class ActionEntries(_Body, frozen=True, kw_only=True):
     """`GET /v1/admin/actions`, newest first."""
 
     actions: tuple[ActionEntry, ...]
+
+
+class MediaUsage(_Body, frozen=True, kw_only=True):
+    """What the media store holds.
+
+    Attributes:
+        files: Results, previews and inputs.
+        size_bytes: Their lengths together.
+        free_bytes: What still fits. Absent: unknown.
+    """
+
+    files: int
+    size_bytes: int
+    free_bytes: int | None = None
+
+
+class GridHealth(_Body, frozen=True, kw_only=True):
+    """`GET /v1/admin/health`.
+
+    Attributes:
+        version: Of dreamgrid.
+        since: When the server was started, in milliseconds since 1970.
+        workers: Connected now.
+        projects: That have not ended.
+        waiting: Jobs that no worker has yet.
+        media: What is stored.
+    """
+
+    version: str
+    since: int
+    workers: int
+    projects: int
+    waiting: int
+    media: MediaUsage
+
+
+class AuditFinding(_Body, frozen=True, kw_only=True):
+    """Something in the books that cannot be.
+
+    Attributes:
+        check: Which rule is broken.
+        rows: What it is about.
+        message: What is wrong, with the numbers.
+        advice: What to do about it.
+    """
+
+    check: str
+    rows: tuple[str, ...]
+    message: str
+    advice: str
+
+
+class AuditReport(_Body, frozen=True, kw_only=True):
+    """`GET /v1/admin/audit`: of one moment, however long it took.
+
+    Attributes:
+        clean: Nothing was found.
+        time: When it was done, in milliseconds since 1970.
+        took_s: How long it took.
+        counted: How many rows of each kind were looked at.
+        findings: What is wrong.
+    """
+
+    clean: bool
+    time: int
+    took_s: float
+    counted: dict[str, int]
+    findings: tuple[AuditFinding, ...]

@@ -8,6 +8,7 @@ from dreamgrid.protocol.rest_account import (
     LoginRequest,
     SignupRequest,
     Tokens,
+    WaysIn,
 )
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.auth import Account
@@ -15,7 +16,7 @@ from dreamgrid.server.clock import Clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.sessions import Sessions
 from dreamgrid.server.throttle import Throttle
-from dreamgrid.server.wallet import Wallets
+from dreamgrid.server.wallet import Wallets, why_not
 
 NONCES_PER_MINUTE = 120
 """From one address; a login needs one."""
@@ -52,6 +53,21 @@ class SignIn:
     def close(self) -> None:
         """Ends the threads that check signatures."""
         self._wallets.close()
+
+    def ways_in(self, *, from_here: bool) -> WaysIn:
+        """How people come in.
+
+        Args:
+            from_here: Whether a program or page of this machine asks.
+        """
+        missing = why_not()
+        if missing is not None:
+            return WaysIn(password=False, sign_up=False, reason=missing)
+        try:
+            self._check_welcome(from_here)
+        except NotAllowed as refused:
+            return WaysIn(password=True, sign_up=False, reason=str(refused))
+        return WaysIn(password=True, sign_up=True)
 
     def nonce(self, caller: str, address: str) -> str:
         """A text for a wallet to sign; it need not have an account.

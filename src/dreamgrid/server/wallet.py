@@ -5,6 +5,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 
 from dreamgrid.errors import NotAllowed, ServerUnavailable
 from dreamgrid.protocol import wallet
@@ -127,6 +128,11 @@ class Wallets:
                         return
                     raise NotAllowed(f"{_WRONG}: this nonce was used already; ask for a new one")
         raise NotAllowed(_WRONG)
+
+
+def why_not() -> str | None:
+    """Why no signature can be checked here; None: they can. Loads nothing."""
+    return None if find_spec("eth_account") else _NO_LIBRARY
 
 
 def signer(typed: TypedData, signature: str) -> str | None:

@@ -1,5 +1,7 @@
 // One place that speaks HTTP. The browser sends the cookie; no script ever holds a credential.
 
+import { duration } from '../ui/format';
+
 export class ApiError extends Error {
   constructor(
     message: string,
@@ -22,8 +24,8 @@ export function whenSignedOut(listener: () => void): void {
   onSignedOut = listener;
 }
 
-async function call(method: string, path: string, body?: unknown): Promise<unknown> {
-  const options: RequestInit = { method, headers: { Accept: 'application/json' } };
+async function call(method: string, path: string, body?: unknown, more: RequestInit = {}): Promise<unknown> {
+  const options: RequestInit = { method, headers: { Accept: 'application/json' }, ...more };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers = { Accept: 'application/json', 'Content-Type': 'application/json' };
@@ -47,6 +49,12 @@ export async function rest<T>(method: string, path: string, body?: unknown): Pro
   return answer.data;
 }
 
+/** The same, asked as somebody whom nobody knows. */
+export async function asStranger<T>(path: string): Promise<T> {
+  const answer = (await call('GET', path, undefined, { credentials: 'omit' })) as { data: T };
+  return answer.data;
+}
+
 /** An endpoint below /api: its answer stands alone. */
 export async function bare<T>(path: string): Promise<T> {
   return (await call('GET', path)) as T;
@@ -65,6 +73,10 @@ export function query(where: string, values: Record<string, string | number | un
   return text ? `${where}?${text}` : where;
 }
 
+/** What went wrong, in words; how long to wait is told as people tell it. */
 export function saying(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  if (!(error instanceof ApiError) || !error.retryAfterS) return error.message;
+  const what = error.message.replace(/[;,.]? *try again in [\d.]+ ?s\b\.?/i, '');
+  return `${what}. Try again in ${duration(error.retryAfterS)}.`;
 }

@@ -36,6 +36,31 @@ export interface Model {
   size?: SizeRange;
 }
 
+/** Something that bends models, as the catalogue has it. */
+export interface Lora {
+  loraId: string;
+  name: string;
+  description: string;
+  modelIds: string[];
+  ui: {
+    min: number;
+    max: number;
+    default: number;
+    step: number;
+    category: string;
+    nsfw: boolean;
+    sexual: boolean;
+    recommendedMin?: number;
+    recommendedMax?: number;
+    rangeLabels?: Record<string, string>;
+  };
+}
+
+export interface LoraList {
+  loras: Lora[];
+  constraints: { maxPerRequest: number };
+}
+
 export interface NumberLimit {
   min: number;
   max?: number;
@@ -139,6 +164,8 @@ export interface KeyFrame {
   width?: number;
   height?: number;
   sizePreset?: string;
+  loras?: string[];
+  loraStrengths?: number[];
   currentControlNetsJob?: Steer[];
   keyframeFrameIndices?: number[];
   [setting: string]: unknown;

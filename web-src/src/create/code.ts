@@ -2,6 +2,7 @@
 
 import type { JobRequest, Media } from '../api/types';
 import { modelById } from '../state/catalog';
+import { lorasOf } from './draft';
 import { filesOf, INPAINT, isKeyFrame, STEER } from './inputs';
 import { settingsOf } from './settings';
 
@@ -47,6 +48,8 @@ function inputs(request: JobRequest): [name: string, value: string][] {
   if (moments.length > 0) {
     found.push(['keyframes', `{${moments.map((at, index) => `${at}: "keyframe${index + 1}.png"`).join(', ')}}`]);
   }
+  const bent = lorasOf(frame).map(({ id, strength }) => `${JSON.stringify(id)}: ${strength}`);
+  if (bent.length > 0) found.push(['loras', `{${bent.join(', ')}}`]);
   if (steer) {
     const parts = [`name=${literal(steer.name)}`];
     if (steer.hasImage) parts.push(`image="${steer.name}.png"`);
@@ -128,6 +131,7 @@ export function asCommand(request: JobRequest, media: Media): string {
     const flag = FILE_FLAGS.find(([pattern]) => pattern.test(role))?.[1];
     if (flag) flags.push(`${flag} ${role}.png`);
   }
+  for (const { id, strength } of lorasOf(frame)) flags.push(`--lora ${quoted(`${id}:${strength}`)}`);
   if (frame.currentControlNetsJob?.[0]?.name === INPAINT) flags.push(`--mask ${INPAINT}.png`);
   if (frame.width && frame.height) flags.push(`--size ${frame.width}x${frame.height}`);
   return ['dreamgrid', command, quoted(frame.positivePrompt), ...flags].join(' ');

@@ -8,8 +8,9 @@ import { balances } from '../state/session';
 import { Segments, SelectField, TextField, Toggle } from '../ui/fields';
 import { amount } from '../ui/format';
 import { Icon } from '../ui/icon';
-import { choose, draft, edit, media, missing, model, MOST, settings, slots, steers } from './draft';
+import { choose, draft, edit, media, missing, model, MOST, offeredLoras, settings, slots, steers } from './draft';
 import { DropSlots, Steering } from './drop';
+import { Loras } from './loras';
 import { ModelPicker } from './model-picker';
 import { price, priceProblem } from './price';
 import { PromptHelp } from './prompt-help';
@@ -69,6 +70,7 @@ export function Composer() {
         <Prompt />
         {slots.value.length > 0 && <DropSlots />}
         {steers.value.length > 0 && <Steering />}
+        {offeredLoras.value.length > 0 && <Loras />}
         <SizePicker />
         {settings.value
           .filter((setting) => setting.main)

@@ -2,7 +2,7 @@
 
 import { batch, computed, effect, signal } from '@preact/signals';
 import type { JobRequest, KeyFrame, Media, Model, Network, Steer } from '../api/types';
-import { firstModel, limitOf, modelById, models, tierOf } from '../state/catalog';
+import { firstModel, limitOf, loraById, modelById, models, mostLoras, tierOf } from '../state/catalog';
 import { flagOf, INPAINT, isKeyFrame, paintsIn, slotsOf, START, STEER, steerSlot, steersOf, type Slot } from './inputs';
 import { isChoice, isNumber, settingsOf } from './settings';
 
@@ -22,6 +22,8 @@ export interface Draft {
   values: Record<string, Value>;
   /** What steers it beside its words, and how strongly; kept while a model without it is chosen. */
   steer: { name: string; strength: number } | null;
+  /** What bends the model; kept while one that does not know it is chosen. */
+  loras: { id: string; strength: number }[];
   /** At which second each key frame is shown, by its role. */
   moments: Record<string, number>;
   format: string;
@@ -39,6 +41,7 @@ const EMPTY: Draft = {
   size: null,
   values: {},
   steer: null,
+  loras: [],
   moments: {},
   format: '',
   network: 'fast',
@@ -107,6 +110,15 @@ export const model = computed<Model | undefined>(() => {
 export const media = computed<Media>(() => model.value?.media ?? 'image');
 export const slots = computed(() => slotsOf(model.value));
 export const steers = computed(() => steersOf(model.value));
+
+export const offeredLoras = computed(() =>
+  [...loraById.value.values()].filter((one) => model.value && one.modelIds.includes(model.value.id))
+);
+
+/** What bends the chosen model. */
+export const loras = computed(() =>
+  draft.value.loras.filter((one) => offeredLoras.value.some((offered) => offered.loraId === one.id)).slice(0, mostLoras.value)
+);
 
 /** What steers the chosen model: nothing that it does not know, and no mask without a picture. */
 export const steer = computed(() => {
@@ -191,6 +203,10 @@ export function requestOf(id: string): JobRequest {
   }
   for (const slot of used.value) if (slot.role !== STEER) frame[flagOf(slot.role)] = true;
   if (steer.value) frame.currentControlNetsJob = [steering(steer.value)];
+  if (loras.value.length > 0) {
+    frame.loras = loras.value.map((one) => one.id);
+    frame.loraStrengths = loras.value.map((one) => one.strength);
+  }
   const moments = keyMoments();
   if (moments.length > 0) frame.keyframeFrameIndices = moments;
   const request: JobRequest = { jobID: id, keyFrames: [frame], numberOfImages: count, network, appSource: 'studio' };
@@ -243,12 +259,21 @@ export function takeOver(request: JobRequest, seed: number | null): void {
       size: frame.width && frame.height ? [frame.width, frame.height] : null,
       values,
       steer: net ? { name: net.name, strength: net.controlStrength ?? 1 } : null,
+      loras: lorasOf(frame),
       moments: momentsOf(frame, entry),
       format: request.outputFormat ?? '',
       network: request.network ?? 'fast',
       unfiltered: request.disableSafety ?? false
     };
   });
+}
+
+/** What bent the model that made something, and how strongly. */
+export function lorasOf(frame: KeyFrame): { id: string; strength: number }[] {
+  return (frame.loras ?? []).map((id, at) => ({
+    id,
+    strength: frame.loraStrengths?.[at] ?? loraById.value.get(id)?.ui.default ?? 1
+  }));
 }
 
 function momentsOf(frame: KeyFrame, entry: Model | undefined): Record<string, number> {

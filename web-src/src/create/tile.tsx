@@ -1,5 +1,6 @@
 // One result on its way: why it waits, how far it is, and what it became.
 
+import { path } from '../api/http';
 import { memo } from '../ui/memo';
 import { linkTo, setLink, type Job, type Project } from '../state/projects';
 import { duration } from '../ui/format';
@@ -114,6 +115,21 @@ function Running({ job }: { job: Job }) {
   );
 }
 
+const SMALL_PX = 512; // of the longer side, as the server makes them
+
+/** The picture, and a small version where that is enough; the browser knows how many pixels a tile has. */
+function sources(project: Project, job: Job): { src: string; srcset?: string; sizes?: string } {
+  const src = job.resultUrl!;
+  const { width, height } = project;
+  const longer = Math.max(width, height);
+  if (!job.id || longer <= SMALL_PX * 1.25) return { src };
+  const small = path`/v1/projects/${project.id}/jobs/${job.id}/thumbnail`;
+  const smallWidth = Math.round((width * SMALL_PX) / longer);
+  return { src, srcset: `${small} ${smallWidth}w, ${src} ${width}w`, sizes: `auto, ${TILE_SIZES}` };
+}
+
+const TILE_SIZES = '(max-width: 700px) 48vw, 300px';
+
 function Result({ project, job, open }: Props) {
   if (!job.resultUrl) return <Said icon="close" text="Its file is no longer kept" />;
   /** A link ends after an hour, its file later. */
@@ -128,7 +144,7 @@ function Result({ project, job, open }: Props) {
     <button type="button" class="tile-open" aria-label={`Open: ${name}`} onClick={open}>
       {project.media === 'video' ? (
         <video
-          src={job.resultUrl}
+          src={`${job.resultUrl}#t=0.001`} // else some phones show nothing until it plays
           muted
           loop
           playsInline
@@ -138,7 +154,13 @@ function Result({ project, job, open }: Props) {
           onError={() => void mend()}
         />
       ) : (
-        <img src={job.resultUrl} alt="" loading="lazy" decoding="async" onError={() => void mend()} />
+        <img
+          {...sources(project, job)}
+          alt=""
+          loading="lazy"
+          decoding="async"
+          onError={() => void mend()}
+        />
       )}
       {project.media === 'video' && (
         <span class="tile-kind">

@@ -1,7 +1,8 @@
 // What is known of a result, as lines of a label and a value.
 
+import { lorasOf } from '../create/draft';
 import { settingsOf } from '../create/settings';
-import { modelById } from '../state/catalog';
+import { loraById, modelById } from '../state/catalog';
 import type { Job, Project } from '../state/projects';
 import { amount, duration, when } from '../ui/format';
 
@@ -21,6 +22,7 @@ export function choices(project: Project, job: Job): Fact[] {
     ['Steps', job.stepCount > 1 ? job.stepCount : null],
     ...asked,
     ['Steered by', frame?.currentControlNetsJob?.[0]?.name],
+    ['LoRAs', frame && lorasOf(frame).map(({ id, strength }) => `${loraById.value.get(id)?.name ?? id} ${strength}`).join(', ')],
     ['Not wanted', frame?.negativePrompt],
     ['Style', frame?.stylePrompt]
   ]);

@@ -5,6 +5,7 @@ import { route } from '../state/route';
 import { Models } from '../network/models';
 import { Icon } from '../ui/icon';
 import { Accounts } from './accounts';
+import { Health } from './health';
 import { Overview } from './overview';
 import { Queue } from './queue';
 import { look, problem, type Tab } from './state';
@@ -18,9 +19,10 @@ const TABS: [name: Tab, label: string][] = [
   ['queue', 'Queue'],
   ['models', 'Models'],
   ['accounts', 'Accounts'],
-  ['trail', 'Trail']
+  ['trail', 'Trail'],
+  ['health', 'Health']
 ];
-const PAGES = { overview: Overview, workers: Workers, queue: Queue, models: Models, accounts: Accounts, trail: Trail };
+const PAGES = { overview: Overview, workers: Workers, queue: Queue, models: Models, accounts: Accounts, trail: Trail, health: Health };
 
 export default function OperatorPage() {
   const tab = TABS.find(([name]) => name === route.value[1])?.[0] ?? 'overview';

@@ -61,7 +61,7 @@ export interface Done {
   reason?: string;
 }
 
-export type Tab = 'overview' | 'workers' | 'queue' | 'models' | 'accounts' | 'trail';
+export type Tab = 'overview' | 'workers' | 'queue' | 'models' | 'accounts' | 'trail' | 'health';
 
 export const workers = signal<Worker[] | null>(null);
 export const queue = signal<OpenProject[]>([]);
@@ -130,13 +130,43 @@ async function lookAtTrail(): Promise<void> {
   actions.value = found.actions;
 }
 
+/** How the server is. */
+export interface Health {
+  version: string;
+  since: number;
+  workers: number;
+  projects: number;
+  waiting: number;
+  media: { files: number; sizeBytes: number; freeBytes?: number };
+}
+
+export interface Audit {
+  clean: boolean;
+  time: number;
+  tookS: number;
+  counted: Record<string, number>;
+  findings: { check: string; rows: string[]; message: string; advice: string }[];
+}
+
+export const health = signal<Health | null>(null);
+export const audit = signal<Audit | null>(null);
+const HEALTH_EVERY_MS = 15_000; // it counts files
+let healthAtMs = 0;
+
+async function lookAtHealth(): Promise<void> {
+  if (Date.now() - healthAtMs < HEALTH_EVERY_MS) return;
+  healthAtMs = Date.now();
+  health.value = await rest<Health>('GET', '/v1/admin/health');
+}
+
 const NEEDS: Record<Tab, (() => Promise<void>)[]> = {
   overview: [lookAtWork, lookAtActivity],
   workers: [lookAtWork, lookAtBans],
   queue: [lookAtWork],
   models: [], // the socket tells
   accounts: [lookAtAccounts, lookAtBans],
-  trail: [lookAtTrail]
+  trail: [lookAtTrail],
+  health: [lookAtHealth, lookAtWork]
 };
 
 let shownTab: Tab = 'overview';

@@ -1,12 +1,15 @@
 // What this grid offers, and how many workers serve each model right now.
 
 import { computed, signal } from '@preact/signals';
-import { bare, path } from '../api/http';
-import type { Limit, Media, Model, Network, SizePreset, Tier } from '../api/types';
+import { bare, path, rest } from '../api/http';
+import type { Limit, Lora, LoraList, Media, Model, Network, SizePreset, Tier } from '../api/types';
 
 export const models = signal<Model[]>([]);
 export const tiers = signal<Record<string, Tier>>({});
 export const workers = signal<Record<string, number>>({});
+
+export const loraById = signal(new Map<string, Lora>());
+export const mostLoras = signal(0);
 
 export const modelById = computed(() => new Map(models.value.map((model) => [model.id, model])));
 
@@ -17,12 +20,15 @@ export const kinds = computed(() => {
 });
 
 export async function loadCatalog(): Promise<void> {
-  const [list, limits] = await Promise.all([
+  const [list, limits, bends] = await Promise.all([
     bare<Model[]>('/api/v1/models/list'),
-    bare<Record<string, Tier>>('/api/v2/models/tiers')
+    bare<Record<string, Tier>>('/api/v2/models/tiers'),
+    rest<LoraList>('GET', '/v1/loras/comfy')
   ]);
   models.value = list;
   tiers.value = limits;
+  loraById.value = new Map(bends.loras.map((one) => [one.loraId, one]));
+  mostLoras.value = bends.constraints.maxPerRequest;
 }
 
 export function tierOf(model: Model | undefined): Tier {

@@ -50,3 +50,10 @@ export function plural(count: number, one: string, many = one + 's'): string {
 export function clockTime(ms: number): string {
   return new Date(ms).toLocaleTimeString('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 }
+
+/** A size of files: 3.4 GB. */
+export function bytes(count: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  const at = count < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(count) / 3));
+  return `${(count / 1000 ** at).toLocaleString('en', { maximumFractionDigits: at > 2 ? 1 : 0 })} ${units[at]}`;
+}

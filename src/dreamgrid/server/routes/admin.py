@@ -1,5 +1,7 @@
 """For administrators of the grid: accounts, money, workers, jobs, bans, and the trail of it all."""
 
+from importlib.metadata import version
+
 from dreamgrid.errors import NotFound
 from dreamgrid.protocol import rest_admin as wire
 from dreamgrid.protocol.rest import Grant
@@ -7,6 +9,7 @@ from dreamgrid.protocol.rest_account import Nothing
 from dreamgrid.protocol.socket import BalanceUpdate
 from dreamgrid.server.admin import Admin
 from dreamgrid.server.auth import Account
+from dreamgrid.server.checkup import Checkup
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.services import Services
 
@@ -17,6 +20,7 @@ def routes(services: Services) -> Endpoints:
     admin = Admin(services)
     _people(api, admin)
     _work(api, admin)
+    _condition(api, Checkup(services, version("dreamgrid")))
     return api
 
 
@@ -98,3 +102,17 @@ def _work(api: Endpoints, admin: Admin) -> None:
     async def list_actions(account: Account, query: wire.PageQuery) -> wire.ActionEntries:
         """What administrators did, newest first: who, when, what, and why."""
         return await admin.actions(account, query)
+
+
+def _condition(api: Endpoints, checkup: Checkup) -> None:
+    """How the server is."""
+
+    @api.get("/v1/admin/health", scope="all")
+    async def health(account: Account) -> wire.GridHealth:
+        """What the server does and holds at this moment."""
+        return await checkup.health(account)
+
+    @api.get("/v1/admin/audit", scope="all")
+    async def audit(account: Account) -> wire.AuditReport:
+        """Proves the books, as `dreamgrid audit` does, beside whatever goes on; changes nothing."""
+        return await checkup.audit(account)

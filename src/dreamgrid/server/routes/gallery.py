@@ -12,11 +12,13 @@ from dreamgrid.protocol.rest_projects import (
     ResultPath,
 )
 from dreamgrid.server.auth import Account
+from dreamgrid.server.blobs.media_types import is_image
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.file_links import FileLinks
 from dreamgrid.server.live import LiveProject, from_row
 from dreamgrid.server.removals import Removals
 from dreamgrid.server.services import Services
+from dreamgrid.server.thumbnails import CONTENT_TYPE, Thumbnails
 
 
 def routes(services: Services) -> Endpoints:
@@ -62,7 +64,39 @@ def routes(services: Services) -> Endpoints:
         await removals.remove(account, valid_id(path.project_id), valid_id(path.job_id))
         return Nothing()
 
+    _thumbnails(api, services)
     return api
+
+
+def _thumbnails(api: Endpoints, services: Services) -> None:
+    """Small versions of pictures."""
+    projects, links = services.projects, FileLinks(services)
+    thumbnails = Thumbnails(services.blobs)
+
+    @api.get(
+        "/v1/projects/{projectId}/jobs/{jobId}/thumbnail",
+        content_types=(CONTENT_TYPE,),
+        errors=(NotFound,),
+        also={302: "There is no smaller version: this is a link to the picture itself."},
+    )
+    async def thumbnail(account: Account, path: ResultPath, request: web.Request) -> web.Response:
+        """A picture that was delivered, at most 512 pixels wide and high, for lists of many.
+
+        A browser that is signed in can show it without a link of its own.
+        """
+        key = await projects.result_key(
+            account, valid_id(path.project_id), valid_id(path.job_id), preview=False
+        )
+        if not is_image(key):
+            raise NotFound("this result is no picture")
+        small = await thumbnails.of(await links.kept(key))
+        if small is None:
+            where = links.download(request, key).download_url
+            return web.Response(
+                status=302, headers={"Location": where, "Cache-Control": "no-store"}
+            )
+        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=86400"}
+        return web.Response(body=small, content_type=CONTENT_TYPE, headers=headers)
 
 
 async def _page(

@@ -16,6 +16,7 @@ from dreamgrid.protocol.rest_account import (
     SignupRequest,
     Tokens,
     UsernameRequest,
+    WaysIn,
 )
 from dreamgrid.server import cookies
 from dreamgrid.server.auth import Account
@@ -37,6 +38,11 @@ def routes(services: Services) -> Endpoints:
     ) -> None:
         cookie = sessions.cookie(account, token, remember=remember)
         cookies.keep(services, request, response, *cookie)
+
+    @api.get("/v1/account/sign-in")
+    async def ways_in(request: web.Request) -> WaysIn:
+        """Whether one can sign in by name and password here, and make an account."""
+        return sign_in.ways_in(from_here=from_here(request))
 
     @api.post("/v1/account/nonce")
     async def nonce(body: NonceRequest, request: web.Request) -> Nonce:

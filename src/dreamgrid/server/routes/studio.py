@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -25,6 +26,7 @@ _TYPES = {
     "txt": "text/plain",
     "woff2": "font/woff2",
 }
+_ANY_KEY = "results/any"
 _PLAIN = frozenset({"woff2"})
 """What is compressed already."""
 
@@ -90,8 +92,8 @@ def page(services: Services, request: web.Request) -> web.Response:
 
 
 def _page_headers(services: Services, request: web.Request) -> dict[str, str]:
-    here = services.origin(request)  # links to media begin with it
-    media = "'self'" if here.endswith(f"//{request.host}") else f"'self' {here}"
+    here = services.origin(request)
+    media = " ".join(dict.fromkeys(["'self'", *_media_origins(services, request.host, here)]))
     policy = {
         "default-src": "'none'",
         "script-src": "'self'",
@@ -114,6 +116,13 @@ def _page_headers(services: Services, request: web.Request) -> dict[str, str]:
         "Cache-Control": "no-cache",
         "Vary": "Accept, Accept-Encoding",
     }
+
+
+def _media_origins(services: Services, host: str, here: str) -> list[str]:
+    """Where links to media lead, unless that is where the page itself came from."""
+    link = urlsplit(services.blobs.get_url(_ANY_KEY, expires_s=1, origin=here))
+    places = [here, f"{link.scheme}://{link.netloc}"]
+    return [place for place in places if not place.endswith(f"//{host}")]
 
 
 def _answer(request: web.Request, file: WebFile, headers: dict[str, str]) -> web.Response:
