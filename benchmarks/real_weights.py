@@ -30,7 +30,7 @@ from tests.engines.diffusers import tiny
 from dreamgrid.engines.base import Step
 from dreamgrid.engines.diffusers.engine import DiffusersEngine
 from dreamgrid.engines.diffusers.family import families, samplings
-from dreamgrid.engines.diffusers.pipelines import device
+from dreamgrid.engines.diffusers.memory import device
 from dreamgrid.engines.diffusers.sampling import scheduler_for
 from dreamgrid.engines.diffusers.weights import Places, find_weights
 from dreamgrid.protocol.renders import ImageRender

@@ -27,7 +27,8 @@ def machine(*gpu_gib: float | None, memory_gib: float = 64, disk_gb: float = 900
 
 def plan(model: str, seen: Machine) -> str | None:
     family = next(family for family in families() if model in family.weights)
-    return fit(family.sizes.get(model, family.size), seen).plan
+    found = fit(family.sizes.get(model, family.size), seen, eight_bits=model in family.eight_bits)
+    return f"{found.plan}, 8 bits" if found.eight_bits else found.plan
 
 
 @pytest.mark.parametrize(
@@ -36,9 +37,15 @@ def plan(model: str, seen: Machine) -> str | None:
         ("sd-v1-5", machine(4), "whole"),
         ("sd_xl_base_1.0", machine(8), "parts"),
         ("sd_xl_base_1.0", machine(12), "whole"),
-        ("flux1-dev-fp8", machine(24), None),
-        ("flux1-dev-fp8", machine(32), "parts"),
+        ("flux1-dev-fp8", machine(12), None),
+        ("flux1-dev-fp8", machine(16), "parts, 8 bits"),
+        ("flux1-dev-fp8", machine(24), "parts, 8 bits"),
+        ("flux1-dev-fp8", machine(32), "whole, 8 bits"),
         ("flux1-dev-fp8", machine(8, 48), "whole"),  # the largest GPU counts
+        ("wan_v2.2-14b-fp8_t2v", machine(24, memory_gib=96), "parts, 8 bits"),
+        ("wan_v2.2-14b-fp8_t2v", machine(48, memory_gib=96), "parts"),
+        ("wan_v2.2-14b-fp8_t2v", machine(80, memory_gib=96), "whole, 8 bits"),
+        ("z_image_turbo_bf16", machine(12), None),  # promises 16 bits
         ("flux1-dev-fp8", machine(32, memory_gib=16), None),
         ("flux1-dev-fp8", machine(None), "whole"),  # what is not told counts as enough
         ("sd3.5_medium", machine(24), "whole"),
@@ -57,7 +64,7 @@ def test_no_part_is_larger_than_the_whole() -> None:
     for family in families():
         assert set(family.sizes) <= set(family.weights)
         for size in (family.size, *family.sizes.values()):
-            assert 0 < size.largest <= size.whole
+            assert 0 < size.networks * size.largest <= size.whole
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from dreamgrid.engines.diffusers.engine import DiffusersEngine
 from dreamgrid.engines.diffusers.family import families
 from dreamgrid.engines.diffusers.given import Given
 from dreamgrid.engines.diffusers.maps import map_of
+from dreamgrid.engines.diffusers.memory import Plan
 from dreamgrid.engines.diffusers.pipelines import LoadedModel
 from dreamgrid.errors import (
     EngineError,
@@ -388,7 +389,8 @@ def test_what_moves_weights_belongs_to_the_pipeline_that_works(
     model = model_of(engine)
     placed: list[str] = []
     model._put(model._base)
-    monkeypatch.setattr(model, "_place", lambda one: placed.append(type(one).__name__))
+    plan = Plan(name="parts", place=lambda one: placed.append(type(one).__name__))
+    monkeypatch.setattr(model, "_plan", plan)
     given = {"cnImage": mask_of_the_right_half()}
     steered = render(SD, control_net=ControlNet(name="canny"))
     for wish, inputs in ((steered, given), (steered, given), (render(SD), {}), (steered, given)):
@@ -492,6 +494,10 @@ def test_a_job_that_does_not_fit_is_refused_and_the_next_one_made(
     assert engine.generate(render(XL), {}, nothing).steps == 3
 
 
+def nowhere(pipeline: Any) -> None:
+    """A plan that leaves the weights where they are."""
+
+
 def test_less_memory_is_tried_before_a_job_is_refused(
     engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -505,8 +511,8 @@ def test_less_memory_is_tried_before_a_job_is_refused(
         return forward(*args, **options)
 
     monkeypatch.setattr(model._base.unet, "forward", fits_in_parts_only)
-    monkeypatch.setattr(model, "_plan", "whole")
-    monkeypatch.setattr(model, "_plans", [("parts", lambda _: None), ("layers", lambda _: None)])
+    plans = [Plan(name="parts", place=nowhere), Plan(name="layers", place=nowhere)]
+    monkeypatch.setattr(model, "_plans", plans)
     assert engine.generate(render(XL), {}, nothing).steps == 3
     assert model.plan == "parts"
 
@@ -518,7 +524,7 @@ def test_a_closed_model_has_left_memory_when_the_rest_is_given_back(
     engine = spec.ENGINE.create(1)
     engine.load(SD)
     model = model_of(engine)
-    model._plans.append(("parts", lambda one: one.enable_model_cpu_offload()))  # as on a GPU
+    model._plans.append(Plan(name="parts", place=lambda one: one.enable_model_cpu_offload()))
     pipeline = weakref.ref(model._base)
     left: list[object] = []
 

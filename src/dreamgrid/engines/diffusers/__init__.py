@@ -97,7 +97,7 @@ def _prospects(machine: Machine) -> tuple[Prospect, ...]:
 
 def _prospect(family: Family, model: str, machine: Machine, *, here: bool) -> Prospect:
     size = family.sizes.get(model, family.size)
-    fits = fit(size, machine)
+    fits = fit(size, machine, eight_bits=model in family.eight_bits)
     if fits.plan is None:
         return Prospect(model=model, state="too_large", text=fits.text)
     if not here:

@@ -10,7 +10,8 @@ from dreamgrid.engines.base import Artifact, OnStep, Step
 from dreamgrid.engines.diffusers import preview
 from dreamgrid.engines.diffusers.family import Net, Task, samplings, settings_of
 from dreamgrid.engines.diffusers.given import Given
-from dreamgrid.engines.diffusers.pipelines import LoadedModel, free_memory, out_of_memory
+from dreamgrid.engines.diffusers.memory import free_memory, out_of_memory
+from dreamgrid.engines.diffusers.pipelines import LoadedModel
 from dreamgrid.engines.diffusers.results import artifact_of
 from dreamgrid.engines.diffusers.sampling import scheduler_for, watched
 from dreamgrid.engines.diffusers.weights import Weights

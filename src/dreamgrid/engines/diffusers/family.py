@@ -88,11 +88,18 @@ class Size(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     Attributes:
         whole: All of its parts: text encoders, networks, decoder.
-        largest: The largest of its parts.
+        largest: The largest of its parts, which is its network.
+        networks: How many networks of that size it has.
     """
 
     whole: float
     largest: float
+    networks: int = 1
+
+    @property
+    def others(self) -> float:
+        """All parts that are no network."""
+        return self.whole - self.networks * self.largest
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,6 +114,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         weights: Catalogue id to the repository on Hugging Face whose weights it means.
         size: How large these models are.
         sizes: Catalogue id to a size of its own.
+        eight_bits: Catalogue ids that mean weights in 8 bits: where memory is short, their networks
+            are kept so, and compute in `dtype`. The others promise more and are never rounded.
         tasks: What can be made.
         net_class: Class of diffusers of their ControlNets.
         control_nets: ControlNets by their names in the grid.
@@ -121,6 +130,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     weights: dict[str, str]
     size: Size
     sizes: dict[str, Size] = {}
+    eight_bits: tuple[str, ...] = ()
     tasks: tuple[Task, ...]
     net_class: str = ""
     control_nets: dict[str, Net] = {}

@@ -1,6 +1,5 @@
 """Pipelines in memory: loaded once per model, placed where they fit, shared by a model's tasks."""
 
-import gc
 import inspect
 import logging
 from collections.abc import Callable
@@ -13,7 +12,13 @@ import torch
 
 from dreamgrid.engines.diffusers import preview
 from dreamgrid.engines.diffusers.family import Task
-from dreamgrid.engines.diffusers.fitting import ROOM
+from dreamgrid.engines.diffusers.memory import (
+    Plan,
+    device,
+    free_memory,
+    out_of_memory,
+    plans_for,
+)
 from dreamgrid.engines.diffusers.weights import Weights
 from dreamgrid.errors import ModelNotAvailable, OutOfMemory
 
@@ -24,20 +29,6 @@ _UNREADABLE = (
 """What the libraries raise about weights that are incomplete or of another kind."""
 
 _log = logging.getLogger(__name__)
-
-
-def device() -> str:
-    """Where to render: `cuda`, `mps` or `cpu`."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory was too small, on whichever device."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
-    )
 
 
 class LoadedModel:
@@ -65,7 +56,9 @@ class LoadedModel:
         self._scheduler = self._base.scheduler
         self._tasks: dict[tuple[str, str], Any] = {}
         self._placed = self._base
-        self._plans = _plans(self._device, self._base)
+        self._plans = plans_for(
+            self._device, self._base, eight_bits=weights.model in family.eight_bits
+        )
         self._next_plan()
         self.colours = preview.fit(self._base.vae) if family.result != "audio" else None
 
@@ -81,8 +74,8 @@ class LoadedModel:
 
     @property
     def plan(self) -> str:
-        """How the weights are kept: `whole`, `parts` or `layers`."""
-        return self._plan
+        """The name of the way in which the weights are kept."""
+        return self._plan.name
 
     def pipeline(self, task: Task, net: str = "") -> Any:
         """The pipeline of a task; all share the weights. One ControlNet is kept beside them.
@@ -162,18 +155,18 @@ class LoadedModel:
 
     def _next_plan(self) -> None:
         while self._plans:
-            self._plan, self._place = self._plans.pop(0)
+            self._plan: Plan = self._plans.pop(0)
             try:
                 self._placed.remove_all_hooks()
-                self._place(self._base)
+                self._plan.arrange(self._base)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
-                _log.info("the plan '%s' does not fit", self._plan)
+                _log.info("the plan '%s' does not fit", self._plan.name)
                 free_memory()
             else:
                 self._placed = self._base
-                _log.info("weights are kept by the plan '%s'", self._plan)
+                _log.info("weights are kept by the plan '%s'", self._plan.name)
                 return
         raise OutOfMemory("this model does not fit into the memory of this worker")
 
@@ -183,7 +176,7 @@ class LoadedModel:
             return
         self._placed.remove_all_hooks()
         self._placed = pipeline
-        self._place(pipeline)
+        self._plan.arrange(pipeline)
 
 
 def _with_parts_of(base: Any, kind: Any, **others: Any) -> Any:
@@ -199,32 +192,3 @@ def _has_checker(folder: Path) -> bool:
     except (OSError, msgspec.DecodeError):  # whoever reads all of it says what is wrong
         return False
     return "safety_checker" in index
-
-
-def free_memory() -> None:
-    """Returns what nobody uses to the device."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-Place = Callable[[Any], Any]
-"""Takes a pipeline and puts its parts where they shall be."""
-
-
-def _plans(place: str, pipeline: Any) -> list[tuple[str, Place]]:
-    """Ways to keep the weights, from the fastest to the smallest that may fit."""
-    whole: tuple[str, Place] = ("whole", lambda one: one.to(place))
-    if place != "cuda":
-        return [whole]
-    parts: tuple[str, Place] = ("parts", lambda one: one.enable_model_cpu_offload())
-    layers: tuple[str, Place] = ("layers", lambda one: one.enable_sequential_cpu_offload())
-    free, _ = torch.cuda.mem_get_info()
-    return [whole, parts, layers] if _size_bytes(pipeline) * ROOM < free else [parts, layers]
-
-
-def _size_bytes(pipeline: Any) -> int:
-    modules = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
-    return sum(
-        tensor.numel() * tensor.element_size() for part in modules for tensor in part.parameters()
-    )
