@@ -31,7 +31,9 @@ class DeliveredFiles:
         keys = [key_of_result(job)]
         if isinstance(job.render, VideoRender):
             keys.append(key_of_last_frame(job))
-        found = await asyncio.gather(*(self._blobs.stat(key) for key in keys))
+            found = await asyncio.gather(*map(self._blobs.stat, keys))
+        else:
+            found = [await self._blobs.stat(keys[0])]  # without a task, which costs more than it
         result_bytes, *others = (None if one is None else one.size_bytes for one in found)
         frame_bytes = others[0] if others else None
         if result_bytes != size_bytes:

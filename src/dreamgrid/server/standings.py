@@ -113,12 +113,13 @@ def _in_line(job: LiveJob, seen: Seen) -> JobStanding:
             f"({running}); the next one starts when one of them ends",
             "account_limit",
         )
-    free = [one for one in able if one.free_slots > 0]
+    # Every submission asks, and there may be hundreds of workers: each is looked at once, here.
+    free = [one for one in able if len(one.jobs) < one.slots and one.takes_jobs]
     place = f"; it is number {seen.position} in line" if seen.position else ""
     if not free:
         verb = "is" if len(able) == 1 else "are"
         return JobStanding("waiting", f"{_named(able)} {verb} busy{place}", "no_free_slot")
-    if seen.position > sum(one.free_slots for one in free):
+    if seen.position > len(free) and seen.position > sum(one.free_slots for one in free):
         message = f"{_named(free)} will be busy with what comes before it{place}"
         return JobStanding("waiting", message, "no_free_slot")
     return _with_room(job, able, free, seen.now_ms)
@@ -128,17 +129,19 @@ def _with_room(
     job: LiveJob, able: Sequence[WorkerSession], free: Sequence[WorkerSession], now_ms: int
 ) -> JobStanding:
     """Somebody has room: whether the job goes there."""
-    fresh = [one for one in able if one.id not in job.failed_on]
     spared = now_ms - job.waits_since_ms < SPARED_MS
-    if fresh and spared and all(one.id in job.failed_on for one in free):
-        message = f"{_named(free)} failed at it; it waits a while for {_named(fresh)}"
-        return JobStanding("waiting", message, "another_worker")
-    prefers = job.project.targeting.prefers
-    preferred = [one for one in able if prefers(one.known_as)]
+    if job.failed_on and spared and all(one.id in job.failed_on for one in free):
+        fresh = [one for one in able if one.id not in job.failed_on]
+        if fresh:
+            message = f"{_named(free)} failed at it; it waits a while for {_named(fresh)}"
+            return JobStanding("waiting", message, "another_worker")
+    targeting = job.project.targeting
     young = now_ms - job.created_ms < PREFERRED_AHEAD_MS
-    if preferred and young and not any(prefers(one.known_as) for one in free):
-        message = f"it waits a little for {_named(preferred)}, which it prefers"
-        return JobStanding("waiting", message, "preferred_worker")
+    if targeting.preferred and young and not any(targeting.prefers(one.known_as) for one in free):
+        preferred = [one for one in able if targeting.prefers(one.known_as)]
+        if preferred:
+            message = f"it waits a little for {_named(preferred)}, which it prefers"
+            return JobStanding("waiting", message, "preferred_worker")
     return JobStanding("runnable", f"there is room at {_named(free)}: it starts in a moment")
 
 
@@ -148,7 +151,7 @@ def _nobody(project: LiveProject, offer: Offer) -> JobStanding:
         message = f"{_named(offer.resting)} could, but {_why_not(offer.resting)}"
         return JobStanding("waiting", message, "workers_paused")
     if offer.away:
-        names = _listed([row.name for row in offer.away])
+        names = _listed([row.name for row in offer.away[:MAX_NAMED]], len(offer.away))
         message = f"no worker for it is connected; it starts when {names} comes back"
         return JobStanding("waiting", message, "worker_away")
     required = sorted(project.targeting.required)[:MAX_NAMED]
@@ -177,12 +180,13 @@ def _state(worker: WorkerSession) -> str:
 
 
 def _named(workers: Sequence[WorkerSession]) -> str:
-    return _listed([worker.name for worker in workers])
+    return _listed([worker.name for worker in workers[:MAX_NAMED]], len(workers))
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - MAX_NAMED
-    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+def _listed(names: Sequence[str], count: int) -> str:
+    """The first of `count` names, and how many more there are."""
+    more = count - MAX_NAMED
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
 # ── on the wire ──────────────────────────────────────────────────────────────────────────────────

@@ -107,6 +107,9 @@ class _Line:
 
     def in_order(self) -> Iterator[LiveJob]:
         """All jobs: first those that were interrupted by a failure."""
+        if len(self.queues) == 1:  # as in most lines
+            (queue,) = self.queues.values()
+            return iter(queue)
         failed = [queue for failed_on, queue in self.queues.items() if failed_on]
         return chain(*failed, self.queues.get(_NOBODY, ()))
 
@@ -125,9 +128,11 @@ class _Line:
 
     def projects_among(self, jobs: int, most: int) -> tuple[int, int]:
         """How many projects the first `jobs` belong to, and how many jobs were looked at."""
+        if not jobs:
+            return 0, 0
         projects: set[str] = set()
         walked = 0
-        for job in islice(self.in_order(), most if jobs else 0):
+        for job in islice(self.in_order(), most):
             walked += 1
             if _waits(job):
                 projects.add(job.project.id)
@@ -222,6 +227,7 @@ class _Room:
         Walks no more than `MAX_WALKED` jobs of the others, and goes by their numbers beyond that.
         """
         jobs, ahead = line.ahead_of(project)
+        rank = line.rank
         others, seen, left, behind = 0, 0, MAX_WALKED, False
         for other in self.lines.values():
             if other is line:
@@ -229,7 +235,8 @@ class _Room:
                 continue
             if not left:
                 return 1 + ahead + others * (len(self.lines) - 1) // seen
-            earlier = other.rank < line.rank or (other.rank == line.rank and not behind)
+            other_rank = other.rank
+            earlier = other_rank < rank or (other_rank == rank and not behind)
             projects, walked = other.projects_among(jobs + earlier, left)
             others += projects
             seen += 1
