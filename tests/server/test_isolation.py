@@ -190,6 +190,8 @@ def entries(ann: Ann) -> dict[str, list[Try]]:
         "GET /v1/media/downloadUrl": foreign(f"/v1/media/downloadUrl?{media}&type=preview"),
         "GET /v1/assets/capabilities": personal("/v1/assets/capabilities"),
         "GET /healthz": public("/healthz"),
+        "GET /readyz": public("/readyz"),
+        "GET /metrics": [Try("/metrics", 403, 401, 403)],
         **webhooks_of(ann),
         "GET /v1/transactions/list": personal(
             f"/v1/transactions/list?address={Person(ann.grid, 'ann').address}"

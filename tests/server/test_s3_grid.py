@@ -10,7 +10,7 @@ import pytest
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.socket import CLOSE_RESTART
 from dreamgrid.protocol.worker import Assign, RunningJob, Settled
-from dreamgrid.server import rendering
+from dreamgrid.server import readiness, rendering
 from dreamgrid.server.blobs import s3_bucket
 from dreamgrid.server.blobs.base import BlobInfo
 from dreamgrid.server.blobs.s3 import S3Blobs
@@ -216,6 +216,18 @@ async def test_a_project_with_inputs_is_refused_clearly_while_the_store_is_away(
     await app.request(hasStartingImage=True)
     refused = await app.wait_for("jobError")
     assert "media store does not answer" in refused["error_message"]
+
+
+async def test_a_server_whose_media_store_is_away_is_not_ready(
+    grid: Grid, bucket: Stoppable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "GOOD_FOR_S", 0.0)
+    assert (await grid.get("/readyz", key=""))[0] == 200
+    bucket.stop()
+    status, said = await grid.get("/readyz", key="")
+    assert (status, said["message"]) == (503, "not ready: the media store does not answer")
+    bucket.start()
+    assert (await grid.get("/readyz", key=""))[0] == 200
 
 
 async def test_a_store_that_cannot_be_used_stops_the_start_and_says_why(

@@ -12,6 +12,12 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
 
 
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /readyz`: the server can take work."""
+
+    status: str = "ready"
+
+
 class About(msgspec.Struct, frozen=True, kw_only=True):
     """`GET /` for programs: where to read on."""
 

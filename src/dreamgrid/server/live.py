@@ -89,6 +89,8 @@ class LiveJob:
         sensitive: What the content filter objected to: `image`, `prompt`; empty for nothing.
         withheld: It was made, but is not delivered because of that.
         removed: Its account removed what it had delivered.
+        handed_out_s: Clock time at which its worker got it.
+        reported_s: Clock time at which its worker said that it is done.
         charged_micros: What was posted for it.
     """
 
@@ -124,6 +126,8 @@ class LiveJob:
     sensitive: tuple[str, ...] = ()
     withheld: bool = False
     removed: bool = False
+    handed_out_s: float = 0.0
+    reported_s: float = 0.0
     charged_micros: int = 0
     choice: Choice | None = None
     message: str = ""

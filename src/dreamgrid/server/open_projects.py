@@ -44,6 +44,7 @@ class OpenProjects:
     Attributes:
         removed: Called with each project that has ended, or was refused.
         inputs_leaving: Projects whose unused inputs are being removed in this moment.
+        unstored: How much of what happened is on its way into the store.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class OpenProjects:
         self._loads: dict[str, AccountLoad] = {}
         self._told_ends: dict[str, dict[str, float]] = {}  # subject, project id: clock time
         self._stopped = False
+        self.unstored = 0
         self.removed: Callable[[LiveProject], None] = lambda project: None
 
     def add(self, project: LiveProject) -> None:
@@ -341,16 +343,20 @@ class OpenProjects:
 
         A full disk or a locked database must not make the server forget a finished render.
         """
+        self.unstored += 1
+        self._try(write, done)
 
+    def _try(self, write: Callable[[], "asyncio.Future[T]"], done: Callable[[T], None]) -> None:
         def written(future: "asyncio.Future[T]") -> None:
             error = future.exception()
             if error is None:
+                self.unstored -= 1
                 done(future.result())
             elif self._stopped:
                 _log.error("a write was not stored before the end: %s", error)
             else:
                 _log.error("a write failed and is tried again: %s", error)
-                self._loop.call_later(_WRITE_AGAIN_S, self.persist, write, done)
+                self._loop.call_later(_WRITE_AGAIN_S, self._try, write, done)
 
         write().add_done_callback(written)
 

@@ -12,6 +12,7 @@ from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.live import LiveJob, end_reason
+from dreamgrid.server.measures import Measures
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.reliability import Reliability
 from dreamgrid.server.scheduler import Scheduler
@@ -34,6 +35,7 @@ class Outcomes:
         workers: Workers,
         open_projects: OpenProjects,
         reliability: Reliability,
+        measures: Measures,
         scheduler: Scheduler,
         clock: Clock,
     ) -> None:
@@ -43,6 +45,7 @@ class Outcomes:
         self._workers = workers
         self._open = open_projects
         self._reliability = reliability
+        self._measures = measures
         self._scheduler = scheduler
         self._clock = clock
 
@@ -69,6 +72,7 @@ class Outcomes:
     ) -> None:
         """A worker said why it has no result: another attempt follows, or the job fails."""
         job.failures += 1
+        self._measures.attempt_failed(error)
         job.failed_on.add(worker.id)
         if retryable and error != failures.OUT_OF_MEMORY:  # else it is not the worker's fault
             self.note_failure(worker.id, job.id, error)
@@ -93,6 +97,7 @@ class Outcomes:
         told = ""
         if counts:
             job.failures += 1
+            self._measures.attempt_failed(error)
             job.failed_on.add(job.worker_id)
         if job.failures >= self._config.max_attempts:
             told = f"{job.failures} attempts at it ended like this or failed"
@@ -211,6 +216,9 @@ class Outcomes:
             self._scheduler.hint()  # its account had as many as it may: one more can start now
         job.ended_ms = end.at_ms
         job.reason = end.reason
+        self._measures.jobs[job.render.model, end.state] += 1
+        if completed:
+            self._measures.took("settle", self._clock() - job.reported_s)
         if completed:
             job.charged_micros = job.price_micros if end.charge else 0
             project.charged_micros += job.charged_micros

@@ -105,6 +105,11 @@ class Projects:
         """Refuses new projects from now on; clients send them again after the restart."""
         self._stopping = True
 
+    @property
+    def accepting(self) -> bool:
+        """Whether new projects are taken."""
+        return not self._stopping
+
     # ── submit ───────────────────────────────────────────────────────────────────────────────────
 
     async def submit(self, app: App, request: JobRequest, raw: bytes) -> None:
@@ -125,6 +130,7 @@ class Projects:
             TooManyRequests: The account has too many unfinished projects, or files.
             ServerRestarting: The server is stopping.
         """
+        began_s = self._clock()
         project_id = valid_id(request.project_id)
         if len(raw) > MAX_REQUEST_BYTES:
             raise InvalidRequest(
@@ -158,7 +164,7 @@ class Projects:
         project.targeting, project.dynamic = said.targeting, said.dynamic
         self._open.add(project)
         stored = self._store.submit(to_row(project))
-        stored.add_done_callback(lambda future: self._submitted(app, project, future))
+        stored.add_done_callback(lambda future: self._submitted(app, project, future, began_s))
 
     def _check_admission(self, app: App) -> None:
         """Another project of this account may come now.
@@ -245,10 +251,13 @@ class Projects:
             for frame in self._open.replay(project, self._queue.position(project)):
                 self._open.tell(project, frame)
 
-    def _submitted(self, app: App, project: LiveProject, future: asyncio.Future[Submitted]) -> None:
+    def _submitted(
+        self, app: App, project: LiveProject, future: asyncio.Future[Submitted], began_s: float
+    ) -> None:
         error = future.exception()
         if error is None and future.result().result is SubmitResult.CREATED:
             project.stored = True
+            self._rendering.measures.took("submit", self._clock() - began_s)
             if project.canceling:
                 return  # its app did not even wait for the answer; the cancel is on its way
             self._accounts.note_balance(

@@ -5,6 +5,7 @@ import asyncio
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.live import LiveJob, LiveProject
+from dreamgrid.server.measures import QueueSeen
 from dreamgrid.server.open_projects import OpenProjects, word_of
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.standings import Offer
@@ -33,6 +34,7 @@ class QueueNotices:
         self._waiting = rendering.scheduler.waiting
         self._speeds = rendering.speeds
         self._forecasts = rendering.forecasts
+        self._measures = rendering.measures
         self._workers = workers
         self._open = open_projects
         self._clock = clock
@@ -53,18 +55,24 @@ class QueueNotices:
                 project_id, starts_in_s = told
                 starts_s[project_id] = starts_in_s
         looked_at = 0
+        seen = QueueSeen()
         for jobs in rooms:
             placed: set[str] = set()
             offer = self._open.offer(jobs[0].project)  # the same for all of a room
+            seen.jobs[jobs[0].project.network, jobs[0].render.model] += len(jobs)
             for job in jobs:
                 project = job.project
+                if seen.oldest_ms is None or job.waits_since_ms < seen.oldest_ms:
+                    seen.oldest_ms = job.waits_since_ms
                 if project.id not in placed:
                     placed.add(project.id)
                     if self._open.project(project.id) is project and not project.canceling:
                         self._look(project, len(placed), starts_s.get(project.id), offer)
+                        seen.projects[project.noticed_reason] += 1
                 looked_at += 1
                 if looked_at % SLICE == 0:
                     await asyncio.sleep(0)
+        self._measures.queue = seen
 
     async def _walked(self) -> list[list[LiveJob]]:
         """The jobs of each room in the order of their turns."""

@@ -33,6 +33,7 @@ from dreamgrid.server.delivered_files import DeliveredFiles
 from dreamgrid.server.etas import Etas
 from dreamgrid.server.forecasts import Forecasts
 from dreamgrid.server.live import LiveJob
+from dreamgrid.server.measures import Measures
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.outcomes import Outcomes
 from dreamgrid.server.reliability import Reliability
@@ -83,6 +84,7 @@ class Rendering:
         self.speeds = Speeds(catalog.network_permille)
         self.forecasts = Forecasts()
         self.reliability = Reliability()
+        self.measures = Measures()
         self._run_limits = RunLimits(config, catalog, self.speeds)
         self._clock = clock
         self.etas = Etas(open_projects, clock)
@@ -96,6 +98,7 @@ class Rendering:
             workers=workers,
             open_projects=open_projects,
             reliability=self.reliability,
+            measures=self.measures,
             scheduler=self.scheduler,
             clock=clock,
         )
@@ -135,6 +138,10 @@ class Rendering:
         now_s = self._clock()
         job.lease_until_s = now_s + self._config.lease_s
         job.run_until_s = now_s + self._run_limits.longest_s(job)
+        job.handed_out_s = now_s
+        self.measures.took("wait", now_s - job.waits_since_ms / 1000)
+        if job.choice is not None and not job.choice.loaded:
+            self.measures.model_loads[job.render.model] += 1
         if project.forecast is not None:
             self.forecasts.came_out(project.forecast, now_s)
             project.forecast = None
@@ -206,8 +213,11 @@ class Rendering:
         if job is None or not may(job.state, JobEvent.START):
             return
         job.move(JobEvent.START)
+        now_s = self._clock()
         job.started_ms = milliseconds(self._clock)
-        job.run_until_s = self._clock() + self._run_limits.run_s(job)
+        job.run_until_s = now_s + self._run_limits.run_s(job)
+        if job.handed_out_s:  # by this server, not by the one before a restart
+            self.measures.took("assign", now_s - job.handed_out_s)
         # Told before it is stored: losing this one to a crash leaves the job assigned, and the
         # rescue of an assigned job and of a running one is the same.
         at_ms, attempt = job.started_ms, job.attempt
@@ -252,6 +262,7 @@ class Rendering:
         if job is None:
             worker.send(Settled(job_id=message.job_id, attempt=message.attempt, accepted=False))
             return
+        job.reported_s = self._clock()
         try:
             async with asyncio.timeout(self._config.lease_s * LOOKS_FOR):
                 fault = await self._delivered.look(job, message.size_bytes)
@@ -277,7 +288,18 @@ class Rendering:
         job.seed = message.seed
         job.steps = message.steps
         job.sha256 = message.sha256
+        self._measure(job, message)
         self._outcomes.end(worker, job, JobState.COMPLETED, JOB_DELIVERED)
+
+    def _measure(self, job: LiveJob, message: Finished) -> None:
+        """Counts how long a result took; what was not rendering since it began was its upload."""
+        self.measures.took("render", message.render_s)
+        if job.started_ms is not None:
+            since_s = job.reported_s - job.started_ms / 1000
+            self.measures.took("upload", since_s - message.render_s)
+        self.measures.delivered(
+            job.project.network, job.render.model, message.render_s, message.size_bytes
+        )
 
     def failed(self, worker: WorkerSession, message: Failed) -> None:
         """An attempt failed: another one follows, or the job fails."""

@@ -6,6 +6,7 @@ never be used. So each account has room for a number of them, and they go when n
 time. What is counted here is lost in a restart; upkeep still removes those files, only later.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -61,6 +62,8 @@ class Uploads:
         self.kept = KeptFiles(config, open_projects, clock)
         self._clock = clock
         self._accounts: dict[str, _Account] = {}
+        self.arrived: Counter[bool] = Counter()
+        self.arrived_bytes = 0
         open_projects.removed = self._project_ended
 
     def expect(self, account_id: str, project_id: str, role: str) -> str:
@@ -134,6 +137,8 @@ class Uploads:
 
     def end(self, key: str, size_bytes: int, stored_bytes: int | None) -> None:
         """A file that had begun with `size_bytes` was stored, or given up (None)."""
+        self.arrived[stored_bytes is not None] += 1
+        self.arrived_bytes += stored_bytes or 0
         folder, *rest = key.split("/")
         if folder != INPUTS:
             if stored_bytes is not None:

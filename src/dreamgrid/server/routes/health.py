@@ -1,20 +1,54 @@
-"""Is the server there, and what is it."""
+"""Is the server there, can it take work, and how is it."""
 
 from importlib.metadata import version
 
-from dreamgrid.protocol.rest_about import Health
+from aiohttp import web
+
+from dreamgrid.errors import ServerUnavailable
+from dreamgrid.protocol.rest_about import Health, Ready
+from dreamgrid.server.admin import Admin
+from dreamgrid.server.auth import Account
 from dreamgrid.server.endpoint import Endpoints
+from dreamgrid.server.exposition import exposed
+from dreamgrid.server.http import Refused
+from dreamgrid.server.readiness import Readiness
 from dreamgrid.server.services import Services
+
+_TEXT = ("text/plain",)
 
 
 def routes(services: Services) -> Endpoints:
-    """`/healthz`, for machines."""
-    api = Endpoints("Server", "Is it there, and what is it.")
+    """`/healthz`, `/readyz` and `/metrics`, for machines."""
+    api = Endpoints("Server", "Is it there, can it take work, and how is it.")
     about = version("dreamgrid")
+    readiness = Readiness(services.store, services.blobs, services.projects)
+    admin = Admin(services)
 
     @api.get("/healthz", bare=True)
     async def healthz() -> Health:
         """Whether the server answers, which version it is, and how many workers it has."""
         return Health(version=about, workers=len(services.workers.all()))
+
+    @api.get("/readyz", bare=True, errors=(ServerUnavailable,))
+    async def readyz() -> Ready:
+        """Whether the server can take work: it is not stopping, and database and media answer."""
+        missing = await readiness.missing()
+        if missing:
+            raise ServerUnavailable(f"not ready: {'; '.join(missing)}")
+        return Ready()
+
+    @api.get("/metrics", content_types=_TEXT, also={501: "The extra `metrics` is missing."})
+    async def metrics(account: Account) -> web.Response:
+        """What there is to measure, as Prometheus reads it. For administrators."""
+        admin.require(account)
+        try:
+            body, media_type = exposed(services)
+        except ImportError as error:
+            raise Refused(
+                501,
+                f"this server cannot tell its metrics ({error}): install the extra with "
+                "pip install -e '.[metrics]' in the clone",
+            ) from None
+        return web.Response(body=body, headers={"Content-Type": media_type})
 
     return api

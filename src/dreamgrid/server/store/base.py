@@ -85,6 +85,9 @@ class Store(Protocol):
     async def close(self) -> None:
         """Finishes what was begun and closes."""
 
+    def backlog(self) -> tuple[int, float]:
+        """How many writes are not stored yet, and for how many seconds the oldest of them waits."""
+
     # accounts and keys
 
     def create_account(

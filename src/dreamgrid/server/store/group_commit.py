@@ -11,6 +11,7 @@ import logging
 import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
@@ -61,6 +62,7 @@ class GroupCommitWriter(Generic[C]):
         self._queue: queue.SimpleQueue[list[Write[C]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._closed = False
+        self._handed_over: deque[tuple[float, int]] = deque()
 
     def start(self) -> None:
         """Starts the thread."""
@@ -92,7 +94,22 @@ class GroupCommitWriter(Generic[C]):
         gathered, self._gathered = self._gathered, []
         self._hurrying = False
         if gathered:
+            self._handed_over.append((self._loop.time(), len(gathered)))
             self._queue.put(gathered)
+
+    def backlog(self) -> tuple[int, float]:
+        """How many operations are not answered yet, and for how many seconds the oldest waits."""
+        if not self._handed_over:
+            return len(self._gathered), 0.0
+        waiting = sum(count for _, count in self._handed_over)
+        return len(self._gathered) + waiting, self._loop.time() - self._handed_over[0][0]
+
+    def _settle(self, futures: list[asyncio.Future[Any]], outcomes: list[Outcome]) -> None:
+        """Resolves the futures of a batch, which is of whole hand-overs."""
+        answered = len(futures)
+        while answered:
+            answered -= self._handed_over.popleft()[1]
+        _resolve(futures, outcomes)
 
     async def close(self) -> None:
         """Commits what is queued and ends the thread."""
@@ -118,7 +135,7 @@ class GroupCommitWriter(Generic[C]):
                     _log.error("a transaction can be neither committed nor undone; opening anew")
                     connection.close()  # undoes it
                     connection = None
-            self._loop.call_soon_threadsafe(_resolve, [future for _, future in batch], outcomes)
+            self._loop.call_soon_threadsafe(self._settle, [future for _, future in batch], outcomes)
         if connection is not None:
             connection.close()
 

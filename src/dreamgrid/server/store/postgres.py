@@ -147,6 +147,9 @@ class PostgresStore(SqlStore):
         except psycopg.OperationalError as error:
             raise _away(error) from error
 
+    def backlog(self) -> tuple[int, float]:
+        return self._writer.backlog()
+
     def _write(
         self, operation: Callable[[Connection], T], *, hurry: bool = True
     ) -> asyncio.Future[T]:

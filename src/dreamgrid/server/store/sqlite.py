@@ -101,6 +101,9 @@ class SqliteStore(SqlStore):
     async def _read(self, question: Callable[[Connection], T]) -> T:
         return await self._in_reader(lambda: question(self._read_connection))
 
+    def backlog(self) -> tuple[int, float]:
+        return self._writer.backlog()
+
     def _write(
         self, operation: Callable[[Connection], T], *, hurry: bool = True
     ) -> asyncio.Future[T]:
