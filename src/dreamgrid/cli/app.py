@@ -12,6 +12,7 @@ from dreamgrid.cli import (
     account,
     admin,
     audit,
+    backup,
     demo,
     dev,
     enhance,
@@ -93,6 +94,7 @@ app.command(rich_help_panel=_RUN)(serve.serve)
 app.add_typer(work.app, name="work", rich_help_panel=_RUN)
 app.command(rich_help_panel=_RUN, cls=Giving)(grant.grant)
 app.command(rich_help_panel=_RUN)(audit.audit)
+app.command(rich_help_panel=_RUN)(backup.backup)
 app.command(rich_help_panel=_RUN)(migrate.migrate)
 app.command(rich_help_panel=_RUN)(move.move)
 app.add_typer(admin.app, name="admin", rich_help_panel=_RUN)

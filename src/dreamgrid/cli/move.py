@@ -4,17 +4,10 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
 
 from dreamgrid.cli import exits, loop, options
+from dreamgrid.cli.bars import Bars
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.stdout import stdout
 from dreamgrid.errors import ConfigError
@@ -55,7 +48,7 @@ def move(
     rows: dict[str, int] = {}
     files = 0
     with held(folder), ExitStack() as stack:
-        bars = _Bars(stack, quiet=as_json)
+        bars = Bars(stack, quiet=as_json)
         if config.blobs is not None:
             files = loop.run(move_media(config, bars.show))
         if config.store is not None:
@@ -78,24 +71,3 @@ def _tell(rows: dict[str, int], files: int, renamed: list[Path]) -> None:
     for path in renamed:
         console.print(f"  kept as {path}; remove it when you need it no more", style="dim")
     console.print("Start the server with the same --data, --store and --blobs.", style="dim")
-
-
-class _Bars:
-    """One bar for each thing that is moved, on stderr."""
-
-    def __init__(self, stack: ExitStack, *, quiet: bool) -> None:
-        self._tasks: dict[str, TaskID] = {}
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        self._progress = Progress(*columns, console=exits.stderr(), disable=quiet)
-        stack.enter_context(self._progress)
-
-    def show(self, what: str, done: int, total: int) -> None:
-        """Moves the bar of `what`."""
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what)
-        self._progress.update(self._tasks[what], completed=done, total=total)

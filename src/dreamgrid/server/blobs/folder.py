@@ -120,10 +120,6 @@ class Folder:
 
         return _sweep(self._root, is_over)
 
-    def keys(self) -> list[str]:
-        """The keys of all files."""
-        return [os.path.relpath(entry.path, self._root) for entry in _files(self._root)]
-
     def usage(self) -> Usage:
         """Counts what is stored."""
         sizes = [_size_of(entry) for entry in _files(self._root)]
@@ -190,6 +186,11 @@ class Incoming:
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
         return self._descriptor
+
+
+def file_keys(root: Path) -> list[str]:
+    """The keys of all whole files below a folder."""
+    return [os.path.relpath(entry.path, root) for entry in _files(str(root))]
 
 
 def read_exactly(file: FileIO, count: int) -> bytes:

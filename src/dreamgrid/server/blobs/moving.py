@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dreamgrid.server.blobs.folder import Folder
+from dreamgrid.server.blobs.folder import Folder, file_keys
 from dreamgrid.server.blobs.keys import is_key
 from dreamgrid.server.blobs.s3 import S3Blobs
 from dreamgrid.server.blobs.s3_settings import S3Settings
@@ -31,7 +31,7 @@ async def copy_media(root: Path, settings: S3Settings, on_progress: Progress) ->
         ServerUnavailable: It does not answer any more, or has something else than was sent.
     """
     folder = Folder(root)
-    keys = [key for key in await asyncio.to_thread(folder.keys) if is_key(key)]
+    keys = [key for key in await asyncio.to_thread(file_keys, root) if is_key(key)]
     blobs = S3Blobs(settings)
     waiting, done = iter(keys), 0
 
