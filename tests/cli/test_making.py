@@ -1,12 +1,13 @@
-"""Ctrl-C at moments that a test with processes meets only by chance."""
+"""How files are named, and Ctrl-C at moments that a test with processes meets only by chance."""
 
 import asyncio
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 import dreamgrid
-from dreamgrid.cli.making import Interrupted, _accepted
+from dreamgrid.cli.making import Interrupted, Wish, _accepted
 from dreamgrid.cli.screen import Screen
 from dreamgrid.errors import ServerUnavailable
 
@@ -44,6 +45,25 @@ class Request:
         asking.cancel()
         await asyncio.sleep(0)
         return asking
+
+
+@pytest.mark.parametrize(
+    ("prompt", "source", "name"),
+    [
+        ("A red apple, 3/4!", None, "a-red-apple-3-4"),
+        ("日本の猫", None, "日本の猫"),
+        ("a cat", Path("photos/Old house.jpg"), "a-cat"),
+        (None, Path("photos/Old_house.jpg"), "old-house"),
+        ("", Path("..."), "untitled"),
+        ("../../etc", None, "etc"),
+        ("a " * 40, None, "a-" * 19 + "a"),
+    ],
+)
+def test_files_are_named_after_the_prompt_or_what_they_are_made_from(
+    prompt: str | None, source: Path | None, name: str
+) -> None:
+    wish = Wish(media="image", settings={"prompt": prompt}, sized_like=source)
+    assert wish.file_name == name
 
 
 async def test_a_project_that_the_server_took_during_ctrl_c_is_canceled() -> None:

@@ -127,6 +127,7 @@ def test_without_a_model_the_enhancing_one_is_taken_and_the_size_kept(
     ran = call("enhance", "plain.png", "--json", environment=grid.environment)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.last_json["model"] == "dreamlet-enhance-v1"
+    assert Path(ran.last_json["files"][0]).name.startswith("plain-")
     with image.open(tmp_path / ran.last_json["files"][0]) as finer:
         assert finer.size == (96, 72)
     upscale = ("--model", "dreamlet-upscale-v1", "--times", "4")

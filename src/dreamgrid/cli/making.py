@@ -87,6 +87,12 @@ class Wish:
         """How many."""
         return int(self.settings.get("count", 1))
 
+    @property
+    def file_name(self) -> str:
+        """A few plain words for the names of its files: of the prompt, or what it is made from."""
+        source = self.sized_like.stem if self.sized_like else ""
+        return _slug(self.settings.get("prompt") or "") or _slug(source) or "untitled"
+
     def for_model(self, model: str) -> dict[str, Any]:
         """All settings of `projects.create` that say something."""
         width, height, preset = pixels(self.size)
@@ -287,15 +293,15 @@ async def make(
     project = await _accepted(client, create, screen, patience_s)
     try:
         async with asyncio.timeout(timeout_s):
-            files, seeds = await _follow(project, out, screen)
+            files, seeds = await _follow(project, out / wish.file_name, screen)
     except asyncio.CancelledError:
         screen.say("canceling")
         canceled = await _cancel(project)
-        kept = await _save_finished(project, out)
+        kept = await _save_finished(project, out / wish.file_name)
         raise Interrupted(project.id, canceled=canceled, files=kept) from None
     except TimeoutError:
         canceled = await _cancel(project)
-        await _save_finished(project, out)
+        await _save_finished(project, out / wish.file_name)
         outcome = "so it was canceled" if canceled else "and the server did not confirm a cancel"
         raise WaitTimeout(
             f"not finished after {timeout_s:g} s, {outcome}; what was finished is in {out}; "
@@ -357,7 +363,7 @@ async def _accepted(
 
 
 async def _follow(
-    project: dreamgrid.Project[dreamgrid.Result], out: Path, screen: Screen
+    project: dreamgrid.Project[dreamgrid.Result], stem: Path, screen: Screen
 ) -> tuple[list[Path], list[int | None]]:
     """Shows what happens until the end, then saves what there is."""
     async for event in project.events():
@@ -365,7 +371,7 @@ async def _follow(
     files: list[Path] = []
     seeds: list[int | None] = []
     for image in await project.wait(timeout_s=None):
-        path = await _save(project, image, out)
+        path = await _save(project, image, stem)
         if isinstance(image, dreamgrid.Image):
             screen.show_result(image.index, await asyncio.to_thread(path.read_bytes))
         files.append(path)
@@ -374,21 +380,22 @@ async def _follow(
 
 
 async def _save(
-    project: dreamgrid.Project[dreamgrid.Result], image: dreamgrid.Result, out: Path
+    project: dreamgrid.Project[dreamgrid.Result], image: dreamgrid.Result, stem: Path
 ) -> Path:
-    name = f"{_slug(project.params.prompt)}-{project.id[:8].lower()}-{image.index + 1}"
-    return await image.save(out / name)
+    return await image.save(
+        stem.with_name(f"{stem.name}-{project.id[:8].lower()}-{image.index + 1}")
+    )
 
 
 async def _save_finished(
-    project: dreamgrid.Project[dreamgrid.Result], out: Path
+    project: dreamgrid.Project[dreamgrid.Result], stem: Path
 ) -> tuple[Path, ...]:
     """Saves what was delivered, and so charged, before the end came early."""
     files: list[Path] = []
     with contextlib.suppress(DreamgridError, OSError, TimeoutError):
         async with asyncio.timeout(_CANCEL_S):
             for image in project.results:
-                files.append(await _save(project, image, out))  # noqa: PERF401 (keeps what it has)
+                files.append(await _save(project, image, stem))  # noqa: PERF401 (keeps what it has)
     return tuple(files)
 
 
@@ -417,7 +424,6 @@ def pixels(size: str | None) -> tuple[int | None, int | None, str | None]:
     return None, None, size
 
 
-def _slug(prompt: str) -> str:
-    """The prompt as part of a file name: a few plain words."""
-    words = re.findall(r"[a-z0-9]+", prompt.lower())
-    return "-".join(words)[:40].strip("-") or "untitled"
+def _slug(text: str) -> str:
+    """A text as part of a file name: its words, of any language, as far as they fit."""
+    return "-".join(re.findall(r"[^\W_]+", text.lower()))[:40].strip("-")
