@@ -83,6 +83,23 @@ async def test_a_job_that_cannot_be_given_away_yet_is_given_away_later(grid: Gri
     await app.wait_state("jobCompleted", jobID=project)
 
 
+async def test_nobody_is_told_that_a_worker_has_a_job_before_that_is_stored(grid: Grid) -> None:
+    app = await grid.app()
+    project = await app.request()
+    await app.wait_state("queued")
+    await grid.store.hold()
+    worker = await grid.worker()
+    await worker.fence()
+    told = await grid.data(f"/v1/explain/{project}")
+    assert [job["reason"] for job in told["jobs"]] == ["being_stored"]
+    await app.request(project)
+    await app.fence()
+    assert set(app.told(project)) == {"queued"}
+    grid.store.release()
+    await worker.finish(await worker.assigned())
+    await app.wait_state("jobCompleted", jobID=project)
+
+
 async def test_a_job_that_cannot_be_taken_back_yet_is_taken_back_later(grid: Grid) -> None:
     app, worker = await grid.app(), await grid.worker()
     project = await app.request()

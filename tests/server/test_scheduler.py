@@ -19,7 +19,7 @@ from dreamgrid.server.scheduler import (
 from dreamgrid.server.store.base import Choice
 from dreamgrid.server.waiting import MAX_WALKED, Turn, WaitingJobs
 from dreamgrid.server.worker_flags import ANYBODY, Targeting
-from dreamgrid.server.workers import WorkerSession
+from dreamgrid.server.workers import QUICKEST, WorkerSession
 from dreamgrid.states import JobEvent
 from tests.support.live import live_project, load_of, worker
 
@@ -193,6 +193,11 @@ def test_an_idle_worker_comes_before_one_with_room_beside_its_work() -> None:
 def test_of_two_idle_workers_the_faster_one_takes_the_job() -> None:
     slow, fast = worker("m1", pace=2.0), worker("m1", pace=0.5)
     assert give(line_up(live_project()), [slow, fast])[0].worker is fast
+
+
+def test_nobody_counts_as_quicker_than_any_machine_can_be() -> None:
+    boaster, quick = worker("m1", pace=1e-6, delivery_rate=0.9), worker("m1", pace=QUICKEST)
+    assert give(line_up(live_project()), [boaster, quick])[0].worker is quick
 
 
 def test_of_two_idle_workers_the_one_that_delivers_more_often_takes_the_job() -> None:

@@ -12,7 +12,7 @@ from dreamgrid.server import start_times
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.pricing import render_s
 from dreamgrid.server.scheduler import choose
-from dreamgrid.server.speeds import Speeds
+from dreamgrid.server.speeds import LEAST_SHARE, Speeds
 from dreamgrid.server.start_times import MAX_ROOMS
 from dreamgrid.server.waiting import WaitingJobs
 from dreamgrid.server.workers import WorkerSession
@@ -178,24 +178,103 @@ def test_one_worker_that_lies_hardly_moves_what_is_usual(lie_s: float) -> None:
     assert speeds.seconds("m1", 600.0, "honest-0") == pytest.approx(850.0)
 
 
-def test_no_more_is_believed_than_passed_and_not_much_less() -> None:
+def given_away(had_s: float, *, began_s: float | None = None, loaded: bool = True) -> LiveJob:
+    """A job that `w1` has had for so long, and began so long ago."""
     (job,) = project().jobs
-    job.worker_id, job.started_ms = "w1", NOW_MS - 8_000
+    session = worker("m1", loaded="m1" if loaded else None)
+    now_ms = NOW_MS - int(had_s * 1000)
+    assert choose(line_up(job), [session], now_ms=now_ms, max_running=1)
+    job.worker_id = "w1"
+    job.started_ms = None if began_s is None else NOW_MS - int(began_s * 1000)
+    return job
+
+
+def test_no_more_is_believed_than_passed_and_not_much_less() -> None:
     for told_s, right_s in ((1e9, 8.0), (5.0, 5.0), (1e-6, 2.0)):
         speeds = Speeds()
-        speeds.learn(job, told_s, NOW_MS)
-        assert speeds.seconds("m1", WORK_S, "w1") == pytest.approx(right_s)
+        speeds.learn(given_away(8, began_s=8), told_s, NOW_MS)
+        assert speeds.measured_s("m1", WORK_S, "w1") == pytest.approx(right_s)
 
 
 def test_of_a_worker_that_never_began_no_more_is_believed_than_it_had_the_job() -> None:
-    (job,) = project().jobs
-    job.worker_id, speeds = "w1", Speeds()
-    assert speeds.learn(job, 1e9, NOW_MS) == 1.0
-    assert speeds.seconds("m1", WORK_S) is None
-    match = choose(line_up(job), [worker("m1")], now_ms=NOW_MS - 9_000, max_running=1)
-    assert [one.job for one in match] == [job]
-    speeds.learn(job, 1e9, NOW_MS)
-    assert speeds.seconds("m1", WORK_S) == pytest.approx(9.0)
+    (unknown,) = project().jobs
+    unknown.worker_id, speeds = "w1", Speeds()
+    assert speeds.learn(unknown, 1e9, NOW_MS) == 1.0
+    assert speeds.seconds("m1", WORK_S) is None, "it was given away before the server began"
+    speeds.learn(given_away(9), 1e9, NOW_MS)
+    assert speeds.measured_s("m1", WORK_S, "w1") == pytest.approx(9.0)
+
+
+@pytest.mark.parametrize("others_were_measured", [False, True])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        given_away(4, began_s=0.001, loaded=False),
+        given_away(4, loaded=False),
+        given_away(4),
+    ],
+    ids=["behind the loading", "began never, nor had it loaded", "began never"],
+)
+def test_what_the_server_did_not_see_makes_no_worker_quicker_than_usual(
+    hidden: LiveJob, *, others_were_measured: bool
+) -> None:
+    speeds = Speeds()
+    if others_were_measured:
+        speeds.observe("honest", "m1", work_s=WORK_S, took_s=10.0)
+    for _ in range(20):
+        assert speeds.learn(hidden, 1e-6, NOW_MS) >= 1.0
+    if others_were_measured:
+        assert speeds.pace("honest", "m1") == 1.0
+        assert speeds.measured_s("m1", WORK_S, "new") == pytest.approx(10.0)
+    else:
+        assert speeds.measured_s("m1", WORK_S, "new") is None
+
+
+def test_a_worker_that_was_measured_to_be_quick_is_not_quicker_for_what_nobody_saw() -> None:
+    speeds = Speeds()
+    for name in ("one", "two"):
+        speeds.observe(name, "m1", work_s=WORK_S, took_s=10.0)
+    speeds.observe("w1", "m1", work_s=WORK_S, took_s=5.0)
+    speeds.learn(given_away(60, began_s=0.001, loaded=False), 1e-6, NOW_MS)
+    assert 5.0 <= (speeds.measured_s("m1", WORK_S, "w1") or 0.0) <= 10.0
+
+
+def test_who_renders_several_jobs_at_once_is_measured_by_what_it_delivers_in_the_time() -> None:
+    speeds = Speeds()
+    speeds.learn(given_away(20, began_s=1), 1.0, NOW_MS, turns=4)
+    assert speeds.measured_s("m1", WORK_S, "w1") == pytest.approx(20 / 4 * LEAST_SHARE)
+    # Two that were held until both were done: the second one took no less for it.
+    speeds = Speeds()
+    speeds.learn(given_away(20, began_s=0.001), 1e-6, NOW_MS, turns=2)
+    assert speeds.measured_s("m1", WORK_S, "w1") == pytest.approx(20 / 2 * LEAST_SHARE)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(1.0, 100.0),  # how long it had the job, all of which it needed
+            st.none() | st.floats(0.0, 1.0),  # the part of that after its `started`
+            st.floats(1e-9, 1e4),  # what it says
+            st.booleans(),  # whether the model was loaded
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_whatever_a_worker_says_it_counts_as_little_quicker_than_it_is(
+    jobs: list[tuple[float, float | None, float, bool]],
+) -> None:
+    speeds = Speeds()
+    for name in ("one", "two", "three"):
+        speeds.observe(name, "m1", work_s=WORK_S, took_s=10.0)
+    for had_s, part, told_s, loaded in jobs:
+        began_s = None if part is None else part * had_s
+        speeds.learn(given_away(had_s, began_s=began_s, loaded=loaded), told_s, NOW_MS)
+    measured_s = speeds.measured_s("m1", WORK_S, "w1")
+    quickest_s = min(10.0, LEAST_SHARE * min(had_s for had_s, *_ in jobs))
+    assert measured_s is not None
+    assert measured_s >= quickest_s - 0.01
+    assert speeds.pace("w1", "m1") >= quickest_s / 10.0 - 0.001
 
 
 def test_pairs_that_are_forgotten_no_longer_count(monkeypatch: pytest.MonkeyPatch) -> None:

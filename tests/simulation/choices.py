@@ -13,7 +13,7 @@ from dreamgrid.server import scheduler
 from dreamgrid.server.live import LiveJob
 from dreamgrid.server.scheduler import Match
 from dreamgrid.server.waiting import WaitingJobs
-from dreamgrid.server.workers import WorkerSession
+from dreamgrid.server.workers import QUICKEST, WorkerSession
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def _judge(
             assert busy <= others, f"{taker.name} gets job {job.id} though {other.name} is idler"
             model = job.render.model
             here, there = (
-                (one.loaded_model != model, one.paces.get(model, 1.0) / one.delivery_rate)
+                (one.loaded_model != model, _pace(one, model) / one.delivery_rate)
                 for one in (taker, other)
             )
             assert busy < others or here <= there, (
@@ -56,6 +56,10 @@ def _judge(
                 f"{here} and {there}"
             )
         taken[taker.id] += 1
+
+
+def _pace(worker: WorkerSession, model: str) -> float:
+    return max(QUICKEST, worker.paces.get(model, 1.0))
 
 
 def _may_have(worker: WorkerSession, job: LiveJob) -> bool:

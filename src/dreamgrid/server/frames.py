@@ -239,7 +239,7 @@ def replay(
         yield queued(project, standing)
     for job in project.jobs:
         match job.state:
-            case JobState.ASSIGNED:
+            case JobState.ASSIGNED if not job.assigning:
                 yield initiating(job)
             case JobState.RUNNING:
                 yield started(job)

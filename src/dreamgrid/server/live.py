@@ -75,6 +75,7 @@ class LiveJob:
         run_until_s: Clock time at which its worker loses it, however much it says.
         waits_since_ms: When it came into line; its own time of creation unless it came back.
         settling: A change of it is on the way into the store; nothing else may happen to it.
+        assigning: What is on the way into the store is that a worker gets it; nobody is told yet.
         ending: The final state that is on the way into the store.
         in_line: `WaitingJobs` has it; jobs that no longer wait stay there until they come up.
         previewed: A preview can be fetched.
@@ -85,6 +86,7 @@ class LiveJob:
         suspect: Its worker vanished at work on it, and may have been killed by it.
         suspected_at: Worker id to the attempt that counts as failed because of that.
         choice: Why it went to the worker that holds it.
+        delivered_before: How many jobs that worker had delivered by then.
         message: Why it failed, in words; not stored.
         sensitive: What the content filter objected to: `image`, `prompt`; empty for nothing.
         withheld: It was made, but is not delivered because of that.
@@ -119,6 +121,7 @@ class LiveJob:
     suspect: bool = False
     suspected_at: dict[str, int] = field(default_factory=dict)
     settling: bool = False
+    assigning: bool = False
     ending: JobState | None = None
     seed: int | None = None
     steps: int = 0
@@ -130,6 +133,7 @@ class LiveJob:
     reported_s: float = 0.0
     charged_micros: int = 0
     choice: Choice | None = None
+    delivered_before: int = 0
     message: str = ""
     reason: str | None = None
     started_ms: int | None = None
@@ -232,9 +236,9 @@ class LiveProject:
 
     @property
     def waiting(self) -> bool:
-        """Whether no job of it is on a worker and at least one is queued."""
-        return any(job.state is JobState.QUEUED for job in self.jobs) and not any(
-            job.on_worker for job in self.jobs
+        """Whether no job of it is on a worker and at least one is queued, as far as is stored."""
+        return any(job.state is JobState.QUEUED or job.assigning for job in self.jobs) and not any(
+            job.on_worker and not job.assigning for job in self.jobs
         )
 
 

@@ -281,8 +281,11 @@ class Rendering:
         if fault is not None and not job.withheld:
             self._outcomes.attempt_failed(worker, job, "upload_failed", fault)
             return
-        pace = self.speeds.learn(job, message.render_s, milliseconds(self._clock))
-        worker.paces[job.render.model] = pace
+        worker.delivered += 1
+        turns = max(1, worker.delivered - job.delivered_before)  # it may have come back since
+        worker.paces[job.render.model] = self.speeds.learn(
+            job, message.render_s, milliseconds(self._clock), turns=turns
+        )
         self.reliability.delivered(worker.id)
         worker.delivery_rate = self.reliability.rate(worker.id)
         job.seed = message.seed

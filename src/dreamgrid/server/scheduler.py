@@ -262,7 +262,8 @@ class Scheduler:
             job.attempt += 1
             job.worker_id = worker.id
             job.worker_name = worker.name
-            job.settling = True
+            job.delivered_before = worker.delivered
+            job.settling = job.assigning = True
             worker.jobs[job.id] = job
             worker.loaded_model = job.render.model
             acquisitions.append(
@@ -283,7 +284,7 @@ class Scheduler:
             _log.error("assignments could not be stored, trying again: %s", error)
         accepted = [False] * len(matches) if error is not None else future.result()
         for match, stored in zip(matches, accepted, strict=True):
-            match.job.settling = False
+            match.job.settling = match.job.assigning = False
             if stored:
                 self._assigned(match)
             else:

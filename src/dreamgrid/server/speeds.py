@@ -9,6 +9,11 @@ What a worker says of itself in its hello is a claim, and a claim may be a lie. 
 until the first job of that worker and model; it never counts as usual where any worker was
 measured, never lengthens what a render may take, and never brings a worker more jobs than it would
 get without: to be slower than others is believed, to be quicker has to be shown.
+
+Shown is what the server's own clock has seen: of a job for the model that was loaded already, no
+quicker than a part of the time that the worker had it, divided by what it delivered in that time.
+What a worker says of any other job may hide behind the loading of a model, or behind a `started`
+that never came: where it would make the worker quicker than usual it is a claim.
 Kept in memory only: after a restart nothing is known until workers say hello or render.
 """
 
@@ -26,8 +31,8 @@ NEWEST_SHARE = 0.25
 """How much the newest render moves a ratio."""
 
 LEAST_SHARE = 0.25
-"""Least part of the time from `started` to `finished` that counts as rendering; the upload comes
-after it."""
+"""Least part of the time that a worker had a job, and of that from `started` to `finished`, that
+counts as rendering; inputs are fetched before it, and the upload comes after it."""
 
 MOST_APART = 10.0
 """A claim counts as at most so many times quicker or slower than what was measured of others."""
@@ -49,27 +54,35 @@ class Speeds:
         self._measured = _Ratios()
         self._claimed = _Ratios()
 
-    def learn(self, job: LiveJob, took_s: float, now_ms: int) -> float:
+    def learn(self, job: LiveJob, took_s: float, now_ms: int, *, turns: int = 1) -> float:
         """A job is rendered; the pace of its worker, as it is known now.
+
+        Of a job that was given away before the server began nothing is known.
 
         Args:
             job: Which one.
-            took_s: What its worker says; of the time that passed no more is believed, and, once it
-                said that it began, not much less. Of a job that was given away before the server
-                began, and did not start, nothing is known.
+            took_s: What its worker says; of the time that passed no more is believed, and not much
+                less.
             now_ms: The time.
+            turns: How many jobs its worker delivered since it was given this one, with it.
         """
-        model = job.render.model
-        if job.started_ms is not None:
-            passed_s = (now_ms - job.started_ms) / 1000
-            took_s = min(max(took_s, LEAST_SHARE * passed_s), passed_s)
-        elif job.choice is not None:
-            given_ms = job.waits_since_ms + job.choice.waited_ms
-            took_s = min(took_s, (now_ms - given_ms) / 1000)
+        worker_id, model, work_s = job.worker_id, job.render.model, self.work_s(job)
+        if job.choice is None:
+            return self.pace(worker_id, model)
+        had_s = (now_ms - job.waits_since_ms - job.choice.waited_ms) / 1000
+        passed_s = had_s if job.started_ms is None else (now_ms - job.started_ms) / 1000
+        took_s = max(min(took_s, passed_s), LEAST_SHARE * passed_s)
+        if job.started_ms is not None and job.choice.loaded:
+            took_s = max(took_s, LEAST_SHARE * had_s / turns)
+            self.observe(worker_id, model, work_s=work_s, took_s=took_s)
+            return self.pace(worker_id, model)
+        usual = self._measured.usual(model)
+        least_s = (usual or 1.0) * work_s
+        if took_s >= least_s or self._measured.of(worker_id, model) is not None:
+            self.observe(worker_id, model, work_s=work_s, took_s=max(took_s, least_s))
         else:
-            return self.pace(job.worker_id, model)
-        self.observe(job.worker_id, model, work_s=self.work_s(job), took_s=took_s)
-        return self.pace(job.worker_id, model)
+            self.claim(worker_id, model, work_s=work_s, took_s=took_s)
+        return self.pace(worker_id, model)
 
     def work_s(self, job: LiveJob) -> float:
         """The seconds that the catalogue names for a job."""

@@ -79,6 +79,8 @@ def standing_of(job: LiveJob, seen: Seen) -> JobStanding:
             return JobStanding("waiting", "what became of it is being stored", "being_stored")
         case JobState.QUEUED:
             return _in_line(job, seen)
+        case JobState.ASSIGNED if job.assigning:
+            return JobStanding("waiting", "that a worker gets it is being stored", "being_stored")
         case JobState.ASSIGNED:
             return _handed_out(job, seen.connected(job.worker_id))
         case JobState.RUNNING:

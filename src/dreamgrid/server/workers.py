@@ -10,6 +10,9 @@ from dreamgrid.protocol.worker import ServerMessage
 from dreamgrid.server.live import LiveJob
 from dreamgrid.server.worker_flags import ANYBODY, Targeting
 
+QUICKEST = 0.25
+"""No worker counts as quicker than this share of what is usual, whatever was measured of it."""
+
 MAX_REMEMBERED = 1_000
 """Most kinds of jobs of which it is remembered who takes them."""
 
@@ -55,6 +58,7 @@ class WorkerSession:
         paces: Model id to its seconds for a job over what is usual; above 1 is slower. Models of
             which nothing is known, neither from jobs nor from its hello, are not in it.
         delivery_rate: The share of its last jobs that it delivered.
+        delivered: How many jobs it delivered on this connection.
         known_as: The names by which apps can mean it.
     """
 
@@ -77,6 +81,7 @@ class WorkerSession:
     held_back: bool = False
     paces: dict[str, float] = field(default_factory=dict)
     delivery_rate: float = 1.0
+    delivered: int = 0
     known_as: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -97,7 +102,8 @@ class WorkerSession:
         Args:
             model: For jobs of this model. None: the one that it has loaded.
         """
-        return self.paces.get(model or self.loaded_model or "", 1.0) / self.delivery_rate
+        pace = self.paces.get(model or self.loaded_model or "", 1.0)
+        return max(pace, QUICKEST) / self.delivery_rate
 
     @property
     def takes_jobs(self) -> bool:
