@@ -5,12 +5,15 @@ import json
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from dreamgrid.server.addresses import Connections, place
+from dreamgrid.errors import ConfigError
+from dreamgrid.server.addresses import Connections, Networks, place
+from dreamgrid.server.config import ServerConfig
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
 from tests.support.wire import PATIENCE_S
@@ -100,7 +103,7 @@ async def test_a_socket_counts_as_long_as_it_is_open(make_grid: MakeGrid) -> Non
 
 
 def test_a_connection_that_was_not_counted_is_not_missed_either() -> None:
-    counts = Connections(1, ["192.0.2.9"])
+    counts = Connections(1, Networks(["192.0.2.9"]))
     assert counts.begin("192.0.2.9") == counts.begin("192.0.2.9") == ""
     counts.end("")
     assert counts.begin("::ffff:192.0.2.9") == "", "the same, told by a socket for both kinds"
@@ -125,3 +128,29 @@ def test_a_connection_that_was_not_counted_is_not_missed_either() -> None:
 )
 def test_of_an_ipv6_address_only_the_network_counts(address: str, counted_as: str) -> None:
     assert place(address) == counted_as
+
+
+@pytest.mark.parametrize(
+    ("peer", "said", "comes_from"),
+    [
+        ("192.0.2.9", "198.51.100.1", "192.0.2.9"),  # no proxy of ours: whatever it says
+        ("10.1.2.3", "198.51.100.1", "198.51.100.1"),
+        ("::ffff:10.1.2.3", "198.51.100.1", "198.51.100.1"),
+        ("10.1.2.3", "203.0.113.5, 198.51.100.1", "198.51.100.1"),  # the first was only claimed
+        ("10.1.2.3", "198.51.100.1, 10.9.9.9", "198.51.100.1"),  # two of our own in a row
+        ("10.1.2.3", "198.51.100.1, fd00::7 , 10.9.9.9", "198.51.100.1"),
+        ("10.1.2.3", "", "10.1.2.3"),
+        ("10.1.2.3", "10.9.9.9", "10.9.9.9"),
+        ("10.1.2.3", "unknown", "unknown"),
+    ],
+)
+def test_only_proxies_that_are_trusted_say_where_a_request_comes_from(
+    peer: str, said: str, comes_from: str
+) -> None:
+    assert Networks(["10.0.0.0/8", "fd00::7"]).behind(peer, said) == comes_from
+
+
+@pytest.mark.parametrize("wrong", ["proxy.example.org", "10.0.0.1/8", "10.0.0.0/99", ""])
+def test_what_names_no_proxy_is_refused(wrong: str) -> None:
+    with pytest.raises(ConfigError, match="is no address and no network"):
+        ServerConfig(data_dir=Path(), trusted_proxies=(wrong,)).validate()

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
@@ -16,7 +17,7 @@ from dreamgrid.server import store as store_package
 from dreamgrid.server.store import postgres as postgres_module
 from dreamgrid.server.store import sqlite_schema
 from dreamgrid.server.store.base import SubmitResult
-from dreamgrid.server.store.choice import audit_at, postgres_store
+from dreamgrid.server.store.choice import audit_at, migrate_at, postgres_store
 from dreamgrid.server.store.connection import Cursor
 from dreamgrid.server.store.postgres import PostgresStore
 from dreamgrid.server.store.postgres_connection import PostgresConnection, parsed
@@ -29,6 +30,7 @@ from tests.support.wire import PNG, finished
 MIGRATIONS = Path(store_package.__file__).parent / "postgres_migrations"
 RELEASED = {
     "0001_initial.sql": "7ef61b706d90eb235ed5ace9549438032cdd6dea27e2375ac146fb7b41415813",
+    "0002_reign.sql": "7f6271870548ad6936d434fbb12b4fe97d499045b83266c0f31a45533bdf24e5",
 }
 """Every script and its SHA-256. A new one is added here in the commit that brings it."""
 
@@ -351,3 +353,37 @@ async def test_a_grid_lives_in_postgresql_and_survives_a_restart(
         assert (await grid.live(waiting))["status"] != "completed"
         assert not (grid.config.data_dir / "dreamgrid.sqlite").exists()
     assert audit_at(address, tmp_path / "none").clean
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+
+
+async def test_a_server_may_read_and_write_rows_and_nothing_else(make_grid: MakeGrid) -> None:
+    """The roles are those of the page, as it makes them."""
+    (statements,) = re.findall(r"^```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    address = postgres.new_database()
+    statements = statements.replace("CREATE DATABASE grid OWNER grid_owner;\n", "")
+    with psycopg.connect(address, autocommit=True) as connection:
+        try:
+            connection.execute(statements.encode())
+            owner, server = (
+                address.replace("postgres@", f"{role}@") for role in ("grid_owner", "grid")
+            )
+            with pytest.raises(ConfigError, match="run 'dreamgrid migrate' as the owner"):
+                migrate_at(server, Path())
+            migrate_at(owner, Path())
+            async with make_grid(store=server, known_models=()) as grid:
+                app, worker = await grid.app(), await grid.worker()
+                made = await app.request()
+                await worker.finish(await worker.assigned())
+                await app.wait_state("jobCompleted", jobID=made)
+            for forbidden in ("DROP TABLE job", "CREATE TABLE mine (id INT)", "TRUNCATE transfer"):
+                with (
+                    pytest.raises(psycopg.errors.InsufficientPrivilege),
+                    psycopg.connect(server) as limited,
+                ):
+                    limited.execute(forbidden.encode())
+            assert audit_at(server, Path()).clean
+        finally:
+            connection.execute(b"DROP OWNED BY grid, grid_owner CASCADE")
+            connection.execute(b"DROP ROLE grid, grid_owner")

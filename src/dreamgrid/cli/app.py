@@ -27,6 +27,7 @@ from dreamgrid.cli import (
     move,
     presets,
     projects,
+    rotate,
     serve,
     sound,
     status,
@@ -95,6 +96,7 @@ app.add_typer(work.app, name="work", rich_help_panel=_RUN)
 app.command(rich_help_panel=_RUN, cls=Giving)(grant.grant)
 app.command(rich_help_panel=_RUN)(audit.audit)
 app.command(rich_help_panel=_RUN)(backup.backup)
+app.command(rich_help_panel=_RUN)(rotate.rotate)
 app.command(rich_help_panel=_RUN)(migrate.migrate)
 app.command(rich_help_panel=_RUN)(move.move)
 app.add_typer(admin.app, name="admin", rich_help_panel=_RUN)

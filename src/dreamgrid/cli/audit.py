@@ -7,6 +7,7 @@ from rich.text import Text
 from dreamgrid.cli import exits, options
 from dreamgrid.cli.folder import DATABASE, data_dir
 from dreamgrid.cli.stdout import stdout
+from dreamgrid.cli.store_address import store_address
 from dreamgrid.errors import ConfigError
 
 
@@ -28,6 +29,7 @@ def audit(
     from dreamgrid.server.whereabouts import missing_database  # noqa: PLC0415
 
     exits.speaks_json.set(as_json)
+    store = store_address(store)
     if not store and (advice := missing_database(data_dir(data))):
         raise ConfigError(advice)
     where = "the database of --store" if store else str(data_dir(data) / DATABASE)

@@ -13,6 +13,7 @@ from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.grid import GridOptions, GridReady, run_grid
 from dreamgrid.cli.options import SignupChoice
 from dreamgrid.cli.stdout import stdout
+from dreamgrid.cli.store_address import store_address
 from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.server.blobs import s3_settings
 from dreamgrid.server.config import ServerConfig
@@ -29,6 +30,8 @@ def serve_grid(
     public_url: str | None,
     web_origins: list[str] | None,
     trusted_proxies: list[str] | None,
+    token_secrets: list[Path] | None,
+    blob_secrets: list[Path] | None,
     signup: SignupChoice,
     admins: list[str] | None,
     worker_share: int,
@@ -43,17 +46,18 @@ def serve_grid(
 ) -> None:
     """Runs a grid, tells when it is ready, and returns when a signal has ended it."""
     exits.speaks_json.set(as_json)
-    console = stdout()
     server = ServerConfig(
         data_dir=data_dir(data),
         host=host,
         port=port,
         catalog_files=tuple(catalog or ()),
-        store=store,
+        store=store_address(store),
         blobs=None if blobs is None else s3_settings.parse(blobs, os.environ),
         public_url=public_url,
         web_origins=tuple(origin.rstrip("/") for origin in web_origins or ()),
         trusted_proxies=tuple(trusted_proxies or ()),
+        token_secret_files=tuple(token_secrets or ()),
+        blob_secret_files=tuple(blob_secrets or ()),
         admins=tuple(admins or ()),
         worker_share_permille=worker_share,
         fast_permille=price_fast,
@@ -69,6 +73,11 @@ def serve_grid(
         worker=worker,
         announce=True,
     )
+    _serve(grid, as_json=as_json)
+
+
+def _serve(grid: GridOptions, *, as_json: bool) -> None:
+    console = stdout()
 
     def on_ready(ready: GridReady) -> None:
         if as_json:

@@ -9,6 +9,7 @@ import typer
 from dreamgrid.cli import exits, options
 from dreamgrid.cli.folder import DATABASE, data_dir
 from dreamgrid.cli.stdout import stdout
+from dreamgrid.cli.store_address import store_address
 from dreamgrid.errors import ConfigError
 
 
@@ -34,6 +35,7 @@ def migrate(
     from dreamgrid.server.whereabouts import missing_database  # noqa: PLC0415
 
     exits.speaks_json.set(as_json)
+    store = store_address(store)
     folder = data_dir(data)
     if not store and (advice := missing_database(folder)):
         raise ConfigError(advice)

@@ -10,6 +10,7 @@ from dreamgrid.cli import exits, loop, options
 from dreamgrid.cli.bars import Bars
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.stdout import stdout
+from dreamgrid.cli.store_address import store_address
 from dreamgrid.errors import ConfigError
 
 
@@ -35,6 +36,7 @@ def move(
     from dreamgrid.server.moving import move_media, move_rows, settle  # noqa: PLC0415
 
     exits.speaks_json.set(as_json)
+    store = store_address(store)
     if not store and not blobs:
         raise ConfigError("say where to: --store, --blobs, or both")
     folder = data_dir(data)

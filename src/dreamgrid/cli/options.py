@@ -81,8 +81,27 @@ TrustedProxies = Annotated[
         "--trusted-proxy",
         metavar="ADDRESS",
         envvar="DREAMGRID_TRUSTED_PROXY",
-        help="Reverse proxy whose X-Forwarded-For is believed, so that limits for strangers count "
-        "each of them; may be given several times.",
+        help="Reverse proxy (or a network of them, such as 10.0.0.0/8) whose X-Forwarded-For is "
+        "believed, so that limits for strangers count each of them; may be given several times.",
+    ),
+]
+TokenSecrets = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--token-secret-file",
+        metavar="FILE",
+        envvar="DREAMGRID_TOKEN_SECRET_FILE",
+        help="Secret that signs sign-ins, at least 32 bytes; may be given several times: the first "
+        "one signs, all are believed. Default: one in the data folder.",
+    ),
+]
+BlobSecrets = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--blob-secret-file",
+        metavar="FILE",
+        envvar="DREAMGRID_BLOB_SECRET_FILE",
+        help="The same for links to files in the data folder.",
     ),
 ]
 Admins = Annotated[

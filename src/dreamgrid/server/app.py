@@ -16,13 +16,12 @@ from dreamgrid.protocol.socket import CLOSE_RESTART
 from dreamgrid.protocol.worker import WORKER_PATH
 from dreamgrid.server import cookies, tokens, upkeep, whereabouts
 from dreamgrid.server.accounts import Accounts
-from dreamgrid.server.addresses import Connections
+from dreamgrid.server.addresses import Connections, Networks
 from dreamgrid.server.app_sockets import AppSockets
 from dreamgrid.server.auth import Account
 from dreamgrid.server.blobs.base import Blobs
-from dreamgrid.server.blobs.folder import load_secret
 from dreamgrid.server.blobs.links import PATH as BLOBS_PATH
-from dreamgrid.server.blobs.local import LocalBlobs
+from dreamgrid.server.blobs.local import SECRET_FILE, LocalBlobs
 from dreamgrid.server.blobs.s3 import S3Blobs
 from dreamgrid.server.bus.base import Bus
 from dreamgrid.server.bus.memory import MemoryBus
@@ -44,6 +43,7 @@ from dreamgrid.server.http import (
     errors_middleware,
     is_websocket,
 )
+from dreamgrid.server.key_ring import load_ring
 from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.limits import Limits
 from dreamgrid.server.open_projects import OpenProjects
@@ -92,6 +92,9 @@ MAX_BODY_BYTES = 1024 * 1024
 
 LOCAL_KEY_FILE = "local-key"
 TOKEN_SECRET_FILE = "token-secret"
+_HERE = ("127.0.0.1", "::1")
+"""Addresses of this machine, as a peer has them."""
+
 CLOSE_WITHIN_S = 2.0
 """How long connections may take to close when the server stops."""
 
@@ -160,7 +163,7 @@ async def _serve(
     async with _services(config, clock, open_store) as (services, apps, workers):
         runner = Runner(
             _application(services, apps, workers),
-            Connections(config.max_connections, (*LOOPBACK, *config.trusted_proxies)),
+            Connections(config.max_connections, Networks((*_HERE, *config.trusted_proxies))),
             access_log=None,
             handle_signals=False,
             shutdown_timeout=CLOSE_WITHIN_S / 2,  # aiohttp waits for it twice
@@ -230,7 +233,13 @@ async def _services(
 async def _media(config: ServerConfig, clock: Clock) -> AsyncIterator[Blobs]:
     """Where inputs and results are kept."""
     if config.blobs is None:
-        yield LocalBlobs(config.data_dir, clock=clock)
+        secrets = load_ring(
+            config.data_dir / SECRET_FILE,
+            named=config.blob_secret_files,
+            good_for_s=max(config.render_url_s, config.upload_url_s, config.download_url_s),
+            clock=clock,
+        )
+        yield LocalBlobs(config.data_dir, clock=clock, secrets=secrets)
         return
     blobs = S3Blobs(config.blobs, clock=clock)
     try:
@@ -326,8 +335,13 @@ def _uploads(
 
 def _sessions(config: ServerConfig, store: Store, bus: Bus, clock: Clock) -> Sessions:
     """Sign-ins, whose tokens outlive the server because its secret does."""
-    signer = TokenSigner(load_secret(config.data_dir / TOKEN_SECRET_FILE), clock)
-    return Sessions(config, store, bus, signer, clock)
+    secrets = load_ring(
+        config.data_dir / TOKEN_SECRET_FILE,
+        named=config.token_secret_files,
+        good_for_s=max(config.refresh_token_s, config.access_token_s),
+        clock=clock,
+    )
+    return Sessions(config, store, bus, TokenSigner(secrets, clock), clock)
 
 
 def _application(services: Services, apps: AppSockets, workers: WorkerSockets) -> web.Application:

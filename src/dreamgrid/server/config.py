@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.assets import MEDIA_ROLES
 from dreamgrid.protocol.params import MAX_INPUT_BYTES, MAX_MEDIA_INPUT_BYTES, Network, TokenType
+from dreamgrid.server.addresses import Networks
 from dreamgrid.server.blobs.s3_settings import S3Settings
 
 MICROS = 1_000_000
@@ -118,7 +120,11 @@ class ServerConfig:
         unclaimed_kept_s: How long an input waits for its project after its link was given.
         web_origins: Origins of web apps on other hosts that may use the cookie of this server's
             sign-in, such as https://app.example.org. Pages on the server's own host always may.
-        trusted_proxies: Addresses of reverse proxies, whose X-Forwarded-For is believed.
+        trusted_proxies: Addresses or networks of reverse proxies, whose X-Forwarded-For is
+            believed.
+        token_secret_files: Files of the secrets that sign sign-ins, the newest first. Empty: one
+            that the server makes in its data folder.
+        blob_secret_files: The same for links to files in the data folder.
         history_kept_s: How long records of ended projects are kept; the ledger keeps its entries.
         queue_notice_s: How often a waiting project is told its position, changed or not.
     """
@@ -182,8 +188,15 @@ class ServerConfig:
     unclaimed_kept_s: int = 60 * 60
     web_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
+    token_secret_files: tuple[Path, ...] = ()
+    blob_secret_files: tuple[Path, ...] = ()
     history_kept_s: int = 7 * 24 * 60 * 60
     queue_notice_s: float = 20.0
+
+    @cached_property
+    def proxies(self) -> Networks:
+        """The reverse proxies that are believed."""
+        return Networks(self.trusted_proxies)
 
     @property
     def signup_open(self) -> bool:
@@ -222,6 +235,7 @@ class ServerConfig:
         for rate in (self.requests, self.stranger_requests, self.messages, self.worker_messages):
             if not rate.unlimited and (rate.burst < 1 or rate.per_s <= 0):
                 raise ConfigError(f"{rate} lets nothing through; NO_LIMIT means no limit")
+        _ = self.proxies
         for origin in self.web_origins:
             if not _ORIGIN.fullmatch(origin):
                 raise ConfigError(

@@ -91,10 +91,8 @@ class Services:
 
     def address(self, request: web.Request) -> str:
         """Where a request comes from, for limits. Behind a proxy that is trusted: what it says."""
-        peer = request.remote or ""
-        if peer in self.config.trusted_proxies:
-            peer = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip() or peer
-        return place(peer)
+        said = request.headers.get("X-Forwarded-For", "")
+        return place(self.config.proxies.behind(request.remote or "", said))
 
     def may_use_cookie(self, request: web.Request) -> bool:
         """Whether a request comes from a page that may act for whoever is signed in.

@@ -4,7 +4,7 @@ Clients read `exp` of both and `addr` of the access token without checking the s
 are JWTs (`README.md` 2.1 of the wire contract).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from types import ModuleType
@@ -43,15 +43,15 @@ class Claims:
 
 
 class TokenSigner:
-    """Makes and reads tokens with one secret.
+    """Makes and reads tokens.
 
     Args:
-        secret: At least 32 random bytes.
+        secrets: Each at least 32 random bytes. The first one signs, all of them are believed.
         clock: Seconds since 1970.
     """
 
-    def __init__(self, secret: bytes, clock: Callable[[], float]) -> None:
-        self._secret = secret
+    def __init__(self, secrets: Sequence[bytes], clock: Callable[[], float]) -> None:
+        self._secrets = secrets
         self._clock = clock
 
     def access(self, account: Account, session_id: str, lifetime_s: float) -> str:
@@ -75,7 +75,7 @@ class TokenSigner:
     def _sign(self, claims: dict[str, Any], lifetime_s: float) -> str:
         now_s = int(self._clock())
         times = {"env": ENVIRONMENT, "iat": now_s, "exp": now_s + int(lifetime_s)}
-        token: str = _library().encode({**claims, **times}, self._secret, algorithm=_ALGORITHM)
+        token: str = _library().encode({**claims, **times}, self._secrets[0], algorithm=_ALGORITHM)
         return token
 
     def _read(self, token: str, kind: str) -> Claims | None:
@@ -83,13 +83,8 @@ class TokenSigner:
             library = _library()
         except ServerUnavailable:
             return None
-        try:
-            # Times are checked below, by the server's own clock.
-            unchecked = {"verify_exp": False, "verify_iat": False, "require": ["exp", "iat", "sub"]}
-            said = library.decode(token, self._secret, algorithms=[_ALGORITHM], options=unchecked)
-        except library.InvalidTokenError:
-            return None
-        if said.get("type") != kind or said["exp"] <= self._clock():
+        said = self._said(library, token)
+        if said is None or said.get("type") != kind or said["exp"] <= self._clock():
             return None
         return Claims(
             session_id=said["sid"],
@@ -98,6 +93,22 @@ class TokenSigner:
             issued_s=said["iat"],
             expires_s=said["exp"],
         )
+
+    def _said(self, library: ModuleType, token: str) -> dict[str, Any] | None:
+        """What a token says that one of the secrets has signed."""
+        # Times are checked by the caller, by the server's own clock.
+        unchecked = {"verify_exp": False, "verify_iat": False, "require": ["exp", "iat", "sub"]}
+        for secret in self._secrets:
+            try:
+                said: dict[str, Any] = library.decode(
+                    token, secret, algorithms=[_ALGORITHM], options=unchecked
+                )
+            except library.InvalidSignatureError:
+                continue
+            except library.InvalidTokenError:
+                return None
+            return said
+        return None
 
 
 def can_sign() -> bool:

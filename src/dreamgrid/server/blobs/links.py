@@ -7,7 +7,7 @@ field a line and no field can hold a line break, so no two different links share
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
@@ -38,16 +38,16 @@ class Grant:
 
 
 class Links:
-    """Signs and checks links with one secret.
+    """Signs and checks links.
 
     Args:
-        secret: At least 32 random bytes.
+        secrets: Each at least 32 random bytes. The first one signs, all of them are believed.
         clock: Seconds since 1970.
     """
 
-    def __init__(self, secret: bytes, clock: Callable[[], float]) -> None:
+    def __init__(self, secrets: Sequence[bytes], clock: Callable[[], float]) -> None:
         # Keyed once: copying a prepared HMAC costs a third of making one.
-        self._keyed = hmac.new(secret, digestmod=hashlib.sha256)
+        self._keyed = [hmac.new(secret, digestmod=hashlib.sha256) for secret in secrets]
         self._clock = clock
 
     def upload(
@@ -84,9 +84,11 @@ class Links:
             NotAllowed: The link was altered, is for another method, or has expired.
         """
         fields = tuple(query.get(name, "") for name in _SIGNED_FIELDS)
-        expected = self._sign("GET" if method == "HEAD" else method, key, fields)
-        given = query.get("signature", "")
-        if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace")):
+        given = query.get("signature", "").encode("utf-8", "replace")
+        signed = _text("GET" if method == "HEAD" else method, key, fields)
+        if not any(
+            hmac.compare_digest(_signature(keyed, signed).encode(), given) for keyed in self._keyed
+        ):
             raise NotAllowed(
                 f"the signature of this link is wrong for {method}: it was altered or cut off; "
                 "ask for a new link"
@@ -97,9 +99,18 @@ class Links:
         return Grant(content_type=kind or None, max_bytes=int(limit or 0), durable=sync == "1")
 
     def _sign(self, method: str, key: str, fields: tuple[str, ...]) -> str:
-        mac = self._keyed.copy()
-        mac.update("\n".join((method, key, *fields)).encode("utf-8", "replace"))
-        return mac.hexdigest()
+        return _signature(self._keyed[0], _text(method, key, fields))
+
+
+def _text(method: str, key: str, fields: tuple[str, ...]) -> bytes:
+    """What is signed of a link."""
+    return "\n".join((method, key, *fields)).encode("utf-8", "replace")
+
+
+def _signature(keyed: hmac.HMAC, text: bytes) -> str:
+    mac = keyed.copy()
+    mac.update(text)
+    return mac.hexdigest()
 
 
 @lru_cache(maxsize=256)  # a handful of kinds in practice

@@ -26,6 +26,7 @@ WRITE_BYTES = 256 * 1024
 """How much of an upload is collected before a thread writes it; most previews and results fit, so
 that one visit to a thread stores them."""
 
+SECRET_FILE = "blob-secret"
 UPLOAD_LIMIT_S = 15 * 60.0
 """A slower upload is given up."""
 
@@ -50,6 +51,7 @@ class LocalBlobs:
         data_dir: Holds `blobs/` and the secret that signs links.
         clock: Time by which links expire.
         upload_limit_s: Longest time that one upload may take.
+        secrets: Sign links, the newest first. Empty: the secret in the data folder does.
 
     Attributes:
         arrivals: Is asked about each upload and told after it. At first all are welcome.
@@ -59,10 +61,15 @@ class LocalBlobs:
     """
 
     def __init__(
-        self, data_dir: Path, *, clock: Clock = system_clock, upload_limit_s: float = UPLOAD_LIMIT_S
+        self,
+        data_dir: Path,
+        *,
+        clock: Clock = system_clock,
+        upload_limit_s: float = UPLOAD_LIMIT_S,
+        secrets: tuple[bytes, ...] = (),
     ) -> None:
         self._folder = Folder(data_dir / "blobs")
-        self._links = Links(load_secret(data_dir / "blob-secret"), clock)
+        self._links = Links(secrets or (load_secret(data_dir / SECRET_FILE),), clock)
         self._clock = clock
         self._upload_limit_s = upload_limit_s
         self.arrivals: Arrivals = _Welcome()

@@ -124,7 +124,6 @@ class PostgresStore(SqlStore):
 
     def _begin_reign(self, connection: PostgresConnection) -> None:
         """Counts the servers that have used the database; a number is never given twice."""
-        connection.execute("CREATE SEQUENCE IF NOT EXISTS dreamgrid_reign")
         (self._reign,) = connection.execute("SELECT nextval('dreamgrid_reign')").fetchone()
 
     async def _in_reader(self, function: Callable[[], T]) -> T:

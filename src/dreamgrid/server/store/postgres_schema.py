@@ -5,6 +5,8 @@ As in `sqlite_schema`, a script that has landed is never edited again.
 
 from importlib import resources
 
+import psycopg
+
 from dreamgrid.errors import ConfigError
 from dreamgrid.server.store.postgres_connection import PostgresConnection
 from dreamgrid.server.store.schema import Schema
@@ -47,9 +49,14 @@ def migrate(connection: PostgresConnection) -> None:
         else:
             connection.execute("UPDATE dreamgrid_version SET version = ?", (newest_version(),))
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException as error:
         if not connection.lost:
             connection.execute("ROLLBACK")
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            raise ConfigError(
+                f"the database needs a change that this role may not make ({str(error).strip()}): "
+                "run 'dreamgrid migrate' as the owner of the database"
+            ) from None
         raise
 
 

@@ -1,0 +1,39 @@
+import asyncio
+from pathlib import Path
+
+from tests.cli.conftest import Call
+from tests.support import postgres
+from tests.support.grid import Grid
+
+
+async def begun(data: Path) -> None:
+    async with Grid(data):
+        pass
+
+
+def test_new_secrets_replace_those_of_the_folder(tmp_path: Path, call: Call) -> None:
+    data = tmp_path / "data"
+    asyncio.run(begun(data))
+    before = {name: (data / name).read_bytes() for name in ("token-secret", "blob-secret")}
+    ran = call("rotate", "--json", "--data", str(data), environment={})
+    assert (ran.returncode, ran.last_json["secrets"]) == (0, list(before))
+    for name, secret in before.items():
+        assert (data / name).read_bytes() != secret
+        assert (data / f"{name}.old-1").read_bytes() == secret
+    asyncio.run(begun(data))
+
+
+def test_a_folder_without_secrets_is_said(tmp_path: Path, call: Call) -> None:
+    ran = call("rotate", "--json", "--data", str(tmp_path), environment={})
+    assert (ran.returncode, "no secrets" in ran.last_json["message"]) == (2, True)
+
+
+def test_the_address_of_a_store_may_lie_in_a_file(tmp_path: Path, call: Call) -> None:
+    named, environment = tmp_path / "store", {"DREAMGRID_STORE_FILE": str(tmp_path / "store")}
+    missing = call("migrate", "--check", "--json", environment=environment)
+    assert (missing.returncode, "cannot be read" in missing.last_json["message"]) == (2, True)
+    named.write_text(postgres.new_database() + "\n")
+    looked = call("migrate", "--check", "--json", environment=environment)
+    assert (looked.returncode, looked.last_json["version"]) == (1, 0)
+    assert call("migrate", "--json", environment=environment).returncode == 0
+    assert call("audit", "--json", environment=environment).last_json["clean"]
