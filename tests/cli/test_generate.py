@@ -90,6 +90,9 @@ def test_a_picture_can_begin_with_another_one(generate: Call, tmp_path: Path) ->
     ("arguments", "code", "says"),
     [
         (["--model", "nope"], 2, "known are: "),
+        (["--model", "dreamlet"], 2, "did you mean dreamlet-v1 or "),
+        (["--model", "dreamlet-v2"], 2, "did you mean dreamlet-v1"),
+        (["and", "a", "moon"], 2, "put it in quotes"),
         (["--steps", "1000"], 2, "pattern-v1 allows 1 to 50"),
         (["--count", "17"], 2, "1 to 16"),
         (["--size", "9x9"], 2, "64 to 2048"),

@@ -101,6 +101,15 @@ def test_other_commands_find_it_by_its_folder(grid: Grid, call: Call) -> None:
     assert "local" in {key["name"] for key in ran.last_json}
 
 
+def test_a_worker_does_not_take_the_place_of_the_one_that_its_grid_was_started_with(
+    grid: Grid, call: Call
+) -> None:
+    ran = call("work", environment={"DREAMGRID_DATA": str(grid.data)})
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "'dreamgrid serve' starts a grid without" in ran.stderr
+    assert grid.process.poll() is None
+
+
 def test_server_and_worker_as_two_commands_do_the_same(idle_grid: Grid, tmp_path: Path) -> None:
     assert idle_grid.ready["models"] == []
     arguments = ("work", "--json", "--name", "the-worker", "--model", PATTERN)

@@ -122,7 +122,12 @@ def signup(
 
 @app.command()
 def logout(as_json: options.Json = False) -> None:
-    """Forget the grid that you signed in to, and revoke the key that was made for it."""
+    """Forget the grid that you signed in to, and revoke the key that was made for it.
+
+    For example:
+
+    - `dreamgrid account logout`
+    """
     exits.speaks_json.set(as_json)
     try:
         known = remembered()
@@ -147,7 +152,13 @@ def balance(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what you can spend."""
+    """Show what you can spend.
+
+    For example:
+
+    - `dreamgrid account balance`
+    - `dreamgrid account balance --json | jq -r .spark`
+    """
     exits.speaks_json.set(as_json)
     owned = ask(lambda client: client.account.balance(), server, key, data)
     if as_json:
@@ -165,7 +176,13 @@ def history(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what you received and paid, newest first."""
+    """Show what you received and paid, newest first.
+
+    For example:
+
+    - `dreamgrid account history`
+    - `dreamgrid account history --limit 100 --json`
+    """
     exits.speaks_json.set(as_json)
 
     async def look(client: dreamgrid.AsyncClient) -> list[_Line]:

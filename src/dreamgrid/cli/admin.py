@@ -43,7 +43,13 @@ def accounts(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """List accounts: what they can spend, their limits and bans."""
+    """List accounts: what they can spend, their limits and bans.
+
+    For example:
+
+    - `dreamgrid admin accounts`
+    - `dreamgrid admin accounts ali`
+    """
     path = f"accounts?limit=500&search={quote(search)}"
     found = _call("GET", path, wire.AccountEntries, None, server, key, data, as_json)
     if as_json:
@@ -77,14 +83,21 @@ def _caps(limits: wire.Limits) -> tuple[int | None, int | None]:
 def grant(
     username: Annotated[str, typer.Argument(help="Whom.")],
     amount: Annotated[str, typer.Argument(help="How much, such as 100 or 0.5.")],
-    token: Annotated[Literal["spark", "sogni"], typer.Option("--token")] = "spark",
+    token: Annotated[
+        Literal["spark", "sogni"], typer.Option("--token", help="In which currency.")
+    ] = "spark",
     reason: Because = "",
     server: options.Server = None,
     key: options.Key = None,
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Give an account more to spend."""
+    """Give an account more to spend.
+
+    For example:
+
+    - `dreamgrid admin grant alice 20 --reason "a gift"`
+    """
     tokens = amounts.amount(amount)
     wish = Grant(username=username, amount=tokens, token_type=token, reason=reason)
     balance = _call("POST", "grants", Balances, wish, server, key, data, as_json)
@@ -102,7 +115,12 @@ def refund(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Take back what was charged for a project, or one job of it. Twice is as good as once."""
+    """Take back what was charged for a project, or one job of it. Twice is as good as once.
+
+    For example:
+
+    - `dreamgrid admin refund 6F1E9D1C-2A6B-4B6E-9C61-5B0C4D1F2A33 --reason blurry`
+    """
     wish = wire.NewRefund(project_id=project, job_id=job or None, reason=reason)
     done = _call("POST", "refunds", wire.RefundAnswer, wish, server, key, data, as_json)
     amount = plain(done.amount)
@@ -128,7 +146,12 @@ def workers(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """List the connected workers and what they are doing."""
+    """List the connected workers and what they are doing.
+
+    For example:
+
+    - `dreamgrid admin workers`
+    """
     found = _call("GET", "workers", wire.WorkerEntries, None, server, key, data, as_json)
     if as_json:
         exits.say_json(msgspec.to_builtins(found.workers))
@@ -152,14 +175,22 @@ _ORDERED = {"pause": "paused", "resume": "resumed", "drain": "draining"}
 @app.command()
 def worker(
     name: Annotated[str, typer.Argument(help="Its name or id.")],
-    action: Annotated[Literal["pause", "resume", "drain"], typer.Argument()],
+    action: Annotated[
+        Literal["pause", "resume", "drain"], typer.Argument(help="What it shall do.")
+    ],
     reason: Because = "",
     server: options.Server = None,
     key: options.Key = None,
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Pause a worker (for as long as you like), resume it, or let it finish and leave."""
+    """Pause a worker (for as long as you like), resume it, or let it finish and leave.
+
+    For example:
+
+    - `dreamgrid admin worker studio-pc pause --reason "new fan"`
+    - `dreamgrid admin worker studio-pc resume`
+    """
     wish = wire.WorkerOrder(worker=name, action=action, reason=reason)
     _call("POST", "workers", Any, wish, server, key, data, as_json)
     _done(as_json, _ORDERED[action], worker=name)
@@ -174,7 +205,12 @@ def requeue(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Take a job from its worker and let another one render it."""
+    """Take a job from its worker and let another one render it.
+
+    For example:
+
+    - `dreamgrid admin requeue 0B7F9C1E-5D0A-4C55-8A55-0D2A4B0C9E11`
+    """
     path = f"jobs/{quote(job, safe='')}/requeue"
     _call("POST", path, Any, wire.Because(reason=reason), server, key, data, as_json)
     _done(as_json, "requeued", job=job)
@@ -189,7 +225,12 @@ def cancel(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """End a project of anybody; what is not delivered is given back."""
+    """End a project of anybody; what is not delivered is given back.
+
+    For example:
+
+    - `dreamgrid admin cancel 6F1E9D1C-2A6B-4B6E-9C61-5B0C4D1F2A33`
+    """
     path = f"projects/{quote(project, safe='')}/cancel"
     _call("POST", path, Any, wire.Because(reason=reason), server, key, data, as_json)
     _done(as_json, "canceled", project=project)
@@ -206,7 +247,13 @@ def ban(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Ban an account or block an app id, and disconnect it; with --lift end that."""
+    """Ban an account or block an app id, and disconnect it; with --lift end that.
+
+    For example:
+
+    - `dreamgrid admin ban account mallory --reason spam`
+    - `dreamgrid admin ban account mallory --lift`
+    """
     wish = wire.NewBan(kind=kind, target=target, reason=reason, lift=lift)
     _call("POST", "bans", Any, wish, server, key, data, as_json)
     _done(as_json, "lifted" if lift else "banned", kind=kind, target=target)
@@ -233,7 +280,13 @@ def limits(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Give an account limits of its own; what is left out is as the grid's settings say."""
+    """Give an account limits of its own; what is left out is as the grid's settings say.
+
+    For example:
+
+    - `dreamgrid admin limits alice --running 3 --queued 10`
+    - `dreamgrid admin limits alice`
+    """
     wish = wire.NewLimits(
         max_running_jobs=running, max_queued_projects=queued, priority=priority, reason=reason
     )
@@ -250,7 +303,12 @@ def log(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what administrators did, newest first: when, who, what, and why."""
+    """Show what administrators did, newest first: when, who, what, and why.
+
+    For example:
+
+    - `dreamgrid admin log --limit 10`
+    """
     path = f"actions?limit={limit}"
     found = _call("GET", path, wire.ActionEntries, None, server, key, data, as_json)
     if as_json:

@@ -37,6 +37,7 @@ from dreamgrid.cli import (
     work,
 )
 from dreamgrid.cli.amounts import Giving
+from dreamgrid.cli.prompts import Saying
 from dreamgrid.errors import DreamgridError
 
 app = typer.Typer(
@@ -74,11 +75,11 @@ def _common(
 
 _MAKE, _LOOK, _RUN = "Make something", "Look around", "Run a grid"
 
-app.command(rich_help_panel=_MAKE)(demo.demo)
-app.command(rich_help_panel=_MAKE)(generate.generate)
-app.command(rich_help_panel=_MAKE)(video.video)
-app.command(rich_help_panel=_MAKE)(sound.music)
-app.command(rich_help_panel=_MAKE)(sound.speak)
+app.command(rich_help_panel=_MAKE, cls=Saying)(demo.demo)
+app.command(rich_help_panel=_MAKE, cls=Saying)(generate.generate)
+app.command(rich_help_panel=_MAKE, cls=Saying)(video.video)
+app.command(rich_help_panel=_MAKE, cls=Saying)(sound.music)
+app.command(rich_help_panel=_MAKE, cls=Saying)(sound.speak)
 app.command(rich_help_panel=_MAKE)(enhance.enhance)
 app.command(rich_help_panel=_LOOK)(studio.studio)
 app.command(rich_help_panel=_LOOK)(status.status)

@@ -35,6 +35,11 @@ def explain(
 
     Its state is runnable, waiting (and for what), impossible (and what is missing), rendering or
     ended. Also: when it should start, and why each job went to the worker that has it.
+
+    For example:
+
+    - `dreamgrid explain 6f1e9d1c`
+    - `dreamgrid explain 6f1e9d1c --json | jq -r .state`
     """
     exits.speaks_json.set(as_json)
 

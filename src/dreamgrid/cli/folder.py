@@ -26,11 +26,12 @@ _ANSWER_S = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A grid that serves from a data folder on this machine."""
+    """A grid that serves from a data folder on this machine, perhaps with a worker from there."""
 
     url: str
     api_key: str = field(repr=False)
     pid: int
+    has_worker: bool = False
 
 
 def data_dir(flag: Path | None) -> Path:
@@ -62,7 +63,12 @@ def noted(folder: Path) -> Running | None:
     """The grid that the folder's file names, true or not."""
     with suppress(OSError, ValueError, TypeError):
         said = json.loads((folder / RUNNING_FILE).read_text("utf-8"))
-        return Running(url=str(said["url"]), api_key=str(said["api_key"]), pid=int(said["pid"]))
+        return Running(
+            url=str(said["url"]),
+            api_key=str(said["api_key"]),
+            pid=int(said["pid"]),
+            has_worker=said.get("has_worker") is True,
+        )
     return None
 
 

@@ -142,7 +142,9 @@ async def _serve(
     stop: asyncio.Event,
     on_ready: Callable[[GridReady], None],
 ) -> None:
-    running = Running(url=server.url, api_key=server.api_key, pid=os.getpid())
+    running = Running(
+        url=server.url, api_key=server.api_key, pid=os.getpid(), has_worker=options.worker
+    )
     with announced(options.server.data_dir, running) if options.announce else nullcontext():
         on_ready(
             GridReady(

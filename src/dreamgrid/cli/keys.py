@@ -79,7 +79,12 @@ def list_keys(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """List the account's keys, without their secrets."""
+    """List the account's keys, without their secrets.
+
+    For example:
+
+    - `dreamgrid keys list`
+    """
     exits.speaks_json.set(as_json)
     keys = ask(lambda client: client.account.keys.list(), server, key, data)
     if as_json:
@@ -111,7 +116,13 @@ def revoke(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Make a key useless from now on."""
+    """Make a key useless from now on.
+
+    For example:
+
+    - `dreamgrid keys revoke phone`
+    - `dreamgrid keys revoke 868db328`
+    """
     exits.speaks_json.set(as_json)
 
     async def end(client: dreamgrid.AsyncClient) -> str:

@@ -204,9 +204,15 @@ Signup = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON lines for programs, and nothing else.")
 ]
+_WHO = "Who renders it"
+
 Network = Annotated[
     Literal["fast", "relaxed"] | None,
-    typer.Option("--network", help="Pool of workers. Default: the grid's."),
+    typer.Option(
+        "--network",
+        help="Pool of workers, with prices of its own. Default: fast.",
+        rich_help_panel=_WHO,
+    ),
 ]
 Workers = Annotated[
     str | None,
@@ -214,14 +220,26 @@ Workers = Annotated[
         "--workers",
         metavar="NAME,...",
         help="Only these may render it: names of workers, of their owners, or ids.",
+        rich_help_panel=_WHO,
     ),
 ]
 PreferredWorkers = Annotated[
     str | None,
-    typer.Option("--preferred-workers", metavar="NAME,...", help="These are asked first."),
+    typer.Option(
+        "--preferred-workers",
+        metavar="NAME,...",
+        help="These are asked first.",
+        rich_help_panel=_WHO,
+    ),
 ]
 SkipWorkers = Annotated[
-    str | None, typer.Option("--skip-workers", metavar="NAME,...", help="These never get it.")
+    str | None,
+    typer.Option(
+        "--skip-workers",
+        metavar="NAME,...",
+        help="These never get it.",
+        rich_help_panel=_WHO,
+    ),
 ]
 
 # What to make: `generate`, `video`, `music`, `speak` and `estimate` share these.
@@ -232,20 +250,39 @@ Model = Annotated[
         "--model", help="Id of a model; see 'dreamgrid models'. Default: the first that is there."
     ),
 ]
-Count = Annotated[int, typer.Option("--count", "-n", help="How many.")]
+Count = Annotated[int, typer.Option("--count", "-n", help="How many; each is paid.")]
 Size = Annotated[
     str | None,
-    typer.Option("--size", metavar="WxH|PRESET", help="Such as 512x512, or a preset's name."),
+    typer.Option(
+        "--size",
+        metavar="WxH|PRESET",
+        help="Pixels, such as 512x512, or a name that 'dreamgrid presets MODEL' lists. "
+        "Default: the model's.",
+    ),
 ]
-Steps = Annotated[int | None, typer.Option("--steps", help="More is slower and finer.")]
+Steps = Annotated[
+    int | None,
+    typer.Option("--steps", help="More is slower, finer and dearer. Default: the model's."),
+]
 Guidance = Annotated[
-    float | None, typer.Option("--guidance", help="How closely to follow the words.")
+    float | None,
+    typer.Option("--guidance", help="How closely to follow the words. Default: the model's."),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Makes the first one again.")]
-Negative = Annotated[str, typer.Option("--negative", help="What to avoid.", show_default=False)]
-Style = Annotated[str, typer.Option("--style", help="Added to the prompt.", show_default=False)]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed", help="0 to 4294967295; the same seed makes the same again. Default: a random one."
+    ),
+]
+Negative = Annotated[
+    str, typer.Option("--negative", help="Words for what to avoid.", show_default=False)
+]
+Style = Annotated[
+    str, typer.Option("--style", help="Words that are added to the prompt.", show_default=False)
+]
 Duration = Annotated[
-    float | None, typer.Option("--duration", metavar="SECONDS", help="How long it is.")
+    float | None,
+    typer.Option("--duration", metavar="SECONDS", help="How long it is. Default: the model's."),
 ]
 Loras = Annotated[
     list[str] | None,
@@ -258,9 +295,13 @@ Unfiltered = Annotated[
 ]
 MaxCost = Annotated[
     float | None,
-    typer.Option("--max-cost", metavar="TOKENS", help="Ask for the price first; stop if higher."),
+    typer.Option(
+        "--max-cost",
+        metavar="TOKENS",
+        help="Ask for the price first; make nothing if it is higher.",
+    ),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where to save.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to save in.")]
 Timeout = Annotated[
     float,
     typer.Option(

@@ -54,7 +54,13 @@ def list_projects(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """List what is under way, and what has ended lately, well or not."""
+    """List what is under way, and what has ended lately, well or not.
+
+    For example:
+
+    - `dreamgrid projects list`
+    - `dreamgrid projects list --limit 100 --json | jq -r .[].id`
+    """
     exits.speaks_json.set(as_json)
 
     async def look(client: dreamgrid.AsyncClient) -> list[ProjectRecord]:
@@ -88,7 +94,12 @@ def show(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show one project with all of its results."""
+    """Show one project with all of its results.
+
+    For example:
+
+    - `dreamgrid projects show 6f1e9d1c`
+    """
     exits.speaks_json.set(as_json)
 
     async def look(client: dreamgrid.AsyncClient) -> ProjectRecord:
@@ -129,6 +140,11 @@ def watch(
     """Follow a project until it ends, whoever asked for it. Ctrl-C stops watching, not the project.
 
     With --json, one line for each event.
+
+    For example:
+
+    - `dreamgrid projects watch 6f1e9d1c`
+    - `dreamgrid projects watch 6f1e9d1c --json | jq -r .event`
     """
     exits.speaks_json.set(as_json)
     console = stdout()
@@ -161,7 +177,12 @@ def cancel(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Cancel a project. What was delivered stays paid; the rest is given back."""
+    """Cancel a project. What was delivered stays paid; the rest is given back.
+
+    For example:
+
+    - `dreamgrid projects cancel 6f1e9d1c`
+    """
     exits.speaks_json.set(as_json)
 
     async def stop(client: dreamgrid.AsyncClient) -> ProjectRecord:
@@ -188,7 +209,12 @@ def download(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """Save everything that a project has delivered so far."""
+    """Save everything that a project has delivered so far.
+
+    For example:
+
+    - `dreamgrid projects download 6f1e9d1c --out again`
+    """
     exits.speaks_json.set(as_json)
 
     async def save(client: dreamgrid.AsyncClient) -> list[Path]:
@@ -227,6 +253,11 @@ def delete(
     """Delete what was made from the server, for good. Files that you saved stay; so does the cost.
 
     A project that is under way must be canceled first.
+
+    For example:
+
+    - `dreamgrid projects delete 6f1e9d1c`
+    - `dreamgrid projects delete 6f1e9d1c --result 2 --yes`
     """
     exits.speaks_json.set(as_json)
     if result is not None and len(project_ids) > 1:

@@ -167,7 +167,12 @@ def pause(
 
 @app.command()
 def resume(data: options.Data = None) -> None:
-    """End a pause: the workers go back to their grid."""
+    """End a pause: the workers go back to their grid.
+
+    For example:
+
+    - `dreamgrid work resume`
+    """
     from dreamgrid.cli import resting  # noqa: PLC0415
 
     resting.resume_workers(data)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamgrid.cli import exits, loop, planning, telling
-from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.folder import data_dir, noted
 from dreamgrid.cli.owner import settings_from
 from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.target import Target, find
@@ -65,6 +65,13 @@ async def _grid(settings: Settings, folder: Path) -> Target:
         raise ConfigError(
             "no grid to work for: give --server and --key, set DREAMGRID_URL and "
             "DREAMGRID_API_KEY, or start one on this machine with 'dreamgrid serve'"
+        )
+    running = noted(folder)
+    if running is not None and running.has_worker and running.url == target.url:
+        raise ConfigError(
+            f"the grid at {target.url} was started with a worker for this machine, and a second "
+            "one would take its place: 'dreamgrid serve' starts a grid without, and a worker with "
+            "a folder of its own (--data) may join it"
         )
     return target
 

@@ -4,6 +4,7 @@ Nothing about any model is written down here; what the catalogue does not limit,
 """
 
 import asyncio
+import difflib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -136,7 +137,7 @@ class Catalog:
             for entry in entries:
                 if entry.id == model:
                     return entry
-        raise UnknownModel(f"model '{model[:80]}' is unknown here; {_known(entries)}")
+        raise UnknownModel(f"model '{model[:80]}' is unknown here; {_known(entries, model)}")
 
     async def options(self, model: str) -> ModelOptions:
         """The limits of `model`'s settings."""
@@ -193,9 +194,13 @@ class Catalog:
             return tiers
 
 
-def _known(entries: Iterable[ModelEntry]) -> str:
+def _known(entries: Iterable[ModelEntry], asked: str) -> str:
+    """Which models there are, those first whose names are like the one that was asked for."""
     names = [entry.id for entry in entries]
     if not names:
         return "this grid has no models yet"
+    alike = [name for name in names if asked and asked.lower() in name.lower()]
+    alike = alike or difflib.get_close_matches(asked, names, cutoff=0.7)
+    meant = f"did you mean {' or '.join(alike[:3])}? " if alike else ""
     shown = ", ".join(names[:12])
-    return f"known are: {shown}" + (", ..." if len(names) > 12 else "")
+    return f"{meant}known are: {shown}" + (", ..." if len(names) > 12 else "")
