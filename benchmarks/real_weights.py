@@ -5,7 +5,8 @@ Three questions, answered with random weights of a chosen size, so that nothing 
 - **Overhead.** The same picture by the pipeline alone and by the engine, which also watches steps,
   checks the prompt and the picture, and writes the file. They take turns; the share is the median
   time of the pipeline over that of the engine.
-- **Switching.** How long it takes until another model is ready, its files being in the disk cache.
+- **Switching.** How long it takes until another model is ready, its files being in the disk cache,
+  and until one is that is in memory still.
 - **Batches.** Several pictures in one forward pass beside one after the other: what is gained, and
   whether the pixels are the same.
 
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         pipeline_s: One picture by the pipeline alone.
         engine_s: The same by the engine.
         share: Pictures of the engine for one of the pipeline.
-        switch_s: Until another model is ready.
+        switch_s: Until another model is ready, read from its files.
+        warm_switch_s: Until one is ready that is in memory still.
         batch: Pictures in one forward pass.
         batch_gain: Pictures per second in a batch, beside one after the other.
         largest_difference: Of a pixel's levels, 0..255, between both.
@@ -65,6 +68,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     engine_s: float
     share: float
     switch_s: float
+    warm_switch_s: float
     batch: int
     batch_gain: float
     largest_difference: int
@@ -190,9 +194,11 @@ def run(wish: Wish, folder: Path) -> Figures:
         together.append(halfway - began)
         each.append(_clock() - halfway)
         difference = max(difference, _difference(some, others))
+    warm: list[float] = []
     for _ in range(wish.rounds):
-        switches.append(_seconds(lambda: engine.load(OTHER)))
-        switches.append(_seconds(lambda: engine.load(MODEL)))
+        fresh = DiffusersEngine(weights, threads=wish.threads)
+        for taken in (switches, warm):
+            taken += [_seconds(partial(fresh.load, one)) for one in (OTHER, MODEL)]
     median = statistics.median
     return Figures(
         device=device(),
@@ -201,6 +207,7 @@ def run(wish: Wish, folder: Path) -> Figures:
         engine_s=round(median(whole), 4),
         share=round(median(alone) / median(whole), 3),
         switch_s=round(median(switches), 3),
+        warm_switch_s=round(median(warm), 4),
         batch=wish.batch,
         batch_gain=round(median(each) / median(together), 2),
         largest_difference=difference,

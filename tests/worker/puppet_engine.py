@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from dreamgrid.engines.base import Artifact, Engine, EngineSpec, OnStep, Step
 from dreamgrid.errors import (
@@ -42,6 +42,10 @@ ERRORS: tuple[type[DreamgridError], ...] = (
 class PuppetEngine:
     def __init__(self, threads: int = 1) -> None:
         self._threads = threads
+        self._expected: Collection[str] = ()
+
+    def expect(self, models: Collection[str]) -> None:
+        self._expected = models
 
     def load(self, model: str) -> None:
         if LOADED_VARIABLE in os.environ:
@@ -63,6 +67,8 @@ class PuppetEngine:
         data = b"|".join([f"{os.getpid()}|{render.seed}".encode(), *inputs.values()])
         if command == "threads":
             data = str(self._threads).encode()
+        if command == "expected":
+            data = " ".join(self._expected).encode()
         if command == "big":
             data = bytes(int(argument))
         last_frame = b"the last frame" if command == "film" else None

@@ -469,5 +469,19 @@ async def test_a_pool_lends_each_host_to_one_job_at_a_time() -> None:
             waiting.cancel()
 
 
+async def test_an_engine_hears_which_models_the_next_jobs_need() -> None:
+    async with running_host() as host:
+        pool = EnginePool([host])
+        async with pool.turn("puppet-v1"):
+            turns = [pool.turn(model) for model in ("puppet-v2", "puppet-v1", "puppet-v2")]
+            queue = [asyncio.create_task(turn.__aenter__()) for turn in turns]
+            await asyncio.wait(queue, timeout=0)
+            told = await host.render(job("expected"), {}, upcoming=pool.waiting)
+            for waiting in queue:
+                waiting.cancel()
+            await asyncio.gather(*queue, return_exceptions=True)
+    assert told.data == b"puppet-v2 puppet-v1"
+
+
 def test_signal_names_are_told_in_words() -> None:
     assert _sentence(-signal.SIGSEGV) == "the engine process was killed by signal 11"

@@ -6,10 +6,10 @@ entry point names an `EngineSpec`, which is cheap to import and says what the en
 before anything heavy is loaded.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from dreamgrid.engines.machine import Machine
 from dreamgrid.protocol.renders import AnyRender
@@ -89,6 +89,14 @@ class Engine(Protocol):
             OutOfMemory: This job does not fit on the device.
             EngineError: Anything else that ends this job but not the engine.
         """
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """An engine that keeps several models in memory, and has to choose who leaves."""
+
+    def expect(self, models: Collection[str]) -> None:
+        """Says which models the jobs that wait will need, before each `load`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,6 +93,22 @@ def main_memory_bytes() -> int | None:
     return min([whole, *(limit for path in _CGROUP_LIMITS if (limit := _limit(path)) is not None)])
 
 
+def available_bytes() -> int | None:
+    """Main memory that programs may still take, in a container too. None: the system says not."""
+    known: list[int] = []
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        known.append(next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line))
+    for path in _CGROUP_LIMITS[:1]:
+        with suppress(OSError, ValueError, StopIteration):
+            limit = int(Path(path).read_text())
+            used = Path(path).with_name("memory.stat").read_text().splitlines()
+            # Without what it only keeps of files, which leaves when it is needed.
+            anonymous = next(int(line.split()[1]) for line in used if line.startswith("anon "))
+            known.append(limit - anonymous)
+    return min(known, default=None)
+
+
 def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -18,7 +18,7 @@ import traceback
 from pathlib import Path
 
 from dreamgrid.engines import safety
-from dreamgrid.engines.base import Artifact, Engine, Step
+from dreamgrid.engines.base import Artifact, Engine, Keeper, Step
 from dreamgrid.engines.music import sound_font
 from dreamgrid.engines.registry import load_spec
 from dreamgrid.errors import DreamgridError, ModelNotAvailable, OutOfMemory, RenderCanceled
@@ -135,6 +135,8 @@ class Child:
     def _render(self, setup: Setup, job: Render) -> Rendered:
         self._stop_if_told(job)
         engine = self._engine(setup, job.render.model)
+        if isinstance(engine, Keeper):
+            engine.expect(job.upcoming)
         engine.load(job.render.model)
         self._stop_if_told(job)
         self._channel.send(Loaded(number=job.number))

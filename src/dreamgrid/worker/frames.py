@@ -64,12 +64,18 @@ class Setup(ToChild, tag="setup", frozen=True, kw_only=True):
 
 
 class Render(ToChild, tag="render", frozen=True, kw_only=True):
-    """Make this; `previews` is how many previews to compute on the way."""
+    """Make this.
+
+    Attributes:
+        previews: How many previews to compute on the way.
+        upcoming: Models of the jobs that wait for their turn.
+    """
 
     number: int
     render: AnyRender
     inputs: dict[str, bytes]
     previews: int = 0
+    upcoming: tuple[str, ...] = ()
 
 
 class Stop(ToChild, tag="stop", frozen=True, kw_only=True):

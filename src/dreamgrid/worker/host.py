@@ -81,6 +81,7 @@ class EngineHost:
         inputs: Mapping[str, bytes],
         *,
         previews: int = 0,
+        upcoming: Sequence[str] = (),
         on_loaded: Callable[[], None] = lambda: None,
         on_step: Callable[[Stepped], None] = lambda _: None,
     ) -> Rendered:
@@ -93,6 +94,7 @@ class EngineHost:
             render: What to make.
             inputs: Input files by role.
             previews: How many previews to compute on the way.
+            upcoming: Models of the jobs that wait.
             on_loaded: Called when the model is loaded and inference begins.
             on_step: Called after each step.
 
@@ -107,7 +109,11 @@ class EngineHost:
             self._number += 1
             self.model = render.model
             job = frames.Render(
-                number=self._number, render=render, inputs=dict(inputs), previews=previews
+                number=self._number,
+                render=render,
+                inputs=dict(inputs),
+                previews=previews,
+                upcoming=tuple(upcoming),
             )
             return await self._exchange(child, job, on_loaded, on_step)
         finally:
@@ -225,17 +231,30 @@ class EnginePool:
         self._hosts = tuple(hosts)
         self._idle = list(hosts)
         self._free = asyncio.Semaphore(len(self._idle))
+        self._waiting: list[str] = []
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """Models of the jobs that wait for their turn, each once."""
+        return tuple(dict.fromkeys(self._waiting))
 
     @asynccontextmanager
     async def turn(self, model: str) -> AsyncIterator[EngineHost]:
         """Waits for a host; prefers one that has `model` loaded."""
-        async with self._free:
+        self._waiting.append(model)
+        try:
+            await self._free.acquire()
+        finally:
+            self._waiting.remove(model)
+        try:
             host = next((host for host in self._idle if host.model == model), self._idle[0])
             self._idle.remove(host)
             try:
                 yield host
             finally:
                 self._idle.append(host)
+        finally:
+            self._free.release()
 
     async def start(self) -> None:
         """Starts every child, so that a broken installation shows at once.

@@ -173,6 +173,7 @@ class JobRun:
                         render,
                         inputs,
                         previews=0 if uploads is None else render.previews,
+                        upcoming=self._engines.waiting,
                         on_loaded=self._loaded,
                         on_step=lambda step: self._stepped(step, uploads),
                     )

@@ -1,6 +1,6 @@
 """Renders with the pipelines of diffusers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from dreamgrid.engines.diffusers.memory import free_memory, out_of_memory
 from dreamgrid.engines.diffusers.pipelines import LoadedModel
 from dreamgrid.engines.diffusers.results import artifact_of
 from dreamgrid.engines.diffusers.sampling import scheduler_for, watched
+from dreamgrid.engines.diffusers.warm import WarmModels
 from dreamgrid.engines.diffusers.weights import Weights
 from dreamgrid.engines.safety import ContentFilter
 from dreamgrid.errors import EngineError, ModelNotAvailable, OutOfMemory
@@ -22,7 +23,7 @@ from dreamgrid.protocol.renders import AnyRender, AudioRender
 
 
 class DiffusersEngine:
-    """Keeps one model in memory at a time."""
+    """Renders with one model at a time, and keeps those before it while there is room."""
 
     def __init__(self, weights: Mapping[str, Weights], *, threads: int) -> None:
         """Takes the weights that were found, by catalogue id, and how many CPU threads to use."""
@@ -30,10 +31,11 @@ class DiffusersEngine:
         self._weights = weights
         self._name = ""
         self._model: LoadedModel | None = None
+        self._warm = WarmModels(LoadedModel)
         self._filter = ContentFilter(threads=threads)
 
     def load(self, model: str) -> None:
-        """Reads the weights into memory, in place of those of another model.
+        """Takes a model that is in memory still, or reads its weights.
 
         Raises:
             ModelNotAvailable: They are not there, or cannot be read.
@@ -44,11 +46,12 @@ class DiffusersEngine:
         weights = self._weights.get(model)
         if weights is None:
             raise ModelNotAvailable(f"this worker has no weights for {model}")
-        if self._model is not None:
-            old, self._model, self._name = self._model, None, ""
-            old.close()
-            del old  # what is left of it must not stay beside the next one
-        self._model, self._name = LoadedModel(weights), model
+        self._model, self._name = None, ""  # what leaves memory must leave it whole
+        self._model, self._name = self._warm.take(weights), model
+
+    def expect(self, models: Collection[str]) -> None:
+        """Says which models the next jobs need: of those in memory they leave last."""
+        self._warm.expect(models)
 
     def generate(self, render: AnyRender, inputs: Mapping[str, bytes], on_step: OnStep) -> Artifact:
         """Makes one job, with less memory if the first try runs out of it.
@@ -77,7 +80,7 @@ class DiffusersEngine:
                 if not out_of_memory(error):
                     raise
                 free_memory()
-                if not model.shrink():
+                if not self._warm.make_way(self._name) and not model.shrink():
                     raise OutOfMemory(
                         f"this job does not fit into the memory of this worker\n{error}"
                     ) from error

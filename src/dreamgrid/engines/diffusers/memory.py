@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ class Plan:
         eight_bits: The denoiser is kept in 8 bits for each number, and computes with the usual
             ones.
         tiled: Large pictures are decoded piece by piece.
+        stays: All of it is on the GPU between jobs, too.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Plan:
     needed_bytes: float = 0
     eight_bits: bool = False
     tiled: bool = False
+    stays: bool = False
 
     def arrange(self, pipeline: Any) -> None:
         """Keeps a pipeline in this way. What a plan before it did to the weights may stay."""
@@ -95,11 +97,12 @@ def plans_for(
     likely: list[Plan] = []
     for name, move, count in (("whole", whole, sum), ("parts", _by_parts, max)):
         needed = count(sizes.values()) * ROOM
-        likely.append(Plan(name=name, place=move, needed_bytes=needed))
+        plan = Plan(name=name, place=move, needed_bytes=needed, stays=move is whole)
+        likely.append(plan)
         if eight_bits:
             needed = count(small.values()) * ROOM
             title = f"{name}, 8 bits"
-            likely.append(Plan(name=title, place=move, needed_bytes=needed, eight_bits=True))
+            likely.append(replace(plan, name=title, needed_bytes=needed, eight_bits=True))
     rest = [
         Plan(name="parts, tiled", place=_by_parts, tiled=True, eight_bits=eight_bits),
         Plan(name="layers, tiled", place=_by_layers, tiled=True),

@@ -17,6 +17,7 @@ from dreamgrid.engines.diffusers.memory import (
     device,
     free_memory,
     out_of_memory,
+    part_sizes,
     plans_for,
 )
 from dreamgrid.engines.diffusers.weights import Weights
@@ -56,6 +57,7 @@ class LoadedModel:
         self._scheduler = self._base.scheduler
         self._tasks: dict[tuple[str, str], Any] = {}
         self._placed = self._base
+        self._rests = False
         self._plans = plans_for(
             self._device, self._base, eight_bits=weights.model in family.eight_bits
         )
@@ -145,6 +147,35 @@ class LoadedModel:
         self._tasks.clear()
         self._next_plan()
         return True
+
+    @property
+    def size_bytes(self) -> int:
+        """What its weights take, measured."""
+        return sum(part_sizes(self._base).values())
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether its weights are on a GPU between jobs, too."""
+        return self._device == "cuda" and self._plan.stays and not self._rests
+
+    def rest(self) -> None:
+        """Leaves the GPU and waits in main memory."""
+        self._rests = True
+        self._tasks.clear()  # and with them a ControlNet
+        self._placed = self._base
+        self._base.to("cpu")
+        free_memory()
+
+    def wake(self) -> None:
+        """Comes back to where its plan keeps it, or the next smaller one that fits.
+
+        Raises:
+            OutOfMemory: There is no room for it any more.
+        """
+        if self._rests:
+            self._rests = False
+            self._plans.insert(0, self._plan)
+            self._next_plan()
 
     def close(self) -> None:
         """Gives the memory back."""

@@ -1,0 +1,144 @@
+"""Models that stay in memory, and who leaves when it gets scarce."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("peft", reason="needs torch and more: make diffusers")
+pytest.importorskip("diffusers", reason="needs torch and more: make diffusers")
+
+from dreamgrid.engines import diffusers as spec
+from dreamgrid.engines.base import Engine, Keeper
+from dreamgrid.engines.diffusers.engine import DiffusersEngine
+from dreamgrid.engines.diffusers.family import families
+from dreamgrid.engines.diffusers.warm import SPARE_BYTES, WarmModels
+from dreamgrid.engines.diffusers.weights import Weights
+from dreamgrid.errors import OutOfMemory
+from tests.engines.diffusers.test_diffusers_engine import SD, XL, nothing, render
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+MEMORY, GPU = 100, 50
+
+
+class Machine:
+    """Memory that is counted: every model takes 20 of the one or the other."""
+
+    def __init__(self, folder: Path, *, memory: int = MEMORY, gpu: int | None = GPU) -> None:
+        self.folder = folder
+        self.memory, self.gpu = memory, gpu
+        self.models: dict[str, Counted] = {}
+        self.reads: list[str] = []
+        self.warm = WarmModels(self._read, main_free=self._main_free, gpu_free=self._gpu_free)
+
+    def take(self, *names: str) -> None:
+        for name in names:
+            assert self.warm.take(self._weights(name)) is self.models[name]
+            assert self.models[name].on_gpu
+
+    def on_gpu(self) -> list[str]:
+        return [name for name, one in self.models.items() if one.on_gpu and not one.closed]
+
+    def _read(self, weights: Weights) -> "Counted":
+        self.reads.append(weights.model)
+        if weights.model == "broken":
+            raise OutOfMemory("this model does not fit")
+        self.models[weights.model] = Counted(self)
+        return self.models[weights.model]
+
+    def _main_free(self) -> float:
+        resting = [one for one in self.models.values() if not one.closed and not one.on_gpu]
+        return self.memory - 20 * len(resting) + SPARE_BYTES
+
+    def _gpu_free(self) -> float | None:
+        held = [one for one in self.models.values() if not one.closed and one.on_gpu]
+        return None if self.gpu is None else self.gpu - 20 * len(held)
+
+    def _weights(self, name: str) -> Weights:
+        file = self.folder / name
+        file.write_bytes(bytes(20))
+        family = families()[0]
+        return Weights(
+            model=name, family=family, folder=file, file=file, loras=file, control_nets={}
+        )
+
+
+class Counted:
+    size_bytes = 20
+
+    def __init__(self, machine: Machine) -> None:
+        self.on_gpu = machine.gpu is not None
+        self.closed = False
+
+    def rest(self) -> None:
+        self.on_gpu = False
+
+    def wake(self) -> None:
+        self.on_gpu = True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_models_stay_on_the_gpu_then_in_main_memory_and_come_back_unread(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.take("one", "two", "one")  # 1.3 times the second one is free beside the first
+    assert machine.on_gpu() == ["one", "two"]
+    machine.take("three")
+    assert machine.on_gpu() == ["one", "three"]  # "two" was not used for longer
+    machine.take("two")
+    assert machine.reads == ["one", "two", "three"]
+    assert not any(model.closed for model in machine.models.values())
+
+
+def test_of_scarce_memory_those_are_closed_that_no_waiting_job_needs(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, memory=40, gpu=30)
+    machine.take("one", "two", "three")
+    machine.warm.expect(["one"])
+    machine.take("four")
+    assert machine.models["two"].closed
+    assert machine.warm.names == ("one", "three", "four")
+    machine.take("one")
+    assert machine.reads == ["one", "two", "three", "four"]
+
+
+def test_where_memory_is_unknown_one_model_is_kept(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.warm._main_free = lambda: None
+    machine.take("one", "two")
+    assert machine.warm.names == ("two",)
+    assert machine.models["one"].closed
+
+
+def test_a_model_that_cannot_be_read_leaves_the_others_usable(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.take("one")
+    with pytest.raises(OutOfMemory):
+        machine.take("broken")
+    machine.take("one")
+    assert machine.reads == ["one", "broken"]
+
+
+def test_a_job_that_needs_more_gets_the_whole_gpu(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.take("one", "two")
+    assert machine.warm.make_way("two")
+    assert machine.on_gpu() == ["two"]
+    assert not machine.warm.make_way("two")
+
+
+def test_an_engine_goes_back_to_a_model_without_reading_it_again(
+    engines: Callable[[str], Engine],
+) -> None:
+    engines(SD), engines(XL)  # writes their weights
+    engine = spec.ENGINE.create(1)
+    assert isinstance(engine, DiffusersEngine)
+    assert isinstance(engine, Keeper)
+    engine.load(SD)
+    first, kept = engine.generate(render(SD), {}, nothing).data, engine._model
+    engine.load(XL)
+    assert engine._model is not kept
+    engine.load(SD)
+    assert engine._model is kept
+    assert engine.generate(render(SD), {}, nothing).data == first
