@@ -2,8 +2,10 @@
 
 import ast
 import asyncio
+import contextlib
 import inspect
 import os
+import pty
 import re
 import socket
 import subprocess
@@ -41,6 +43,7 @@ SAVES = {
     "music": ["song.mp3", "words.mp3"],
     "batch_csv": ["batch-csv/001/0.png", "batch-csv/002/0.png"],
     "resume": ["castle-0.png", "castle-1.png"],
+    "terminal_previews": ["terminal.png"],
 }
 SHOWN = ("dreamlet-v1", mill.VIDEO, mill.VIDEO_OF_IMAGE, mill.MUSIC, mill.SPEECH)
 """Models that the page and the examples name."""
@@ -102,6 +105,29 @@ def test_the_example_runs_and_saves_what_it_says(grid: Grid, tmp_path: Path, pat
     for name in SAVES[path.stem]:
         assert name in ran.stdout
         assert (tmp_path / name).stat().st_size > 1000
+
+
+def test_previews_are_drawn_in_a_terminal(grid: Grid, tmp_path: Path) -> None:
+    screen, terminal = pty.openpty()
+    try:
+        drawing = subprocess.Popen(
+            [sys.executable, str(ROOT / "examples" / "terminal_previews.py")],
+            cwd=tmp_path,
+            env=clean(grid.environment),
+            stdout=terminal,
+            stderr=subprocess.STDOUT,
+        )
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that nobody writes any more
+            while part := os.read(screen, 65536):
+                shown += part
+        assert drawing.wait(timeout=100) == 0, shown
+    finally:
+        os.close(screen)
+    assert shown.count(b"\x1b[38;2;") % 40 == 0
+    assert shown.count(b"\x1b[38;2;") >= 40 * 20
+    assert b"terminal.png seed " in shown
 
 
 def test_the_program_on_the_first_page_says_only_what_matters(grid: Grid, tmp_path: Path) -> None:
@@ -237,6 +263,7 @@ def test_the_notebook_shows_pictures_and_a_bar(
 SAVED_BY_THE_PAGE = {
     "docs/sdk.md": ("apple.png", "finer.png", "castle.png", "calm.png"),
     "docs/migration.md": ("apple.png",),
+    "docs/start/app-developer.md": ("apple.png",),
     "docs/guides/image.md": ("apple.png", "finer.png", "larger.png"),
     "docs/guides/image-to-image.md": ("green.png", "mended.png"),
     "docs/guides/video.md": ("waves.mp4", "rolling.mp4"),
@@ -316,8 +343,8 @@ def test_the_code_of_a_page_about_the_sdk_runs_from_top_to_bottom(
         await run_blocks(page, names)
         if "app" in names:
             await look_at(names["app"])
-        if "client" in names:
-            await names["client"].aclose()
+        if isinstance(client := names.get("client"), dreamgrid.AsyncClient):
+            await client.aclose()
 
     asyncio.run(run())
     assert SAID_BY_THE_PAGE.get(page, "") in capsys.readouterr().out
@@ -384,12 +411,20 @@ def test_every_command_is_on_the_page_and_every_flag_says_what_it_does() -> None
             assert said or flag in page, f"{flag} of {command}"
 
 
-@pytest.mark.parametrize("page", ["docs/cli.md", "README.md"])
+FIRST_PAGES = sorted(f"docs/start/{page.name}" for page in (ROOT / "docs" / "start").iterdir())
+
+
+def test_every_first_page_is_one_click_away() -> None:
+    assert len(FIRST_PAGES) == 3
+    assert all(f"]({page})" in (ROOT / "README.md").read_text("utf-8") for page in FIRST_PAGES)
+
+
+@pytest.mark.parametrize("page", ["docs/cli.md", "README.md", *FIRST_PAGES])
 def test_every_command_line_on_the_page_is_understood(page: str) -> None:
     known = commands()
     text = (ROOT / page).read_text("utf-8")
     lines = re.findall(r"^(?:    )?dreamgrid (.+)$", text, re.MULTILINE)
-    assert len(lines) > 3
+    assert lines
     for line in lines:
         words = re.sub(r'"[^"]*"', "X", line.partition("#")[0]).split()
         two = " ".join(words[:2])
