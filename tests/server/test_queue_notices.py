@@ -2,7 +2,7 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import msgspec
 import pytest
@@ -280,11 +280,10 @@ async def test_others_are_served_while_a_long_queue_is_looked_at(
     assert seen[1] == seen[2] < seen[3] == seen[4] < seen[5] == seen[6]
 
 
-class _CountedJob(LiveJob):
+class _CountedJob(LiveJob, eq=False, kw_only=True):
     """Counts how often anybody looks at anything of such a job."""
 
-    __slots__ = ()
-    looks = 0
+    looks: ClassVar[int] = 0
 
     def __getattribute__(self, name: str) -> Any:
         _CountedJob.looks += 1

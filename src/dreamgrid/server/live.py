@@ -7,7 +7,6 @@ The store is the truth that these can always be rebuilt from (`from_row`). `Proj
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from math import inf
 
 import msgspec
@@ -30,11 +29,13 @@ from dreamgrid.states import (
     project_state,
 )
 
+MANY_OBJECTS = 100_000
+"""So many make a collection of garbage take a tenth of a second."""
+
 _render = msgspec.json.Decoder(AnyRender)
 
 
-@dataclass(slots=True, eq=False)
-class AccountLoad:
+class AccountLoad(msgspec.Struct, eq=False):
     """What one account occupies, and may occupy.
 
     Attributes:
@@ -43,7 +44,7 @@ class AccountLoad:
         ahead_ms: How much longer its jobs count as waiting.
     """
 
-    on_workers: dict[str, "LiveJob"] = field(default_factory=dict)
+    on_workers: dict[str, "LiveJob"] = msgspec.field(default_factory=dict)
     max_running: int | None = None
     ahead_ms: int = 0
 
@@ -64,8 +65,7 @@ class AccountLoad:
         return usual if self.max_running is None else self.max_running
 
 
-@dataclass(slots=True, eq=False)
-class LiveJob:
+class LiveJob(msgspec.Struct, eq=False, kw_only=True):
     """One render.
 
     Attributes:
@@ -117,9 +117,9 @@ class LiveJob:
     last_frame: bool = False
     ends_at_s: float | None = None
     eta_told_s: float = 0.0
-    failed_on: set[str] = field(default_factory=set)
+    failed_on: set[str] = msgspec.field(default_factory=set)
     suspect: bool = False
-    suspected_at: dict[str, int] = field(default_factory=dict)
+    suspected_at: dict[str, int] = msgspec.field(default_factory=dict)
     settling: bool = False
     assigning: bool = False
     ending: JobState | None = None
@@ -158,8 +158,7 @@ class LiveJob:
         return self.state is JobState.ASSIGNED or self.state is JobState.RUNNING
 
 
-@dataclass(slots=True, eq=False)
-class LiveProject:
+class LiveProject(msgspec.Struct, eq=False, kw_only=True):
     """What an app asked for.
 
     Attributes:
@@ -206,8 +205,8 @@ class LiveProject:
     key_id: str | None = None
     targeting: Targeting = ANYBODY
     dynamic: bool = False
-    jobs: list[LiveJob] = field(default_factory=list)
-    load: AccountLoad = field(default_factory=AccountLoad)
+    jobs: list[LiveJob] = msgspec.field(default_factory=list)
+    load: AccountLoad = msgspec.field(default_factory=AccountLoad)
     stored: bool = False
     cancel_reason: str = ""
     canceling: bool = False
@@ -295,7 +294,8 @@ def to_row(project: LiveProject) -> ProjectRow:
 def uncollected() -> Iterator[None]:
     """No garbage collection while many projects are taken up: all that is made then stays.
 
-    Looking for garbage among it took as long as the rest.
+    Looking for garbage among it took as long as the rest. If it is a lot, it counts as old at once:
+    else it would be looked through for each generation right afterwards.
     """
     collects = gc.isenabled()
     gc.disable()
@@ -303,6 +303,9 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if collects:
+            if gc.get_count()[0] >= MANY_OBJECTS:
+                gc.freeze()
+                gc.unfreeze()  # which puts it among the oldest
             gc.enable()
 
 

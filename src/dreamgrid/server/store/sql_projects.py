@@ -41,6 +41,7 @@ _JOB_FIELDS = tuple(
 _JOB_COLUMNS = tuple("job_index" if name == "index" else name for name in _JOB_FIELDS)
 _project_values = attrgetter(*_PROJECT_FIELDS)
 _job_values = attrgetter(*_JOB_FIELDS)
+_JOB_STATES = {state.value: state for state in JobState}  # quicker than to call it, for each row
 _renders = msgspec.json.Decoder(tuple[msgspec.Raw, ...])
 
 _INSERT_PROJECT = (
@@ -363,8 +364,9 @@ def _jobs(connection: Connection, projects: Sequence[int]) -> dict[int, list[tup
 
 def _job(project_id: str, render: msgspec.Raw, row: tuple[Any, ...]) -> JobRow:
     fields = dict(zip(_JOB_FIELDS, row[1:], strict=True))
-    job = JobRow(**fields, project_id=project_id, render=bytes(render))
-    job.state = JobState(job.state)
+    fields["project_id"], fields["render"] = project_id, bytes(render)
+    job = JobRow(**fields)
+    job.state = _JOB_STATES[job.state]
     job.withheld = bool(job.withheld)
     job.removed = bool(job.removed)
     return job
