@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 import dreamgrid
+from dreamgrid.cli.app import app
 from dreamgrid.engines.base import EngineSpec
 from dreamgrid.engines.registry import FoundEngine, Registry, find_engines
 from dreamgrid.protocol.rest import ActiveProjects, ProjectAnswer
@@ -364,3 +366,32 @@ def test_on_a_grid_that_was_just_started_the_first_worker_is_waited_for(tmp_path
             output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     assert json.loads(output.splitlines()[-1])["event"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("dreamgrid gen", "generate"),
+        ("dreamgrid projects ", "watch"),
+        ("dreamgrid generate apple --mo", "--model"),
+        ("dreamgrid generate apple --network ", "relaxed"),
+        ("dreamgrid grant local -5 --token ", "sogni"),
+        ("dreamgrid keys create shop --scope ", "render"),
+    ],
+)
+def test_a_shell_completes_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str, offered: str
+) -> None:
+    monkeypatch.setenv("_DREAMGRID_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
+    with pytest.raises(SystemExit) as ended:
+        typer.main.get_command(app)(args=[], prog_name="dreamgrid")
+    said = capsys.readouterr()
+    assert (ended.value.code, said.err) == (0, "")
+    assert offered in said.out.split()
+
+
+def test_words_without_quotes_are_shown_with_them(generate: Call) -> None:
+    said = generate("and", "a", "moon", "--seed", "3").stderr
+    assert 'put it in quotes: dreamgrid generate "A red apple! and a moon"' in said

@@ -39,7 +39,7 @@ class Giving(TyperCommand):
             typer.BadParameter: The amount is below zero.
         """
         for word in args:
-            if _BELOW_ZERO.fullmatch(word):
+            if _BELOW_ZERO.fullmatch(word) and not ctx.resilient_parsing:
                 raise typer.BadParameter(
                     f"the amount {word} is below zero, and what was given cannot be taken back; "
                     "'dreamgrid admin limits' and 'dreamgrid keys create --max-per-day' hold "

@@ -18,7 +18,8 @@ class Saying(TyperCommand):
             typer.BadParameter: There are more words than one argument.
         """
         rest = super().parse_args(ctx, args)
-        if ctx.args:
-            words = " ".join([str(next(iter(ctx.params.values()), "")), *ctx.args])
+        if ctx.args and not ctx.resilient_parsing:  # a shell that completes a line sees half of it
+            (argument,) = (one.name for one in self.params if one.param_type_name == "argument")
+            words = " ".join([ctx.params[argument], *ctx.args])
             raise typer.BadParameter(f'put it in quotes: dreamgrid {ctx.info_name} "{words}"')
         return rest
