@@ -17,7 +17,9 @@ def test_a_worker_leaves_its_grid_and_comes_back(
     here = {"DREAMGRID_DATA": str(data)}
     arguments = ("work", "--json", "--model", "pattern-v1")
     with running(*arguments, data=data, environment=idle_grid.environment) as worker:
-        assert call("work", "pause", environment=here).stdout.startswith("paused;")
+        paused = call("work", "pause", environment=here)
+        assert paused.stdout.startswith("paused;")
+        assert paused.stderr == ""
         assert worker.process.stdout is not None
         lines = (json.loads(line)["event"] for line in worker.process.stdout)
         assert "Rested" in lines  # reads on until then
@@ -25,6 +27,13 @@ def test_a_worker_leaves_its_grid_and_comes_back(
         assert call("work", "resume", environment=here).stdout == "resumed\n"
         assert [next(lines), next(lines)] == ["Resumed", "Joined"]
     assert call("work", "resume", environment=here).stdout == "there was no pause\n"
+    assert "no 'dreamgrid work' runs from" in call("work", "pause", environment=here).stderr
+
+
+def test_a_pause_says_that_it_does_not_reach_the_worker_of_a_grid(call: Call, grid: Grid) -> None:
+    here = {"DREAMGRID_DATA": str(grid.data)}
+    assert "does not rest" in call("work", "pause", environment=here).stderr
+    assert call("work", "resume", environment=here).stdout == "resumed\n"
 
 
 @pytest.mark.parametrize("duration", ["90", "soon", "2h and more", "0m", ""])

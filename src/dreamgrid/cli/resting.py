@@ -4,10 +4,11 @@ import re
 import time
 from pathlib import Path
 
-from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli import exits, loop
+from dreamgrid.cli.folder import data_dir, find_running
 from dreamgrid.cli.stdout import stdout
 from dreamgrid.errors import ConfigError
-from dreamgrid.worker.rest import pause, resume
+from dreamgrid.worker.rest import anyone_at_work, pause, resume
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -19,10 +20,15 @@ def pause_workers(duration: str | None, data: Path | None) -> None:
         ConfigError: The duration is none.
     """
     until_s = None if duration is None else time.time() + _seconds_of(duration)
-    pause(data_dir(data) / "worker", until_s)
+    folder = data_dir(data)
+    pause(folder / "worker", until_s)
     until = "" if duration is None else f" for {duration}"
-    console = stdout()
-    console.print(f"paused{until}; 'dreamgrid work resume' ends it")
+    stdout().print(f"paused{until}; 'dreamgrid work resume' ends it")
+    running = loop.run(find_running(folder))
+    if running is not None and running.has_worker:
+        exits.note("the worker inside the grid that runs from here does not rest: end the grid")
+    elif anyone_at_work(folder / "worker") is False:
+        exits.note(f"no 'dreamgrid work' runs from {folder} now; one that starts there will rest")
 
 
 def resume_workers(data: Path | None) -> None:

@@ -17,6 +17,7 @@ from dreamgrid.worker.crew import run_crew
 from dreamgrid.worker.gpu_use import limit_power
 from dreamgrid.worker.lanes import chosen_gpus, lanes_of
 from dreamgrid.worker.plan import plan_work
+from dreamgrid.worker.rest import at_work
 from dreamgrid.worker.settings import Settings
 
 
@@ -54,7 +55,8 @@ def work_for(
         lanes = lanes_of(shared, registry, machine)
         _limit_power(machine, settings.max_watts)
         on_event = partial(telling.tell, console)
-        await run_crew(lanes, registry, stop=stop, on_event=on_event, rules=rules)
+        with at_work(shared.data_dir):
+            await run_crew(lanes, registry, stop=stop, on_event=on_event, rules=rules)
 
     loop.serve(run)
 

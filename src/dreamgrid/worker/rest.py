@@ -5,7 +5,8 @@ A worker that rests has left its grid and ended its engine, so that all of the G
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +17,13 @@ from dreamgrid.engines.gpus import Gpu, see
 from dreamgrid.errors import ConfigError
 from dreamgrid.worker.gpu_use import others_percent
 
+try:
+    import fcntl
+except ImportError:  # not on Windows; there nobody can tell who is at work
+    fcntl = None  # type: ignore[assignment]
+
 PAUSE_FILE = "paused.json"
+_WORK_FILE = "at-work.lock"
 
 COOLER_C = 10
 """How far a GPU must cool down below its limit before work goes on."""
@@ -114,6 +121,33 @@ def paused(folder: Path, now_s: float) -> Pause | None:
     except (OSError, msgspec.DecodeError):
         return Pause()  # somebody wanted one; working on against their will would be worse
     return None if said.until_s is not None and said.until_s <= now_s else said
+
+
+@contextmanager
+def at_work(folder: Path) -> Iterator[None]:
+    """Lets `anyone_at_work` know of the workers of a folder, for as long as the block runs."""
+    with ExitStack() as held:
+        with suppress(OSError):  # a folder that cannot be used is for the workers to refuse
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = held.enter_context((folder / _WORK_FILE).open("a"))
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def anyone_at_work(folder: Path) -> bool | None:
+    """Whether workers run from a folder now, resting ones too; None: the system cannot tell."""
+    found: bool | None = None
+    try:
+        with (folder / _WORK_FILE).open("a") as file:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                found = False
+    except FileNotFoundError:
+        found = False
+    except BlockingIOError:
+        found = True
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
