@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamgrid.protocol.params import NETWORKS
+from dreamgrid.server import waiting as waiting_jobs_module
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.scheduler import (
     MAX_COMPARED,
@@ -134,6 +136,32 @@ def test_coming_back_again_and_again_gives_an_account_no_more_than_its_turn() ->
 
 def waiting_jobs(waiting: WaitingJobs) -> list[LiveJob]:
     return [job for room in waiting.rooms() for job in room]
+
+
+def test_a_walk_through_many_lines_pauses_before_their_order_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waiting_jobs_module, "AT_ONCE", 20)
+    lines = 41
+    waiting = line_up(*(live_project(f"{number}") for number in range(lines)))
+    (walk,) = waiting.walks()
+    walked = list(walk)
+    assert walked[:3] == [None] * 3
+    longest = max(len(list(some)) for none, some in groupby(walked, key=lambda job: job is None))
+    assert longest <= 20
+    found = [job.project.account_id for job in walked if job is not None]
+    assert found == [str(number) for number in range(lines)]
+
+
+def test_a_walk_tells_what_waited_when_it_began_and_still_waits() -> None:
+    first, second, late = live_project("ADA", jobs=3), live_project("BOB", jobs=2), live_project()
+    waiting = line_up(first, second)
+    (walk,) = waiting.rooms()
+    walked = [next(walk), next(walk)]
+    waiting.add(late.jobs[0])
+    cancel(second.jobs[1])
+    walked += walk
+    assert walked == [first.jobs[0], second.jobs[0], first.jobs[1], first.jobs[2]]
 
 
 def test_many_projects_give_an_account_no_more_turns() -> None:

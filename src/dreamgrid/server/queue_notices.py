@@ -77,15 +77,15 @@ class QueueNotices:
     async def _walked(self) -> list[list[LiveJob]]:
         """The jobs of each room in the order of their turns."""
         rooms = []
-        walked = 0
-        for room in list(self._waiting.rooms()):
-            jobs = []
-            for job in room:
-                jobs.append(job)
-                walked += 1
-                if walked % SLICE == 0:
+        for walk in list(self._waiting.walks()):
+            jobs: list[LiveJob] = []
+            for job in walk:
+                if job is not None:
+                    jobs.append(job)
+                if job is None or len(jobs) % SLICE == 0:
                     await asyncio.sleep(0)
-            rooms.append(jobs)
+            if jobs:  # else they were all taken while the order was found
+                rooms.append(jobs)
         return rooms
 
     def _look(

@@ -15,7 +15,7 @@ Together the two limits see to it that no line waits for ever.
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, count, islice
 from typing import NamedTuple
@@ -33,6 +33,9 @@ NEWCOMER_MS = 60 * 60 * 1000
 
 MAX_WALKED = 200
 """How many jobs of a line are looked at to say at once where a project stands."""
+
+AT_ONCE = 4_000
+"""After how many lines or jobs a walk through the queue pauses; a few milliseconds."""
 
 _NOBODY: frozenset[str] = frozenset()
 
@@ -152,6 +155,10 @@ class _Line:
         return since_ms - account.ahead_ms, account.turn
 
 
+Ranked = tuple[tuple[int, int], int, _Line]
+"""A line with its rank, and a number by which lines of the same rank keep their order."""
+
+
 class _Room:
     """The jobs that wait for the same kind of worker.
 
@@ -243,24 +250,51 @@ class _Room:
             left -= max(1, walked)
         return 1 + ahead + others
 
-    def in_order(self) -> Iterator[LiveJob]:
-        """The jobs in the order in which they would be taken, as things stood at the first one.
+    def has_any(self) -> bool:
+        """Whether anybody waits here still."""
+        return any(_waits(job) for line in self.lines.values() for job in line.in_order())
 
-        Whoever walks a long queue may do something else in between: what changes in the meantime
-        does not disturb it, and what no longer waits is left out. So a line is copied, but only
-        when its first job comes up: a copy of all of them would hold everybody up.
+    def walk(self) -> Iterator[LiveJob | None]:
+        """The jobs in the order in which they would be taken, as things stood at the beginning.
+
+        There is a None after every `AT_ONCE` lines or jobs that were looked at: whoever walks a
+        long queue may do something else there, and after any job. What changes in the meantime does
+        not disturb it, and what no longer waits is left out. So a line is copied, but only when its
+        first job comes up: a copy of all of them would hold everybody up, as would one long sort.
         """
-        lines = sorted(self.lines.values(), key=lambda line: line.rank)
-        walks: Iterable[Iterator[LiveJob]]
-        walks = (filter(_waits, list(line.in_order())) for line in lines)
+        lines = enumerate(list(self.lines.values()))
+        ranked: list[Iterator[Ranked]] = []
+        while some := sorted((line.rank, n, line) for n, line in islice(lines, AT_ONCE)):
+            ranked.append(_drained(some))
+            yield None
+        walks: deque[Iterator[LiveJob]] = deque()
+        looked_at = 0
+        for _, _, line in heapq.merge(*ranked):
+            walk: Iterator[LiveJob] = filter(_waits, list(line.in_order()))
+            job = next(walk, None)
+            looked_at += line.length
+            if job is not None:
+                if line.length > 1:
+                    walks.append(walk)
+                yield job
+            if looked_at >= AT_ONCE:
+                looked_at = 0
+                yield None
         while walks:
-            going = []
-            for walk in walks:
-                job = next(walk, None)
-                if job is not None:
-                    going.append(walk)
-                    yield job
-            walks = going
+            walk = walks.popleft()
+            job = next(walk, None)
+            if job is not None:
+                walks.append(walk)
+                yield job
+            elif len(walks) % AT_ONCE == 0:
+                yield None
+
+
+def _drained(ranked: list[Ranked]) -> Iterator[Ranked]:
+    """The lines of a list, which gets empty meanwhile: to forget them all at once takes long."""
+    ranked.reverse()
+    while ranked:
+        yield ranked.pop()
 
 
 def _waits(job: LiveJob) -> bool:
@@ -371,20 +405,22 @@ class WaitingJobs:
             return 0
         return room.place(project, line)
 
-    def rooms(self) -> Iterator[Iterator[LiveJob]]:
-        """The jobs of each room, in the order of their turns as things stand.
+    def walks(self) -> Iterator[Iterator[LiveJob | None]]:
+        """The jobs of each room, in the order of their turns as things stand; None is a pause.
 
         Forgets rooms in which nobody waits any more: those that no worker serves are not looked
         at otherwise.
         """
         for (network, model), rooms in list(self._rooms.items()):
             for targeting, room in list(rooms.items()):
-                jobs = room.in_order()
-                first = next(jobs, None)
-                if first is not None:
-                    yield chain((first,), jobs)
+                if room.has_any():
+                    yield room.walk()
                 else:
                     self._remove_room(network, model, targeting)
+
+    def rooms(self) -> Iterator[Iterator[LiveJob]]:
+        """The same without pauses."""
+        return (filter(None, walk) for walk in self.walks())
 
     def positions(self) -> dict[str, int]:
         """Project id to queue position: 1 for the project whose job comes next in its room."""
