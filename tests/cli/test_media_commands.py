@@ -38,6 +38,57 @@ def test_a_video_begins_with_a_picture_of_ours(grid: Grid, call: Call, tmp_path:
     assert "i2v" in ran.last_json["model"]  # the one that takes a picture
 
 
+def test_every_option_of_a_picture_is_told_in_its_file(
+    grid: Grid, call: Call, tmp_path: Path
+) -> None:
+    image = pytest.importorskip("PIL.Image")
+    image.new("RGB", (64, 64), "khaki").save(tmp_path / "plain.png")
+    ran = call(
+        *("generate", "a red apple", "--model", "dreamlet-v1", "--size", "128x96"),
+        *("--steps", "3", "--guidance", "3.5", "--seed", "9", "--negative", "leaves"),
+        *("--style", "at night", "--sampler", "euler", "--scheduler", "simple"),
+        *("--image", "plain.png", "--strength", "0.75", "--format", "png", "--json"),
+        environment=grid.environment,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    with image.open(tmp_path / ran.last_json["files"][0]) as picture:
+        assert (picture.format, picture.size) == ("PNG", (128, 96))
+        told = json.loads(picture.text["dreamgrid"])
+    assert told == {
+        "model": "dreamlet-v1",
+        "prompt": "a red apple, at night",
+        "negative_prompt": "leaves",
+        "width": 128,
+        "height": 96,
+        "steps": 3,
+        "guidance": 3.5,
+        "seed": 9,
+        "inputs": "startingImage",
+        "strength": 0.75,
+    }
+
+
+def test_every_option_of_a_video_is_told_in_its_file(
+    grid: Grid, call: Call, tmp_path: Path
+) -> None:
+    av = pytest.importorskip("av")
+    ran = call(
+        *("video", "a castle, zoom in", "--duration", "1", "--fps", "24", "--size", "640x480"),
+        *("--steps", "4", "--guidance", "2.5", "--shift", "3", "--seed", "9"),
+        *("--negative", "clouds", "--style", "at night", "--format", "webm", "--json"),
+        environment=grid.environment,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    with av.open(str(tmp_path / ran.last_json["files"][0])) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height, stream.average_rate) == (640, 480, 24)
+        assert "webm" in container.format.name
+        tags = {name.lower(): value for name, value in container.metadata.items()}
+    told = json.loads(tags["comment"])
+    assert (told["prompt"], told["negative_prompt"]) == ("a castle, zoom in, at night", "clouds")
+    assert (told["steps"], told["guidance"], told["shift"], told["seed"]) == (4, 2.5, 3, 9)
+
+
 @pytest.mark.parametrize(("kind", "head"), [("wav", b"RIFF"), ("flac", b"fLaC")])
 def test_music_is_made_in_the_format_that_was_asked_for(
     grid: Grid, call: Call, tmp_path: Path, kind: str, head: bytes
