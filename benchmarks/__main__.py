@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -16,6 +17,7 @@ from benchmarks import (
     recovery,
     sdks,
     start_times,
+    tiles,
 )
 from benchmarks.dispatch import Dispatch
 from benchmarks.flood import Flood
@@ -26,9 +28,22 @@ from benchmarks.media import Media
 from benchmarks.recovery import Recovery
 from benchmarks.sdks import Sdks
 from benchmarks.start_times import StartTimes
+from benchmarks.tiles import Tiles
 
-NAMES = ("imports", "lifecycle", "dispatch", "flood", "start-times", "recovery", "sdks", "media")
+NAMES = (
+    "imports",
+    "lifecycle",
+    "dispatch",
+    "flood",
+    "start-times",
+    "recovery",
+    "sdks",
+    "media",
+    "tiles",
+)
 PROCESSES_A_ROUND = 10
+_TOGETHER = {"recovery": ("sdks",)}
+"""What a benchmark also runs with."""
 
 
 class Report(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -43,6 +58,7 @@ class Report(msgspec.Struct, kw_only=True, omit_defaults=True):
     recovery: Recovery | None = None
     sdks: Sdks | None = None
     media: Media | None = None
+    tiles: Tiles | None = None
 
 
 def _progress(line: str) -> None:
@@ -69,38 +85,24 @@ def _given() -> argparse.Namespace:
 def main() -> None:
     given = _given()
     report = Report(machine=machine.describe())
-    if given.only in (None, "imports"):
-        print("== imports", flush=True)
-        report.imports = imports.run(given.rounds * PROCESSES_A_ROUND, _progress)
-        imports.tell(report.imports, print)
-    if given.only in (None, "lifecycle"):
-        print("== lifecycle", flush=True)
-        report.lifecycle = lifecycle.run(given.rounds, given.data, _progress)
-        lifecycle.tell(report.lifecycle, print)
-    if given.only in (None, "dispatch"):
-        print("== dispatch", flush=True)
-        report.dispatch = dispatch.run(given.rounds, _progress)
-        dispatch.tell(report.dispatch, print)
-    if given.only in (None, "flood"):
-        print("== flood", flush=True)
-        report.flood = flood.run(given.rounds, _progress)
-        flood.tell(report.flood, print)
-    if given.only in (None, "start-times"):
-        print("== start-times", flush=True)
-        report.start_times = start_times.run(given.rounds, _progress)
-        start_times.tell(report.start_times, print)
-    if given.only in (None, "recovery", "sdks"):
-        print("== recovery", flush=True)
-        report.recovery = recovery.run(given.rounds, given.data, _progress)
-        recovery.tell(report.recovery, print)
-    if given.only in (None, "sdks"):
-        print("== sdks", flush=True)
-        report.sdks = sdks.run(given.rounds, given.data, _progress)
-        sdks.tell(report.sdks, print)
-    if given.only in (None, "media"):
-        print("== media", flush=True)
-        report.media = media.run(given.rounds, given.renders, _progress)
-        media.tell(report.media, print)
+    rounds, data = given.rounds, given.data
+    runs: dict[str, tuple[Any, tuple[Any, ...]]] = {
+        "imports": (imports, (rounds * PROCESSES_A_ROUND,)),
+        "lifecycle": (lifecycle, (rounds, data)),
+        "dispatch": (dispatch, (rounds,)),
+        "flood": (flood, (rounds,)),
+        "start-times": (start_times, (rounds,)),
+        "recovery": (recovery, (rounds, data)),
+        "sdks": (sdks, (rounds, data)),
+        "media": (media, (rounds, given.renders)),
+        "tiles": (tiles, (rounds,)),
+    }
+    for name, (benchmark, how) in runs.items():
+        if given.only in (None, name, *_TOGETHER.get(name, ())):
+            print(f"== {name}", flush=True)
+            found = benchmark.run(*how, _progress)
+            setattr(report, name.replace("-", "_"), found)
+            benchmark.tell(found, print)
     if given.json is not None:
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
 

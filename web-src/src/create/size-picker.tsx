@@ -51,7 +51,7 @@ export function SizePicker() {
                 }}
               />
               <Shape width={preset.width} height={preset.height} />
-              <span class="num">{preset.ratio}</span>
+              <span class="num">{named(preset, presets)}</span>
               <span class="sr">{preset.label}</span>
             </label>
           ))}
@@ -81,6 +81,12 @@ export function SizePicker() {
       )}
     </fieldset>
   );
+}
+
+/** The ratio; of several with the same one, also how large. */
+function named(preset: SizePreset, presets: SizePreset[]): string {
+  const twins = presets.filter((one) => one.ratio === preset.ratio);
+  return twins.length > 1 ? `${preset.ratio} ${Math.max(preset.width, preset.height)}` : preset.ratio;
 }
 
 function tierSize(): { min: number; max: number; step: number } | null {

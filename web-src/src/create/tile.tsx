@@ -1,8 +1,9 @@
 // One result on its way: why it waits, how far it is, and what it became.
 
+import { useEffect, useRef } from 'preact/hooks';
 import { path } from '../api/http';
 import { memo } from '../ui/memo';
-import { linkTo, setLink, type Job, type Project } from '../state/projects';
+import { linkTo, seen, setLink, type Job, type Project } from '../state/projects';
 import { duration } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { Player } from '../ui/player';
@@ -17,7 +18,12 @@ export const Tile = memo(function Tile({ project, job, open }: Props) {
   const ratio = project.width && project.height ? project.width / project.height : 1;
   const style = project.media === 'audio' ? {} : { aspectRatio: ratio };
   return (
-    <div class={`tile ${job.status} ${project.media}`} style={style} data-testid="tile" data-status={job.status}>
+    <div
+      class={`tile ${job.status} ${project.media} ${job.previewUrl ? 'previewed' : ''}`}
+      style={style}
+      data-testid="tile"
+      data-status={job.status}
+    >
       <Content project={project} job={job} open={open} />
     </div>
   );
@@ -45,7 +51,7 @@ function Content({ project, job, open }: Props) {
       return <Said icon="close" text="Canceled" />;
     case 'running':
     case 'loading':
-      return <Running job={job} />;
+      return <Running project={project} job={job} />;
     case 'waiting':
       return <Waits project={project} job={job} />;
   }
@@ -82,19 +88,24 @@ function reason(project: Project, job: Job): string {
   return 'Next in the queue';
 }
 
-function Running({ job }: { job: Job }) {
+function Running({ project, job }: { project: Project; job: Job }) {
+  const bottom = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (!job.id) return;
+    const { id } = job;
+    const watch = new IntersectionObserver((entries) => seen(project.id, id, entries.at(-1)!.isIntersecting), {
+      rootMargin: '200px'
+    });
+    watch.observe(bottom.current!);
+    return () => watch.disconnect();
+  }, [project.id, job.id]);
   const share = job.stepCount > 0 ? Math.min(1, job.step / job.stepCount) : 0;
   return (
     <>
       {job.previewUrl && (
-        <img
-          class="tile-preview"
-          src={job.previewUrl}
-          alt="What it looks like so far"
-          style={{ filter: `blur(${Math.round((1 - share) * 6)}px)` }}
-        />
+        <img class="tile-preview" decoding="async" src={job.previewUrl} alt="What it looks like so far" />
       )}
-      <div class="tile-run">
+      <div class="tile-run" ref={bottom}>
         <span class="tile-step num">
           {job.status === 'loading' ? 'Loading the model' : `${job.step} / ${job.stepCount}`}
           {job.etaS !== null && job.status === 'running' && <span> · {duration(job.etaS)}</span>}

@@ -24,6 +24,9 @@ const TABS: [name: Tab, label: string][] = [
 ];
 const PAGES = { overview: Overview, workers: Workers, queue: Queue, models: Models, accounts: Accounts, trail: Trail, health: Health };
 
+/** On a phone not all of them fit. */
+const intoView = (link: HTMLAnchorElement | null) => link?.scrollIntoView({ block: 'nearest', inline: 'center' });
+
 export default function OperatorPage() {
   const tab = TABS.find(([name]) => name === route.value[1])?.[0] ?? 'overview';
   useEffect(() => {
@@ -38,7 +41,12 @@ export default function OperatorPage() {
         <h1>Grid</h1>
         <nav class="tabs" aria-label="Grid">
           {TABS.map(([name, label]) => (
-            <a key={name} href={`#/operator/${name}`} aria-current={name === tab ? 'page' : undefined}>
+            <a
+              key={name}
+              ref={name === tab ? intoView : null}
+              href={`#/operator/${name}`}
+              aria-current={name === tab ? 'page' : undefined}
+            >
               {label}
             </a>
           ))}

@@ -329,19 +329,28 @@ interface Frame {
 const progress = new Map<string, Frame>();
 let drawing = 0;
 
-/** Progress comes faster than screens are drawn: the newest of each job is taken once per frame. */
+/**
+ * Progress comes faster than anybody can follow: the newest of each job is taken, and each project is redrawn once.
+ * What is out of sight waits until somebody looks.
+ */
 function drawProgress(): void {
   drawing = 0;
+  const news = [...progress.values()].filter((frame) => !unseen.has(frame.imgID!));
+  const projects = new Set(news.map((frame) => frame.jobID));
   batch(() => {
-    for (const frame of progress.values()) {
-      changeJob(frame.jobID, { id: frame.imgID! }, (job) =>
-        job.status === 'completed'
-          ? {}
-          : { status: 'running', step: frame.step, stepCount: frame.stepCount, etaS: frame.etaSeconds ?? job.etaS }
-      );
-    }
+    for (const id of projects) change(id, (project) => ({ jobs: project.jobs.map(stepped) }));
   });
-  progress.clear();
+  for (const frame of news) progress.delete(frame.imgID!);
+}
+
+const DRAW_EVERY_MS = 100;
+
+const GOES_ON = new Set<JobStatus>(['waiting', 'loading', 'running']);
+
+function stepped(job: Job): Job {
+  const frame = job.id === null || unseen.has(job.id) ? undefined : progress.get(job.id);
+  if (!frame || !GOES_ON.has(job.status)) return job;
+  return { ...job, status: 'running', step: frame.step, stepCount: frame.stepCount, etaS: frame.etaSeconds ?? job.etaS };
 }
 
 export function hear(type: string, data: unknown): void {
@@ -356,13 +365,15 @@ export function hear(type: string, data: unknown): void {
         break;
       case 'jobProgress':
         progress.set(frame.imgID!, frame);
-        drawing ||= requestAnimationFrame(drawProgress);
-        if (frame.hasImage) void preview(frame.jobID, frame.imgID!);
+        drawing ||= window.setTimeout(drawProgress, DRAW_EVERY_MS);
+        if (frame.hasImage) previewed(frame.jobID, frame.imgID!);
         break;
       case 'jobETA':
         changeJob(frame.jobID, { id: frame.imgID! }, () => ({ etaS: frame.etaSeconds ?? null }));
         break;
       case 'jobRetry':
+        progress.delete(frame.imgID!);
+        previewLinks.delete(frame.imgID!); // another attempt has another place
         changeJob(frame.jobID, { id: frame.imgID! }, () => ({
           status: 'waiting',
           step: 0,
@@ -469,17 +480,52 @@ function ended(id: string, status: Project['status'], refused = false): void {
 // ── previews ─────────────────────────────────────────────────────────────────────────────────────
 
 const fetching = new Set<string>();
+/** Jobs whose tiles are out of sight, and whether a preview came meanwhile. */
+const unseen = new Map<string, boolean>();
+
+/** A preview can be had; it is fetched where somebody can see it. */
+function previewed(projectId: string, jobId: string): void {
+  if (unseen.has(jobId)) unseen.set(jobId, true);
+  else void preview(projectId, jobId);
+}
+
+/** A tile of a job that renders came into sight, or left it. */
+export function seen(projectId: string, jobId: string, visible: boolean): void {
+  const missed = unseen.get(jobId);
+  if (!visible) {
+    unseen.set(jobId, missed ?? false);
+    return;
+  }
+  unseen.delete(jobId);
+  if (missed) void preview(projectId, jobId);
+  if (progress.has(jobId)) drawing ||= window.setTimeout(drawProgress);
+}
 const previews = new Map<string, string>();
+
+const MOST_FETCHES = 4;
+const previewLinks = new Map<string, string>();
+
+/** Where the previews of a job lie; the same place for all of one attempt. */
+async function previewLink(projectId: string, jobId: string): Promise<string> {
+  const found = previewLinks.get(jobId);
+  if (found) return found;
+  const wish = query('/v1/image/downloadUrl', { jobId: projectId, imageId: jobId, type: 'preview' });
+  const { downloadUrl } = await rest<{ downloadUrl: string }>('GET', wish);
+  previewLinks.set(jobId, downloadUrl);
+  return downloadUrl;
+}
 
 /** The newest preview of a job, unless one is on its way already. */
 async function preview(projectId: string, jobId: string): Promise<void> {
-  if (fetching.has(jobId)) return;
+  // Where many render at once some previews are left out, rather than all of them late.
+  if (fetching.has(jobId) || fetching.size >= MOST_FETCHES) return;
   fetching.add(jobId);
   try {
-    const wish = query('/v1/image/downloadUrl', { jobId: projectId, imageId: jobId, type: 'preview' });
-    const { downloadUrl } = await rest<{ downloadUrl: string }>('GET', wish);
-    const answer = await fetch(downloadUrl, { cache: 'no-store' });
-    if (!answer.ok) return;
+    const answer = await fetch(await previewLink(projectId, jobId), { cache: 'no-store' });
+    if (!answer.ok) {
+      previewLinks.delete(jobId);
+      return;
+    }
     const url = URL.createObjectURL(await answer.blob());
     const job = known.get(projectId)?.peek().jobs.find((one) => one.id === jobId);
     if (job?.status !== 'running') {
@@ -498,6 +544,8 @@ async function preview(projectId: string, jobId: string): Promise<void> {
 }
 
 function dropPreview(jobId: string): void {
+  unseen.delete(jobId);
+  previewLinks.delete(jobId);
   const url = previews.get(jobId);
   previews.delete(jobId);
   if (url) setTimeout(() => URL.revokeObjectURL(url), 3_000);
