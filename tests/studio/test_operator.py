@@ -231,10 +231,27 @@ async def test_everybody_sees_who_serves_which_model_and_makes_something_with_on
 ) -> None:
     del worker
     page = (await (await open_studio()).sign_up("Alice")).page
-    await page.get_by_role("link", name="Models").click()
+    await page.get_by_role("link", name="Network").click()
     await expect(page.get_by_role("status").get_by_text("1 model of")).to_be_visible()
     await page.get_by_role("switch", name="Only what a worker offers now").check()
     rows = page.get_by_role("region", name="Models").get_by_role("row")
     await expect(rows).to_have_count(2)  # one of them names the columns
     await page.get_by_role("button", name="Use Dreamlet").click()
     await expect(page.get_by_role("button", name="Model")).to_contain_text("Dreamlet")
+
+
+async def test_everybody_sees_what_of_theirs_waits_and_why(open_studio: OpenStudio) -> None:
+    studio = await (await open_studio()).sign_up("Alice")
+    page = studio.page
+    await studio.ask_for("a castle", count=2)
+    await studio.see_tiles("waiting", 2)
+    await page.get_by_role("link", name="Network").click()
+    row = page.get_by_role("region", name="On its way").get_by_role("row", name="a castle")
+    await expect(row).to_contain_text("0 done, 0 running of 2")
+    await expect(row).to_contain_text("worker")
+    await row.get_by_role("button", name="Why?").click()
+    why = page.get_by_role("dialog", name="Where it stands")
+    await expect(why.get_by_role("status")).to_contain_text("worker")
+    await page.keyboard.press("Escape")
+    await row.get_by_role("button", name="Cancel").click()
+    await expect(page.get_by_text("Nothing of yours waits")).to_be_visible()

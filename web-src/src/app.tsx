@@ -18,7 +18,7 @@ const PAGES: [name: string, label: string, icon: IconName][] = [
   ['create', 'Create', 'create'],
   ['gallery', 'Gallery', 'gallery'],
   ['operator', 'Grid', 'network'],
-  ['models', 'Models', 'network'],
+  ['models', 'Network', 'network'],
   ['account', 'Account', 'account']
 ];
 
@@ -46,7 +46,7 @@ function Splash({ text }: { text: string }) {
 
 function Shell() {
   const current = page.value;
-  // Administrators see the models among everything else of the grid.
+  // Administrators see everybody's grid, others their own part of it.
   const hidden = me.value?.administrator ? 'models' : 'operator';
   const pages = PAGES.filter(([name]) => name !== hidden);
   const entry = pages.find(([name]) => name === current) ?? pages[0]!;

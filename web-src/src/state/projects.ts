@@ -331,24 +331,30 @@ let drawing = 0;
 
 /**
  * Progress comes faster than anybody can follow: the newest of each job is taken, and each project is redrawn once.
- * What is out of sight waits until somebody looks.
+ * What is out of sight may be a second late.
  */
 function drawProgress(): void {
-  drawing = 0;
-  const news = [...progress.values()].filter((frame) => !unseen.has(frame.imgID!));
+  const drawAll = Date.now() - allDrawnMs >= DRAW_ALL_EVERY_MS;
+  if (drawAll) allDrawnMs = Date.now();
+  const news = [...progress.values()].filter((frame) => drawAll || !unseen.has(frame.imgID!));
   const projects = new Set(news.map((frame) => frame.jobID));
   batch(() => {
-    for (const id of projects) change(id, (project) => ({ jobs: project.jobs.map(stepped) }));
+    const now = new Map(news.map((frame) => [frame.imgID!, frame]));
+    for (const id of projects) change(id, (project) => ({ jobs: project.jobs.map((job) => stepped(job, now)) }));
   });
   for (const frame of news) progress.delete(frame.imgID!);
+  drawing = progress.size > 0 ? window.setTimeout(drawProgress, DRAW_EVERY_MS) : 0;
 }
+
+let allDrawnMs = 0;
+const DRAW_ALL_EVERY_MS = 1_000;
 
 const DRAW_EVERY_MS = 100;
 
 const GOES_ON = new Set<JobStatus>(['waiting', 'loading', 'running']);
 
-function stepped(job: Job): Job {
-  const frame = job.id === null || unseen.has(job.id) ? undefined : progress.get(job.id);
+function stepped(job: Job, now: Map<string, Frame>): Job {
+  const frame = job.id === null ? undefined : now.get(job.id);
   if (!frame || !GOES_ON.has(job.status)) return job;
   return { ...job, status: 'running', step: frame.step, stepCount: frame.stepCount, etaS: frame.etaSeconds ?? job.etaS };
 }
@@ -498,7 +504,6 @@ export function seen(projectId: string, jobId: string, visible: boolean): void {
   }
   unseen.delete(jobId);
   if (missed) void preview(projectId, jobId);
-  if (progress.has(jobId)) drawing ||= window.setTimeout(drawProgress);
 }
 const previews = new Map<string, string>();
 

@@ -1,1 +1,0 @@
-import{t as e}from"./models-CM-XA8lI.js";import{c as t}from"./fields-DxbMzatY.js";function n(){return t(`div`,{class:`page`,children:[t(`header`,{class:`page-head`,children:t(`div`,{children:[t(`h1`,{children:`Models`}),t(`p`,{class:`small muted`,children:`What this grid makes, and how many workers offer each right now.`})]})}),t(e,{})]})}export{n as default};
