@@ -104,6 +104,8 @@ def test_a_picture_can_begin_with_another_one(generate: Call, tmp_path: Path) ->
         (["--strength", "0.5"], 2, "starting_image"),
         (["--seed", "-2"], 2, "0 to 4294967295"),
         (["--format", "bmp"], 2, "bmp"),
+        (["--max-cost", "0.000001"], 1, "'dreamgrid estimate' tells prices"),
+        (["--max-cost", "nan"], 2, "give a number of tokens"),
         (["--workers", "fxo, gxo"], 2, "only fxo, gxo may render it"),
         (["--workers", "fxo", "--skip-workers", "FXO"], 2, "none is left"),
         (["--count", "many"], 2, "--count"),

@@ -41,7 +41,16 @@ _ENDINGS = (
     _Ending(errors.InvalidRequest, BAD_INPUT, "the command with --help says what is possible"),
     _Ending(errors.ConfigError, BAD_INPUT, ""),
     _Ending(errors.NotFound, BAD_INPUT, ""),
-    _Ending(errors.SpendingCapReached, INSUFFICIENT_FUNDS, "'dreamgrid keys list' shows the caps"),
+    _Ending(
+        errors.CostLimitExceeded,
+        FAILED,
+        "fewer steps or smaller pictures cost less; 'dreamgrid estimate' tells prices",
+    ),
+    _Ending(
+        errors.SpendingCapReached,
+        INSUFFICIENT_FUNDS,
+        "whoever made the key sees its caps with 'dreamgrid keys list'",
+    ),
     _Ending(
         errors.InsufficientFunds,
         INSUFFICIENT_FUNDS,
