@@ -99,6 +99,18 @@ async def test_a_cancel_is_the_last_event(store: Store) -> None:
     assert await kinds(store, row) == [EventKind.QUEUED, EventKind.CANCELED]
 
 
+async def test_who_else_canceled_a_project_stands_in_its_log_and_row(store: Store) -> None:
+    row, own = await submitted(store, 10), await submitted(store, 10)
+    await store.cancel(row.id, "artistCanceled", NOW, claimed=False, message="by somebody")
+    await store.cancel(own.id, "artistCanceled", NOW, claimed=True)
+    assert [(await log(store, one))[-1].details for one in (row, own)] == [
+        {"reason": "artistCanceled", "message": "by somebody"},
+        {"reason": "artistCanceled"},
+    ]
+    found = [await store.project(one.id) for one in (row, own)]
+    assert [one and one.cancel_message for one in found] == ["by somebody", ""]
+
+
 async def test_logs_of_projects_are_apart(store: Store) -> None:
     one, two = await submitted(store, 1), await submitted(store, 1)
     await store.acquire([acquisition(two.jobs[0])], NOW)

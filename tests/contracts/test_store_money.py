@@ -2,7 +2,7 @@
 
 import pytest
 
-from dreamgrid.server.store.base import HistoryRow, ProjectRow, Refunded, Store
+from dreamgrid.server.store.base import HistoryRow, ProjectRow, Refunded, Store, SubmitResult
 from dreamgrid.states import JobState, ProjectState
 from tests.support.stores import ADA, BOB, GRANT, NOW, Backend, acquisition, end, project
 
@@ -106,6 +106,15 @@ async def test_a_forgotten_project_can_still_be_refunded(store: Store) -> None:
     row = await delivered(store, 30)
     assert await store.prune(NOW + 1) == 1
     assert (await store.refund(row.id, None, NOW)).amount_micros == 30
+
+
+async def test_the_id_of_a_forgotten_project_is_taken_for_ever(store: Store) -> None:
+    row = await delivered(store, 30)
+    assert await store.prune(NOW + 1) == 1
+    assert (await store.submit(row)).result is SubmitResult.CONFLICT
+    assert await store.project(row.id) is None
+    assert (await store.balances(ADA))["spark"].held_micros == 0
+    assert (await store.submit(project(30))).result is SubmitResult.CREATED
 
 
 async def test_a_statement_has_every_kind_of_line_newest_first(store: Store) -> None:

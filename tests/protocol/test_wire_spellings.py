@@ -450,6 +450,7 @@ RECORD = {
     "status": "completed",
     "finished": True,
     "reason": "allJobsCompleted",
+    "message": None,
     "waitingReason": None,
     "jobWaitingReasons": [],
     "network": "fast",

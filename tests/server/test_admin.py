@@ -427,6 +427,11 @@ async def test_a_project_of_anybody_is_canceled_and_its_app_is_told(grid: Grid) 
     assert (await worker.expect(Cancel)).job_id == job.job_id
     assert (await grid.spark(bob))["net"] == "1000.000000"
     assert await trail(grid) == [("cancel", project, "not on this grid")]
+    await grid.restart()
+    record = await grid.data(f"/v1/projects/{project}", key=bob)
+    assert record["project"]["message"] == told["error_message"]
+    explained = await grid.data(f"/v1/explain/{project}")
+    assert explained["message"] == f"it ended: {told['error_message']}"
     assert (await refused(grid, f"projects/{project}/cancel", {}))[0] == 404
     assert audit_file(grid.config.data_dir / "dreamgrid.sqlite").clean
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from dreamgrid.protocol.worker import Assign, Cancel, Draining, Released, RunningJob
-from dreamgrid.server.interruptions import MAX_INTERRUPTIONS
+from dreamgrid.server import interruptions
+from dreamgrid.server.interruptions import FIRST_REST_S, MAX_INTERRUPTIONS
 from tests.support.grid import LEASE_S, Grid
 from tests.support.wire import Worker
 
@@ -150,17 +151,45 @@ async def test_a_worker_that_was_only_cut_off_takes_its_failure_back(grid: Grid)
     await app.wait_state("jobCompleted", jobID=project)
 
 
-async def test_a_job_that_is_interrupted_for_ever_fails_in_the_end(grid: Grid) -> None:
+async def test_a_job_that_is_interrupted_for_ever_fails_in_the_end(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interruptions, "LONGEST_REST_S", FIRST_REST_S)
     app, worker = await grid.app(), await grid.worker()
     await app.request()
     for attempt in range(1, MAX_INTERRUPTIONS + 1):
         job = await worker.assigned()
         assert job.attempt == attempt
         await worker.send(Released(job_id=job.job_id, attempt=attempt))
+        await worker.fence()
+        grid.clock.advance(FIRST_REST_S)
     end = await ended(app)
     assert end["error"] == REASON
     assert f"it was interrupted {MAX_INTERRUPTIONS} times" in end["error_message"]
     assert (await grid.spark())["net"] == "1000.000000"
+
+
+async def test_who_hands_a_job_back_is_asked_again_later_and_later(grid: Grid) -> None:
+    app, worker = await grid.app(), await grid.worker("moody", slots=2)
+    project = await app.request()
+    job = await worker.assigned()
+    await worker.send(Released(job_id=job.job_id, attempt=1))
+    for attempt, rest_s in ((2, FIRST_REST_S), (3, 2 * FIRST_REST_S), (4, 4 * FIRST_REST_S)):
+        job = await worker.assigned()
+        assert (job.project_id, job.attempt) == (project, attempt)
+        await worker.send(Released(job_id=job.job_id, attempt=attempt))
+        await worker.fence()
+        grid.clock.advance(rest_s - 0.1)
+        await grid.ticked()
+        other = await app.request()  # what it did not hand back comes at once
+        in_between = await worker.assigned()
+        assert in_between.project_id == other
+        told = await grid.data(f"/v1/explain/{project}")
+        assert (told["reason"], told["message"][:21]) == ("another_worker", "moody handed it back;")
+        await worker.fail(in_between, retryable=False)
+        grid.clock.advance(0.1)
+    await worker.finish(await worker.assigned())
+    await app.wait_state("jobCompleted", jobID=project)
 
 
 @pytest.mark.parametrize("how", ["handed back", "requeued by an administrator"])

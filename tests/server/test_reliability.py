@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamgrid.protocol.worker import Assign, Failed, Heartbeat, Settled
+from dreamgrid.protocol.failures import WORKER_DISCONNECTED
+from dreamgrid.protocol.worker import Assign, Cancel, Failed, Heartbeat, RunningJob, Settled
 from dreamgrid.server.reliability import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
@@ -46,6 +47,27 @@ def test_one_job_that_nobody_can_render_pauses_nobody() -> None:
     reliability = Reliability()
     for _ in range(50):
         assert reliability.failed("w", "the same", 0.0) == 0
+
+
+def test_who_was_only_cut_off_is_not_paused_for_that() -> None:
+    reliability = Reliability()
+    for n in range(PAUSED_AFTER):
+        reliability.failed("w", f"cut {n}", 0.0, WORKER_DISCONNECTED)
+    assert reliability.paused("w", 1.0)
+    rate = reliability.rate("w")
+    reliability.came_back("w")
+    assert not reliability.paused("w", 1.0)
+    assert reliability.rate("w") == rate < 1.0
+    assert fail_in_a_row(reliability, PAUSED_AFTER - 1) == 0
+
+
+def test_who_also_failed_at_job_after_job_stays_paused() -> None:
+    reliability = Reliability()
+    assert fail_in_a_row(reliability, PAUSED_AFTER) > 0
+    reliability.failed("w", "cut", 0.0, WORKER_DISCONNECTED)
+    reliability.came_back("w")
+    assert reliability.paused("w", 1.0)
+    reliability.came_back("nobody")
 
 
 def test_pauses_become_longer_and_not_too_long() -> None:
@@ -181,6 +203,28 @@ async def test_a_worker_whose_process_dies_again_and_again_is_paused_and_says_wh
     assert entry["state"] == "resting"
     assert "job after job" in entry["pausedReason"]
     assert "restart" in entry["pausedReason"]
+
+
+async def test_a_worker_that_its_network_cuts_off_again_and_again_keeps_its_jobs(
+    make_grid: MakeGrid,
+) -> None:
+    async with make_grid(max_attempts=2) as grid:
+        app, worker = await grid.app(), await grid.worker()
+        project = await app.request()
+        for attempt in range(1, PAUSED_AFTER + 2):
+            job = await worker.assigned()
+            assert job.attempt == attempt
+            await worker.start(job)
+            await worker.fence()
+            worker.ws._writer.transport.close()
+            await grid.without_workers()
+            grid.clock.advance(LEASE_S + 1)
+            await app.wait_for("jobRetry", jobID=project)
+            held = RunningJob(job_id=job.job_id, attempt=attempt)
+            worker = await grid.worker(worker_id=worker.hello.worker_id, running=(held,))
+            await worker.expect(Cancel)
+        await worker.finish(await worker.assigned())
+        await app.wait_state("jobCompleted", jobID=project)
 
 
 async def test_one_breakdown_counts_once_however_many_jobs_it_took_along(grid: Grid) -> None:

@@ -57,14 +57,14 @@ class FaultyStore(SqliteStore):
             self._locker = None
 
     def cancel(
-        self, project_id: str, reason: str, at_ms: int, *, claimed: bool
+        self, project_id: str, reason: str, at_ms: int, *, claimed: bool, message: str = ""
     ) -> asyncio.Future[Ended]:
         def fail(connection: sqlite3.Connection) -> Ended:
             raise ServerUnavailable("no room for cancels")
 
         if self.fail_cancels:
             return self._writer.write(fail)
-        return super().cancel(project_id, reason, at_ms, claimed=claimed)
+        return super().cancel(project_id, reason, at_ms, claimed=claimed, message=message)
 
     async def close(self) -> None:
         self.release()

@@ -58,6 +58,8 @@ async def test_time_the_network_and_the_server_obey(one: Grid) -> None:
     assert one.network.faults == Faults()
     await console.do("faults disk_error=0.25 kill=0.5")
     assert one.network.faults == Faults(disk_error=0.25, kill=0.5)
+    await console.do("faults kill=0 cut=0.1")
+    assert one.network.faults == Faults(disk_error=0.25, cut=0.1)
     await console.do("faults")
     assert await console.do("restart") == {"restarted": one.url}
     assert await console.do("kill") == {"killed": one.url}
@@ -76,6 +78,11 @@ async def test_time_the_network_and_the_server_obey(one: Grid) -> None:
         "crash",
         "faults often",
         "faults cut=often",
+        "faults cut=1.5",
+        "faults kill=-0.1",
+        "faults swap=nan",
+        "faults delay=-1",
+        "faults delay=inf",
         "advance",
         "advance soon",
         "advance -1",

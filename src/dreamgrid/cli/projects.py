@@ -368,7 +368,7 @@ def _row(record: ProjectRecord) -> dict[str, Any]:
 
 def _because(record: ProjectRecord) -> str:
     """Why it ended so, unless its state says that."""
-    words = in_words(record.reason or "")
+    words = record.message or in_words(record.reason or "")
     return "" if words in ("", record.status) else f" ({escape(words)})"
 
 

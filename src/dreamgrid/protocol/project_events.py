@@ -39,6 +39,7 @@ class ProjectEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
         attempt: How often the job has been given to a worker, from 1.
         worker: Name of the worker.
         reason: Why a job or project failed, was retried or canceled.
+        message: Who else than its app canceled a project, and why, as a sentence.
         seed: Seed that made the result.
         steps: Steps that were done.
         sha256: Hash of the result's bytes.
@@ -56,6 +57,7 @@ class ProjectEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
     attempt: int | None = None
     worker: str | None = None
     reason: str | None = None
+    message: str | None = None
     seed: int | None = None
     steps: int | None = None
     sha256: str | None = None

@@ -282,7 +282,8 @@ class ProjectRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     `v1/projects/:id` speaks raw statuses (`errored`, `cancelled`) and knows finished projects only;
     `v2` speaks the SDKs' words and adds `finished`. Jobs that ended are in `completed_jobs`; why
-    others wait is told as in `ProjectQueue`.
+    others wait is told as in `ProjectQueue`. `message` says who canceled it, and why, where its app
+    did not.
     """
 
     id: str
@@ -300,6 +301,7 @@ class ProjectRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     status: str
     finished: bool
     reason: str | None = None
+    message: str | None = None
     waiting_reason: WaitingReason | None = None
     job_waiting_reasons: tuple[JobWaitingReason, ...] = ()
     network: str = "fast"

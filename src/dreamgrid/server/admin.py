@@ -326,7 +326,8 @@ class Admin:
             raise NotFound(f"there is no open project {project_id[:80]}")
         await self._store.admin.note(self._action(actor, "cancel", project.id, reason))
         why = f": {reason}" if reason else ""
-        await self._projects.end(project, f" by an administrator of this grid{why}")
+        message = f"the project was canceled by an administrator of this grid{why}"
+        await self._projects.end(project, message)
 
     async def activity(self, actor: Account, query: wire.ActivityQuery) -> wire.Activity:
         """What the grid did lately, in about sixty parts."""

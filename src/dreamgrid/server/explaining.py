@@ -104,7 +104,7 @@ def _job(job: LiveJob, grid: Grid, choice: Choice | None) -> ExplainedJob:
 
 
 def _end_of(project: LiveProject) -> str:
-    return f"it ended: {in_words(project.reason or project.state)}"
+    return f"it ended: {project.cancel_message or in_words(project.reason or project.state)}"
 
 
 def _missing(project: LiveProject) -> Missing:

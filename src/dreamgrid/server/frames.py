@@ -200,7 +200,7 @@ def ended(project: LiveProject) -> bytes:
                 project_id=project.id,
                 is_from_worker=False,
                 error=failures.ARTIST_CANCELED,
-                error_message=f"the project was canceled{project.cancel_reason}",
+                error_message=project.cancel_message or "the project was canceled",
             )
         )
     return encode(

@@ -18,6 +18,11 @@ from dreamgrid.states import JobState
 MAX_INTERRUPTIONS = 20
 """How often a job may be interrupted before it fails all the same."""
 
+FIRST_REST_S = 1.0
+LONGEST_REST_S = 60.0
+"""How long a worker that handed a job back is not asked again: at first not at all, as it may be a
+whim; then so long, and twice as long each time."""
+
 
 def worker_left(worker: WorkerSession, *, abruptly: bool) -> None:
     """Notes on the jobs of a worker whose connection has ended whether they may have killed it.
@@ -41,11 +46,22 @@ def blamed(job: LiveJob) -> bool:
     return job.suspect
 
 
-def came_back(job: LiveJob, worker: WorkerSession, attempt: int) -> None:
-    """A worker still holds what was taken from it: it was alive all the time."""
-    if job.suspected_at.get(worker.id) == attempt and not job.ended:
-        del job.suspected_at[worker.id]
-        job.failures -= 1
+def came_back(job: LiveJob, worker: WorkerSession, attempt: int) -> bool:
+    """A worker still holds what was taken from it; whether it was blamed for that, wrongly."""
+    if job.suspected_at.get(worker.id) != attempt or job.ended:
+        return False
+    del job.suspected_at[worker.id]
+    job.failures -= 1
+    return True
+
+
+def handed_back(job: LiveJob, worker: WorkerSession, now_ms: int) -> None:
+    """A worker does not want a job: after the first time it is asked later, and later still."""
+    times = job.attempt - job.failures
+    if times < 2:
+        return
+    rest_s = min(FIRST_REST_S * 2.0 ** (times - 2), LONGEST_REST_S)
+    job.back_at_ms[worker.id] = now_ms + int(rest_s * 1000)
 
 
 def too_many(job: LiveJob) -> bool:

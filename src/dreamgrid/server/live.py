@@ -83,6 +83,7 @@ class LiveJob(msgspec.Struct, eq=False, kw_only=True):
         ends_at_s: Clock time at which its worker expects to be done. None: not said.
         eta_told_s: Clock time at which its app was last told that.
         failed_on: Ids of workers that had it and did not deliver; others are asked first.
+        back_at_ms: Worker id to when it may get it again, where that handed it back.
         suspect: Its worker vanished at work on it, and may have been killed by it.
         suspected_at: Worker id to the attempt that counts as failed because of that.
         choice: Why it went to the worker that holds it.
@@ -118,6 +119,7 @@ class LiveJob(msgspec.Struct, eq=False, kw_only=True):
     ends_at_s: float | None = None
     eta_told_s: float = 0.0
     failed_on: set[str] = msgspec.field(default_factory=set)
+    back_at_ms: dict[str, int] = msgspec.field(default_factory=dict)
     suspect: bool = False
     suspected_at: dict[str, int] = msgspec.field(default_factory=dict)
     settling: bool = False
@@ -170,7 +172,7 @@ class LiveProject(msgspec.Struct, eq=False, kw_only=True):
         dynamic: Its jobs have prompts of their own, which its app is told.
         load: What its account occupies, shared by all open projects of the account.
         stored: Whether the store has confirmed it; before that nobody is told about it.
-        cancel_reason: Why somebody else canceled it, in words; not stored.
+        cancel_message: Who else canceled it and why, as a sentence; empty where its app did.
         canceling: A cancel is on the way into the store; its app is told no more of its renders,
             except that one was lost.
         told_position: The last queue position that was sent.
@@ -208,7 +210,7 @@ class LiveProject(msgspec.Struct, eq=False, kw_only=True):
     jobs: list[LiveJob] = msgspec.field(default_factory=list)
     load: AccountLoad = msgspec.field(default_factory=AccountLoad)
     stored: bool = False
-    cancel_reason: str = ""
+    cancel_message: str = ""
     canceling: bool = False
     canceled: bool = False
     reason: str | None = None
@@ -336,6 +338,7 @@ def from_row(row: ProjectRow) -> LiveProject:
         stored=True,
         canceled=row.state is ProjectState.CANCELED,
         reason=row.reason,
+        cancel_message=row.cancel_message,
         ended_ms=row.ended_ms,
     )
     project.jobs = [

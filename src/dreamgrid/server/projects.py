@@ -308,26 +308,26 @@ class Projects:
             own = project.app_id == app.app_id
             await (self._cancel(project, claimed=True) if own else self.end(project))
 
-    async def end(self, project: LiveProject, reason: str = "") -> None:
+    async def end(self, project: LiveProject, message: str = "") -> None:
         """Ends a project without having been asked by its own app, which is told.
 
         Args:
             project: It is open.
-            reason: Who did that and why, to follow "the project was canceled".
+            message: Who did that and why, as a sentence.
 
         Raises:
             ServerUnavailable: It could not be stored; the project goes on.
         """
-        if await self._cancel(project, claimed=False):
-            project.cancel_reason = reason
+        if await self._cancel(project, claimed=False, message=message):
+            project.cancel_message = message
             self._open.tell_end(project)
 
-    async def _cancel(self, project: LiveProject, *, claimed: bool) -> bool:
+    async def _cancel(self, project: LiveProject, *, claimed: bool, message: str = "") -> bool:
         """Ends a project; False when it had ended, or somebody else has ended it meanwhile."""
         cancel = self._cancels.get(project.id)
         first = cancel is None
         if cancel is None:
-            cancel = self._begin_cancel(project, claimed=claimed)
+            cancel = self._begin_cancel(project, claimed=claimed, message=message)
         # Whoever asked may go away while it is stored: what follows of it must happen all the same.
         await asyncio.wait([cancel])
         if cancel.exception() is None:
@@ -336,13 +336,16 @@ class Projects:
             cancel.result()
         return False
 
-    def _begin_cancel(self, project: LiveProject, *, claimed: bool) -> asyncio.Future[Ended]:
+    def _begin_cancel(
+        self, project: LiveProject, *, claimed: bool, message: str
+    ) -> asyncio.Future[Ended]:
         project.canceling = True
         for job in project.jobs:
             if job.on_worker:
                 self._rendering.stop_on_worker(job)
         now_ms = milliseconds(self._clock)
-        cancel = self._store.cancel(project.id, failures.ARTIST_CANCELED, now_ms, claimed=claimed)
+        reason = failures.ARTIST_CANCELED
+        cancel = self._store.cancel(project.id, reason, now_ms, claimed=claimed, message=message)
         self._cancels[project.id] = cancel
         cancel.add_done_callback(lambda future: self._canceled(project, future))
         return cancel

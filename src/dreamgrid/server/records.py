@@ -75,6 +75,7 @@ def record(
         status=PROJECT_STATUS[state] if raw else str(state),
         finished=project.ended_ms is not None,
         reason=project.reason,
+        message=project.cancel_message or None,
         waiting_reason=waiting,
         job_waiting_reasons=of_jobs(project, waiting),
         network=project.network,

@@ -165,8 +165,8 @@ class Rendering:
         kept = set()
         for held in running:
             job = self._open.job(held.job_id)
-            if job is not None:
-                interruptions.came_back(job, worker, held.attempt)
+            if job is not None and interruptions.came_back(job, worker, held.attempt):
+                self.reliability.came_back(worker.id)
             if (
                 job is not None
                 and job.on_worker
@@ -324,6 +324,7 @@ class Rendering:
         if job is not None:
             if not worker.draining:
                 job.failed_on.add(worker.id)
+                interruptions.handed_back(job, worker, milliseconds(self._clock))
             self._outcomes.lose(job, "the worker handed it back", counts=False)
 
     def take_back(self, job: LiveJob, why: str, *, elsewhere: bool = False) -> None:

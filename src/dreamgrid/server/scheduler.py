@@ -190,6 +190,8 @@ class _Choice:
         most = project.load.most(self._max_running)
         if project.load.running + self._given[project.account_id] >= most:
             return False
+        if job.back_at_ms and self._now_ms < job.back_at_ms.get(worker.id, 0):
+            return False
         spared = self._now_ms - job.waits_since_ms < SPARED_MS and worker.id in job.failed_on
         if spared and self._others(job, lambda one: one.id not in job.failed_on):
             return False

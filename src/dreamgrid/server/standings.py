@@ -137,6 +137,10 @@ def _with_room(
         if fresh:
             message = f"{_named(free)} failed at it; it waits a while for {_named(fresh)}"
             return JobStanding("waiting", message, "another_worker")
+    if job.back_at_ms and all(job.back_at_ms.get(one.id, 0) > now_ms for one in free):
+        again_s = (min(job.back_at_ms[one.id] for one in free) - now_ms) / 1000
+        message = f"{_named(free)} handed it back; it may go there again in {again_s:.0f} s"
+        return JobStanding("waiting", message, "another_worker")
     targeting = job.project.targeting
     young = now_ms - job.created_ms < PREFERRED_AHEAD_MS
     if targeting.preferred and young and not any(targeting.prefers(one.known_as) for one in free):

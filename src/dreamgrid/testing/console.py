@@ -15,12 +15,14 @@ HELP = """\
 worker [BEHAVIOUR] [name=N] [models=A,B] [slots=2] [render=5] [times=1]   adds a worker
 set NAME BEHAVIOUR [render=5] [times=1] [retryable=no]   what it does from now on
 crash NAME, leave NAME, back NAME   it goes without a word, it goes, it comes back
-faults [cut=0.1] [repeat=0.2] [swap=0.1] [delay=0.5] [seed=7]   a bad network; alone: nothing fails
+faults [cut=0.1] [repeat=0.2] [swap=0.1] [delay=0.5] [seed=7]   a bad network
 faults [disk_error=0.1] [kill=0.01]   the server's disk fills up; the server dies, and comes back
+faults   nothing fails any more; what an order does not name stays as it was
 advance SECONDS   lets time pass at once
 restart, kill   stops the server, or kills it, and starts it again
 workers   lists them
-help, quit
+help   this list
+quit   ends the grid, as Ctrl-C does
 behaviours: """ + ", ".join(get_args(Does))
 
 Answer = dict[str, Any]
@@ -108,12 +110,14 @@ class Console:
         network = self._grid.network
         if network is None:
             raise InvalidRequest("this grid has no network that could have faults")
-        seed = int(given.pop("seed", "0"))
+        wanted: dict[str, Any] = {}
+        if "seed" in given:
+            wanted["seed"] = int(given.pop("seed"))
         names = {name: name for name in ("cut", "repeat", "swap", "disk_error", "kill")}
         names["delay"] = "delay_s"
-        shares = {names[name]: float(given.pop(name)) for name in list(given) if name in names}
+        wanted |= {names[name]: float(given.pop(name)) for name in list(given) if name in names}
         _nothing_left(given)
-        network.faults = Faults(seed=seed, **shares)
+        network.faults = dataclasses.replace(network.faults, **wanted) if wanted else Faults()
         return dataclasses.asdict(network.faults)
 
     async def _advance(self, words: list[str], given: dict[str, str]) -> Answer:

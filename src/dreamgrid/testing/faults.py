@@ -1,6 +1,9 @@
 """What goes wrong on the network and on the disk of a test grid."""
 
+import math
 from dataclasses import dataclass
+
+from dreamgrid.errors import InvalidRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,9 @@ class Faults:
         kill: Share of messages, and of the server's reads and writes, at which the server is
             killed. It comes back with what it had stored. Of the writes, one half is stored before
             it dies, and nobody hears of it.
+
+    Raises:
+        InvalidRequest: A share is not between 0 and 1, or the delay below 0.
     """
 
     seed: int = 0
@@ -31,3 +37,10 @@ class Faults:
     delay_s: float = 0.0
     disk_error: float = 0.0
     kill: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("cut", "repeat", "swap", "disk_error", "kill"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidRequest(f"{name} is a share: from 0, never, to 1, always")
+        if not 0 <= self.delay_s < math.inf:
+            raise InvalidRequest("the delay is a number of seconds, 0 or more")

@@ -194,9 +194,12 @@ class Store(Protocol):
         """Ends a job, moves its money and moves its project."""
 
     def cancel(
-        self, project_id: str, reason: str, at_ms: int, *, claimed: bool
+        self, project_id: str, reason: str, at_ms: int, *, claimed: bool, message: str = ""
     ) -> asyncio.Future[Ended]:
-        """Cancels a project and every job of it that has not ended; voids what they held."""
+        """Cancels a project and every job of it that has not ended; voids what they held.
+
+        `message` goes into its log: who else than its app did that, and why, as a sentence.
+        """
 
     def claim(self, project_ids: Sequence[str]) -> asyncio.Future[None]:
         """Notes that the app of these projects has heard of their ends."""

@@ -179,6 +179,7 @@ class ProjectRow(msgspec.Struct, kw_only=True):
         charged_micros: What was posted for it so far.
         claimed: Whether its app has heard of its end.
         key_id: The API key that it was submitted with. None: a sign-in.
+        cancel_message: Who else than its app canceled it and why, as its log says.
     """
 
     id: str
@@ -204,6 +205,7 @@ class ProjectRow(msgspec.Struct, kw_only=True):
     updated_ms: int
     ended_ms: int | None = None
     key_id: str | None = None
+    cancel_message: str = ""
     jobs: tuple[JobRow, ...] = ()
 
 
@@ -228,7 +230,7 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
         number: 1, 2, 3, ... within the project.
         job_id: The job that it happened to. None: the whole project.
         details: What else is known: `index`, `attempt`, `worker`, `reason`, `seed`, `steps`,
-            `sha256`, `withheld`; `why` a job was assigned, as `Choice`.
+            `sha256`, `withheld`; `message`; `why` a job was assigned, as `Choice`.
     """
 
     project_id: str

@@ -4,6 +4,7 @@ Every function checks its fence first and writes nothing when it is refused, so 
 other callers in the same transaction are not disturbed.
 """
 
+import json
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
@@ -33,7 +34,9 @@ PROJECTS_AT_ONCE = 250
 
 # All but the jobs, and what is long and never changes: that is in `wish`.
 _PROJECT_FIELDS = tuple(
-    name for name in ProjectRow.__struct_fields__ if name not in ("request", "jobs")
+    name
+    for name in ProjectRow.__struct_fields__
+    if name not in ("request", "cancel_message", "jobs")
 )
 _JOB_FIELDS = tuple(
     name for name in JobRow.__struct_fields__ if name not in ("project_id", "render")
@@ -46,7 +49,8 @@ _renders = msgspec.json.Decoder(tuple[msgspec.Raw, ...])
 
 _INSERT_PROJECT = (
     f"INSERT INTO project ({', '.join(_PROJECT_FIELDS)})"
-    f" VALUES ({', '.join('?' * len(_PROJECT_FIELDS))}) ON CONFLICT DO NOTHING RETURNING number"
+    f" SELECT {', '.join('?' * len(_PROJECT_FIELDS))} WHERE NOT EXISTS (SELECT 1 FROM transfer"
+    " WHERE kind = 'hold' AND project_id = ?) ON CONFLICT DO NOTHING RETURNING number"
 )
 _INSERT_WISH = "INSERT INTO wish (project, request, renders) VALUES (?, ?, ?)"
 _INSERT_JOB = (
@@ -54,19 +58,26 @@ _INSERT_JOB = (
     f" VALUES (?, {', '.join('?' * len(_JOB_COLUMNS))})"
 )
 _JOBS = f"SELECT project, {', '.join(_JOB_COLUMNS)} FROM job WHERE project IN"
+_CANCELED = (
+    "CASE WHEN state = 'canceled' THEN (SELECT details FROM event WHERE event.project ="
+    " project.number AND kind = 'canceled') END"
+)
+"""What the log says of a cancel."""
+
 _OF_PROJECT = (("event", "project"), ("job", "project"), ("wish", "project"), ("project", "number"))
 """Every table that has rows of a project, and by which column; in the order to delete them."""
 
 
 def submit(connection: Connection, project: ProjectRow) -> Submitted:
     """Inserts a project with its jobs and holds their price, or says why not."""
-    added = connection.execute(_INSERT_PROJECT, _project_values(project)).fetchone()
+    values = (*_project_values(project), project.id)
+    added = connection.execute(_INSERT_PROJECT, values).fetchone()
     if added is None:
-        owner, request = connection.execute(
+        known = connection.execute(
             "SELECT account_id, request FROM project JOIN wish ON project = number WHERE id = ?",
             (project.id,),
-        ).fetchone()
-        same = owner == project.account_id and request == project.request
+        ).fetchone()  # None: it was forgotten, and its transfers stay
+        same = known == (project.account_id, project.request)
         return Submitted(result=SubmitResult.KNOWN if same else SubmitResult.CONFLICT)
     (number,) = added
     caps = sql_keys.caps(connection, project.key_id)
@@ -269,7 +280,13 @@ def _tell_end(connection: Connection, end: JobEnd, project: int, index: int) -> 
 
 
 def cancel(
-    connection: Connection, project_id: str, reason: str, at_ms: int, *, claimed: bool
+    connection: Connection,
+    project_id: str,
+    reason: str,
+    at_ms: int,
+    *,
+    claimed: bool,
+    message: str,
 ) -> Ended:
     """Cancels a project that has not ended, with the jobs of it that have not."""
     project = connection.execute(
@@ -286,7 +303,7 @@ def cancel(
         " WHERE project = ? AND ended_ms IS NULL RETURNING id, price_micros",
         (JobState.CANCELED, reason, at_ms, number),
     ).fetchall()
-    append(connection, number, EventKind.CANCELED, at_ms, reason=reason)
+    append(connection, number, EventKind.CANCELED, at_ms, reason=reason, message=message or None)
     for job_id, price in jobs:
         voided = ledger.void(currency, payer, price, project_id, job_id, at_ms)
         sql_money.settle(connection, voided)
@@ -331,16 +348,17 @@ def prune(connection: Connection, before_ms: int) -> int:
 def select(connection: Connection, condition: str, values: Sequence[Any]) -> list[ProjectRow]:
     """The projects that fulfil an SQL condition, in its order, with their jobs."""
     rows = connection.execute(
-        f"SELECT number, request, renders, {', '.join(_PROJECT_FIELDS)}"
+        f"SELECT number, request, renders, {_CANCELED}, {', '.join(_PROJECT_FIELDS)}"
         f" FROM project JOIN wish ON project = number WHERE {condition}",
         values,
     ).fetchall()
     jobs = _jobs(connection, [row[0] for row in rows])
     projects = []
     for row in rows:
-        number, request, renders, *fields = row
+        number, request, renders, canceled, *fields = row
         project = ProjectRow(**dict(zip(_PROJECT_FIELDS, fields, strict=True)), request=request)
         project.state = ProjectState(project.state)
+        project.cancel_message = json.loads(canceled or "{}").get("message", "")
         project.claimed = bool(project.claimed)
         project.disable_safety = bool(project.disable_safety)
         project.jobs = tuple(

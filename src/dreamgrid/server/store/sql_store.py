@@ -205,11 +205,11 @@ class SqlStore:
         return self._write(lambda connection: sql_projects.end_job(connection, end))
 
     def cancel(
-        self, project_id: str, reason: str, at_ms: int, *, claimed: bool
+        self, project_id: str, reason: str, at_ms: int, *, claimed: bool, message: str = ""
     ) -> asyncio.Future[Ended]:
         return self._write(
             lambda connection: sql_projects.cancel(
-                connection, project_id, reason, at_ms, claimed=claimed
+                connection, project_id, reason, at_ms, claimed=claimed, message=message
             )
         )
 
