@@ -10,6 +10,9 @@ Three questions, answered with random weights of a chosen size, so that nothing 
 - **Batches.** Several pictures in one forward pass beside one after the other: what is gained, and
   whether the pixels are the same.
 
+With a GPU: `--size sdxl --side 1024` and `--size flux --side 1024` (needs 32 GB of main memory and
+of disk), which nobody has run yet.
+
 On a CPU it counts processor time, because other programs use the machine too; on a GPU wall time.
 """
 
@@ -31,19 +34,27 @@ from tests.engines.diffusers import tiny
 
 from dreamgrid.engines.base import Step
 from dreamgrid.engines.diffusers.engine import DiffusersEngine
-from dreamgrid.engines.diffusers.family import families, samplings
+from dreamgrid.engines.diffusers.family import families, samplings, settings_of
 from dreamgrid.engines.diffusers.memory import device
 from dreamgrid.engines.diffusers.sampling import scheduler_for
 from dreamgrid.engines.diffusers.weights import Places, find_weights
 from dreamgrid.protocol.renders import ImageRender
 
-MODEL, OTHER = "sd-v1-5", "sd_xl_base_1.0"
-SIZES: dict[str, tuple[int, ...]] = {
+OTHER = "sd3.5_medium"
+"""A tiny model to switch to."""
+
+STABLE_DIFFUSION: dict[str, tuple[int, ...]] = {
     "tiny": (32, 64),
     "small": (64, 128, 256),
     "real": (320, 640, 1280, 1280),
 }
 """Channels of the network; `real` is that of Stable Diffusion 1.5."""
+
+SIZES = (*STABLE_DIFFUSION, "sdxl", "flux")
+"""The last two have the networks of Stable Diffusion XL, with narrower text, and of Flux.1, in 16
+bits, for a GPU."""
+
+FLUX: dict[str, Any] = {"num_layers": 19, "num_single_layers": 38, "num_attention_heads": 24}
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +63,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         device: Where it ran.
         parameters: Of the network.
+        plan: How the engine keeps the weights.
         pipeline_s: One picture by the pipeline alone.
         engine_s: The same by the engine.
         share: Pictures of the engine for one of the pipeline.
@@ -64,6 +76,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     device: str
     parameters: int
+    plan: str
     pipeline_s: float
     engine_s: float
     share: float
@@ -74,12 +87,45 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     largest_difference: int
 
 
-def write(folder: Path, channels: tuple[int, ...]) -> int:
-    """Writes both models; returns the size of the network."""
+def write(folder: Path, size: str) -> tuple[str, int]:
+    """Writes a model of that size, and one to switch to; returns its id and its network's size."""
     torch.manual_seed(tiny.SEED)
-    made = tiny.stable_diffusion()
+    model, made, network = _of_size(size)
+    name = "transformer" if hasattr(made, "transformer") else "unet"
+    shape = {"shift_factor": 0.0609, "scaling_factor": 1.5035} if name == "transformer" else {}
+    levels = [32, 32, 64, 64]  # so that a latent stands for 8 x 8 pixels, as usual
+    decoder = tiny.vae(
+        network.config.in_channels // 4 if name == "transformer" else 4,
+        block_out_channels=levels,
+        down_block_types=["DownEncoderBlock2D"] * len(levels),
+        up_block_types=["UpDecoderBlock2D"] * len(levels),
+        **shape,
+    )
+    parts = made.components | {name: network, "vae": decoder}
+    kept = {"requires_safety_checker": False} if "safety_checker" in parts else {}
+    type(made)(**parts, **kept).save_pretrained(folder / model)
+    tiny.write(OTHER, folder)
+    return model, int(network.num_parameters())
+
+
+def _of_size(size: str) -> tuple[str, Any, Any]:
+    """A model's id, its pipeline with a tiny network, and the network that it shall have."""
+    if size in STABLE_DIFFUSION:
+        return "sd-v1-5", tiny.stable_diffusion(), _stable_diffusion(STABLE_DIFFUSION[size])
+    made = tiny.stable_diffusion_xl() if size == "sdxl" else tiny.flux()
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)  # in 32 bits they would need twice the memory
+    try:
+        if size == "sdxl":
+            return "sd_xl_base_1.0", made, _stable_diffusion_xl(dict(made.unet.config))
+        return "flux1-dev-fp8", made, _flux()
+    finally:
+        torch.set_default_dtype(usual)
+
+
+def _stable_diffusion(channels: tuple[int, ...]) -> Any:
     count = len(channels)
-    network = diffusers.UNet2DConditionModel(
+    return diffusers.UNet2DConditionModel(
         block_out_channels=channels,
         layers_per_block=1 if count == 2 else 2,
         sample_size=32,
@@ -87,18 +133,32 @@ def write(folder: Path, channels: tuple[int, ...]) -> int:
         up_block_types=(*("CrossAttnUpBlock2D",) * (count - 1), "UpBlock2D"),
         cross_attention_dim=32,
     )
-    levels = [32, 32, 64, 64]  # so that a latent stands for 8 x 8 pixels, as usual
-    decoder = tiny.vae(
-        block_out_channels=levels,
-        down_block_types=["DownEncoderBlock2D"] * len(levels),
-        up_block_types=["UpDecoderBlock2D"] * len(levels),
+
+
+def _stable_diffusion_xl(smaller: dict[str, Any]) -> Any:
+    return diffusers.UNet2DConditionModel.from_config(
+        smaller
+        | {
+            "block_out_channels": (320, 640, 1280),
+            "layers_per_block": 2,
+            "attention_head_dim": (5, 10, 20),
+            "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            "transformer_layers_per_block": (1, 2, 10),
+        }
     )
-    made = type(made)(
-        **made.components | {"unet": network, "vae": decoder}, requires_safety_checker=False
+
+
+def _flux() -> Any:
+    return diffusers.FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=64,
+        attention_head_dim=128,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        axes_dims_rope=(16, 56, 56),
+        **FLUX,
     )
-    made.save_pretrained(folder / MODEL)
-    tiny.write(OTHER, folder)
-    return int(network.num_parameters())
 
 
 def _clock() -> float:
@@ -124,8 +184,9 @@ class _Bare:
     def __init__(self, engine: DiffusersEngine, render: ImageRender) -> None:
         model = engine._model
         assert model is not None
-        (family,) = (family for family in families() if MODEL in family.weights)
-        self._pipeline = model.pipeline(family.tasks[0])
+        (family,) = (family for family in families() if render.model in family.weights)
+        self._task = family.tasks[0]
+        self._pipeline = model.pipeline(self._task)
         self._model, self._render = model, render
         self._sampling = samplings()[family.sampling]
 
@@ -135,12 +196,8 @@ class _Bare:
             self._model.scheduler, self._sampling, render.sampler, render.scheduler, None
         )
         made = self._pipeline(
-            prompt=[render.prompt] * len(seeds),
-            negative_prompt=[""] * len(seeds),
-            guidance_scale=render.guidance,
-            num_inference_steps=render.steps,
-            width=render.width,
-            height=render.height,
+            **settings_of(self._task, render),
+            num_images_per_prompt=len(seeds),
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
             output_type="pil",
         )
@@ -160,12 +217,12 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(wish: Wish, folder: Path) -> Figures:
     """Measures everything once the weights are written."""
-    parameters = write(folder, SIZES[wish.size])
+    model, parameters = write(folder, wish.size)
     weights = find_weights(families(), Places(own=folder, cache=folder / "no-cache"))
     engine = DiffusersEngine(weights, threads=wish.threads)
-    engine.load(MODEL)
+    engine.load(model)
     render = ImageRender(
-        model=MODEL,
+        model=model,
         prompt="a red fox",
         steps=wish.steps,
         guidance=5.0,
@@ -198,11 +255,12 @@ def run(wish: Wish, folder: Path) -> Figures:
     for _ in range(wish.rounds):
         fresh = DiffusersEngine(weights, threads=wish.threads)
         for taken in (switches, warm):
-            taken += [_seconds(partial(fresh.load, one)) for one in (OTHER, MODEL)]
+            taken += [_seconds(partial(fresh.load, one)) for one in (OTHER, model)]
     median = statistics.median
     return Figures(
         device=device(),
         parameters=parameters,
+        plan=engine._model.plan if engine._model else "",
         pipeline_s=round(median(alone), 4),
         engine_s=round(median(whole), 4),
         share=round(median(alone) / median(whole), 3),
