@@ -13,15 +13,26 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "dreamgrid"
 FILES = sorted(SOURCE.rglob("*.py"))
 
-EVERYTHING = {"errors", "states", "protocol", "engines", "client", "server", "worker", "testing"}
+EVERYTHING = {
+    "errors",
+    "states",
+    "tracing",
+    "protocol",
+    "engines",
+    "client",
+    "server",
+    "worker",
+    "testing",
+}
 MAY_IMPORT = {
     "errors": set[str](),
     "states": set[str](),
+    "tracing": {"errors"},
     "protocol": {"errors"},
     "engines": {"errors", "protocol"},
-    "client": {"errors", "states", "protocol"},
-    "server": {"errors", "states", "protocol"},
-    "worker": {"errors", "states", "protocol", "engines"},
+    "client": {"errors", "states", "tracing", "protocol"},
+    "server": {"errors", "states", "tracing", "protocol"},
+    "worker": {"errors", "states", "tracing", "protocol", "engines"},
     "__init__": {"errors", "states", "protocol", "client"},
     "testing": EVERYTHING,
     "cli": EVERYTHING | {"cli", "__init__"},

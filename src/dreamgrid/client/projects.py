@@ -1,6 +1,7 @@
 """`client.projects`: create, follow, find and cancel projects; models, sizes and prices."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Mapping
 from typing import Any, Unpack, cast
@@ -38,6 +39,7 @@ from dreamgrid.protocol.params import AnyParams, ImageParams, Media, VideoParams
 from dreamgrid.protocol.request_params import request_from_params
 from dreamgrid.protocol.request_template import encode_request
 from dreamgrid.protocol.rest import ProjectRecord, ProjectSync
+from dreamgrid.tracing import of_project, tracer
 
 _ACKNOWLEDGE_S = 10.0
 _UPLOADS_AT_ONCE = 4
@@ -53,6 +55,8 @@ class Projects(Emitter, Models, Prices, Finished, Files):
         self._app_id = app_id
         self._projects: dict[History, Project[Result]] = {}
         tracker.on_left = self._let_go
+        self._tracer = tracer("dreamgrid-client")
+        self._asked_s: dict[str, float] = {}  # when, of those that are traced
 
     # ── create ───────────────────────────────────────────────────────────────────────────────────
 
@@ -241,6 +245,8 @@ class Projects(Emitter, Models, Prices, Finished, Files):
 
     async def _submit(self, project_id: str, params: AnyParams, frame: bytes) -> Project[Result]:
         """Sends the request and waits for the server's first word about it."""
+        if self._tracer is not None:
+            self._asked_s.setdefault(project_id, time.time())
         history = await self._tracker.submit(self._history(project_id, params), frame)
         project = self._hold(history)
         try:
@@ -283,6 +289,8 @@ class Projects(Emitter, Models, Prices, Finished, Files):
             if project is not None:
                 project._listeners.tell(event)
             self._listeners.tell(event)
+            if self._asked_s and history is not None and history.finished:
+                self._trace_end(history)
 
         history = History(project_id, params, make_result, tell)
         return history
@@ -297,6 +305,19 @@ class Projects(Emitter, Models, Prices, Finished, Files):
 
     def _let_go(self, history: History) -> None:
         self._projects.pop(history, None)
+
+    def _trace_end(self, history: History) -> None:
+        """Tells how long a project took that has ended, once, as its app saw it."""
+        asked_s = self._asked_s.pop(history.id, None)
+        if self._tracer is not None and asked_s is not None:
+            self._tracer.span(
+                "ask and wait",
+                history.id,
+                asked_s,
+                time.time(),
+                about=f"app {history.id}",
+                within=of_project(history.id),
+            )
 
     def _result(self, project_id: str, params: AnyParams, job: Job[Result], found: Found) -> Result:
         return self._make_result(

@@ -25,6 +25,7 @@ from dreamgrid.server.standings import Offer, Seen, reason_of
 from dreamgrid.server.store.base import ProjectRow
 from dreamgrid.server.workers import Workers
 from dreamgrid.states import JobState
+from dreamgrid.tracing import of_project, tracer
 
 T = TypeVar("T")
 
@@ -33,6 +34,9 @@ HEARD_AFTER_S = 60.0
 
 A dead connection is found within one ping and its timeout, which is well below.
 """
+
+SERVICE = "dreamgrid-server"
+"""Whose the spans of a trace are."""
 
 _WRITE_AGAIN_S = 1.0
 _log = logging.getLogger("dreamgrid.projects")
@@ -72,6 +76,7 @@ class OpenProjects:
         self.inputs_leaving: set[str] = set()
         self._loads: dict[str, AccountLoad] = {}
         self._told_ends: dict[str, dict[str, float]] = {}  # subject, project id: clock time
+        self._tracer = tracer(SERVICE)
         self._stopped = False
         self.unstored = 0
         self.removed: Callable[[LiveProject], None] = lambda project: None
@@ -199,6 +204,19 @@ class OpenProjects:
         if self._bus.listening(project.subject):
             self.note_told(project.subject, [project.id])
         self.tell(project, frames.ended(project))
+        if self._tracer is not None:
+            self._tracer.span(
+                f"project {project.model}",
+                project.id,
+                project.created_ms / 1000,
+                self._clock(),
+                about=of_project(project.id),
+                within=None,
+                attributes={
+                    "dreamgrid.state": str(project.state),
+                    "dreamgrid.model": project.model,
+                },
+            )
 
     def note_told(self, subject: str, project_ids: Iterable[str]) -> None:
         """Remembers that the ends of these projects are on their way to their app."""

@@ -13,12 +13,13 @@ from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.live import LiveJob, end_reason
 from dreamgrid.server.measures import Measures
-from dreamgrid.server.open_projects import OpenProjects
+from dreamgrid.server.open_projects import SERVICE, OpenProjects
 from dreamgrid.server.reliability import Reliability
 from dreamgrid.server.scheduler import Scheduler
 from dreamgrid.server.store.base import Ended, JobEnd, Store
 from dreamgrid.server.workers import Workers, WorkerSession, owner_of
 from dreamgrid.states import FINAL_PROJECT_STATES, JobEvent, JobState, project_state
+from dreamgrid.tracing import Tracer, of_job, of_project, tracer
 
 _log = logging.getLogger("dreamgrid.rendering")
 
@@ -46,6 +47,7 @@ class Outcomes:
         self._open = open_projects
         self._reliability = reliability
         self._measures = measures
+        self._tracer = tracer(SERVICE)
         self._scheduler = scheduler
         self._clock = clock
 
@@ -219,6 +221,8 @@ class Outcomes:
         self._measures.jobs[job.render.model, end.state] += 1
         if completed:
             self._measures.took("settle", self._clock() - job.reported_s)
+        if self._tracer is not None:
+            self._trace(self._tracer, job)
         if completed:
             job.charged_micros = job.price_micros if end.charge else 0
             project.charged_micros += job.charged_micros
@@ -234,3 +238,34 @@ class Outcomes:
         if end.charge and end.earner and end.earned_micros:
             self._accounts.note_balance(end.earner, project.token_type, ended.earner_balance)
         self._accounts.note_balance(project.account_id, project.token_type, ended.balance)
+
+    def _trace(self, tracer: Tracer, job: LiveJob) -> None:
+        """Tells of a job that has ended: its wait, the way to its worker, and how it was settled.
+
+        What its worker did is told by the worker. Of several attempts this is the last.
+        """
+        about, now_s = of_job(job.id), self._clock()
+        tracer.span(
+            f"job {job.index + 1}",
+            job.project.id,
+            job.created_ms / 1000,
+            now_s,
+            about=about,
+            within=of_project(job.project.id),
+            attributes={
+                "dreamgrid.job_id": job.id,
+                "dreamgrid.state": str(job.state),
+                "dreamgrid.attempts": job.attempt,
+                "dreamgrid.worker": job.worker_name,
+            },
+        )
+        if not job.handed_out_s:
+            return
+        parts = [("wait", job.waits_since_ms / 1000, job.handed_out_s)]
+        if job.started_ms is not None:
+            parts.append(("assign", job.handed_out_s, job.started_ms / 1000))
+        if job.reported_s:
+            parts.append(("settle", job.reported_s, now_s))
+        for name, began_s, ended_s in parts:
+            whole = f"{about} {name}"
+            tracer.span(name, job.project.id, began_s, ended_s, about=whole, within=about)

@@ -29,6 +29,7 @@ from dreamgrid.protocol.worker import (
     Started,
     WorkerMessage,
 )
+from dreamgrid.tracing import Tracer, of_job, tracer
 from dreamgrid.worker.frames import Rendered, Stepped
 from dreamgrid.worker.host import EnginePool
 from dreamgrid.worker.previews import PreviewUploads
@@ -109,6 +110,7 @@ class JobRun:
         self._began_s = 0.0
         self._step = 0
         self._step_count = 1
+        self._trace = _Trace.of(assign)
 
     async def run(self) -> Finished:
         """Does it all. Canceling it stops the engine before its next step.
@@ -120,10 +122,21 @@ class JobRun:
         Raises:
             JobFailed: It cannot be finished here.
         """
-        rendered = await self._render(await self._fetch())
+        try:
+            return await self._run()
+        finally:
+            if self._trace is not None:
+                self._trace.tell()
+
+    async def _run(self) -> Finished:
+        inputs = await self._fetch()
+        self._over("inputs")
+        rendered = await self._render(inputs)
+        self._over("encode")
         if self.assign.deliver_sensitive or not rendered.sensitive:
             await self._upload_last_frame(rendered)
             await self._upload(rendered)
+            self._over("upload")
         return Finished(
             job_id=self.assign.job_id,
             attempt=self.assign.attempt,
@@ -134,6 +147,11 @@ class JobRun:
             render_s=rendered.render_s,
             sensitive=rendered.sensitive,
         )
+
+    def _over(self, part: str) -> None:
+        """A part of the work is over, and the next one begins."""
+        if self._trace is not None:
+            self._trace.over(part)
 
     def report_started(self) -> None:
         """Tells the server that inference began; may be told again on a new connection."""
@@ -164,6 +182,7 @@ class JobRun:
         try:
             async with self._engines.turn(render.model) as host, task_group() as tasks:
                 self.engaged = True
+                self._over("wait for the engine")
                 uploads = None
                 if preview is not None and render.previews > 0:
                     uploads = PreviewUploads(self._files, preview, self._preview_uploaded)
@@ -185,6 +204,7 @@ class JobRun:
 
     def _loaded(self) -> None:
         self.inferring = True
+        self._over("load")
         self._began_s = time.monotonic()
         self.report_started()
         self._on_started()
@@ -192,6 +212,7 @@ class JobRun:
     def _stepped(self, step: Stepped, uploads: PreviewUploads | None) -> None:
         if step.step > self._step:  # else it is only a sign of life
             self._step, self._step_count = step.step, step.step_count
+            self._over(f"step {step.step} of {step.step_count}")
             self._report_progress()
         if uploads is not None and step.preview is not None:
             uploads.offer(step.preview)
@@ -235,6 +256,48 @@ class JobRun:
             await self._files.put(upload, rendered.last_frame)
         except (ConnectionFailed, NotAllowed) as error:
             _log.warning("the last frame of job %s is left out: %s", self.assign.job_id, error)
+
+
+class _Trace:
+    """What one attempt spent its time with."""
+
+    def __init__(self, assign: Assign, tracer: Tracer) -> None:
+        self._assign = assign
+        self._tracer = tracer
+        self._began_s = time.time()
+        self._parts: list[tuple[str, float]] = []
+
+    @classmethod
+    def of(cls, assign: Assign) -> "_Trace | None":
+        """None: nobody asked for traces."""
+        found = tracer("dreamgrid-worker")
+        return None if found is None else cls(assign, found)
+
+    def over(self, part: str) -> None:
+        self._parts.append((part, time.time()))
+
+    def tell(self) -> None:
+        """Tells all of it, when the attempt is over."""
+        assign = self._assign
+        about = f"{of_job(assign.job_id)} attempt {assign.attempt}"
+        self._tracer.span(
+            f"attempt {assign.attempt}",
+            assign.project_id,
+            self._began_s,
+            time.time(),
+            about=about,
+            within=of_job(assign.job_id),
+            attributes={
+                "dreamgrid.job_id": assign.job_id,
+                "dreamgrid.model": assign.render.model,
+                "dreamgrid.attempt": assign.attempt,
+            },
+        )
+        began_s = self._began_s
+        for part, ended_s in self._parts:
+            whole = f"{about} {part}"
+            self._tracer.span(part, assign.project_id, began_s, ended_s, about=whole, within=about)
+            began_s = ended_s
 
 
 def _sha256(data: bytes) -> str:

@@ -1,0 +1,127 @@
+"""A trace of one project, told by three processes to a real receiver."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+import dreamgrid
+from dreamgrid import tracing
+from dreamgrid.errors import ConfigError
+from tests.cli.processes import running
+
+Told = list[tuple[str, Span]]
+"""Spans, each with whose it is."""
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, Told]]:
+    """The address of a receiver, and what it was told."""
+    told: Told = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                (service,) = (
+                    one.value.string_value
+                    for one in resource.resource.attributes
+                    if one.key == "service.name"
+                )
+                for scope in resource.scope_spans:
+                    told.extend((service, span) for span in scope.spans)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", told
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """Tracers are made anew, before and after."""
+    tracing.tracer.cache_clear()
+    yield
+    tracing.tracer.cache_clear()
+
+
+async def asked(url: str, key: str) -> str:
+    """The id of a project that was delivered."""
+    async with dreamgrid.AsyncClient(url, key) as client:
+        project = await client.projects.create(model="pattern-v1", prompt="a red apple", steps=3)
+        await project.wait(timeout_s=60)
+        return project.id
+
+
+@pytest.mark.usefixtures("fresh")
+def test_app_server_and_worker_tell_one_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with receiver() as (endpoint, told):
+        asks = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+        with running("up", "--json", "--port", "0", data=tmp_path / "data", environment=asks) as up:
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+            project_id = asyncio.run(asked(up.ready["url"], up.ready["api_key"]))
+            assert up.stop(signal.SIGTERM)[0] == 0  # what was not sent yet is sent
+        ours = tracing.tracer("dreamgrid-client")
+        assert ours is not None
+        ours.close()
+    spans = {span.span_id: span for _, span in told}
+    assert {span.trace_id for span in spans.values()} == {UUID(project_id).bytes}
+    services = {"dreamgrid-client", "dreamgrid-server", "dreamgrid-worker"}
+    assert {service for service, _ in told} == services
+    tree = {
+        (span.name, spans[span.parent_span_id].name if span.parent_span_id else "")
+        for span in spans.values()
+    }
+    assert tree == {
+        ("project pattern-v1", ""),
+        ("ask and wait", "project pattern-v1"),
+        ("job 1", "project pattern-v1"),
+        *((part, "job 1") for part in ("wait", "assign", "settle", "attempt 1")),
+        *((f"step {step} of 3", "attempt 1") for step in (1, 2, 3)),
+        *((part, "attempt 1") for part in ("inputs", "wait for the engine", "load", "encode")),
+        ("upload", "attempt 1"),
+    }
+    assert all(span.start_time_unix_nano <= span.end_time_unix_nano for span in spans.values())
+
+
+def test_nothing_is_loaded_where_nobody_asks_for_traces() -> None:
+    code = (
+        "import sys, dreamgrid.client.aio, dreamgrid.server.app, dreamgrid.worker.worker;"
+        "from dreamgrid.tracing import tracer; assert tracer('x') is None;"
+        "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
+    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=kept).returncode == 0
+
+
+@pytest.mark.usefixtures("fresh")
+def test_who_asks_for_traces_without_the_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    with pytest.raises(ConfigError, match=r"'\.\[otel\]'"):
+        tracing.tracer("dreamgrid-server")
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert tracing.tracer("dreamgrid-server") is None
