@@ -37,6 +37,7 @@ from dreamgrid.cli import (
     work,
 )
 from dreamgrid.cli.amounts import Giving
+from dreamgrid.cli.log_lines import JsonLines
 from dreamgrid.cli.prompts import Saying
 from dreamgrid.errors import DreamgridError
 
@@ -61,6 +62,14 @@ def _common(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Tell on stderr what goes on inside.")
     ] = False,
+    log_json: Annotated[
+        bool,
+        typer.Option(
+            "--log-json",
+            envvar="DREAMGRID_LOG_JSON",
+            help="Tell it as JSON lines, with the ids of projects and jobs.",
+        ),
+    ] = False,
     version: Annotated[
         bool,
         typer.Option(
@@ -68,9 +77,14 @@ def _common(
         ),
     ] = False,
 ) -> None:
-    handler = RichHandler(show_path=False, console=exits.stderr())
+    handler: logging.Handler = RichHandler(show_path=False, console=exits.stderr())
+    if log_json:
+        handler = logging.StreamHandler()
+        handler.setFormatter(JsonLines())
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(message)s", datefmt="[%X]", handlers=[handler])
+    if not log_json:
+        handler.setFormatter(logging.Formatter("%(message)s", datefmt="[%X]"))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 _MAKE, _LOOK, _RUN = "Make something", "Look around", "Run a grid"

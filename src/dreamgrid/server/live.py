@@ -368,3 +368,14 @@ def from_row(row: ProjectRow) -> LiveProject:
         for job in row.jobs
     ]
     return project
+
+
+def ids_of(job: LiveJob) -> dict[str, str | int]:
+    """What a line of the log says of a job, for programs."""
+    return {
+        "project_id": job.project.id,
+        "job_id": job.id,
+        "attempt": job.attempt,
+        "worker_id": job.worker_id,
+        "account_id": job.project.account_id,
+    }

@@ -11,7 +11,7 @@ from dreamgrid.server import frames, interruptions, ledger
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
-from dreamgrid.server.live import LiveJob, end_reason
+from dreamgrid.server.live import LiveJob, end_reason, ids_of
 from dreamgrid.server.measures import Measures
 from dreamgrid.server.open_projects import SERVICE, OpenProjects
 from dreamgrid.server.reliability import Reliability
@@ -127,6 +127,13 @@ class Outcomes:
             job.step, job.previewed, job.started_ms, job.ends_at_s = 0, False, None, None
             job.waits_since_ms = at_ms
             job.sensitive, job.withheld, job.suspect = (), False, False
+            _log.info(
+                "job %s of project %s waits again: %s",
+                job.id,
+                job.project.id,
+                message,
+                extra=ids_of(job) | {"error": error},
+            )
             self._open.tell(  # also under a cancel: that may fail, and the job wait in line again
                 job.project, frames.retried(job, error, message, self._config.max_attempts)
             )
@@ -219,6 +226,15 @@ class Outcomes:
         job.ended_ms = end.at_ms
         job.reason = end.reason
         self._measures.jobs[job.render.model, end.state] += 1
+        _log.info(
+            "job %s of project %s: %s after attempt %d on %s",
+            job.id,
+            project.id,
+            end.state,
+            job.attempt,
+            job.worker_name or "no worker",
+            extra=ids_of(job) | {"state": str(end.state), "reason": end.reason},
+        )
         if completed:
             self._measures.took("settle", self._clock() - job.reported_s)
         if self._tracer is not None:

@@ -1,6 +1,7 @@
 """The apps' side of projects: submit, cancel, and look."""
 
 import asyncio
+import logging
 import secrets
 from dataclasses import dataclass
 
@@ -54,6 +55,9 @@ class App:
     app_id: str
     network: Network
     origin: str
+
+
+_log = logging.getLogger("dreamgrid.projects")
 
 
 class Projects:
@@ -257,6 +261,13 @@ class Projects:
         error = future.exception()
         if error is None and future.result().result is SubmitResult.CREATED:
             project.stored = True
+            _log.info(
+                "project %s: %d jobs for %s",
+                project.id,
+                len(project.jobs),
+                project.model,
+                extra={"project_id": project.id, "account_id": project.account_id},
+            )
             self._rendering.measures.took("submit", self._clock() - began_s)
             if project.canceling:
                 return  # its app did not even wait for the answer; the cancel is on its way

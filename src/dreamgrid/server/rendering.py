@@ -32,7 +32,7 @@ from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.delivered_files import DeliveredFiles
 from dreamgrid.server.etas import Etas
 from dreamgrid.server.forecasts import Forecasts
-from dreamgrid.server.live import LiveJob
+from dreamgrid.server.live import LiveJob, ids_of
 from dreamgrid.server.measures import Measures
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.outcomes import Outcomes
@@ -139,6 +139,9 @@ class Rendering:
         job.lease_until_s = now_s + self._config.lease_s
         job.run_until_s = now_s + self._run_limits.longest_s(job)
         job.handed_out_s = now_s
+        _log.info(
+            "job %s of project %s goes to %s", job.id, project.id, worker.name, extra=ids_of(job)
+        )
         self.measures.took("wait", now_s - job.waits_since_ms / 1000)
         if job.choice is not None and not job.choice.loaded:
             self.measures.model_loads[job.render.model] += 1
