@@ -208,3 +208,7 @@ class ConfigError(DreamgridError):
 
 class FolderInUse(ConfigError):
     """Another process serves from this data folder."""
+
+
+class DatabaseInUse(ConfigError):
+    """Another server uses this database, or has used it since."""

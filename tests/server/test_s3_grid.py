@@ -10,7 +10,7 @@ import pytest
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.socket import CLOSE_RESTART
 from dreamgrid.protocol.worker import Assign, RunningJob, Settled
-from dreamgrid.server import readiness, rendering
+from dreamgrid.server import open_projects, readiness, rendering
 from dreamgrid.server.blobs import s3_bucket
 from dreamgrid.server.blobs.base import BlobInfo
 from dreamgrid.server.blobs.s3 import S3Blobs
@@ -189,9 +189,17 @@ async def test_a_store_that_answers_slowly_costs_no_worker_its_lease(
     assert (await back.expect(Settled)).accepted
 
 
-async def test_an_app_can_connect_while_the_store_is_away_and_hears_of_its_videos(
-    grid: Grid, bucket: Stoppable
+@pytest.mark.parametrize("how", ["away", "hanging"])
+async def test_an_app_can_connect_without_the_store_and_hears_of_its_videos(
+    grid: Grid, bucket: Stoppable, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
+    asked = 0
+
+    async def never(self: S3Blobs, key: str) -> BlobInfo | None:
+        nonlocal asked
+        asked += 1
+        return await asyncio.Future()
+
     app, worker = await grid.app(), await grid.worker(models=(VIDEO_MODEL,))
     project = await app.request(modelID=VIDEO_MODEL, width=512, height=512)
     job = await worker.assigned()
@@ -200,11 +208,16 @@ async def test_an_app_can_connect_while_the_store_is_away_and_hears_of_its_video
     assert await put(grid, job.output.url, b"film", "video/mp4") == 200
     await worker.send(finished(job.job_id, 1, b"film"))
     await worker.expect_settled(job)
-    bucket.stop()
+    if how == "away":
+        bucket.stop()
+    else:
+        monkeypatch.setattr(S3Blobs, "stat", never)
+        monkeypatch.setattr(open_projects, "LAST_FRAME_WITHIN_S", 0.01)
     _, sync = await grid.get("/api/v1/artist/projects/sync")
     assert [one["id"] for one in sync["unclaimedCompletedProjects"]] == [project]
     back = await grid.app()
     await back.wait_state("jobCompleted", jobID=project)
+    assert asked == (how == "hanging"), "nobody asks again and again what takes too long"
 
 
 async def test_a_project_with_inputs_is_refused_clearly_while_the_store_is_away(

@@ -15,8 +15,9 @@ from dreamgrid.cli.options import SignupChoice
 from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.store_address import store_address
 from dreamgrid.engines.safety import PICTURE_THRESHOLD
+from dreamgrid.errors import ConfigError
 from dreamgrid.server.blobs import s3_settings
-from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.config import NodeSettings, ServerConfig
 
 
 def serve_grid(
@@ -40,6 +41,8 @@ def serve_grid(
     filter_always: bool,
     worker: bool,
     as_json: bool,
+    node: str | None = None,
+    bus: str | None = None,
     threads: int = 0,
     filter_threshold: float | None = None,
     sound_font: Path | None = None,
@@ -53,6 +56,7 @@ def serve_grid(
         catalog_files=tuple(catalog or ()),
         store=store_address(store),
         blobs=None if blobs is None else s3_settings.parse(blobs, os.environ),
+        node=_node(node, bus),
         public_url=public_url,
         web_origins=tuple(origin.rstrip("/") for origin in web_origins or ()),
         trusted_proxies=tuple(trusted_proxies or ()),
@@ -97,6 +101,19 @@ def _serve(grid: GridOptions, *, as_json: bool) -> None:
     loop.serve(serve)
     if not as_json:
         console.print("\nStopped. What was not finished goes on at the next start.", style="dim")
+
+
+def _node(address: str | None, bus: str | None) -> NodeSettings | None:
+    """The settings of one of several nodes.
+
+    Raises:
+        ConfigError: There is a bus, but nobody to talk to.
+    """
+    if address is not None:
+        return NodeSettings(address=address, bus=bus)
+    if bus is not None:
+        raise ConfigError("--bus is for several nodes: name this one with --node HOST:PORT as well")
+    return None
 
 
 def _welcome(ready: GridReady, grid: GridOptions) -> Group:

@@ -132,6 +132,26 @@ Store = Annotated[
         help="PostgreSQL database for everything but media and secrets. Default: the data folder.",
     ),
 ]
+Node = Annotated[
+    str | None,
+    typer.Option(
+        "--node",
+        metavar="HOST:PORT",
+        envvar="DREAMGRID_NODE",
+        help="Be one of several nodes of a grid: the others reach this one there. "
+        "Needs --store and --blobs.",
+    ),
+]
+Bus = Annotated[
+    str | None,
+    typer.Option(
+        "--bus",
+        metavar="nats://...",
+        envvar="DREAMGRID_BUS",
+        help="NATS server through which nodes hear of each other at once. Default: they look twice "
+        "a second.",
+    ),
+]
 FilterAlways = Annotated[
     bool,
     typer.Option(

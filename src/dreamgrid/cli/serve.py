@@ -11,6 +11,8 @@ def serve(
     catalog: options.Catalog = None,
     store: options.Store = None,
     blobs: options.Blobs = None,
+    node: options.Node = None,
+    bus: options.Bus = None,
     public_url: options.PublicUrl = None,
     web_origins: options.WebOrigins = None,
     trusted_proxies: options.TrustedProxies = None,
@@ -31,6 +33,7 @@ def serve(
     - `dreamgrid serve --host 0.0.0.0`
     - `dreamgrid serve --public-url https://grid.example.org --catalog my-models.json`
     - `dreamgrid serve --json --port 0 --data ./grid`
+    - `dreamgrid serve --store postgresql://... --blobs s3://... --node 10.0.0.5:8771`
     """
     from dreamgrid.cli import foreground  # noqa: PLC0415 (loads the whole server)
 
@@ -41,6 +44,8 @@ def serve(
         catalog=catalog,
         store=store,
         blobs=blobs,
+        node=node,
+        bus=bus,
         public_url=public_url,
         web_origins=web_origins,
         trusted_proxies=trusted_proxies,

@@ -3,19 +3,19 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.socket import CLOSE_RESTART
 from dreamgrid.protocol.worker import WORKER_PATH
-from dreamgrid.server import cookies, tokens, upkeep, whereabouts
-from dreamgrid.server.accounts import Accounts
+from dreamgrid.server import cookies, listening, tokens, upkeep, whereabouts
+from dreamgrid.server.accounts import LOCAL_ACCOUNT, Accounts
 from dreamgrid.server.addresses import Connections, Networks
 from dreamgrid.server.app_sockets import AppSockets
 from dreamgrid.server.auth import Account
@@ -160,40 +160,130 @@ async def _serve(
     clock: Clock,
     open_store: Callable[[Path], SqliteStore],
 ) -> None:
-    async with _services(config, clock, open_store) as (services, apps, workers):
-        runner = Runner(
-            _application(services, apps, workers),
-            Connections(config.max_connections, Networks((*_HERE, *config.trusted_proxies))),
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=CLOSE_WITHIN_S / 2,  # aiohttp waits for it twice
-            keepalive_timeout=SILENT_S,
-        )
-        await runner.setup()
-        try:
-            url = await _listen(runner, config)
-            key_path = config.data_dir / LOCAL_KEY_FILE
-            local, key = await services.accounts.local_key(key_path)
-            async with asyncio.TaskGroup() as group:
-                loops = group.create_task(_upkeep(services, workers), name="upkeep")
-                on_ready(
-                    ServerReady(
-                        url=url,
-                        api_key=key,
-                        account=local.username,
-                        studio_url=_studio_url(services, url, local),
-                        tick=lambda: upkeep.tick(services, workers),
-                    )
+    models = Catalog.load(config.catalog_files, network_permille=config.network_permille)
+    keep_quotes(config.data_dir, models, milliseconds(clock))
+    async with AsyncExitStack() as stack:
+        blobs = await stack.enter_async_context(_media(config, clock))
+        if config.node is not None:
+            await _serve_as_node(config, stop, on_ready, clock, models, blobs)
+            return
+        store: Store
+        if config.store is None:
+            store = open_store(config.data_dir / whereabouts.DATABASE)
+        else:
+            store = postgres_store(config.store)
+        await store.open()
+        whereabouts.note(config)
+        stack.push_async_callback(store.close)
+        parts = assembled(config, models, store, blobs, MemoryBus(), clock)
+        services, apps, workers = await stack.enter_async_context(parts)
+        async with _serving(services, apps, workers, partial(listening.listen, config)) as ready:
+            on_ready(ready)
+            await stop.wait()
+
+
+async def _serve_as_node(
+    config: ServerConfig,
+    stop: asyncio.Event,
+    on_ready: Callable[[ServerReady], None],
+    clock: Clock,
+    models: Catalog,
+    blobs: Blobs,
+) -> None:
+    """Serves as one of several nodes: coordinates when it is its turn, and relays else."""
+    from dreamgrid.server.nodes.gateway import Gateway  # noqa: PLC0415
+    from dreamgrid.server.nodes.node import NodeParts, run_node  # noqa: PLC0415 (needs psycopg)
+
+    assert config.store is not None, "validated"
+    assert config.node is not None, "validated"
+    own, (host, port) = config.node, config.node.host_and_port
+    whereabouts.note(config)
+    with closing(listening.door(config)) as door:
+        url = listening.url_of(config, door.getsockname()[1])
+
+        async def listen(runner: web.AppRunner) -> str:
+            await web.SockSite(runner, door.dup()).start()
+            await listening.start(web.TCPSite(runner, host, port), host, port, "--node")
+            return url
+
+        @asynccontextmanager
+        async def coordinate(store: Store, secret: str) -> AsyncIterator[str]:
+            known = replace(config, node=replace(own, relay_secret=secret))
+            parts = assembled(known, models, store, blobs, MemoryBus(), clock)
+            async with (
+                parts as (services, apps, workers),
+                _serving(services, apps, workers, listen) as ready,
+            ):
+                yield ready.api_key
+
+        def say_ready(api_key: str) -> None:
+            on_ready(
+                ServerReady(
+                    url=url, api_key=api_key, account=LOCAL_ACCOUNT, studio_url=None, tick=_no_tick
                 )
-                _log.info("serving at %s", url)
-                await stop.wait()
-                services.projects.stop_accepting()
-                apps.close_all(CLOSE_RESTART, "the server is stopping; connect again in a moment")
-                workers.close_all(CLOSE_RESTART, "the server is stopping")
-                services.feeds.close_all()
-                loops.cancel()
-        finally:
-            await runner.cleanup()
+            )
+
+        parts = NodeParts(
+            store=config.store,
+            node=own,
+            door=door,
+            token_secret=config.data_dir / TOKEN_SECRET_FILE,
+            local_key=config.data_dir / LOCAL_KEY_FILE,
+            gateway=lambda secret: Gateway(secret, config.proxies, MAX_BODY_BYTES),
+            runner=partial(_runner, config),
+            coordinate=coordinate,
+            ready=say_ready,
+        )
+        await run_node(parts, stop)
+
+
+async def _no_tick() -> None:
+    """Nodes tick by themselves."""
+
+
+def _runner(config: ServerConfig, app: web.Application) -> Runner:
+    return Runner(
+        app,
+        Connections(config.max_connections, Networks((*_HERE, *config.trusted_proxies))),
+        uncounted_port=config.node.host_and_port[1] if config.node is not None else 0,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=CLOSE_WITHIN_S / 2,  # aiohttp waits for it twice
+        keepalive_timeout=SILENT_S,
+    )
+
+
+@asynccontextmanager
+async def _serving(
+    services: Services,
+    apps: AppSockets,
+    workers: WorkerSockets,
+    listen: Callable[[web.AppRunner], Awaitable[str]],
+) -> AsyncIterator[ServerReady]:
+    """Answers requests while the block runs, then ends every connection."""
+    config = services.config
+    runner = _runner(config, _application(services, apps, workers))
+    await runner.setup()
+    try:
+        url = await listen(runner)
+        local, key = await services.accounts.local_key(config.data_dir / LOCAL_KEY_FILE)
+        async with asyncio.TaskGroup() as group:
+            loops = group.create_task(_upkeep(services, workers), name="upkeep")
+            _log.info("serving at %s", url)
+            yield ServerReady(
+                url=url,
+                api_key=key,
+                account=local.username,
+                studio_url=_studio_url(services, url, local),
+                tick=lambda: upkeep.tick(services, workers),
+            )
+            services.projects.stop_accepting()
+            apps.close_all(CLOSE_RESTART, "the server is stopping; connect again in a moment")
+            workers.close_all(CLOSE_RESTART, "the server is stopping")
+            services.feeds.close_all()
+            loops.cancel()
+    finally:
+        await runner.cleanup()
 
 
 def _studio_url(services: Services, url: str, local: Account) -> str | None:
@@ -205,28 +295,6 @@ def _studio_url(services: Services, url: str, local: Account) -> str | None:
 async def _upkeep(services: Services, workers: WorkerSockets) -> None:
     async with asyncio.TaskGroup() as group:
         upkeep.start(group, services, workers)
-
-
-@asynccontextmanager
-async def _services(
-    config: ServerConfig, clock: Clock, open_store: Callable[[Path], SqliteStore]
-) -> AsyncIterator[tuple[Services, AppSockets, WorkerSockets]]:
-    """Opens the backends and closes them in the end."""
-    models = Catalog.load(config.catalog_files, network_permille=config.network_permille)
-    keep_quotes(config.data_dir, models, milliseconds(clock))
-    async with AsyncExitStack() as stack:
-        blobs = await stack.enter_async_context(_media(config, clock))
-        store: Store
-        if config.store is None:
-            store = open_store(config.data_dir / whereabouts.DATABASE)
-        else:
-            store = postgres_store(config.store)
-        await store.open()
-        whereabouts.note(config)
-        stack.push_async_callback(store.close)
-        yield await stack.enter_async_context(
-            assembled(config, models, store, blobs, MemoryBus(), clock)
-        )
 
 
 @asynccontextmanager
@@ -420,18 +488,3 @@ def _account_middleware(
         return response
 
     return middleware
-
-
-async def _listen(runner: web.AppRunner, config: ServerConfig) -> str:
-    """Starts to listen; the address that a browser on this machine would open."""
-    site = web.TCPSite(runner, config.host, config.port)
-    try:
-        await site.start()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot listen on {config.host} port {config.port} ({error.strerror or error}); "
-            "choose another with --port, or --port 0 for any free one"
-        ) from error
-    address = runner.addresses[0]
-    shown = "127.0.0.1" if config.host in ("0.0.0.0", "::", "") else config.host  # noqa: S104
-    return f"http://[{shown}]:{address[1]}" if ":" in shown else f"http://{shown}:{address[1]}"

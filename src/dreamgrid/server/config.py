@@ -43,6 +43,38 @@ NO_LIMIT = Rate(0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
+class NodeSettings:
+    """What makes a server one of several nodes of a grid.
+
+    Attributes:
+        address: HOST:PORT under which the other nodes reach this one. It listens there while it
+            coordinates, for them alone: not to be reached from the internet.
+        bus: Address of a NATS server, so that nodes hear of each other at once. None: they look
+            twice a second.
+        relay_secret: What nodes know and nobody else; they share it through the database.
+    """
+
+    address: str
+    bus: str | None = field(default=None, repr=False)  # a password may be in it
+    relay_secret: str = field(default="", repr=False)
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        """The two parts of the address.
+
+        Raises:
+            ConfigError: It has other ones.
+        """
+        host, _, port = self.address.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) <= 65535:
+            raise ConfigError(
+                f"the node's address '{self.address}' must be HOST:PORT, as the other nodes reach "
+                "it: 10.0.0.5:8771"
+            )
+        return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerConfig:
     """Settings of one server.
 
@@ -51,6 +83,7 @@ class ServerConfig:
         store: Address of the PostgreSQL database that holds everything but media and secrets. None:
             a file in the data folder.
         blobs: The S3-compatible store that holds the media instead. None: the folder does.
+        node: Makes this server one of several. None: it is alone.
         host: Address to listen on. Loopback unless you mean others to connect.
         port: TCP port; 0 picks a free one.
         public_url: How apps and workers reach this server, such as https://grid.example.org.
@@ -132,6 +165,7 @@ class ServerConfig:
     data_dir: Path
     store: str | None = field(default=None, repr=False)  # its password is in it
     blobs: S3Settings | None = None
+    node: NodeSettings | None = None
     host: str = "127.0.0.1"
     port: int = 8770
     public_url: str | None = None
@@ -229,6 +263,7 @@ class ServerConfig:
                 f"heartbeat_s ({self.heartbeat_s}) must fit at least twice into "
                 f"lease_s ({self.lease_s})"
             )
+        self._check_node()
         self._check_times()
         self._check_uploads()
         self._check_money_and_news()
@@ -250,6 +285,16 @@ class ServerConfig:
     def network_permille(self) -> dict[Network, int]:
         """Thousandths of the catalogue's prices that each network charges."""
         return {"fast": self.fast_permille, "relaxed": self.relaxed_permille}
+
+    def _check_node(self) -> None:
+        if self.node is None:
+            return
+        self.node.host_and_port  # noqa: B018 (raises)
+        if self.store is None or self.blobs is None:
+            raise ConfigError(
+                "several nodes need a database and a media store that all of them reach: "
+                "--store postgresql://... and --blobs s3://..."
+            )
 
     def _check_times(self) -> None:
         if self.run_factor < 1 or not 0 < self.min_run_s <= self.max_run_s:

@@ -16,6 +16,7 @@ from dreamgrid.protocol import codec, failures
 from dreamgrid.protocol.rest import Success
 from dreamgrid.protocol.rest_account import SESSION_COOKIE
 from dreamgrid.protocol.scopes import Scope
+from dreamgrid.server import relays
 from dreamgrid.server.auth import Account, is_key
 from dreamgrid.server.config import LOOPBACK
 
@@ -31,7 +32,7 @@ _UNSET = ("", "undefined")
 """What clients write for a parameter that they leave out; the second is the oldest client's."""
 
 _MISSING = re.compile(r"missing required field `(\w+)`")
-_OF_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+_OF_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via", relays.HEADER)
 BODY_WITHIN_S = 30.0
 """How long the body of a request may take to arrive, all of it."""
 

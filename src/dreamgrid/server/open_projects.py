@@ -39,6 +39,10 @@ SERVICE = "dreamgrid-server"
 """Whose the spans of a trace are."""
 
 _WRITE_AGAIN_S = 1.0
+LAST_FRAME_WITHIN_S = 2.0
+_MEDIA_SLOW_S = 30.0
+"""For how long nobody asks again what only the media store knows, once it took too long."""
+
 _log = logging.getLogger("dreamgrid.projects")
 
 
@@ -79,6 +83,7 @@ class OpenProjects:
         self._tracer = tracer(SERVICE)
         self._stopped = False
         self.unstored = 0
+        self._media_slow_until_s = 0.0
         self.removed: Callable[[LiveProject], None] = lambda project: None
 
     def add(self, project: LiveProject) -> None:
@@ -334,14 +339,22 @@ class OpenProjects:
     async def recall(self, row: ProjectRow) -> LiveProject:
         """A project as it was stored, with what only its files can tell.
 
-        While the media store is away, a video is told without its last frame rather than not.
+        While the media store is away or slow, a video is told without its last frame rather than
+        late.
         """
         project = from_row(row)
+        if self._loop.time() < self._media_slow_until_s:
+            return project
         for job in project.jobs:
             delivered = job.state is JobState.COMPLETED and not job.withheld
             if delivered and isinstance(job.render, VideoRender):
                 try:
-                    job.last_frame = await self._blobs.stat(key_of_last_frame(job)) is not None
+                    async with asyncio.timeout(LAST_FRAME_WITHIN_S):
+                        job.last_frame = await self._blobs.stat(key_of_last_frame(job)) is not None
+                except TimeoutError:
+                    self._media_slow_until_s = self._loop.time() + _MEDIA_SLOW_S
+                    _log.warning("the media store is slow: last frames of videos are left out")
+                    break
                 except ServerUnavailable as error:
                     _log.warning("nobody knows whether job %s has a last frame: %s", job.id, error)
                     break

@@ -35,17 +35,27 @@ class Runner(web.AppRunner):
     Args:
         app: The application.
         connections: Counts the connections of each address.
+        uncounted_port: Connections to this port are not counted. 0: there is none.
         options: Those of aiohttp's own.
     """
 
-    def __init__(self, app: web.Application, connections: Connections, **options: Any) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        connections: Connections,
+        *,
+        uncounted_port: int = 0,
+        **options: Any,
+    ) -> None:
         super().__init__(app, **options)
         self._connections = connections
+        self._uncounted_port = uncounted_port
 
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
         return _Server(
             self._connections,
+            self._uncounted_port,
             plain.request_handler,
             request_factory=plain.request_factory,
             loop=asyncio.get_running_loop(),
@@ -54,9 +64,12 @@ class Runner(web.AppRunner):
 
 
 class _Server(web.Server):
-    def __init__(self, open_connections: Connections, *args: Any, **options: Any) -> None:
+    def __init__(
+        self, open_connections: Connections, uncounted_port: int, *args: Any, **options: Any
+    ) -> None:
         super().__init__(*args, **options)
         self.open_connections = open_connections
+        self.uncounted_port = uncounted_port
 
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
@@ -84,16 +97,20 @@ def _too_many() -> bytes:
 
 
 class _Connection(web.RequestHandler):
-    __slots__ = ("_counts", "_place")
+    __slots__ = ("_counts", "_place", "_uncounted_port")
 
     def __init__(self, manager: _Server, **options: Any) -> None:
         super().__init__(manager, **options)
         self._counts = manager.open_connections
         self._place = ""
+        self._uncounted_port = manager.uncounted_port
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody connected."""
         peer = transport.get_extra_info("peername")
+        if self._uncounted_port and transport.get_extra_info("sockname")[1] == self._uncounted_port:
+            super().connection_made(transport)
+            return
         place = self._counts.begin(str(peer[0]) if isinstance(peer, tuple) else "")
         if place is not None:
             self._place = place

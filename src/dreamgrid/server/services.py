@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from dreamgrid.server import relays
 from dreamgrid.server.accounts import LOCAL_ACCOUNT, Accounts
 from dreamgrid.server.addresses import place
 from dreamgrid.server.auth import Account, hash_key, is_key
@@ -90,7 +91,14 @@ class Services:
         return (self.config.public_url or f"{request.scheme}://{request.host}").rstrip("/")
 
     def address(self, request: web.Request) -> str:
-        """Where a request comes from, for limits. Behind a proxy that is trusted: what it says."""
+        """Where a request comes from, for limits.
+
+        Through another node or behind a proxy that is trusted: what that one says.
+        """
+        if self.config.node is not None:
+            relayed = relays.caller_of(request, self.config.node.relay_secret)
+            if relayed is not None:
+                return relayed
         said = request.headers.get("X-Forwarded-For", "")
         return place(self.config.proxies.behind(request.remote or "", said))
 

@@ -56,6 +56,9 @@ def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) 
         await _positions(services)
 
     async def media() -> None:
+        # A server that was replaced while it was paused knows nothing of what came since, and the
+        # database would refuse this write: then nothing is removed.
+        await services.store.claim([])
         removed = await services.blobs.expire(
             services.config.media_kept_s, keep=services.projects.needs
         )

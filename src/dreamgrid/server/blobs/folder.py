@@ -202,6 +202,19 @@ def read_exactly(file: FileIO, count: int) -> bytes:
     return b"".join(parts)
 
 
+def write_secret(path: Path, secret: bytes) -> None:
+    """Puts a secret into a file of its owner's alone, all at once.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    try:
+        fresh = Incoming(f"{path}.{secrets.token_hex(6)}")
+        fresh.commit(secret, str(path), True)
+    except OSError as error:
+        raise ConfigError(f"the secret {path} cannot be written: {error.strerror}") from None
+
+
 def load_secret(path: Path) -> bytes:
     """The secret in a file; makes one where there is none, all at once and for the owner only.
 

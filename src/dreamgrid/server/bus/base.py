@@ -34,6 +34,10 @@ class Bus(Protocol):
         """Whether anybody of this process listens now."""
 
 
+COORDINATOR_SUBJECT = "nodes/coordinator"
+"""Between nodes: another one coordinates, or none. The database says which."""
+
+
 def app_subject(account_id: str, app_id: str) -> str:
     """Frames about the projects of one app."""
     return f"app/{account_id}/{app_id}"

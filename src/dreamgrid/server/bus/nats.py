@@ -46,6 +46,7 @@ class NatsBus:
         self._listening: dict[str, Subscription] = {}
         self._orders: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue(MAX_WAITING)
         self._worker: asyncio.Task[None] | None = None
+        self._closing = False
 
     async def open(self) -> None:
         """Begins to connect, and goes on for as long as it takes: nobody has to wait for NATS.
@@ -59,6 +60,7 @@ class NatsBus:
 
     async def close(self) -> None:
         """Sends what was published, if NATS is there, and hangs up."""
+        self._closing = True
         if self._worker is None:
             return
         if self._client.is_connected:
@@ -148,7 +150,7 @@ class NatsBus:
                     ping_interval=5,
                     max_outstanding_pings=2,
                     error_cb=_tell,
-                    disconnected_cb=_tell_lost,
+                    disconnected_cb=self._tell_lost,
                     reconnected_cb=_tell_back,
                 )
             except (NatsError, OSError, TimeoutError) as error:
@@ -158,6 +160,10 @@ class NatsBus:
                 await asyncio.sleep(_RECONNECT_S)
             else:
                 return
+
+    async def _tell_lost(self) -> None:
+        if not self._closing:
+            _log.warning("NATS is away: nodes find each other's news at the next tick")
 
     async def _follow(self, subject: str) -> None:
         """Lets NATS know whether anybody here listens to a subject."""
@@ -183,10 +189,6 @@ def _word(text: str) -> str:
 
 async def _tell(error: Exception) -> None:
     _log.info("NATS: %s", error or type(error).__name__)
-
-
-async def _tell_lost() -> None:
-    _log.warning("NATS is away: nodes find each other's news at the next tick")
 
 
 async def _tell_back() -> None:

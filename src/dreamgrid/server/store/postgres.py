@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import psycopg
 
-from dreamgrid.errors import ConfigError, DreamgridError, ServerUnavailable
+from dreamgrid.errors import ConfigError, DatabaseInUse, DreamgridError, ServerUnavailable
 from dreamgrid.server.store.audit import Audit
 from dreamgrid.server.store.connection import Connection
 from dreamgrid.server.store.group_commit import GroupCommitWriter, Operation, Outcome
@@ -31,7 +31,14 @@ TURN_LOCK = 7_236_000_001
 """Key of the lock that writers take in turn."""
 
 SERVER_LOCK = 7_236_000_002
-"""Key of the lock that the one server of a database keeps."""
+"""Key of the lock that the one server of a database keeps: the coordinator, where there are nodes.
+
+Its number (`reign`) fences: whoever does not hold the lock, or has another number, writes nothing.
+"""
+
+_BEGIN = "SELECT pg_advisory_xact_lock(?), CAST(pg_current_xact_id() AS TEXT), 0"
+_BEGIN_FENCED = _BEGIN[:-1] + "(SELECT last_value FROM dreamgrid_reign)"
+"""The first statement of every transaction."""
 
 _ASK_AGAIN_S = 0.2
 """How long to wait before asking again what became of a commit whose answer was lost."""
@@ -62,8 +69,12 @@ class PostgresStore(SqlStore):
         self._reign = 0
 
     async def open(self) -> None:
-        await self._in_reader(self._open)
-        self._writer = PostgresWriter(self._writing, self._connect)
+        try:
+            await self._in_reader(self._open)
+        except BaseException:
+            self._reader.shutdown(wait=False)
+            raise
+        self._writer = PostgresWriter(self._writing, self._connect, self._reign)
         self._writer.start()
 
     async def close(self) -> None:
@@ -83,8 +94,10 @@ class PostgresStore(SqlStore):
     def _open(self) -> None:
         try:
             self._first_writing = self._writing()
+            if self._alone:  # before anything that takes long: others know then that we are new
+                self._begin_reign(self._first_writing)
             migrate(self._first_writing)
-            if self._alone:
+            if self._alone and not self._reign:
                 self._begin_reign(self._first_writing)
             self._reading = self._connect()
         except BaseException as error:
@@ -110,21 +123,33 @@ class PostgresStore(SqlStore):
             ).fetchone()
             if not ours:
                 connection.close()
-                raise ConfigError(
+                raise DatabaseInUse(
                     "another server uses this database; stop it first, or give this one a database "
                     "of its own"
                 )
             if self._reign and self._reign != _reign_of(connection):
                 connection.close()
-                raise ConfigError(
-                    "another server has used this database meanwhile, so what this one knows is "
-                    "no longer true; start it again"
-                )
+                raise _replaced()
         return connection
 
     def _begin_reign(self, connection: PostgresConnection) -> None:
         """Counts the servers that have used the database; a number is never given twice."""
+        if connection.execute("SELECT to_regclass('dreamgrid_reign')").fetchone()[0] is None:
+            return  # a database that has just begun
         (self._reign,) = connection.execute("SELECT nextval('dreamgrid_reign')").fetchone()
+
+    @property
+    def reign(self) -> int:
+        """The number that fences this server, once opened `alone`; larger than all before it."""
+        return self._reign
+
+    async def hold(self) -> None:
+        """Makes sure that the database is still ours, on a new connection where one broke.
+
+        Raises:
+            ServerUnavailable: It is not, or does not answer.
+        """
+        await self._write(lambda connection: None)
 
     async def _in_reader(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._reader, function)
@@ -161,13 +186,19 @@ class PostgresWriter(GroupCommitWriter[PostgresConnection]):
     Args:
         connect: Opens a connection that may write.
         look: Opens one that only asks.
+        reign: The number that every transaction has to find. 0: whatever is there.
     """
 
     def __init__(
-        self, connect: Callable[[], PostgresConnection], look: Callable[[], PostgresConnection]
+        self,
+        connect: Callable[[], PostgresConnection],
+        look: Callable[[], PostgresConnection],
+        reign: int = 0,
     ) -> None:
         super().__init__(connect)
         self._look = look
+        self._reign = reign
+        self._begin = _BEGIN_FENCED if reign else _BEGIN
         self._closing = threading.Event()
 
     async def close(self) -> None:
@@ -181,9 +212,9 @@ class PostgresWriter(GroupCommitWriter[PostgresConnection]):
         transaction: str | None = None
         try:
             connection.execute("BEGIN")
-            _, began = connection.execute(
-                "SELECT pg_advisory_xact_lock(?), CAST(pg_current_xact_id() AS TEXT)", (TURN_LOCK,)
-            ).fetchone()
+            _, began, reign = connection.execute(self._begin, (TURN_LOCK,)).fetchone()
+            if reign != self._reign:
+                raise _replaced()
             outcomes: list[Outcome] = [(True, operation(connection)) for operation in operations]
             transaction = began
             connection.execute("COMMIT")
@@ -251,6 +282,13 @@ class PostgresWriter(GroupCommitWriter[PostgresConnection]):
         return bool(status == "committed")
 
 
+def _replaced() -> DatabaseInUse:
+    return DatabaseInUse(
+        "another server has used this database meanwhile, so what this one knows is no longer "
+        "true; start it again"
+    )
+
+
 def _reign_of(connection: PostgresConnection) -> int:
     (number,) = connection.execute("SELECT last_value FROM dreamgrid_reign").fetchone()
     return int(number)
@@ -303,6 +341,8 @@ def migrate_database(address: str) -> None:
 
 
 def _translated(error: Exception) -> Exception:
+    if isinstance(error, DatabaseInUse):
+        return ServerUnavailable(f"nothing was stored or charged: {error}")
     if isinstance(error, DreamgridError) or not isinstance(error, psycopg.OperationalError):
         return error
     if isinstance(error, psycopg.errors.DiskFull):

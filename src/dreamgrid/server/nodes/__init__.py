@@ -1,0 +1,1 @@
+"""Several processes that are one grid: one of them coordinates, the others relay to it."""

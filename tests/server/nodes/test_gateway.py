@@ -1,0 +1,204 @@
+"""A node that does not coordinate answers as the one that does."""
+
+import asyncio
+import io
+import json
+
+import aiohttp
+import pytest
+
+from dreamgrid.protocol.socket import CLOSE_AUTHENTICATION, CLOSE_REPLACED
+from dreamgrid.protocol.worker import WORKER_PATH
+from dreamgrid.server.config import Rate
+from dreamgrid.server.relays import HEADER
+from tests.server.nodes.conftest import MakeNode
+from tests.support.grid import Grid
+from tests.support.wire import PATIENCE_S, PNG
+
+ONCE = Rate(0.001, burst=1)
+
+
+@pytest.fixture
+async def coordinator(make_node: MakeNode) -> Grid:
+    return await make_node()
+
+
+@pytest.fixture
+async def gateway(coordinator: Grid, make_node: MakeNode) -> Grid:
+    found = await make_node()
+    assert found.key == coordinator.key, "all nodes share the key of whoever started the grid"
+    return found
+
+
+SAID_ANEW = {"date", "expires"}
+
+
+async def asked(
+    grid: Grid, method: str, path: str, body: bytes | None, headers: dict[str, str]
+) -> tuple[int, dict[str, str], bytes]:
+    async with grid.http.request(
+        method,
+        grid.url + path,
+        data=None if body is None else io.BytesIO(body),
+        allow_redirects=False,
+        headers={"api-key": grid.key, "Host": "grid.example"} | headers,
+    ) as answer:
+        kept = {
+            name.lower(): text
+            for name, text in answer.headers.items()
+            if name.lower() not in SAID_ANEW
+        }
+        return answer.status, kept, await answer.read()
+
+
+REQUESTS: list[tuple[str, str, bytes | None, dict[str, str]]] = [
+    ("GET", "/v4/account/balance", None, {}),
+    ("GET", "/v4/account/balance", None, {"api-key": "dgk_wrong"}),
+    ("HEAD", "/v4/account/balance", None, {}),
+    ("GET", "/v4/account/balance", None, {"Origin": "https://app.example"}),
+    (
+        *("OPTIONS", "/v4/account/balance", None),
+        {"Origin": "https://app.example", "Access-Control-Request-Method": "GET"},
+    ),
+    ("GET", "/", None, {"Accept": "text/html"}),
+    ("GET", "/healthz", None, {}),
+    ("GET", "/docs/api", None, {"Accept-Encoding": "gzip"}),
+    ("GET", "/nowhere/%2e%2E/a%20b?q=%C3%A9&q=+", None, {}),
+    ("POST", "/v1/account/keys", b'{"name": 7}', {}),
+    ("POST", "/v1/account/keys", b"x" * 1_100_000, {}),
+    ("DELETE", "/v1/projects/00000000-0000-4000-8000-000000000000", None, {}),
+    ("PUT", "/v4/account/balance", None, {}),
+    ("GET", WORKER_PATH, None, {}),
+]
+
+
+async def test_every_answer_is_that_of_the_coordinator(coordinator: Grid, gateway: Grid) -> None:
+    for request in REQUESTS:
+        assert await asked(gateway, *request) == await asked(coordinator, *request), request[:2]
+
+
+async def test_a_project_lives_through_gateways_only(
+    coordinator: Grid, gateway: Grid, make_node: MakeNode
+) -> None:
+    other = await make_node()
+    app, worker = await gateway.app(), await other.worker()
+    project = await app.request()
+    job = await worker.assigned()
+    await worker.start(job)
+    await worker.progress(job, 1)
+    await app.wait_for("jobProgress", jobID=project)
+    await worker.finish(job)
+    result = await app.wait_for("jobResult", jobID=project)
+    async with gateway.http.get(result["resultUrl"]) as file:
+        assert await file.read() == PNG
+    record = await other.record(project)
+    assert record["id"] == project
+    assert (await coordinator.record(project))["id"] == project
+
+
+async def test_a_stream_of_events_flows_through(coordinator: Grid, gateway: Grid) -> None:
+    app, worker = await coordinator.app(), await coordinator.worker()
+    project = await app.request()
+    job = await worker.assigned()
+    url = f"{gateway.url}/v1/projects/{project}/events"
+    async with gateway.http.get(url, headers={"api-key": gateway.key}) as stream:
+        assert stream.content_type == "text/event-stream"
+        lines: list[str] = []
+        async with asyncio.timeout(PATIENCE_S):
+            while "data" not in "".join(lines):
+                lines.append((await stream.content.readline()).decode())
+        await worker.fail(job, retryable=False)
+        async with asyncio.timeout(PATIENCE_S):
+            rest = (await stream.read()).decode()
+    assert "failed" in rest
+
+
+async def test_close_codes_pass_in_both_directions(coordinator: Grid, gateway: Grid) -> None:
+    wrong = await gateway.socket("dgk_wrong")
+    assert await wrong.closed() == CLOSE_AUTHENTICATION
+    first = await gateway.app("one")
+    await coordinator.app("one")
+    assert await first.closed() == CLOSE_REPLACED
+
+
+async def test_a_ping_is_answered_by_the_other_end(gateway: Grid) -> None:
+    app = await gateway.app()
+    await app.ws.ping(b"here?")
+    await app.fence()
+    assert not app.ws.closed
+
+
+@pytest.mark.parametrize("orderly", [True, False])
+async def test_the_coordinator_hears_how_a_worker_went_away(
+    coordinator: Grid, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch, orderly: bool
+) -> None:
+    from dreamgrid.server.rendering import Rendering
+
+    told: asyncio.Queue[bool] = asyncio.Queue()
+    original = Rendering.worker_left
+
+    def left(self: Rendering, worker: object, *, abruptly: bool) -> None:
+        told.put_nowait(abruptly)
+        original(self, worker, abruptly=abruptly)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Rendering, "worker_left", left)
+    gateway = await make_node()
+    worker = await gateway.worker()
+    await (worker.leave() if orderly else worker.drop())
+    async with asyncio.timeout(PATIENCE_S):
+        assert await told.get() is not orderly
+
+
+async def test_limits_count_whoever_asks_and_not_the_node_between(make_node: MakeNode) -> None:
+    settings = {"stranger_requests": ONCE, "trusted_proxies": ("127.0.0.1",)}
+    await make_node(**settings)
+    gateway = await make_node(**settings)
+
+    async def status(caller: str, **headers: str) -> int:
+        given = {"X-Forwarded-For": caller} | headers
+        async with gateway.http.get(f"{gateway.url}/v1/models", headers=given) as answer:
+            return answer.status
+
+    free = await status("203.0.113.1")
+    assert free != 429
+    assert await status("203.0.113.1") == 429
+    assert await status("203.0.113.2") == free
+    forged = {HEADER: "guess 203.0.113.9"}
+    assert await status("203.0.113.1", **forged) == 429
+
+
+async def test_a_forged_header_means_nothing_to_the_coordinator(make_node: MakeNode) -> None:
+    coordinator = await make_node(stranger_requests=ONCE)
+    statuses = []
+    for number in range(3):
+        forged = {HEADER: f"guess 203.0.113.{number}"}
+        async with coordinator.http.get(f"{coordinator.url}/v1/models", headers=forged) as answer:
+            statuses.append(answer.status)
+    assert statuses[1:] == [429, 429]
+
+
+async def test_without_a_coordinator_requests_are_refused_clearly(
+    coordinator: Grid, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dreamgrid.server.nodes import gateway as gateway_module
+    from dreamgrid.server.nodes import lease
+
+    gateway = await make_node()
+    monkeypatch.setattr(gateway_module, "HOLD_S", 0.2)
+
+    async def never(self: lease.Lease) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(lease.Lease, "_try", never)
+    await asyncio.sleep(0)
+    await coordinator.stop()
+    for method, path in (("GET", "/v4/account/balance"), ("POST", "/v1/account/keys")):
+        async with gateway.http.request(method, gateway.url + path) as answer:
+            assert answer.status == 503
+            assert int(answer.headers["Retry-After"]) > 0
+            assert "no node" in json.loads(await answer.read())["message"]
+    async with gateway.http.get(f"{gateway.url}/healthz") as answer:
+        assert answer.status == 200, "the node itself is well"
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await gateway.socket()
+    assert refused.value.status == 503

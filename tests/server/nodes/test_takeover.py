@@ -1,0 +1,95 @@
+"""One node coordinates; when it dies, stops or falls silent, another one goes on."""
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from dreamgrid.errors import ConfigError
+from dreamgrid.protocol.socket import CLOSE_RESTART
+from dreamgrid.protocol.worker import RunningJob
+from dreamgrid.server.config import NodeSettings, ServerConfig
+from dreamgrid.server.nodes import watch
+from dreamgrid.server.store.postgres_nodes import PostgresNodes
+from tests.server.nodes.conftest import MakeNode
+from tests.support.grid import Grid
+from tests.support.wire import PATIENCE_S
+
+
+async def answers(grid: Grid) -> None:
+    """Returns when the node answers what only a coordinator knows."""
+    async with asyncio.timeout(3 * PATIENCE_S):
+        while (await grid.get("/v4/account/balance"))[0] != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_a_stop_hands_over_and_loses_nothing(make_node: MakeNode) -> None:
+    one, two = await make_node(), await make_node()
+    app, worker = await two.app(), await two.worker()
+    project = await app.request()
+    job = await worker.assigned()
+    await one.stop()
+    assert await app.closed() == CLOSE_RESTART
+    assert await worker.closed() == CLOSE_RESTART
+    held = RunningJob(job_id=job.job_id, attempt=job.attempt)
+    worker = await two.worker(worker_id=worker.hello.worker_id, running=(held,))
+    app = await two.app()
+    await worker.fail(job, retryable=False)
+    await app.wait_for("jobError", jobID=project)
+    back = await make_node()
+    assert (await back.live(project))["status"] == "failed"
+
+
+async def test_who_has_signed_in_stays_so_and_the_key_stays_good(make_node: MakeNode) -> None:
+    one, two = await make_node(), await make_node()
+    key = one.key
+    await one.stop()
+    await answers(two)
+    assert (await two.get("/v4/account/balance", key=key))[0] == 200
+    secrets = {(grid.config.data_dir / "token-secret").read_bytes() for grid in (one, two)}
+    assert len(secrets) == 1
+
+
+async def test_a_coordinator_that_falls_silent_is_replaced_writes_nothing_and_relays(
+    make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "SILENT_S", 0.5)
+    one = await make_node()
+    assert one.config.node is not None
+    silenced, speaks = one.config.node.address, threading.Event()
+    original = PostgresNodes.beat
+
+    def beat(nodes: PostgresNodes, reign: int, node: str) -> bool:
+        if node == silenced:
+            speaks.wait()
+        return original(nodes, reign, node)
+
+    two = await make_node()
+    await answers(two)
+    app = await one.app()
+    monkeypatch.setattr(PostgresNodes, "beat", beat)
+    try:
+        gateway = await two.app("app-2")
+        assert await gateway.closed() == CLOSE_RESTART, "the other node takes over"
+        await answers(two)
+        status, said = await one.call("POST", "/v1/account/keys", json={"name": "never"})
+        assert status == 503, said
+        made = await two.call("POST", "/v1/account/keys", json={"name": "once"})
+        assert made[0] < 300, made
+    finally:
+        speaks.set()
+    assert await app.closed() == CLOSE_RESTART, "it has noticed"
+    await answers(one)
+    names = [key["name"] for key in (await one.data("/v1/account/keys"))["keys"]]
+    assert "once" in names
+    assert "never" not in names
+
+
+def test_several_nodes_need_what_all_of_them_reach(tmp_path: Path) -> None:
+    node = NodeSettings(address="10.0.0.5:8771")
+    with pytest.raises(ConfigError, match="several nodes need"):
+        ServerConfig(data_dir=tmp_path, store="postgresql://db/grid", node=node).validate()
+    for address in ("10.0.0.5", "10.0.0.5:", ":8771", "10.0.0.5:0", "10.0.0.5:http"):
+        with pytest.raises(ConfigError, match="HOST:PORT"):
+            ServerConfig(data_dir=tmp_path, node=NodeSettings(address=address)).validate()
