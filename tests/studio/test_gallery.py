@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.async_api import expect
 
 from dreamgrid.protocol.renders import ImageRender
@@ -41,6 +42,26 @@ async def test_results_are_found_by_their_words_and_looked_at_one_by_one(
     await expect(viewer.get_by_role("img", name="a castle")).to_be_visible()
     await studio.page.keyboard.press("ArrowRight")
     await expect(viewer.get_by_role("img", name="a red apple")).to_be_visible()
+
+
+async def test_the_gallery_loads_small_pictures_and_the_viewer_the_whole_one(
+    studio: Studio, worker: ScriptedWorker
+) -> None:
+    page = studio.page
+    await page.get_by_title("Square HD").click()
+    await studio.ask_for("a castle")
+    whole = io.BytesIO()
+    Image.linear_gradient("L").resize((1024, 1024)).save(whole, "PNG")
+    await (await worker.job()).render(whole.getvalue())
+    await studio.see_tiles("completed")
+    await page.get_by_role("link", name="Gallery").click()
+    tile = page.get_by_role("button", name="Open: a castle")
+    await expect(tile.locator("img")).not_to_have_js_property("naturalWidth", 0)
+    shown = await tile.locator("img").evaluate("(image) => image.currentSrc")
+    assert shown.endswith("/thumbnail")
+    await tile.click()
+    viewer = page.get_by_role("dialog", name="Result")
+    await expect(viewer.get_by_role("img")).to_have_js_property("naturalWidth", 1024)
 
 
 async def test_chosen_results_come_home_in_one_file(

@@ -136,7 +136,8 @@ function sources(project: Project, job: Job): { src: string; srcset?: string; si
   if (!job.id || longer <= SMALL_PX * 1.25) return { src };
   const small = path`/v1/projects/${project.id}/jobs/${job.id}/thumbnail`;
   const smallWidth = Math.round((width * SMALL_PX) / longer);
-  return { src, srcset: `${small} ${smallWidth}w, ${src} ${width}w`, sizes: `auto, ${TILE_SIZES}` };
+  // In this order: a browser begins with the first that it is told.
+  return { sizes: TILE_SIZES, srcset: `${small} ${smallWidth}w, ${src} ${width}w`, src };
 }
 
 const TILE_SIZES = '(max-width: 700px) 48vw, 300px';
@@ -165,13 +166,7 @@ function Result({ project, job, open }: Props) {
           onError={() => void mend()}
         />
       ) : (
-        <img
-          {...sources(project, job)}
-          alt=""
-          loading="lazy"
-          decoding="async"
-          onError={() => void mend()}
-        />
+        <img alt="" loading="lazy" decoding="async" onError={() => void mend()} {...sources(project, job)} />
       )}
       {project.media === 'video' && (
         <span class="tile-kind">
