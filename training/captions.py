@@ -218,12 +218,13 @@ class Emphasis:
 
 
 # In the order of a training: everything at first, then the commonest until they are right, then the
-# popular ones, which find the way prepared. The last one repeats the common ones and the tints, or
-# they would be forgotten.
+# popular ones, which find the way prepared, then all others. The last two repeat the common ones and
+# the tints, or they would be forgotten.
 EMPHASES = {
     "broad": Emphasis(1.2, 1.2, 0.12, plain_share=0.72, tint_share=0.06),
     "common": Emphasis(1.0, 0.02, 0.02, plain_share=0.92, tint_share=0.0),
     "popular": Emphasis(0.6, 1.0, 0.04, plain_share=0.82, tint_share=0.09),
+    "rare": Emphasis(0.45, 0.7, 0.8, plain_share=0.83, tint_share=0.07),
 }
 
 

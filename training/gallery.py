@@ -57,7 +57,7 @@ def rows(paint: Painter) -> Iterator[list[Cell]]:
     yield inpainted(paint, "a castle", "a rainbow")
     yield varied(paint, "a butterfly on a blue background", "a butterfly")
     yield refined(paint, "a sunflower")
-    yield enlarged(paint, "a sailboat")
+    yield enlarged(paint, "a cactus")
 
 
 def changed(paint: Painter, first: str, then: str) -> list[Cell]:

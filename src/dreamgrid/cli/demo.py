@@ -24,7 +24,7 @@ _PROMPTS = (
     "a strawberry",
     "a sunflower",
     "a penguin",
-    "a sailboat",
+    "a cactus",
     "a castle",
 )
 
