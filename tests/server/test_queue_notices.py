@@ -290,17 +290,21 @@ class _CountedJob(LiveJob, eq=False, kw_only=True):
         return super().__getattribute__(name)
 
 
-@pytest.mark.parametrize("jobs_each", [1, 150])
+@pytest.mark.parametrize(
+    ("jobs_each", "accounts"),
+    [(1, 1), (150, 1), (150, 4)],
+    ids=["small projects", "large projects", "large projects of several accounts"],
+)
 def test_at_once_no_more_is_done_than_for_a_few_jobs_however_many_wait(
-    monkeypatch: pytest.MonkeyPatch, jobs_each: int
+    monkeypatch: pytest.MonkeyPatch, jobs_each: int, accounts: int
 ) -> None:
     monkeypatch.setattr(queue_notices, "SLICE", 10)
     monkeypatch.setattr(start_times, "SLICE", 10)
     waiting, speeds, projects = WaitingJobs(), Speeds(), dict[str, LiveProject]()
     for model in ("m1", "m2"):
         speeds.observe("w1", model, work_s=5.0, took_s=4.0)
-        for _ in range(600 // jobs_each):
-            project = live_project("ADA", model, jobs=jobs_each)
+        for number in range(600 // jobs_each):
+            project = live_project(f"ADA {number % accounts}", model, jobs=jobs_each)
             projects[project.id] = project
             for job in project.jobs:
                 job.price_micros = 1_000_000

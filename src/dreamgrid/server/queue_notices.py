@@ -62,6 +62,7 @@ class QueueNotices:
             seen.jobs[jobs[0].project.network, jobs[0].render.model] += len(jobs)
             for job in jobs:
                 project = job.project
+                looked_at += 1
                 if seen.oldest_ms is None or job.waits_since_ms < seen.oldest_ms:
                     seen.oldest_ms = job.waits_since_ms
                 if project.id not in placed:
@@ -69,8 +70,9 @@ class QueueNotices:
                     if self._open.project(project.id) is project and not project.canceling:
                         self._look(project, len(placed), starts_s.get(project.id), offer)
                         seen.projects[project.noticed_reason] += 1
-                looked_at += 1
-                if looked_at % SLICE == 0:
+                        looked_at += len(project.jobs) - 1  # all of them tell whether it waits
+                if looked_at >= SLICE:
+                    looked_at = 0
                     await asyncio.sleep(0)
         self._measures.queue = seen
 
