@@ -218,8 +218,8 @@ class Emphasis:
 
 
 # In the order of a training: everything at first, then the commonest until they are right, then the
-# popular ones, which find the way prepared, then all others. The last two repeat the common ones and
-# the tints, or they would be forgotten.
+# popular ones, which find the way prepared, then all others. The last two repeat the common ones
+# and the tints, or they would be forgotten.
 EMPHASES = {
     "broad": Emphasis(1.2, 1.2, 0.12, plain_share=0.72, tint_share=0.06),
     "common": Emphasis(1.0, 0.02, 0.02, plain_share=0.92, tint_share=0.0),
