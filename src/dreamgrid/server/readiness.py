@@ -9,7 +9,7 @@ from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.projects import Projects
 from dreamgrid.server.store.base import Store
 
-ANSWER_S = 3.0
+ANSWER_S = 10.0
 """A part that takes longer to answer counts as away."""
 
 GOOD_FOR_S = 1.0

@@ -7,7 +7,7 @@ import graphlib
 import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,11 @@ def copy_rows(file: Path, address: str, on_progress: Progress) -> dict[str, int]
             is in use, or holds something else. Nothing was changed in the target.
     """
     try:
-        with closing(_source(file)) as source, closing(PostgresConnection(address)) as target:
-            _keep_others_out(target)
+        with (
+            closing(_source(file)) as source,
+            closing(PostgresConnection(address)) as target,
+            _alone(target),
+        ):
             postgres_schema.migrate(target)
             return _Copy(source, target, on_progress).run()
     except sqlite3.Error as error:
@@ -80,10 +83,22 @@ def _source(file: Path) -> sqlite3.Connection:
     return connection
 
 
-def _keep_others_out(target: PostgresConnection) -> None:
+@contextmanager
+def _alone(target: PostgresConnection) -> Iterator[None]:
+    """Keeps servers out of a database for as long as the block runs, and not a moment longer.
+
+    The end of the connection would let them in as well, but only when PostgreSQL has noticed it.
+    """
     (ours,) = target.execute("SELECT pg_try_advisory_lock(?)", (SERVER_LOCK,)).fetchone()
     if not ours:
         raise ConfigError("a server uses that database; stop it first, or name another database")
+    try:
+        yield
+    finally:
+        if not target.lost:
+            if target.in_transaction:
+                target.execute("ROLLBACK")
+            target.execute("SELECT pg_advisory_unlock(?)", (SERVER_LOCK,))
 
 
 class _Copy:
