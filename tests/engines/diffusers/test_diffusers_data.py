@@ -158,6 +158,28 @@ def test_the_colours_of_previews_are_found_from_the_encoder_alone() -> None:
     assert np.abs(shown - [255, 64, 64]).max() <= 4
 
 
+def test_previews_know_how_flux_2_folds_its_latents() -> None:
+    vae = LinearEncoder()
+    vae.config.batch_norm_eps = 1e-4
+    vae.bn = torch.nn.BatchNorm2d(16, affine=False)
+    vae.bn.running_mean.copy_(torch.linspace(-1, 1, 16))
+    vae.bn.running_var.copy_(torch.linspace(0.5, 2, 16))
+    kind = diffusers.Flux2Pipeline
+    pipeline = types.SimpleNamespace(vae=vae, vae_scale_factor=8)
+    pixels = torch.full((1, 3, 64, 128), -1.0)
+    pixels[:, 0, :, :64] = 1.0  # red on the left,
+    pixels[:, 2, :, 64:] = 1.0  # blue on the right
+    latents = kind._encode_vae_image(
+        types.SimpleNamespace(vae=vae, _patchify_latents=kind._patchify_latents), pixels, None
+    )
+    first = preview.first_of(pipeline, kind._pack_latents(latents), 64, 128)
+    colours = preview.fit(vae)
+    assert preview.fits(first, colours)
+    shown = np.asarray(Image.open(io.BytesIO(preview.jpeg(first, colours)))).astype(int)
+    assert np.abs(shown[64, 40] - [255, 0, 0]).max() <= 6
+    assert np.abs(shown[64, 216] - [0, 0, 255]).max() <= 6
+
+
 def test_latents_of_another_kind_have_no_preview() -> None:
     colours = np.zeros((5, 3), np.float32)
     assert preview.fits(torch.zeros(4, 9, 9), colours)

@@ -50,7 +50,7 @@ pytestmark = [
 ]
 
 Engines = Callable[[str], Engine]
-SD, XL, FLUX = "sd-v1-5", "sd_xl_base_1.0", "flux1-dev-fp8"
+SD, XL, FLUX, FLUX_2 = "sd-v1-5", "sd_xl_base_1.0", "flux1-dev-fp8", "flux2_dev_fp8"
 KONTEXT, MUSIC = "flux1-dev-kontext_fp8_scaled", "ace_step_1.5_xl_turbo"
 FROM_TEXT, FROM_PICTURE = "wan_v2.2-14b-fp8_t2v", "wan_v2.2-14b-fp8_i2v"
 
@@ -147,6 +147,17 @@ def test_a_video_has_its_frames_and_the_last_picture_counts(engines: Engines) ->
     )
     assert first.data != both.data
     assert frames_and_rate(both.data) == (9, 16)
+
+
+def test_pictures_that_a_model_is_shown_count_one_by_one(engines: Engines) -> None:
+    engine = engines(FLUX_2)
+    shown: dict[str, bytes] = {}
+    wish = render(FLUX_2, height=64)  # the pipeline takes no picture with a shorter side
+    results = [engine.generate(wish, {}, nothing).data]
+    for number, colour in enumerate(["red", "blue"], start=1):
+        shown[f"contextImage{number}"] = picture(colour)
+        results.append(engine.generate(wish, dict(shown), nothing).data)
+    assert len(set(results)) == 3
 
 
 def test_music_has_its_length_and_tells_its_steps(engines: Engines) -> None:

@@ -154,6 +154,61 @@ def flux() -> Any:
     )
 
 
+def flux_2() -> Any:
+    transformer = diffusers.Flux2Transformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=3 * 16,
+        timestep_guidance_channels=32,
+        axes_dims_rope=(4, 4, 4, 4),
+    )
+    text = {
+        "model_type": "mistral",
+        "vocab_size": 64,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 30,  # the pipeline reads layers 10, 20 and 30
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+    }
+    eyes = {
+        "model_type": "pixtral",
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "head_dim": 8,
+        "image_size": 32,
+        "patch_size": 8,
+    }
+    config = transformers.Mistral3Config(text_config=text, vision_config=eyes)
+    tokenizer = word_tokenizer()
+    tokenizer.chat_template = (
+        "{% for message in messages %}{% for part in message['content'] %}"
+        "{{ part['text'] }} {% endfor %}{% endfor %}"
+    )
+    picture_vae = diffusers.AutoencoderKLFlux2(
+        block_out_channels=(32, 64),
+        decoder_block_out_channels=(32, 64),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        layers_per_block=1,
+        latent_channels=4,
+    )
+    return diffusers.Flux2Pipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+        vae=picture_vae,
+        text_encoder=transformers.Mistral3ForConditionalGeneration(config),
+        tokenizer=tokenizer,
+        transformer=transformer,
+    )
+
+
 def stable_diffusion_3() -> Any:
     transformer = diffusers.SD3Transformer2DModel(
         sample_size=32,
@@ -385,6 +440,7 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "sd3.5_medium": stable_diffusion_3,
     "flux1-dev-fp8": flux,
     "flux1-dev-kontext_fp8_scaled": flux_kontext,
+    "flux2_dev_fp8": flux_2,
     "chroma1-hd_fp8_scaled": chroma,
     "qwen_image_2512_fp8": qwen_image,
     "z_image_bf16": z_image,

@@ -72,6 +72,9 @@ def first_of(pipeline: Any, latents: torch.Tensor, height: int, width: int) -> t
     unpack = getattr(pipeline, "_unpack_latents", None)
     if latents.ndim == 3 and unpack is not None:  # Flux and its kin fold 2x2 latents into one
         latents = unpack(latents, height, width, pipeline.vae_scale_factor)
+    elif latents.ndim == 3 and hasattr(pipeline.vae, "bn"):  # Flux.2: row by row, and stays folded
+        rows, columns = (side // (2 * pipeline.vae_scale_factor) for side in (height, width))
+        latents = latents.mT.reshape(len(latents), -1, rows, columns)
     first = latents[0]
     return first[:, 0] if first.ndim == 4 else first
 
@@ -85,6 +88,12 @@ def _encoded(vae: Any, pixels: torch.Tensor) -> torch.Tensor:
 def _as_denoised(vae: Any, raw: torch.Tensor) -> torch.Tensor:
     """From the encoder's scale to the one in which the model denoises."""
     config = vae.config
+    if hasattr(vae, "bn"):  # Flux.2 folds 2x2 latents into one and evens them out
+        folded = torch.nn.functional.pixel_unshuffle(raw, 2)
+        centre, variance = (
+            one.view(-1, 1, 1).to(raw) for one in (vae.bn.running_mean, vae.bn.running_var)
+        )
+        return (folded - centre) / torch.sqrt(variance + config.batch_norm_eps)
     mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
     if mean is not None and std is not None:
         shape = (-1, 1, 1)
