@@ -16,6 +16,9 @@ from tests.server.nodes.conftest import MakeNode
 from tests.support.grid import Grid
 from tests.support.wire import PATIENCE_S
 
+LONG_S = 1000.0
+"""Longer than any test."""
+
 
 async def answers(grid: Grid) -> None:
     """Returns when the node answers what only a coordinator knows."""
@@ -54,7 +57,7 @@ async def test_who_has_signed_in_stays_so_and_the_key_stays_good(make_node: Make
 async def test_a_coordinator_that_falls_silent_is_replaced_writes_nothing_and_relays(
     make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "SILENT_S", 0.5)
+    monkeypatch.setattr(watch, "SILENT_S", LONG_S)  # nobody is replaced before we say so
     one = await make_node()
     assert one.config.node is not None
     silenced, speaks = one.config.node.address, threading.Event()
@@ -71,6 +74,7 @@ async def test_a_coordinator_that_falls_silent_is_replaced_writes_nothing_and_re
     monkeypatch.setattr(PostgresNodes, "beat", beat)
     try:
         gateway = await two.app("app-2")
+        monkeypatch.setattr(watch, "SILENT_S", 0.5)
         assert await gateway.closed() == CLOSE_RESTART, "the other node takes over"
         await answers(two)
         status, said = await one.call("POST", "/v1/account/keys", json={"name": "never"})
@@ -78,6 +82,7 @@ async def test_a_coordinator_that_falls_silent_is_replaced_writes_nothing_and_re
         made = await two.call("POST", "/v1/account/keys", json={"name": "once"})
         assert made[0] < 300, made
     finally:
+        monkeypatch.setattr(watch, "SILENT_S", LONG_S)  # from now on `one` watches `two`
         speaks.set()
     assert await app.closed() == CLOSE_RESTART, "it has noticed"
     await answers(one)
