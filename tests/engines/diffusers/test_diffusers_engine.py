@@ -22,7 +22,7 @@ import torch
 from diffusers.pipelines.flux import pipeline_flux_kontext
 
 from dreamgrid.engines import diffusers as spec
-from dreamgrid.engines.base import Engine, Step
+from dreamgrid.engines.base import Engine, Keeper, Step
 from dreamgrid.engines.diffusers.engine import DiffusersEngine
 from dreamgrid.engines.diffusers.family import families
 from dreamgrid.engines.diffusers.given import Given
@@ -487,6 +487,20 @@ def model_of(engine: Engine) -> LoadedModel:
     assert isinstance(engine, DiffusersEngine)
     assert engine._model is not None
     return engine._model
+
+
+def test_an_engine_goes_back_to_a_model_without_reading_it_again(engines: Engines) -> None:
+    engines(SD), engines(XL)  # writes their weights
+    engine = spec.ENGINE.create(1)
+    assert isinstance(engine, DiffusersEngine)
+    assert isinstance(engine, Keeper)
+    engine.load(SD)
+    first, kept = engine.generate(render(SD), {}, nothing).data, engine._model
+    engine.load(XL)
+    assert engine._model is not kept
+    engine.load(SD)
+    assert engine._model is kept
+    assert engine.generate(render(SD), {}, nothing).data == first
 
 
 def test_a_job_that_does_not_fit_is_refused_and_the_next_one_made(

@@ -1,23 +1,13 @@
 """Models that stay in memory, and who leaves when it gets scarce."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("peft", reason="needs torch and more: make diffusers")
-pytest.importorskip("diffusers", reason="needs torch and more: make diffusers")
-
-from dreamgrid.engines import diffusers as spec
-from dreamgrid.engines.base import Engine, Keeper
-from dreamgrid.engines.diffusers.engine import DiffusersEngine
 from dreamgrid.engines.diffusers.family import families
 from dreamgrid.engines.diffusers.warm import SPARE_BYTES, WarmModels
 from dreamgrid.engines.diffusers.weights import Weights
 from dreamgrid.errors import OutOfMemory
-from tests.engines.diffusers.test_diffusers_engine import SD, XL, nothing, render
-
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 MEMORY, GPU = 100, 50
 
@@ -44,7 +34,7 @@ class Machine:
         self.reads.append(weights.model)
         if weights.model == "broken":
             raise OutOfMemory("this model does not fit")
-        self.models[weights.model] = Counted(self)
+        self.models[weights.model] = Counted(self, stuck=weights.model == "stuck")
         return self.models[weights.model]
 
     def _main_free(self) -> float:
@@ -67,11 +57,14 @@ class Machine:
 class Counted:
     size_bytes = 20
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, *, stuck: bool) -> None:
+        self.stuck = stuck
         self.on_gpu = machine.gpu is not None
         self.closed = False
 
     def rest(self) -> None:
+        if self.stuck:
+            raise OutOfMemory("this model cannot be moved")
         self.on_gpu = False
 
     def wake(self) -> None:
@@ -128,17 +121,25 @@ def test_a_job_that_needs_more_gets_the_whole_gpu(tmp_path: Path) -> None:
     assert not machine.warm.make_way("two")
 
 
-def test_an_engine_goes_back_to_a_model_without_reading_it_again(
-    engines: Callable[[str], Engine],
+@pytest.mark.parametrize("expected", [[], ["one"], ["one", "two"]])
+def test_the_model_that_renders_stays_when_the_others_find_no_main_memory(
+    tmp_path: Path, expected: list[str]
 ) -> None:
-    engines(SD), engines(XL)  # writes their weights
-    engine = spec.ENGINE.create(1)
-    assert isinstance(engine, DiffusersEngine)
-    assert isinstance(engine, Keeper)
-    engine.load(SD)
-    first, kept = engine.generate(render(SD), {}, nothing).data, engine._model
-    engine.load(XL)
-    assert engine._model is not kept
-    engine.load(SD)
-    assert engine._model is kept
-    assert engine.generate(render(SD), {}, nothing).data == first
+    machine = Machine(tmp_path, gpu=200)
+    machine.take("one", "two", "now")
+    machine.warm.expect(expected)
+    machine.memory = 10
+    assert machine.warm.make_way("now")
+    assert machine.warm.names == ("now",)
+    assert machine.on_gpu() == ["now"]
+    machine.take("now")
+    assert machine.reads == ["one", "two", "now"]
+
+
+def test_the_model_that_renders_stays_when_another_cannot_be_moved(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.take("stuck", "now")
+    with pytest.raises(OutOfMemory):
+        machine.warm.make_way("now")
+    machine.take("now")
+    assert machine.reads == ["stuck", "now"]

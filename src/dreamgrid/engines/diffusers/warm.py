@@ -9,8 +9,6 @@ import logging
 from collections.abc import Callable, Collection
 from typing import Any, Generic, Protocol, TypeVar
 
-import torch
-
 from dreamgrid.engines.diffusers.fitting import ROOM
 from dreamgrid.engines.diffusers.weights import Weights
 from dreamgrid.engines.machine import GIB, available_bytes
@@ -103,9 +101,14 @@ class WarmModels(Generic[Kept]):
 
     def make_way(self, name: str) -> bool:
         """Takes all other models from the GPU; False when none was there."""
-        others = [kept for kept, model in self._kept.items() if kept != name and model.on_gpu]
-        for other in others:
-            self._rest(other)
+        stays = self._kept.pop(name)  # it renders: those that rest must not close it for room
+        try:
+            others = [kept for kept, model in self._kept.items() if model.on_gpu]
+            for other in others:
+                if other in self._kept:  # the one before it may have closed it
+                    self._rest(other)
+        finally:
+            self._kept[name] = stays
         return bool(others)
 
     def _leave_gpu(self, size_bytes: float) -> None:
@@ -145,6 +148,8 @@ class WarmModels(Generic[Kept]):
 
 
 def _gpu_free() -> float | None:
+    import torch  # noqa: PLC0415 -- the extra `diffusers`; who leaves is tested without it
+
     return float(torch.cuda.mem_get_info()[0]) if torch.cuda.is_available() else None
 
 
