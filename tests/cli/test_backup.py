@@ -7,6 +7,7 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
+from dreamgrid.server import key_ring
 from dreamgrid.server.backup import back_up
 from tests.cli.conftest import Call
 from tests.support import postgres
@@ -94,12 +95,43 @@ def test_books_that_do_not_add_up_do_not_replace_a_good_copy(tmp_path: Path, cal
     asked = ("backup", str(copy), "--data", str(data))
     assert "the books add up" in call(*asked, environment={}).stdout
     good = (copy / "dreamgrid.sqlite").read_bytes()
+    add_to_balances(data, 1)
+    for _ in range(2):
+        refused = call(*asked, "--json", environment={})
+        assert (refused.returncode, "do not add up" in refused.last_json["message"]) == (2, True)
+        assert (copy / "dreamgrid.sqlite").read_bytes() == good
+    add_to_balances(data, -1)
+    assert "the books add up" in call(*asked, environment={}).stdout
+
+
+def add_to_balances(data: Path, micros: int) -> None:
     with closing(sqlite3.connect(data / "dreamgrid.sqlite")) as tampered:
-        tampered.execute("UPDATE balance SET posted_micros = posted_micros + 1")
+        tampered.execute("UPDATE balance SET posted_micros = posted_micros + ?", (micros,))
         tampered.commit()
-    refused = call(*asked, "--json", environment={})
-    assert (refused.returncode, "do not add up" in refused.last_json["message"]) == (2, True)
-    assert (copy / "dreamgrid.sqlite").read_bytes() == good
+
+
+async def test_a_copy_that_broke_off_is_made_whole_by_the_next(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    await begun(data)
+    copy.mkdir()
+    for name in ("dreamgrid.sqlite.new", ".token-secret.new", ".blob-secret.old-1.new"):
+        (copy / name).write_bytes(b"half of it")
+    await copied(data, copy)
+    assert (copy / "token-secret").read_bytes() == (data / "token-secret").read_bytes()
+    assert list(copy.glob("*.new")) == []
+
+
+async def test_sign_ins_from_before_a_rotation_outlive_a_restore(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    await begun(data)
+    signed = (data / "token-secret").read_bytes()
+    key_ring.rotate(data / "token-secret")
+    await copied(data, copy)
+    ring = key_ring.load_ring(copy / "token-secret", good_for_s=3600)
+    assert ring == ((data / "token-secret").read_bytes(), signed)
+    (data / "token-secret.old-1").unlink()
+    await copied(data, copy)
+    assert len(key_ring.load_ring(copy / "token-secret", good_for_s=3600)) == 1
 
 
 async def test_a_grid_in_postgres_comes_back_from_a_dump_and_a_copy(tmp_path: Path) -> None:

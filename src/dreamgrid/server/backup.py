@@ -10,13 +10,14 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
 from dreamgrid.errors import ConfigError
-from dreamgrid.server import earlier_prices, whereabouts
+from dreamgrid.server import earlier_prices, key_ring, whereabouts
 from dreamgrid.server.blobs.folder import Folder, file_keys
 from dreamgrid.server.blobs.keys import is_key
 from dreamgrid.server.store.sqlite_audit import audit_file
@@ -26,6 +27,12 @@ SMALL_FILES = (
     *(earlier_prices.FILE, whereabouts.FILE),
 )
 """What a server keeps beside its database and its media. Not the notes of the one that runs."""
+
+_OLD_SECRETS = f"*-secret{key_ring.OLD}*"
+"""What those before the present ones signed is still good."""
+
+_UNFINISHED = ".new"
+"""Ends the name of a file until it is whole; copies that broke off leave such files."""
 
 Progress = Callable[[int, int], None]
 """Told how many files are done, and how many there are."""
@@ -58,6 +65,8 @@ def back_up(source: Path, target: Path, on_progress: Progress) -> Copied:
         raise ConfigError(f"there is no data folder {source}; name it with --data")
     _check_target(source, target)
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for unfinished in target.glob(f"*{_UNFINISHED}"):
+        unfinished.unlink()
     elsewhere = whereabouts.noted(source).store if whereabouts.missing_database(source) else None
     counted: dict[str, int] = {}
     if elsewhere is None:
@@ -65,6 +74,7 @@ def back_up(source: Path, target: Path, on_progress: Progress) -> Copied:
     for name in SMALL_FILES:
         if (source / name).exists():
             _copy(source / name, target / name)
+    _copy_old_secrets(source, target)
     files, sent = _copy_media(source / whereabouts.MEDIA, target / whereabouts.MEDIA, on_progress)
     return Copied(counted=counted, database=elsewhere, files=files, sent=sent)
 
@@ -74,19 +84,52 @@ def _check_target(source: Path, target: Path) -> None:
         raise ConfigError(f"{target} lies in the data folder itself; name another place")
     if (target / "in-use.lock").exists():
         raise ConfigError(f"a server has used {target}; name an empty folder or an earlier copy")
-    known = {whereabouts.DATABASE, whereabouts.MEDIA, *SMALL_FILES}
-    strange = [path.name for path in target.glob("*") if path.name not in known]
+    strange = [path.name for path in target.glob("*") if not _is_of_a_copy(path.name)]
     if strange:
         raise ConfigError(f"{target} holds {strange[0]}: name an empty folder or an earlier copy")
+
+
+def _is_of_a_copy(name: str) -> bool:
+    if name.endswith(_UNFINISHED):
+        name = name.removeprefix(".").removesuffix(_UNFINISHED)
+    known = {whereabouts.DATABASE, whereabouts.MEDIA, *SMALL_FILES}
+    return name in known or fnmatchcase(name, _OLD_SECRETS)
+
+
+def _copy_old_secrets(source: Path, target: Path) -> None:
+    """Copies those that are there, with their age: it says when they are removed."""
+    there = {path.name for path in source.glob(_OLD_SECRETS)}
+    for path in target.glob(_OLD_SECRETS):
+        if path.name not in there:
+            path.unlink()
+    for name in there:
+        with suppress(FileNotFoundError):  # too old, and removed meanwhile
+            _copy(source / name, target / name)
 
 
 def _copy_database(source: Path, target: Path) -> dict[str, int]:
     """A copy as of one moment, while others write; how many rows of each kind."""
     file, copy = source / whereabouts.DATABASE, target / whereabouts.DATABASE
-    fresh = target / f"{whereabouts.DATABASE}.new"
+    fresh = target / f"{whereabouts.DATABASE}{_UNFINISHED}"
     if not file.is_file():
         raise ConfigError(f"there is no database at {file}; name the data folder with --data")
-    fresh.unlink(missing_ok=True)
+    try:
+        _vacuum_into(fresh, file)
+        fresh.chmod(0o600)
+        report = audit_file(fresh)
+        if not report.clean:
+            raise ConfigError(
+                f"the books in the copy do not add up ({len(report.findings)} findings), so the "
+                "copy of before was kept; 'dreamgrid audit' tells what is wrong"
+            )
+        _sync(fresh)
+        os.replace(fresh, copy)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return report.counted
+
+
+def _vacuum_into(fresh: Path, file: Path) -> None:
     try:
         uri = f"file:{quote(str(file.absolute()))}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
@@ -94,16 +137,6 @@ def _copy_database(source: Path, target: Path) -> dict[str, int]:
             connection.execute("VACUUM INTO ?", (str(fresh),))
     except sqlite3.Error as error:
         raise ConfigError(f"the database {file} cannot be copied: {error}") from error
-    fresh.chmod(0o600)
-    report = audit_file(fresh)
-    if not report.clean:
-        raise ConfigError(
-            f"the books in the copy do not add up ({len(report.findings)} findings), so the copy "
-            "of before was kept; 'dreamgrid audit' tells what is wrong"
-        )
-    _sync(fresh)
-    os.replace(fresh, copy)
-    return report.counted
 
 
 def _copy_media(source: Path, target: Path, on_progress: Progress) -> tuple[int, int]:
@@ -130,7 +163,7 @@ def _copy(source: Path, target: Path) -> bool:
         if (known.st_size, known.st_mtime_ns) == (found.st_size, found.st_mtime_ns):
             return False
     target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.new")
+    fresh = target.with_name(f".{target.name}{_UNFINISHED}")
     shutil.copy2(source, fresh)
     _sync(fresh)
     os.replace(fresh, target)
