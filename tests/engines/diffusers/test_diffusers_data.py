@@ -321,6 +321,27 @@ def test_packages_that_are_missing_go_by_the_names_under_which_they_are_installe
     assert found.text == "the packages opencv-python-headless, pillow are not installed"
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_model_with_a_package_of_its_own_is_offered_when_that_is_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: bool
+) -> None:
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(
+        engine, "find_spec", lambda name: True if there or name != "torchvision" else None
+    )
+    model = "qwen_image_edit_2511_fp8"
+    for one in (model, "sd-v1-5"):
+        weights_at(tmp_path / one)
+    roomy = Machine(disk_free_bytes=10**12, memory_bytes=10**12)
+    (told,) = (one for one in engine.ENGINE.prospects(roomy) if one.model == model)
+    problem = f"{model} also needs the packages torchvision"
+    assert (model in engine.ENGINE.models()) is there
+    assert "sd-v1-5" in engine.ENGINE.models()
+    assert (problem in {finding.text for finding in engine.ENGINE.examine()}) is not there
+    assert told.state == ("ready" if there else "blocked")
+
+
 def test_a_machine_without_a_gpu_reads_how_to_get_weights_all_the_same(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ pytest.importorskip("diffusers", reason="needs torch and more: make diffusers")
 import safetensors.torch
 import torch
 from diffusers.pipelines.flux import pipeline_flux_kontext
+from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus
 
 from dreamgrid.engines import diffusers as spec
 from dreamgrid.engines.base import Engine, Keeper, Step
@@ -52,6 +53,7 @@ pytestmark = [
 Engines = Callable[[str], Engine]
 SD, XL, FLUX, FLUX_2 = "sd-v1-5", "sd_xl_base_1.0", "flux1-dev-fp8", "flux2_dev_fp8"
 KONTEXT, MUSIC = "flux1-dev-kontext_fp8_scaled", "ace_step_1.5_xl_turbo"
+QWEN_EDIT = "qwen_image_edit_2511_fp8"
 FROM_TEXT, FROM_PICTURE = "wan_v2.2-14b-fp8_t2v", "wan_v2.2-14b-fp8_i2v"
 
 
@@ -83,8 +85,9 @@ def picture(colour: str = "red") -> bytes:
 
 
 def inputs_of(model: str) -> dict[str, bytes]:
-    role = {FROM_PICTURE: "referenceImage", KONTEXT: "contextImage1"}.get(model)
-    return {role: picture()} if role else {}
+    if model == FROM_PICTURE:
+        return {"referenceImage": picture()}
+    return {"contextImage1": picture()} if model in {KONTEXT, QWEN_EDIT} else {}
 
 
 def pixels(data: bytes) -> Any:
@@ -98,12 +101,18 @@ def frames_and_rate(data: bytes) -> tuple[int, float]:
         return len(list(container.decode(video=0))), float(rate)
 
 
+def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures to be changed are brought to these sizes, of which the usual take long on a CPU."""
+    monkeypatch.setattr(pipeline_flux_kontext, "PREFERRED_KONTEXT_RESOLUTIONS", [(64, 32)])
+    for purpose in ("CONDITION", "VAE"):
+        monkeypatch.setattr(pipeline_qwenimage_edit_plus, f"{purpose}_IMAGE_SIZE", 64 * 32)
+
+
 @pytest.mark.parametrize("model", [model for model in tiny.FAMILIES if model != MUSIC])
 def test_every_kind_of_pipeline_renders_with_steps_and_previews(
     engines: Engines, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Pictures to be changed are brought to one of these sizes, which take long on a CPU.
-    monkeypatch.setattr(pipeline_flux_kontext, "PREFERRED_KONTEXT_RESOLUTIONS", [(64, 32)])
+    small_pictures(monkeypatch)
     told: list[tuple[int, int]] = []
     shown: list[bytes] = []
 
@@ -149,12 +158,16 @@ def test_a_video_has_its_frames_and_the_last_picture_counts(engines: Engines) ->
     assert frames_and_rate(both.data) == (9, 16)
 
 
-def test_pictures_that_a_model_is_shown_count_one_by_one(engines: Engines) -> None:
-    engine = engines(FLUX_2)
+@pytest.mark.parametrize("model", [FLUX_2, QWEN_EDIT])
+def test_pictures_that_a_model_is_shown_count_one_by_one(
+    engines: Engines, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_pictures(monkeypatch)
+    engine = engines(model)
+    wish = render(model, height=64)  # Flux.2 takes no picture with a shorter side
     shown: dict[str, bytes] = {}
-    wish = render(FLUX_2, height=64)  # the pipeline takes no picture with a shorter side
-    results = [engine.generate(wish, {}, nothing).data]
-    for number, colour in enumerate(["red", "blue"], start=1):
+    results = []
+    for number, colour in enumerate(["red", "blue", "green"], start=1):
         shown[f"contextImage{number}"] = picture(colour)
         results.append(engine.generate(wish, dict(shown), nothing).data)
     assert len(set(results)) == 3

@@ -259,7 +259,7 @@ def chroma() -> Any:
     )
 
 
-def qwen_encoder() -> Any:
+def qwen_encoder(**marks: int) -> Any:
     text = {
         "hidden_size": 16,
         "intermediate_size": 16,
@@ -277,7 +277,7 @@ def qwen_encoder() -> Any:
         "num_heads": 2,
         "out_hidden_size": 16,
     }
-    config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=eyes)
+    config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=eyes, **marks)
     return transformers.Qwen2_5_VLForConditionalGeneration(config)
 
 
@@ -307,6 +307,20 @@ def qwen_image() -> Any:
         text_encoder=qwen_encoder(),
         tokenizer=word_tokenizer(),
         transformer=transformer,
+    )
+
+
+def qwen_image_edit() -> Any:
+    tokenizer = word_tokenizer()
+    marks = {"image_token_id": "<|image_pad|>", "vision_start_token_id": "<|vision_start|>"}
+    tokenizer.add_tokens([*marks.values(), "<|video_pad|>", "<|vision_end|>"], special_tokens=True)
+    encoder = qwen_encoder(
+        **{name: tokenizer.convert_tokens_to_ids(mark) for name, mark in marks.items()}
+    )
+    eyes = transformers.Qwen2VLImageProcessorPil()
+    parts = qwen_image().components | {"tokenizer": tokenizer, "text_encoder": encoder}
+    return diffusers.QwenImageEditPlusPipeline(
+        **parts, processor=transformers.Qwen2VLProcessor(eyes, tokenizer)
     )
 
 
@@ -443,6 +457,7 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "flux2_dev_fp8": flux_2,
     "chroma1-hd_fp8_scaled": chroma,
     "qwen_image_2512_fp8": qwen_image,
+    "qwen_image_edit_2511_fp8": qwen_image_edit,
     "z_image_bf16": z_image,
     "wan_v2.2-14b-fp8_t2v": wan,
     "wan_v2.2-14b-fp8_i2v": wan_from_picture,

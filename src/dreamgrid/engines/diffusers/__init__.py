@@ -10,6 +10,7 @@ nothing; `dreamgrid work download` does, on request.
 | `HF_HUB_CACHE` | `~/.cache/huggingface/hub` | the Hugging Face cache; `HF_HOME/hub` counts, too |
 """
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 from dreamgrid.engines.base import Engine, EngineSpec, Finding, Prospect, Source
@@ -32,8 +33,15 @@ def _absent() -> list[str]:
     return [package for module, package in _NEEDED.items() if find_spec(module) is None]
 
 
+def _lacks(family: Family) -> list[str]:
+    return [package for package in family.packages if find_spec(package) is None]
+
+
 def _models() -> tuple[str, ...]:
-    return () if _absent() else tuple(find_weights(families(), places()))
+    if _absent():
+        return ()
+    found = find_weights(families(), places())
+    return tuple(model for model, weights in found.items() if not _lacks(weights.family))
 
 
 def _examine() -> tuple[Finding, ...]:
@@ -61,7 +69,20 @@ def _examine() -> tuple[Finding, ...]:
         for model in sorted(missing)
     ]
     nets = [note for one in found.values() for note in _lacking_nets(one)]
-    return (*_unused(), *lacking, *nets)
+    return (*_unused(), *_without_packages(found), *lacking, *nets)
+
+
+def _without_packages(found: Mapping[str, Weights]) -> list[Finding]:
+    return [
+        Finding(
+            level="problem",
+            subject="diffusers",
+            text=f"{model} also needs the packages {', '.join(packages)}",
+            advice=f"pip install {' '.join(packages)}, of the release that goes with your torch",
+        )
+        for model, weights in found.items()
+        if (packages := _lacks(weights.family))
+    ]
 
 
 def _unused() -> list[Finding]:
@@ -106,6 +127,10 @@ def _prospect(family: Family, model: str, machine: Machine, *, here: bool) -> Pr
     if absent:
         text = f"the packages {', '.join(absent)} are not installed"
         return Prospect(model=model, state="blocked", text=text, advice=_INSTALL)
+    if packages := _lacks(family):
+        text = f"it also needs the packages {', '.join(packages)}"
+        advice = f"pip install {' '.join(packages)}"
+        return Prospect(model=model, state="blocked", text=text, advice=advice)
     return Prospect(model=model, state="ready", text=fits.text)
 
 

@@ -120,6 +120,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         net_class: Class of diffusers of their ControlNets.
         control_nets: ControlNets by their names in the grid.
         single_file: How its models look in one file; None: they are not read from one.
+        packages: What its pipelines import beside what the extra brings.
     """
 
     sampling: Literal["diffusion", "flow", "none"]
@@ -135,6 +136,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     net_class: str = ""
     control_nets: dict[str, Net] = {}
     single_file: SingleFile | None = None
+    packages: tuple[str, ...] = ()
 
     def task(self, roles: frozenset[str], net: ControlNet | None) -> Task | None:
         """The task for jobs with exactly these inputs, and this ControlNet."""
