@@ -32,7 +32,8 @@
      │   └─ EngineCrashed         the engine's process died
      ├─ DownloadFailed            weights could not be fetched; what has arrived is kept
      └─ ConfigError               a setting is wrong; nothing was started
-         └─ FolderInUse           another server works in this data folder
+         ├─ FolderInUse           another server works in this data folder
+         └─ DatabaseInUse         another server uses this database, or has used it since
 
 The message of each error says what happened and what to do next. Numbers and names on the wire
 belong to `dreamgrid.protocol.failures`.
