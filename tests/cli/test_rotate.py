@@ -1,6 +1,10 @@
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
+from dreamgrid.server import whereabouts
+from dreamgrid.server.blobs.folder import load_secret
+from dreamgrid.server.config import NodeSettings, ServerConfig
 from tests.cli.conftest import Call
 from tests.support import postgres
 from tests.support.grid import Grid
@@ -26,6 +30,22 @@ def test_new_secrets_replace_those_of_the_folder(tmp_path: Path, call: Call) -> 
 def test_a_folder_without_secrets_is_said(tmp_path: Path, call: Call) -> None:
     ran = call("rotate", "--json", "--data", str(tmp_path), environment={})
     assert (ran.returncode, "no secrets" in ran.last_json["message"]) == (2, True)
+
+
+def test_a_node_keeps_its_secrets(tmp_path: Path, call: Call) -> None:
+    """It shares them through the database, and would put the old one back when it starts."""
+    node = ServerConfig(
+        data_dir=tmp_path,
+        store="postgresql://grid@db.example.org/grid",
+        node=NodeSettings(address="10.0.0.5:8771"),
+    )
+    secret = load_secret(tmp_path / "token-secret")
+    whereabouts.note(node)
+    ran = call("rotate", "--json", "--data", str(tmp_path), environment={})
+    assert (ran.returncode, "--token-secret-file" in ran.last_json["message"]) == (2, True)
+    assert (tmp_path / "token-secret").read_bytes() == secret
+    whereabouts.note(replace(node, node=None))
+    assert call("rotate", "--data", str(tmp_path), environment={}).returncode == 0
 
 
 def test_the_address_of_a_store_may_lie_in_a_file(tmp_path: Path, call: Call) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from dreamgrid.server import readiness
 from tests.server.conftest import MakeGrid, make_grid
 
 __all__ = ["make_grid"]
@@ -40,6 +41,15 @@ def questions() -> Iterator[str]:
         for target in panel["targets"]:
             yield target["expr"].replace("$__rate_interval", "5m")
     yield from (rule["expr"] for rule in ALERTS)
+
+
+def test_probes_wait_for_the_answer_of_the_server() -> None:
+    documents = list(yaml.safe_load_all((MANIFESTS / "server.yaml").read_text("utf-8")))
+    (server,) = [one for one in documents if one["kind"] == "Deployment"]
+    (container,) = server["spec"]["template"]["spec"]["containers"]
+    for name in ("startupProbe", "readinessProbe"):
+        assert container[name]["httpGet"]["path"] == "/readyz"
+        assert container[name]["timeoutSeconds"] > readiness.ANSWER_S
 
 
 async def test_every_question_can_be_read_and_asks_for_what_is_told(make_grid: MakeGrid) -> None:

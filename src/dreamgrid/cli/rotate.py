@@ -17,7 +17,7 @@ def rotate(data: options.Data = None, as_json: options.Json = False) -> None:
     - `dreamgrid rotate`
     - `dreamgrid rotate --data ./grid`
     """
-    from dreamgrid.server import app, key_ring  # noqa: PLC0415 (loads the server)
+    from dreamgrid.server import app, key_ring, whereabouts  # noqa: PLC0415 (loads the server)
     from dreamgrid.server.blobs import local  # noqa: PLC0415
 
     exits.speaks_json.set(as_json)
@@ -27,6 +27,12 @@ def rotate(data: options.Data = None, as_json: options.Json = False) -> None:
     ]
     if not names:
         raise ConfigError(f"there are no secrets in {folder}; name the data folder with --data")
+    if whereabouts.noted(folder).node:
+        raise ConfigError(
+            f"{folder} belongs to one of several nodes, which would undo this when it starts: they "
+            "share the secret through the database. Start every node with "
+            "--token-secret-file old --token-secret-file new, and then with the new one first"
+        )
     for name in names:
         key_ring.rotate(folder / name)
     if as_json:

@@ -24,10 +24,12 @@ class Whereabouts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     Attributes:
         store: Host and name of its PostgreSQL database.
         blobs: Bucket of its media.
+        node: Whether it is the folder of one of several nodes, which share their secrets.
     """
 
     store: str | None = None
     blobs: str | None = None
+    node: bool = False
 
 
 def noted(folder: Path) -> Whereabouts:
@@ -46,7 +48,7 @@ def of(config: ServerConfig) -> Whereabouts:
         store = f"postgresql://{address.hostname or ''}{address.path}"
     if config.blobs is not None:
         blobs = f"s3://{config.blobs.bucket}/{config.blobs.prefix}".rstrip("/")
-    return Whereabouts(store=store, blobs=blobs)
+    return Whereabouts(store=store, blobs=blobs, node=config.node is not None)
 
 
 def note(config: ServerConfig) -> None:
