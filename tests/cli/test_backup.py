@@ -7,6 +7,9 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from dreamgrid.errors import ConfigError
 from dreamgrid.server import key_ring
 from dreamgrid.server.backup import back_up
 from tests.cli.conftest import Call
@@ -71,6 +74,21 @@ async def test_what_is_gone_from_the_grid_goes_from_its_copy(tmp_path: Path) -> 
         assert (await grid.call("DELETE", f"/v1/projects/{project}"))[0] == 200
         assert await copied(data, copy) == (0, 0)
     assert list((copy / "blobs").rglob("*.png")) == []
+
+
+async def test_a_media_folder_whose_disk_is_missing_does_not_empty_the_copy(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    async with Grid(data) as grid:
+        await made_one(grid)
+        await copied(data, copy)
+    (data / "blobs").rename(tmp_path / "disk")
+    (data / "blobs").mkdir()
+    with pytest.raises(ConfigError, match="its disk may be missing"):
+        await copied(data, copy)
+    assert [path.read_bytes() for path in (copy / "blobs").rglob("*.png")] == [PNG]
+    (data / "blobs").rmdir()
+    (tmp_path / "disk").rename(data / "blobs")
+    assert await copied(data, copy) == (1, 0)
 
 
 def test_what_cannot_be_a_copy_is_left_alone(tmp_path: Path, call: Call) -> None:

@@ -18,7 +18,7 @@ import msgspec
 
 from dreamgrid.errors import ConfigError
 from dreamgrid.server import earlier_prices, key_ring, whereabouts
-from dreamgrid.server.blobs.folder import Folder, file_keys
+from dreamgrid.server.blobs.folder import UPLOADS, Folder, file_keys
 from dreamgrid.server.blobs.keys import is_key
 from dreamgrid.server.store.sqlite_audit import audit_file
 
@@ -143,6 +143,11 @@ def _copy_media(source: Path, target: Path, on_progress: Progress) -> tuple[int,
     """Makes one folder like the other; how many files, and how many were copied."""
     if not source.is_dir():
         return 0, 0
+    if not (source / UPLOADS).is_dir() and file_keys(target):
+        raise ConfigError(
+            f"no server has used the media folder {source}: its disk may be missing. The copy "
+            "keeps the media of before; mount the disk, or start the server once, and copy again"
+        )
     there = Folder(target)
     keys = [key for key in file_keys(source) if is_key(key)]
     for key in set(file_keys(target)) - set(keys):
