@@ -39,3 +39,9 @@ def test_what_nobody_knows_is_refused(idle_grid: Grid, call: Call) -> None:
     ran = call("explain", nobodys, environment=idle_grid.environment)
     assert ran.returncode == 2
     assert nobodys in ran.stderr
+
+
+def test_a_job_is_asked_for_by_its_whole_id(idle_grid: Grid, call: Call) -> None:
+    ran = call("explain", "ZZZZZZZZ", environment=idle_grid.environment)
+    assert ran.returncode == 2
+    assert "a job is only known by its whole id" in ran.stderr

@@ -14,6 +14,7 @@ from dreamgrid.cli import exits, options
 from dreamgrid.cli.asking import ask
 from dreamgrid.cli.projects import whole_id
 from dreamgrid.cli.stdout import stdout
+from dreamgrid.errors import NotFound
 from dreamgrid.protocol.rest_explain import ExplainedJob, Explanation
 
 _COLORS = {"runnable": "green", "rendering": "green", "waiting": "yellow", "impossible": "red"}
@@ -23,7 +24,7 @@ def explain(
     project_id: Annotated[
         str,
         typer.Argument(
-            metavar="PROJECT|JOB", help="Id of a project, or its beginning, or id of a job."
+            metavar="PROJECT|JOB", help="Id of a project, or its beginning, or whole id of a job."
         ),
     ],
     server: options.Server = None,
@@ -44,7 +45,11 @@ def explain(
     exits.speaks_json.set(as_json)
 
     async def look(client: dreamgrid.AsyncClient) -> Explanation:
-        return await client.projects.explain(await whole_id(client, project_id))
+        try:
+            found = await whole_id(client, project_id)
+        except NotFound as error:
+            raise NotFound(f"{error}; a job is only known by its whole id") from None
+        return await client.projects.explain(found)
 
     found = ask(look, server, key, data)
     if as_json:

@@ -28,9 +28,9 @@ def _plain(event: events.WorkerEvent) -> dict[str, object]:
 def _about_jobs(event: events.WorkerEvent) -> str:
     match event:
         case events.JobFinished():
-            return f"[dim]{event.job_id[:8]}[/] finished in {event.render_s:.2f} s"
+            return f"[dim]{event.job_id}[/] finished in {event.render_s:.2f} s"
         case events.JobFailed():
-            return f"[dim]{event.job_id[:8]}[/] [red]{event.error}[/] {escape(event.detail)}"
+            return f"[dim]{event.job_id}[/] [red]{event.error}[/] {escape(event.detail)}"
         case events.Measured():
             line = f"measured itself: best on {event.threads} threads, from the next start on"
             return f"[dim]{line}[/]"
