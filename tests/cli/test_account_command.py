@@ -135,3 +135,13 @@ def test_whoever_is_not_signed_in_cannot_sign_out(
     ran = call("account", "logout", environment=nowhere)
     assert ran.returncode == 2
     assert "dreamgrid account login" in ran.stderr
+
+
+def test_a_history_that_goes_on_says_how_to_see_more(grid: Grid, call: Call) -> None:
+    call("generate", "a sun", "--model", "pattern-v1", environment=grid.environment)
+    cut = call("account", "history", "--limit", "1", environment=grid.environment)
+    assert "--offset 1 reads on" in cut.stderr
+    programs = call("account", "history", "--limit", "1", "--json", environment=grid.environment)
+    assert (len(programs.last_json), programs.stderr) == (1, "")
+    beyond = call("account", "history", "--offset", "9999", environment=grid.environment)
+    assert (beyond.stdout, beyond.stderr) == ("nothing yet\n", "")

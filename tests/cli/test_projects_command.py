@@ -151,3 +151,12 @@ def test_every_event_has_the_name_that_event_streams_and_webhooks_give_it() -> N
     told = {event_name(kind) for kind in dreamgrid.Event.__subclasses__()}
     assert set(get_args(EventType)) <= told
     assert "job_withheld" in told, "what only this end tells"
+
+
+def test_a_list_that_leaves_projects_out_says_how_to_see_more(grid: Grid, call: Call) -> None:
+    call(*ASKED, environment=grid.environment)
+    cut = call("projects", "list", "--limit", "1", environment=grid.environment)
+    assert "--limit 100 finds older ones" in cut.stderr
+    programs = call("projects", "list", "--limit", "1", "--json", environment=grid.environment)
+    assert (len(programs.last_json), programs.stderr) == (1, "")
+    assert call("projects", "list", "--limit", "100", environment=grid.environment).stderr == ""

@@ -204,6 +204,8 @@ def history(
         what = escape(one.description.lower())
         table.add_row(when, signed, what, line.model or "", line.job or line.project or "")
     stdout().print(table if lines else "[dim]nothing yet")
+    if len(lines) == limit:
+        exits.note(f"these are {limit} lines; --offset {offset + limit} reads on")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,6 +84,9 @@ def list_projects(
         table.add_row(record.id, state, results, cost, record.model.id)
     console = stdout()
     console.print(table if records else "[dim]nothing lately; 'dreamgrid generate' makes something")
+    if sum(record.finished for record in records) >= limit:
+        more = "--limit 100" if limit < 100 else "client.projects.list_projects(before=...)"
+        exits.note(f"these are the latest {limit} that ended; {more} finds older ones")
 
 
 @app.command()
