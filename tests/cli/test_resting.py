@@ -30,10 +30,12 @@ def test_a_worker_leaves_its_grid_and_comes_back(
     assert "no 'dreamgrid work' runs from" in call("work", "pause", environment=here).stderr
 
 
-def test_a_pause_says_that_it_does_not_reach_the_worker_of_a_grid(call: Call, grid: Grid) -> None:
+def test_a_pause_that_reaches_only_the_worker_of_a_grid_is_refused(call: Call, grid: Grid) -> None:
     here = {"DREAMGRID_DATA": str(grid.data)}
-    assert "does not rest" in call("work", "pause", environment=here).stderr
-    assert call("work", "resume", environment=here).stdout == "resumed\n"
+    ran = call("work", "pause", environment=here)
+    assert (ran.returncode, ran.stdout) == (BAD_INPUT, "")
+    assert "does not rest" in ran.stderr
+    assert call("work", "resume", environment=here).stdout == "there was no pause\n"
 
 
 @pytest.mark.parametrize("duration", ["90", "soon", "2h and more", "0m", ""])

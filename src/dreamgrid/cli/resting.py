@@ -10,6 +10,7 @@ from dreamgrid.cli.stdout import stdout
 from dreamgrid.errors import ConfigError
 from dreamgrid.worker.rest import anyone_at_work, pause, resume
 
+_DOES_NOT_REST = "the worker inside the grid that runs from here does not rest: end the grid"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -17,17 +18,21 @@ def pause_workers(duration: str | None, data: Path | None) -> None:
     """Pauses them, for a while or, with None, until somebody resumes them.
 
     Raises:
-        ConfigError: The duration is none.
+        ConfigError: The duration is none, or the only worker here is one that does not rest.
     """
     until_s = None if duration is None else time.time() + _seconds_of(duration)
     folder = data_dir(data)
+    running = loop.run(find_running(folder))
+    only_others = anyone_at_work(folder / "worker") is False
+    in_grid = running is not None and running.has_worker
+    if in_grid and only_others:
+        raise ConfigError(f"nothing is paused: {_DOES_NOT_REST}")
     pause(folder / "worker", until_s)
     until = "" if duration is None else f" for {duration}"
     stdout().print(f"paused{until}; 'dreamgrid work resume' ends it")
-    running = loop.run(find_running(folder))
-    if running is not None and running.has_worker:
-        exits.note("the worker inside the grid that runs from here does not rest: end the grid")
-    elif anyone_at_work(folder / "worker") is False:
+    if in_grid:
+        exits.note(_DOES_NOT_REST)
+    elif only_others:
         exits.note(f"no 'dreamgrid work' runs from {folder} now; one that starts there will rest")
 
 
