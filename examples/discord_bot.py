@@ -14,10 +14,13 @@ import os
 import sys
 from collections.abc import AsyncIterator
 
-import discord
-from discord import app_commands
-
 import dreamgrid
+
+try:
+    import discord
+    from discord import app_commands
+except ModuleNotFoundError:
+    sys.exit("this bot needs discord.py: pip install discord.py")
 
 MODEL = "dreamlet-v1"
 MOST_SPARK = 1

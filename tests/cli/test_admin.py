@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from tests.cli.conftest import Call
-from tests.cli.processes import Grid
+from tests.cli.processes import Grid, running
 
 
 def test_what_an_administrator_does_is_in_the_log(idle_grid: Grid, call: Call) -> None:
@@ -64,3 +66,8 @@ def test_others_are_refused(idle_grid: Grid, call: Call) -> None:
     ).last_json
     environment = idle_grid.environment | {"DREAMGRID_API_KEY": made["key"]}
     assert call("admin", "accounts", environment=environment).returncode == 3
+
+
+def test_a_log_without_entries_says_so(call: Call, tmp_path: Path) -> None:
+    with running("serve", "--json", "--port", "0", data=tmp_path / "data") as new:
+        assert call("admin", "log", environment=new.environment).stdout == "nothing yet\n"

@@ -90,3 +90,11 @@ def test_a_closed_repository_says_how_it_opens(
     ran = call("work", "download", MODEL, environment=environment)
     assert ran.returncode == FAILED
     assert "accept its terms" in ran.stderr
+
+
+def test_a_name_that_is_almost_right_is_told_the_right_one(
+    call: Call, environment: dict[str, str]
+) -> None:
+    ran = call("work", "download", "z_image_turbo", environment=environment)
+    assert ran.returncode == BAD_INPUT
+    assert "did you mean z_image_turbo_bf16" in ran.stderr

@@ -3,7 +3,7 @@ import inspect
 import pytest
 
 from dreamgrid import errors
-from dreamgrid.cli.exits import code_of, report
+from dreamgrid.cli.exits import advice_for, code_of, report
 from dreamgrid.protocol import failures
 
 CODES = {
@@ -45,3 +45,7 @@ def test_a_project_that_was_refused_for_money_says_so_by_its_code() -> None:
     error = errors.ProjectFailed("insufficient funds", code=4003)
     error.__cause__ = failures.error_from_code(4003, "insufficient funds")
     assert code_of(error) == 4
+
+
+def test_a_file_that_cannot_be_used_is_no_matter_of_options() -> None:
+    assert advice_for(errors.UnreadableMedia("there is no file 'nothere.png'")) == ""

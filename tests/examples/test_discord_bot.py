@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -175,3 +176,9 @@ def test_a_bot_without_a_token_says_so() -> None:
     )
     assert ran.returncode == 1
     assert "DISCORD_TOKEN is not set" in ran.stderr
+
+
+def test_without_discords_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "discord", None)
+    with pytest.raises(SystemExit, match="pip install"):
+        runpy.run_path(str(EXAMPLE))

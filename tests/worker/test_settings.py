@@ -126,3 +126,10 @@ def test_a_setting_of_the_file_is_one_of_the_worker(tmp_path: Path) -> None:
     config = settings.config("https://grid.example.org", "dgk_x", tmp_path)
     for name in ("name", "models", "threads", "network", "filter_threshold"):
         assert getattr(config, name) == msgspec.structs.asdict(settings)[name]
+
+
+def test_a_file_that_is_not_there_is_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "nothere.toml"
+    with pytest.raises(ConfigError) as told:
+        read_settings(path)
+    assert str(told.value) == f"{path}: No such file or directory"

@@ -319,7 +319,7 @@ def log(
         when = datetime.fromtimestamp(one.time / 1_000).astimezone().strftime("%Y-%m-%d %H:%M")
         words = (one.actor, one.action, one.target, one.detail, one.reason)
         table.add_row(when, *map(Text, words))
-    stdout().print(table)
+    stdout().print(table if found.actions else "[dim]nothing yet")
 
 
 def _call(

@@ -1,6 +1,8 @@
 """`dreamgrid work download`: weights come to this machine because somebody asked for them."""
 
+import difflib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -33,19 +35,28 @@ def bring(*, models: tuple[str, ...], config: Path | None, dry_run: bool, as_jso
     exits.speaks_json.set(as_json)
     settings_from(config)
     registry = find_engines()
-    sources = {model: _source(registry, model) for model in models}
-    for prospect in plan_work(registry, look(Path.home())).leaves:
+    plan = plan_work(registry, look(Path.home()))
+    known = [prospect.model for prospect in (*plan.serves, *plan.leaves)]
+    sources = {model: _source(registry, model, known) for model in models}
+    for prospect in plan.leaves:
         if prospect.model in sources and prospect.state == "too_large":
             exits.note(f"{prospect.model} seems too large for this machine: {prospect.text}")
     loop.run(_bring_all(sources, dry_run=dry_run, as_json=as_json))
 
 
-def _source(registry: Registry, model: str) -> Source:
-    for engine in registry.engines:
-        source = engine.spec.source(model)
-        if source is not None:
-            return source
-    raise ConfigError(f"no source of weights is known for {model}; see 'dreamgrid work plan'")
+def _source(registry: Registry, model: str, known: Sequence[str]) -> Source:
+    source = _find_source(registry, model)
+    if source is not None:
+        return source
+    fetchable = [one for one in known if _find_source(registry, one) is not None]
+    close = difflib.get_close_matches(model, fetchable, n=3)
+    meant = f"did you mean {' or '.join(close)}?" if close else "see 'dreamgrid work plan'"
+    raise ConfigError(f"no source of weights is known for {model}; {meant}")
+
+
+def _find_source(registry: Registry, model: str) -> Source | None:
+    found = (engine.spec.source(model) for engine in registry.engines)
+    return next((source for source in found if source is not None), None)
 
 
 async def _bring_all(sources: dict[str, Source], *, dry_run: bool, as_json: bool) -> None:

@@ -38,6 +38,7 @@ class _Ending(NamedTuple):
 # The first that matches decides.
 _ENDINGS = (
     _Ending(errors.UnknownModel, BAD_INPUT, "'dreamgrid models' lists what this grid has"),
+    _Ending(errors.UnreadableMedia, BAD_INPUT, ""),
     _Ending(errors.InvalidRequest, BAD_INPUT, "the command with --help says what is possible"),
     _Ending(errors.ConfigError, BAD_INPUT, ""),
     _Ending(errors.NotFound, BAD_INPUT, ""),

@@ -190,7 +190,8 @@ def read_settings(path: Path) -> Settings:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{path}: {reason}") from error
     try:
         said = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
