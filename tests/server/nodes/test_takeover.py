@@ -4,6 +4,7 @@ import asyncio
 import threading
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from dreamgrid.errors import ConfigError
@@ -89,6 +90,24 @@ async def test_a_coordinator_that_falls_silent_is_replaced_writes_nothing_and_re
     names = [key["name"] for key in (await one.data("/v1/account/keys"))["keys"]]
     assert "once" in names
     assert "never" not in names
+
+
+async def test_a_database_that_goes_away_as_a_node_takes_over_does_not_end_the_node(
+    make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, tried = PostgresNodes.keep_secret, 0
+
+    def keep(nodes: PostgresNodes, name: str, value: str) -> None:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            raise psycopg.OperationalError("gone for a moment")
+        original(nodes, name, value)
+
+    monkeypatch.setattr(PostgresNodes, "keep_secret", keep)
+    node = await make_node()
+    await answers(node)
+    assert tried == 2
 
 
 def test_several_nodes_need_what_all_of_them_reach(tmp_path: Path) -> None:

@@ -131,8 +131,8 @@ class Node:
             beats.start()
             try:
                 await self._coordinate(store, beats, lost, leave_door)
-            except (psycopg.Error, ServerUnavailable) as error:
-                _log.error("this node could not take over, and tries again: %s", error)
+            except* (psycopg.Error, ServerUnavailable) as group:  # a task group, once it serves
+                _log.error("this node could not take over, and tries again: %s", _first(group))
             finally:
                 await beats.stop()
                 await store.close()
@@ -212,6 +212,13 @@ class Node:
         """The others need not wait for their next look."""
         if self._bus is not None:
             self._bus.publish(COORDINATOR_SUBJECT, b"")
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first error of a group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _unless(stop: asyncio.Event, wanted: Coroutine[Any, Any, T]) -> T | None:
