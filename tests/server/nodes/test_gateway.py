@@ -9,7 +9,10 @@ import pytest
 
 from dreamgrid.protocol.socket import CLOSE_AUTHENTICATION, CLOSE_REPLACED
 from dreamgrid.protocol.worker import WORKER_PATH
+from dreamgrid.server.addresses import Networks
 from dreamgrid.server.config import Rate
+from dreamgrid.server.nodes import gateway as gateway_module
+from dreamgrid.server.nodes.gateway import Gateway
 from dreamgrid.server.relays import HEADER
 from tests.server.nodes.conftest import MakeNode
 from tests.support.grid import Grid
@@ -180,7 +183,6 @@ async def test_a_forged_header_means_nothing_to_the_coordinator(make_node: MakeN
 async def test_without_a_coordinator_requests_are_refused_clearly(
     coordinator: Grid, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dreamgrid.server.nodes import gateway as gateway_module
     from dreamgrid.server.nodes import lease
 
     gateway = await make_node()
@@ -202,3 +204,21 @@ async def test_without_a_coordinator_requests_are_refused_clearly(
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await gateway.socket()
     assert refused.value.status == 503
+
+
+async def test_a_relay_that_ends_already_may_be_ended_again() -> None:
+    gateway = Gateway("secret", Networks(()), 1)
+
+    async def relayed() -> None:
+        async with asyncio.timeout(None) as relay:
+            with gateway._while_it_coordinates(relay):
+                await asyncio.Event().wait()
+
+    task = asyncio.create_task(relayed())
+    await asyncio.sleep(0)
+    gateway.point("10.0.0.5:8771")
+    await asyncio.sleep(0)  # its time is up, and it has not noticed
+    gateway.point("10.0.0.6:8771")
+    gateway.close()
+    with pytest.raises(TimeoutError):
+        await task

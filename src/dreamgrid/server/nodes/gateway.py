@@ -7,7 +7,7 @@ whoever held them connects again; requests that change nothing are asked again t
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.metadata import version
 
 import aiohttp
@@ -113,7 +113,8 @@ class Gateway:
     def _end_relays(self) -> None:
         now_s = asyncio.get_running_loop().time()
         for relay in self._underway:
-            relay.reschedule(now_s)
+            with suppress(RuntimeError):  # it ends already, for a change just before this one
+                relay.reschedule(now_s)
 
     @contextmanager
     def _while_it_coordinates(self, relay: asyncio.Timeout) -> Iterator[None]:
