@@ -3,7 +3,10 @@
 import asyncio
 import io
 import json
+import socket
+from typing import Any
 
+import aiohappyeyeballs
 import aiohttp
 import pytest
 
@@ -222,3 +225,28 @@ async def test_a_relay_that_ends_already_may_be_ended_again() -> None:
     gateway.close()
     with pytest.raises(TimeoutError):
         await task
+
+
+async def test_what_could_not_be_sent_in_time_is_sent_again_whatever_it_is(
+    coordinator: Grid, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_module, "CONNECT_S", 0.5)
+    gateway = await make_node()
+    assert coordinator.config.node is not None
+    port = coordinator.config.node.host_and_port[1]
+    original, tried = aiohappyeyeballs.start_connection, 0
+
+    async def connect(addr_infos: list[Any], **named: Any) -> socket.socket:
+        nonlocal tried
+        if addr_infos[0][4][1] == port:
+            tried += 1
+            if tried == 1:
+                await asyncio.Event().wait()  # as where a machine is off
+        return await original(addr_infos, **named)
+
+    monkeypatch.setattr(aiohappyeyeballs, "start_connection", connect)
+    status, said = await gateway.call("POST", "/v1/account/keys", json={"name": "once"})
+    assert status < 300, said
+    names = [key["name"] for key in (await coordinator.data("/v1/account/keys"))["keys"]]
+    assert names.count("once") == 1
+    assert tried > 1

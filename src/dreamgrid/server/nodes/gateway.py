@@ -177,8 +177,8 @@ class Gateway:
                 async with asyncio.timeout(None) as relay:
                     with self._while_it_coordinates(relay):
                         return await self._ask(request, body, node)
-            except aiohttp.ClientConnectorError:  # nobody heard of it
-                pass
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+                pass  # nobody heard of it
             except (aiohttp.ClientError, OSError, TimeoutError):
                 if request.method not in _REPEATABLE:
                     raise ServerRestarting(
