@@ -12,6 +12,8 @@ from dreamgrid.protocol.socket import CLOSE_RESTART
 from dreamgrid.protocol.worker import RunningJob
 from dreamgrid.server.config import NodeSettings, ServerConfig
 from dreamgrid.server.nodes import watch
+from dreamgrid.server.nodes.lease import Beats
+from dreamgrid.server.store.postgres import PostgresStore
 from dreamgrid.server.store.postgres_nodes import PostgresNodes
 from tests.server.nodes.conftest import MakeNode
 from tests.support.grid import Grid
@@ -90,6 +92,21 @@ async def test_a_coordinator_that_falls_silent_is_replaced_writes_nothing_and_re
     names = [key["name"] for key in (await one.data("/v1/account/keys"))["keys"]]
     assert "once" in names
     assert "never" not in names
+
+
+async def test_a_coordinator_that_cannot_say_that_it_lives_gives_up(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def beat(nodes: PostgresNodes, reign: int, node: str) -> bool:
+        raise ConfigError("this role may do nothing")
+
+    monkeypatch.setattr(PostgresNodes, "beat", beat)
+    lost = asyncio.Event()
+    beats = Beats(address, PostgresStore(address, alone=True), lost)
+    beats.start()
+    async with asyncio.timeout(PATIENCE_S):
+        await lost.wait()
+    await beats.stop()
 
 
 async def test_a_database_that_goes_away_as_a_node_takes_over_does_not_end_the_node(

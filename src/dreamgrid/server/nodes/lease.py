@@ -116,7 +116,7 @@ class Beats:
     Args:
         address: Of the database.
         store: The store that holds it.
-        lost: Set when another node coordinates.
+        lost: Set when another node coordinates, or will, because nothing can be said any more.
     """
 
     def __init__(self, address: str, store: PostgresStore, lost: asyncio.Event) -> None:
@@ -146,12 +146,20 @@ class Beats:
         await self._loop.run_in_executor(None, self._thread.join)
 
     def _run(self) -> None:
+        try:
+            self._beat()
+        except Exception:
+            _log.exception("this node cannot say any more that it lives")
+        finally:
+            self._in_loop(self._lost.set)
+            self._nodes.close()
+
+    def _beat(self) -> None:
         broken = False
         while not self._done:
             try:
                 if not self._nodes.beat(self._store.reign, self.node):
-                    self._in_loop(self._lost.set)
-                    break
+                    return
                 if broken:
                     self._in_loop(self._hold)
                 broken = False
@@ -161,7 +169,6 @@ class Beats:
                 broken = True
             self._wake.wait(BEAT_S)
             self._wake.clear()
-        self._nodes.close()
 
     def _in_loop(self, call: Callable[[], None]) -> None:
         if not self._done:

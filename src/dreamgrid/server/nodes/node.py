@@ -155,7 +155,7 @@ class Node:
             await leave_door()
             await _unless(self._stop, lost.wait())
             if lost.is_set():
-                _log.error("another node coordinates now: this one relays to it")
+                _log.error("this node coordinates no longer: it relays to the one that does")
 
     @asynccontextmanager
     async def _relaying(self) -> AsyncIterator[Callable[[], Awaitable[None]]]:
