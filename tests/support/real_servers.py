@@ -1,6 +1,8 @@
 """Real servers for tests, each a process of its own that ends with the test that needs it last."""
 
 import contextlib
+import itertools
+import os
 import shutil
 import socket
 import subprocess
@@ -21,6 +23,13 @@ from dreamgrid.server.clock import system_clock
 
 PATIENCE_S = 60.0
 BUCKET = "dreamgrid-tests"
+
+_PORTS_EACH = 1_000
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_first = 12_000 + _WORKER % 16 * _PORTS_EACH
+_ports = itertools.cycle(range(_first, _first + _PORTS_EACH))
+for _ in range(os.getpid() % _PORTS_EACH):  # two runs at a time do not begin with the same one
+    next(_ports)
 
 
 @dataclass(frozen=True)
@@ -49,11 +58,15 @@ def program(name: str, *, install: str) -> str:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of this machine that nobody listens on, and that nobody else is given.
+
+    It lies below those that a system gives away by itself, in a range of this process of a run.
+    """
+    for port in _ports:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("cannot happen: they go round")
 
 
 @contextlib.contextmanager
