@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from dreamgrid.server import whereabouts
 from dreamgrid.server.blobs.s3 import S3Blobs
 from dreamgrid.server.blobs.s3_settings import parse
+from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.folder_lock import held
 from dreamgrid.server.store.postgres_connection import PostgresConnection
 from tests.cli.conftest import Call
@@ -237,10 +239,32 @@ def test_a_folder_whose_database_is_elsewhere_says_where(
     assert "--store" in ran.last_json["message"]
 
 
-def test_a_folder_whose_media_are_elsewhere_says_where(tmp_path: Path, call: Call) -> None:
+@pytest.mark.parametrize("left", ["nothing", "blobs/.uploads"])
+def test_a_folder_whose_media_are_elsewhere_says_where(
+    left: str, tmp_path: Path, call: Call
+) -> None:
+    (tmp_path / left).mkdir(parents=True)
     (tmp_path / "kept-elsewhere.json").write_text(json.dumps({"blobs": "s3://media/grid"}))
     ran = call("serve", "--json", "--port", "0", "--data", str(tmp_path), environment={})
     assert (ran.returncode, "s3://media/grid" in ran.last_json["message"]) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("store", "noted"),
+    [
+        ("postgresql://ann:s3cret@db:25432/grid", "postgresql://db:25432/grid"),
+        ("postgresql://ann:s3cret@[::1]:5433/grid", "postgresql://[::1]:5433/grid"),
+        ("postgresql://ann@one:1,two:2/grid?sslmode=require", "postgresql://one:1,two:2/grid"),
+        (
+            "postgresql:///grid?host=/run/pg&port=5433&user=ann&password=s3cret",
+            "postgresql:///grid?host=/run/pg&port=5433",
+        ),
+    ],
+)
+def test_the_note_names_the_database_without_who_may_use_it(
+    store: str, noted: str, tmp_path: Path
+) -> None:
+    assert whereabouts.of(ServerConfig(data_dir=tmp_path, store=store)).store == noted
 
 
 def test_a_command_that_is_told_nothing_to_move_says_what_it_needs(call: Call) -> None:

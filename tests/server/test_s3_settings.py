@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dreamgrid.errors import ConfigError
+from dreamgrid.server.blobs import s3_settings
 from dreamgrid.server.blobs.s3_bucket import Bucket
 from dreamgrid.server.blobs.s3_settings import parse
 from dreamgrid.server.clock import system_clock
@@ -38,6 +39,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "public", "AWS_SECRET_ACCESS_KEY": "secret"}
 def test_every_providers_spelling_leads_to_the_object(address: str, link: str) -> None:
     settings = parse(address, KEYS)
     bucket = Bucket(settings, system_clock)
+    assert parse(s3_settings.address(settings), KEYS) == settings
     url, _, query = bucket.link("GET", settings.prefix + "k", expires_s=60).partition("?")
     assert url == link
     assert "X-Amz-Credential=public%2F" in query

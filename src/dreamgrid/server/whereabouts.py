@@ -6,24 +6,29 @@ was started without `--store` would serve an empty one.
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 
 from dreamgrid.errors import ConfigError
+from dreamgrid.server.blobs.folder import file_keys
+from dreamgrid.server.blobs.s3_settings import address
 from dreamgrid.server.config import ServerConfig
 
 FILE = "kept-elsewhere.json"
 DATABASE = "dreamgrid.sqlite"
 MEDIA = "blobs"
 
+_PLACE = ("host", "hostaddr", "port", "dbname")
+"""What the options of a database's address may say of where it is."""
+
 
 class Whereabouts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where the parts of a grid lie that its folder does not hold; without passwords.
 
     Attributes:
-        store: Host and name of its PostgreSQL database.
-        blobs: Bucket of its media.
+        store: Host, port and name of its PostgreSQL database.
+        blobs: Bucket and endpoint of its media, as `--blobs` takes them.
         node: Whether it is the folder of one of several nodes, which share their secrets.
     """
 
@@ -44,11 +49,18 @@ def of(config: ServerConfig) -> Whereabouts:
     """Where a server with these settings keeps its parts."""
     store = blobs = None
     if config.store is not None:
-        address = urlsplit(config.store)
-        store = f"postgresql://{address.hostname or ''}{address.path}"
+        store = _without_user(config.store)
     if config.blobs is not None:
-        blobs = f"s3://{config.blobs.bucket}/{config.blobs.prefix}".rstrip("/")
+        blobs = address(config.blobs)
     return Whereabouts(store=store, blobs=blobs, node=config.node is not None)
+
+
+def _without_user(store: str) -> str:
+    """A database's address with nothing in it but where it is."""
+    parts = urlsplit(store)
+    hosts = parts.netloc.rpartition("@")[2]
+    options = urlencode([pair for pair in parse_qsl(parts.query) if pair[0] in _PLACE], safe="/:,")
+    return f"postgresql://{hosts}{parts.path}{options and '?'}{options}"
 
 
 def note(config: ServerConfig) -> None:
@@ -69,15 +81,22 @@ def check(config: ServerConfig) -> None:
     Raises:
         ConfigError: They do, and the folder has none of its own.
     """
-    before = noted(config.data_dir)
+    media = missing_media(config.data_dir)
     missing = missing_database(config.data_dir)
     if config.store is None and missing:
         raise ConfigError(missing)
-    if config.blobs is None and before.blobs and not (config.data_dir / MEDIA).exists():
+    if config.blobs is None and media:
         raise ConfigError(
-            f"the media of this grid lie in {before.blobs}: name it with --blobs or "
+            f"the media of this grid lie in '{media}': name it with --blobs or "
             f"DREAMGRID_BLOBS. To begin without them, remove {config.data_dir / FILE}"
         )
+
+
+def missing_media(folder: Path) -> str | None:
+    """Where the media lie, if the note says so and the folder has not one file of them."""
+    blobs = noted(folder).blobs
+    # A folder without files proves nothing: commands that fail make one, too.
+    return None if blobs is None or file_keys(folder / MEDIA) else blobs
 
 
 def missing_database(folder: Path) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from dreamgrid.errors import ConfigError
 from dreamgrid.server.blobs.keys import is_key
@@ -81,7 +81,7 @@ def parse(address: str, environment: Mapping[str, str]) -> S3Settings:
     if unknown:
         raise ConfigError(f"'{unknown[0]}' is no option of '{address}': use {', '.join(_KNOWN)}")
     region = options.get("region", DEFAULT_REGION)
-    endpoint = options.get("endpoint", f"https://s3.{region}.amazonaws.com").rstrip("/")
+    endpoint = options.get("endpoint", _amazon(region)).rstrip("/")
     public = options.get("public", endpoint).rstrip("/")
     for url in (endpoint, public):
         if not _ENDPOINT.fullmatch(url):
@@ -104,6 +104,26 @@ def parse(address: str, environment: Mapping[str, str]) -> S3Settings:
             session_token=_value(SESSION_TOKEN, environment),
         ),
     )
+
+
+def address(settings: S3Settings) -> str:
+    """The address of which `parse` makes these settings; without what it assumes."""
+    amazon = settings.endpoint == _amazon(settings.region)
+    options = {
+        "endpoint": (settings.endpoint, _amazon(settings.region)),
+        "public": (settings.public, settings.endpoint),
+        "region": (settings.region, DEFAULT_REGION),
+        "style": (settings.style, "virtual" if amazon else "path"),
+    }
+    said = urlencode(
+        {name: value for name, (value, assumed) in options.items() if value != assumed}, safe=":/"
+    )
+    where = f"s3://{settings.bucket}/{settings.prefix}".rstrip("/")
+    return f"{where}?{said}" if said else where
+
+
+def _amazon(region: str) -> str:
+    return f"https://s3.{region}.amazonaws.com"
 
 
 def _needed(name: str, environment: Mapping[str, str]) -> str:
