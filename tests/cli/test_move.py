@@ -17,7 +17,9 @@ from dreamgrid.server.blobs.s3_settings import parse
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.folder_lock import held
 from dreamgrid.server.store.postgres_connection import PostgresConnection
+from dreamgrid.server.store.postgres_schema import migrate
 from tests.cli.conftest import Call
+from tests.cli.processes import Ran
 from tests.support import postgres
 from tests.support.grid import Grid
 from tests.support.real_servers import S3Server
@@ -149,6 +151,53 @@ def test_what_was_broken_off_is_moved_again_and_what_is_there_is_not_sent_twice(
     again = call(*asked, environment=rclone_server.environment)
     assert (again.returncode, again.last_json["files"]) == (0, 2)
     assert kept == [True, True, False, False]
+
+
+def test_the_database_is_looked_at_before_any_file_is_sent(
+    tmp_path: Path, call: Call, rclone_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, store = tmp_path / "data", postgres.new_database()
+    asyncio.run(grown(data))
+    blobs = rclone_server.address(f"unsent-{new_id()}")
+    sent: list[str] = []
+
+    async def keep(self: S3Blobs, key: str, file: Path) -> bool:
+        sent.append(key)
+        return True
+
+    monkeypatch.setattr(S3Blobs, "keep", keep)
+    asked = ("move", "--json", "--data", str(data), "--blobs", blobs, "--store")
+    mistyped = store.replace("/test_", "/tset_")
+    refused = call(*asked, mistyped, environment=rclone_server.environment)
+    assert (refused.returncode, "does not exist" in refused.last_json["message"]) == (2, True)
+    with closing(PostgresConnection(store)) as another:
+        migrate(another)
+        another.execute("INSERT INTO account (id, username, created_ms) VALUES ('A', 'eve', 1)")
+    refused = call(*asked, store, environment=rclone_server.environment)
+    assert (refused.returncode, "another grid" in refused.last_json["message"]) == (2, True)
+    assert sent == []
+
+
+def test_a_grid_moves_in_two_steps_and_what_was_moved_is_not_moved_again(
+    tmp_path: Path, call: Call, rclone_server: S3Server
+) -> None:
+    data, store = tmp_path / "data", postgres.new_database()
+    asyncio.run(grown(data))
+    blobs = rclone_server.address(f"twice-{new_id()}")
+
+    def move(*to: str) -> Ran:
+        return call("move", "--data", str(data), *to, environment=rclone_server.environment)
+
+    assert move("--store", store).returncode == 0
+    assert "2 files" in move("--store", store, "--blobs", blobs).stdout
+    note = json.loads((data / "kept-elsewhere.json").read_text())
+    assert (list(note), note["blobs"]) == (["store", "blobs"], blobs)
+    again = move("--store", store, "--blobs", blobs)
+    assert again.returncode == 0
+    assert again.stdout.strip() == f"was moved already to {note['store']} and {blobs}"
+    other = move("--store", postgres.new_database(), "--blobs", blobs)
+    assert (other.returncode, f"moved already, to '{note['store']}'" in other.stderr) == (2, True)
+    assert not (data / "blobs").exists()
 
 
 def test_a_file_that_arrived_differently_is_sent_again(

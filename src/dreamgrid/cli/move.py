@@ -4,6 +4,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
 from rich.text import Text
 
 from dreamgrid.cli import exits, loop, options
@@ -30,10 +31,11 @@ def move(
     - `dreamgrid move --store postgresql://grid@db.example.org/grid --blobs s3://media`
     - `dreamgrid move --data ./grid --blobs 's3://media?endpoint=https://s3.example.org'`
     """
-    from dreamgrid.server.blobs import s3_settings  # noqa: PLC0415 (loads the server)
+    from dreamgrid.server import whereabouts  # noqa: PLC0415 (loads the server)
+    from dreamgrid.server.blobs import s3_settings  # noqa: PLC0415
     from dreamgrid.server.config import ServerConfig  # noqa: PLC0415
     from dreamgrid.server.folder_lock import held  # noqa: PLC0415
-    from dreamgrid.server.moving import move_media, move_rows, settle  # noqa: PLC0415
+    from dreamgrid.server.moving import begin, move_media, move_rows, settle  # noqa: PLC0415
 
     exits.speaks_json.set(as_json)
     store = store_address(store)
@@ -51,14 +53,18 @@ def move(
     files = 0
     with held(folder), ExitStack() as stack:
         bars = Bars(stack, quiet=as_json)
-        if config.blobs is not None:
-            files = loop.run(move_media(config, bars.show))
-        if config.store is not None:
-            rows = move_rows(config, bars.show)
-        renamed = settle(config)
+        left = begin(config)
+        if left.blobs is not None:
+            files = loop.run(move_media(left, bars.show))
+        if left.store is not None:
+            rows = move_rows(left, bars.show)
+        renamed = settle(left)
     if as_json:
         told = {"event": "moved", "rows": rows, "files": files}
         exits.say_json(told | {"renamed": [str(path) for path in renamed]})
+    elif left.store is None and left.blobs is None:
+        there = " and ".join(filter(None, msgspec.structs.astuple(whereabouts.of(config))))
+        stdout(soft_wrap=True).print(Text(f"was moved already to {there}", "green"))
     else:
         _tell(rows, files, renamed)
 

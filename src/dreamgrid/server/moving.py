@@ -1,18 +1,47 @@
 """Moves a grid out of its data folder: its database to PostgreSQL, its media to S3."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from dreamgrid.errors import ConfigError
 from dreamgrid.server import whereabouts
 from dreamgrid.server.blobs.moving import copy_media
 from dreamgrid.server.config import ServerConfig
-from dreamgrid.server.store.choice import copy_to_postgres
+from dreamgrid.server.store.choice import check_copy_to_postgres, copy_to_postgres
 
 MOVED = ".moved"
 """Added to the names of what was moved; it is kept until somebody removes it."""
 
 Progress = Callable[[str, int, int], None]
 """Told what is moved (`files` or `rows`), how much is done, and how much there is."""
+
+
+def begin(config: ServerConfig) -> ServerConfig:
+    """Looks whether the database can go where the settings say, before anything is copied.
+
+    Returns:
+        The settings without what was moved there before.
+
+    Raises:
+        ConfigError: It cannot, or the grid was moved to another place before.
+    """
+    folder, asked = config.data_dir, whereabouts.of(config)
+    before, store = whereabouts.noted(folder), config.store
+    if store is not None and whereabouts.missing_database(folder):
+        _same("database", before.store, asked.store)
+        config = replace(config, store=None)
+    elif store is not None:
+        check_copy_to_postgres(folder / whereabouts.DATABASE, store)
+    if config.blobs is not None and whereabouts.missing_media(folder):
+        _same("media", before.blobs, asked.blobs)
+        config = replace(config, blobs=None)
+    return config
+
+
+def _same(what: str, before: str | None, asked: str | None) -> None:
+    if before != asked:
+        raise ConfigError(f"the {what} of this grid was moved already, to '{before}'")
 
 
 async def move_media(config: ServerConfig, on_progress: Progress) -> int:
@@ -39,7 +68,7 @@ def settle(config: ServerConfig) -> list[Path]:
         left.append(config.data_dir / whereabouts.DATABASE)
     if config.blobs is not None:
         left.append(config.data_dir / whereabouts.MEDIA)
-    whereabouts.note(config)
+    whereabouts.add(config)
     return [path.rename(_free(path)) for path in left if path.exists()]
 
 

@@ -64,12 +64,22 @@ def _without_user(store: str) -> str:
 
 
 def note(config: ServerConfig) -> None:
-    """Notes in the folder what lies elsewhere."""
-    found = of(config)
-    path = config.data_dir / FILE
+    """Notes in the folder what lies elsewhere, and nothing else."""
+    _write(config.data_dir, of(config))
+
+
+def add(config: ServerConfig) -> None:
+    """Notes in the folder what lies elsewhere, beside what was noted before."""
+    found, before = of(config), noted(config.data_dir)
+    both = Whereabouts(store=found.store or before.store, blobs=found.blobs or before.blobs)
+    _write(config.data_dir, both)
+
+
+def _write(folder: Path, found: Whereabouts) -> None:
+    path = folder / FILE
     if found == Whereabouts():
         path.unlink(missing_ok=True)
-    elif found != noted(config.data_dir):
+    elif found != noted(folder):
         fresh = path.with_suffix(".new")
         fresh.write_bytes(msgspec.json.encode(found))
         os.replace(fresh, path)

@@ -34,6 +34,18 @@ def copy_to_postgres(
     return copy_rows(file, address, on_progress)
 
 
+def check_copy_to_postgres(file: Path, address: str) -> None:
+    """Looks whether that could be done. See `moving.check_rows`.
+
+    Raises:
+        ConfigError: It could not.
+    """
+    _postgres(address)
+    from dreamgrid.server.store.moving import check_rows  # noqa: PLC0415
+
+    check_rows(file, address)
+
+
 def schema_at(address: str | None, file: Path) -> Schema:
     """How far the PostgreSQL database at an address is, or where there is none the one in a file.
 

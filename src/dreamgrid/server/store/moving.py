@@ -55,6 +55,25 @@ def copy_rows(file: Path, address: str, on_progress: Progress) -> dict[str, int]
         ConfigError: One of them cannot be used: the source's books do not add up, or the target
             is in use, or holds something else. Nothing was changed in the target.
     """
+    with _both(file, address) as (source, target):
+        return _Copy(source, target, on_progress).run()
+
+
+def check_rows(file: Path, address: str) -> None:
+    """Looks whether `copy_rows` would do it; fills nothing in.
+
+    Raises:
+        ConfigError: As `copy_rows`.
+    """
+    with _both(file, address) as (source, target):
+        copy = _Copy(source, target, lambda done, total: None)
+        if not copy.target_is_empty():
+            copy.run()  # compares
+
+
+@contextmanager
+def _both(file: Path, address: str) -> Iterator[tuple[sqlite3.Connection, PostgresConnection]]:
+    """The database in a file and the one at an address, of the newest version and nobody else's."""
     try:
         with (
             closing(_source(file)) as source,
@@ -62,7 +81,7 @@ def copy_rows(file: Path, address: str, on_progress: Progress) -> dict[str, int]
             _alone(target),
         ):
             postgres_schema.migrate(target)
-            return _Copy(source, target, on_progress).run()
+            yield source, target
     except sqlite3.Error as error:
         raise ConfigError(f"the database {file} cannot be read: {error}") from error
     except psycopg.Error as error:
@@ -114,10 +133,13 @@ class _Copy:
         self._done = 0
         self._total = 2 * sum(_count(source, table) for table in self._tables)
 
+    def target_is_empty(self) -> bool:
+        return all(_count(self._target, table) == 0 for table in self._tables)
+
     def run(self) -> dict[str, int]:
         self._target.execute("BEGIN")
         self._target.execute("SELECT pg_advisory_xact_lock(?)", (TURN_LOCK,))
-        empty = all(_count(self._target, table) == 0 for table in self._tables)
+        empty = self.target_is_empty()
         sent = {
             table: self._write(table, columns) if empty else _contents(self._rows(table, columns))
             for table, columns in self._tables.items()
