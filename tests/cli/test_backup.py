@@ -1,6 +1,7 @@
 """Copies of grids that run, and grids that come back from them."""
 
 import asyncio
+import json
 import os
 import sqlite3
 import subprocess
@@ -150,6 +151,30 @@ async def test_sign_ins_from_before_a_rotation_outlive_a_restore(tmp_path: Path)
     (data / "token-secret.old-1").unlink()
     await copied(data, copy)
     assert len(key_ring.load_ring(copy / "token-secret", good_for_s=3600)) == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "moved_to", "as_noted"),
+    [
+        ("dreamgrid.sqlite", "postgresql://db.example.org/grid", "store"),
+        ("blobs", "s3://media/grid", "blobs"),
+    ],
+)
+def test_a_copy_from_before_a_move_is_not_mixed_with_what_came_after(
+    part: str, moved_to: str, as_noted: str, tmp_path: Path, call: Call
+) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    asyncio.run(begun(data))
+    asked = ("backup", "--json", "--data", str(data))
+    assert call(*asked, str(copy), environment={}).returncode == 0
+    before = sorted(copy.rglob("*"))
+    assert copy / part in before
+    (data / part).rename(data / f"{part}.moved")
+    (data / "kept-elsewhere.json").write_text(json.dumps({as_noted: moved_to}))
+    refused = call(*asked, str(copy), environment={})
+    assert (refused.returncode, moved_to in refused.last_json["message"]) == (2, True)
+    assert sorted(copy.rglob("*")) == before
+    assert call(*asked, str(tmp_path / "another"), environment={}).returncode == 0
 
 
 async def test_a_grid_in_postgres_comes_back_from_a_dump_and_a_copy(tmp_path: Path) -> None:

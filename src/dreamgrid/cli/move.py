@@ -4,7 +4,6 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-import msgspec
 from rich.text import Text
 
 from dreamgrid.cli import exits, loop, options
@@ -63,7 +62,8 @@ def move(
         told = {"event": "moved", "rows": rows, "files": files}
         exits.say_json(told | {"renamed": [str(path) for path in renamed]})
     elif left.store is None and left.blobs is None:
-        there = " and ".join(filter(None, msgspec.structs.astuple(whereabouts.of(config))))
+        now = whereabouts.of(config)
+        there = " and ".join(filter(None, (now.store, now.blobs)))
         stdout(soft_wrap=True).print(Text(f"was moved already to {there}", "green"))
     else:
         _tell(rows, files, renamed)

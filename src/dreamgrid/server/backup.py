@@ -64,10 +64,11 @@ def back_up(source: Path, target: Path, on_progress: Progress) -> Copied:
     if not source.is_dir():
         raise ConfigError(f"there is no data folder {source}; name it with --data")
     _check_target(source, target)
+    elsewhere = whereabouts.noted(source).store if whereabouts.missing_database(source) else None
+    _check_not_outdated(target, elsewhere, whereabouts.missing_media(source))
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
     for unfinished in target.glob(f"*{_UNFINISHED}"):
         unfinished.unlink()
-    elsewhere = whereabouts.noted(source).store if whereabouts.missing_database(source) else None
     counted: dict[str, int] = {}
     if elsewhere is None:
         counted = _copy_database(source, target)
@@ -105,6 +106,22 @@ def _copy_old_secrets(source: Path, target: Path) -> None:
     for name in there:
         with suppress(FileNotFoundError):  # too old, and removed meanwhile
             _copy(source / name, target / name)
+
+
+def _check_not_outdated(target: Path, store: str | None, blobs: str | None) -> None:
+    """Refuses a copy from before a move: its old parts would lie beside newer secrets for good.
+
+    Args:
+        target: The earlier copy.
+        store: Where the database lies now; None: in the data folder.
+        blobs: The same of the media.
+    """
+    for name, now in ((whereabouts.DATABASE, store), (whereabouts.MEDIA, blobs)):
+        if now is not None and (target / name).exists():
+            raise ConfigError(
+                f"{target} holds '{name}' from before it was moved to '{now}': name another "
+                "folder, and remove this one when you need it no more"
+            )
 
 
 def _copy_database(source: Path, target: Path) -> dict[str, int]:

@@ -71,8 +71,8 @@ def note(config: ServerConfig) -> None:
 def add(config: ServerConfig) -> None:
     """Notes in the folder what lies elsewhere, beside what was noted before."""
     found, before = of(config), noted(config.data_dir)
-    both = Whereabouts(store=found.store or before.store, blobs=found.blobs or before.blobs)
-    _write(config.data_dir, both)
+    store, blobs = found.store or before.store, found.blobs or before.blobs
+    _write(config.data_dir, msgspec.structs.replace(before, store=store, blobs=blobs))
 
 
 def _write(folder: Path, found: Whereabouts) -> None:
