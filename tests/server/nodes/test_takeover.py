@@ -14,6 +14,7 @@ from dreamgrid.server.config import NodeSettings, ServerConfig
 from dreamgrid.server.nodes import watch
 from dreamgrid.server.nodes.lease import Beats
 from dreamgrid.server.store.postgres import PostgresStore
+from dreamgrid.server.store.postgres_connection import PostgresConnection
 from dreamgrid.server.store.postgres_nodes import PostgresNodes
 from tests.server.nodes.conftest import MakeNode
 from tests.support.grid import Grid
@@ -134,3 +135,28 @@ def test_several_nodes_need_what_all_of_them_reach(tmp_path: Path) -> None:
     for address in ("10.0.0.5", "10.0.0.5:", ":8771", "10.0.0.5:0", "10.0.0.5:http"):
         with pytest.raises(ConfigError, match="HOST:PORT"):
             ServerConfig(data_dir=tmp_path, node=NodeSettings(address=address)).validate()
+
+
+async def test_a_takeover_that_is_broken_off_leaves_no_connection(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, made = PostgresStore._connect, list[PostgresConnection]()
+    connects, may_connect = threading.Event(), threading.Event()
+
+    def connect(store: PostgresStore) -> PostgresConnection:
+        connects.set()
+        may_connect.wait()
+        made.append(original(store))
+        return made[-1]
+
+    monkeypatch.setattr(PostgresStore, "_connect", connect)
+    store = PostgresStore(address, alone=True)
+    opening = asyncio.create_task(store.open())
+    await asyncio.to_thread(connects.wait)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    may_connect.set()
+    await asyncio.to_thread(store._reader.shutdown)
+    assert len(made) == 2
+    assert all(connection.lost for connection in made)

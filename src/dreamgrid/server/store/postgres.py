@@ -72,6 +72,7 @@ class PostgresStore(SqlStore):
         try:
             await self._in_reader(self._open)
         except BaseException:
+            self._reader.submit(self._hang_up)  # also from what a canceled call still opens
             self._reader.shutdown(wait=False)
             raise
         self._writer = PostgresWriter(self._writing, self._connect, self._reign)
