@@ -75,7 +75,7 @@ def video(
 
     For example:
 
-    - `dreamgrid video "a sailboat, zoom in" --duration 2`
+    - `dreamgrid video "a castle, zoom in" --duration 2`
     - `dreamgrid video "the flower opens" --first bud.png --last flower.png --size 480x480`
     """
     settings = {
