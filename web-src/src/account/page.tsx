@@ -12,6 +12,7 @@ import { Dialog } from '../ui/dialog';
 import { SelectField, TextField } from '../ui/fields';
 import { ago, amount, when } from '../ui/format';
 import { Icon } from '../ui/icon';
+import { Table } from '../ui/table';
 import { Webhooks } from './webhooks';
 
 export default function AccountPage() {
@@ -90,46 +91,30 @@ function Keys() {
           <Icon name="plus" /> New key
         </button>
       </div>
-      <div class="table-wrap" tabIndex={0} role="region" aria-label="Keys">
-        <table>
-          <thead>
-            <tr>
-              <th>Name</th>
-              <th>Begins with</th>
-              <th>May</th>
-              <th>At most</th>
-              <th>Made</th>
-              <th>
-                <span class="sr">Actions</span>
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {keys?.map((key) => (
-              <tr key={key.id}>
-                <td>{key.name || '–'}</td>
-                <td>
-                  <code>{key.prefix}…</code>
-                </td>
-                <td>{SCOPES.find(([scope]) => scope === key.scope)?.[1] ?? key.scope}</td>
-                <td class="num">{key.maxPerDay ? `${amount(key.maxPerDay)} a day` : 'no cap'}</td>
-                <td>{ago(key.createTime)}</td>
-                <td class="end">
-                  <button
-                    type="button"
-                    class="icon-button"
-                    aria-label={`Revoke ${key.name || key.prefix}`}
-                    title="Revoke"
-                    onClick={() => void revoke(key)}
-                  >
-                    <Icon name="trash" />
-                  </button>
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table label="Keys" columns={['Name', 'Begins with', 'May', 'At most', 'Made']} actions>
+        {keys?.map((key) => (
+          <tr key={key.id}>
+            <td>{key.name || '–'}</td>
+            <td>
+              <code>{key.prefix}…</code>
+            </td>
+            <td>{SCOPES.find(([scope]) => scope === key.scope)?.[1] ?? key.scope}</td>
+            <td class="num">{key.maxPerDay ? `${amount(key.maxPerDay)} a day` : 'no cap'}</td>
+            <td>{ago(key.createTime)}</td>
+            <td class="end">
+              <button
+                type="button"
+                class="icon-button"
+                aria-label={`Revoke ${key.name || key.prefix}`}
+                title="Revoke"
+                onClick={() => void revoke(key)}
+              >
+                <Icon name="trash" />
+              </button>
+            </td>
+          </tr>
+        ))}
+      </Table>
       {making && (
         <NewKey
           close={() => {
@@ -203,40 +188,29 @@ function Statement() {
   return (
     <section class="block" aria-labelledby="statement-title">
       <h2 id="statement-title">Statement</h2>
-      <div class="table-wrap" tabIndex={0} role="region" aria-label="Statement">
-        <table>
-          <thead>
-            <tr>
-              <th>When</th>
-              <th>What</th>
-              <th class="end">Amount</th>
-            </tr>
-          </thead>
-          <tbody>
-            {lines.map((line) => (
-              <tr key={line.id}>
-                <td title={when(line.createTime)}>{ago(line.createTime)}</td>
-                <td>
-                  {SOURCES[line.source] ?? line.source}{' '}
-                  {line.source === 'project' && (
-                    <button
-                      type="button"
-                      class="link tiny muted"
-                      onClick={() => void copy(line.sourceSID, 'Project id')}
-                    >
-                      {line.sourceSID.slice(0, 8)}
-                    </button>
-                  )}
-                </td>
-                <td class={line.type === 'credit' ? 'end good' : 'end'}>
-                  {line.type === 'credit' ? '+' : '−'}
-                  {amount(line.amount)} {line.tokenType}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table label="Statement" columns={['When', 'What', { number: 'Amount' }]}>
+        {lines.map((line) => (
+          <tr key={line.id}>
+            <td title={when(line.createTime)}>{ago(line.createTime)}</td>
+            <td>
+              {SOURCES[line.source] ?? line.source}{' '}
+              {line.source === 'project' && (
+                <button
+                  type="button"
+                  class="link tiny muted"
+                  onClick={() => void copy(line.sourceSID, 'Project id')}
+                >
+                  {line.sourceSID.slice(0, 8)}
+                </button>
+              )}
+            </td>
+            <td class={line.type === 'credit' ? 'end good' : 'end'}>
+              {line.type === 'credit' ? '+' : '−'}
+              {amount(line.amount)} {line.tokenType}
+            </td>
+          </tr>
+        ))}
+      </Table>
       {more && lines.length >= PAGE && (
         <button type="button" class="button older" onClick={() => void load(lines.length)}>
           Show older ones

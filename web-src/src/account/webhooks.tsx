@@ -10,6 +10,7 @@ import { TextField } from '../ui/fields';
 import { ago, when } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { Menu, type Action } from '../ui/menu';
+import { Table } from '../ui/table';
 
 interface Webhook {
   id: string;
@@ -98,37 +99,23 @@ export function Webhooks() {
         <p class="small muted">A server of your own can be told by HTTP when something is made.</p>
       )}
       {webhooks !== null && webhooks.length > 0 && (
-        <div class="table-wrap" tabIndex={0} role="region" aria-label="Webhooks">
-          <table>
-            <thead>
-              <tr>
-                <th>To</th>
-                <th>Told of</th>
-                <th>State</th>
-                <th>
-                  <span class="sr">Actions</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {webhooks.map((webhook) => (
-                <tr key={webhook.id}>
-                  <td class="where">
-                    {webhook.url}
-                    {webhook.description && <span class="tiny muted"> {webhook.description}</span>}
-                  </td>
-                  <td>{webhook.events.join(', ') || 'everything'}</td>
-                  <td>
-                    <Standing webhook={webhook} />
-                  </td>
-                  <td class="end">
-                    <Menu label={`What to do with ${webhook.url}`} actions={actionsFor(webhook)} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table label="Webhooks" columns={['To', 'Told of', 'State']} actions>
+          {webhooks.map((webhook) => (
+            <tr key={webhook.id}>
+              <td class="where">
+                {webhook.url}
+                {webhook.description && <span class="tiny muted"> {webhook.description}</span>}
+              </td>
+              <td>{webhook.events.join(', ') || 'everything'}</td>
+              <td>
+                <Standing webhook={webhook} />
+              </td>
+              <td class="end">
+                <Menu label={`What to do with ${webhook.url}`} actions={actionsFor(webhook)} />
+              </td>
+            </tr>
+          ))}
+        </Table>
       )}
       {making && (
         <NewWebhook

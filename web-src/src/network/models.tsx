@@ -8,6 +8,7 @@ import { models, workers, workersOf } from '../state/catalog';
 import { go } from '../state/route';
 import { plural } from '../ui/format';
 import { SearchField, Toggle } from '../ui/fields';
+import { Table } from '../ui/table';
 
 const KINDS = { image: 'Image', video: 'Video', audio: 'Audio' };
 
@@ -32,51 +33,36 @@ export function Models() {
       <p class="small muted" role="status">
         {plural(able, 'model')} of {models.value.length} {able === 1 ? 'has' : 'have'} a worker now.
       </p>
-      <div class="table-wrap models" tabIndex={0} role="region" aria-label="Models">
-        <table>
-          <thead>
-            <tr>
-              <th>Model</th>
-              <th>Makes</th>
-              <th>Workers</th>
-              <th>Takes</th>
-              <th>
-                <span class="sr">Actions</span>
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {found.map((entry) => (
-              <tr key={entry.id}>
-                <td>
-                  {entry.name}
-                  <br />
-                  <code class="tiny muted">{entry.id}</code>
-                </td>
-                <td>{KINDS[entry.media]}</td>
-                <td class="num">
-                  <span class="served">
-                    <span class={`dot ${workersOf(entry.id) > 0 ? 'good' : ''}`} /> {workersOf(entry.id)}
-                  </span>
-                </td>
-                <td class="why">{takes(entry)}</td>
-                <td class="end">
-                  <button
-                    type="button"
-                    class="button plain"
-                    onClick={() => {
-                      choose(entry);
-                      go('create');
-                    }}
-                  >
-                    Use<span class="sr"> {entry.name}</span>
-                  </button>
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table label="Models" columns={['Model', 'Makes', 'Workers', 'Takes']} actions class="models">
+        {found.map((entry) => (
+          <tr key={entry.id}>
+            <td>
+              {entry.name}
+              <br />
+              <code class="tiny muted">{entry.id}</code>
+            </td>
+            <td>{KINDS[entry.media]}</td>
+            <td class="num">
+              <span class="served">
+                <span class={`dot ${workersOf(entry.id) > 0 ? 'good' : ''}`} /> {workersOf(entry.id)}
+              </span>
+            </td>
+            <td class="why">{takes(entry)}</td>
+            <td class="end">
+              <button
+                type="button"
+                class="button plain"
+                onClick={() => {
+                  choose(entry);
+                  go('create');
+                }}
+              >
+                Use<span class="sr"> {entry.name}</span>
+              </button>
+            </td>
+          </tr>
+        ))}
+      </Table>
       {found.length === 0 && <p class="small muted">No model is called that.</p>}
     </section>
   );

@@ -5,6 +5,7 @@ import { Why } from '../create/why';
 import { cancel } from '../create/submit';
 import { all, isOpen, type Project } from '../state/projects';
 import { ago, duration, when } from '../ui/format';
+import { Table } from '../ui/table';
 
 export function Waiting() {
   const [asking, setAsking] = useState<string | null>(null);
@@ -15,43 +16,26 @@ export function Waiting() {
       {open.length === 0 ? (
         <p class="small muted">Nothing of yours waits, and nothing is rendered.</p>
       ) : (
-        <div class="table-wrap" tabIndex={0} role="region" aria-label="On its way">
-          <table>
-            <thead>
-              <tr>
-                <th>What</th>
-                <th>Model</th>
-                <th>Results</th>
-                <th>Why it waits</th>
-                <th>Starts</th>
-                <th>Since</th>
-                <th>
-                  <span class="sr">Actions</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {open.map((project) => (
-                <tr key={project.id}>
-                  <td class="why">{project.prompt || project.modelName}</td>
-                  <td>{project.modelName}</td>
-                  <td class="num">{stateOf(project)}</td>
-                  <td class="why">{reasonOf(project)}</td>
-                  <td class="num">{project.startsInS === null || !waits(project) ? '–' : `in ${duration(project.startsInS)}`}</td>
-                  <td title={when(project.createdMs)}>{ago(project.createdMs)}</td>
-                  <td class="end">
-                    <button type="button" class="button plain" onClick={() => setAsking(project.id)}>
-                      Why?<span class="sr"> {project.prompt}</span>
-                    </button>{' '}
-                    <button type="button" class="button plain" disabled={project.canceling} onClick={() => cancel(project)}>
-                      Cancel<span class="sr"> {project.prompt}</span>
-                    </button>
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table label="On its way" columns={['What', 'Model', 'Results', 'Why it waits', 'Starts', 'Since']} actions>
+          {open.map((project) => (
+            <tr key={project.id}>
+              <td class="why">{project.prompt || project.modelName}</td>
+              <td>{project.modelName}</td>
+              <td class="num">{stateOf(project)}</td>
+              <td class="why">{reasonOf(project)}</td>
+              <td class="num">{project.startsInS === null || !waits(project) ? '–' : `in ${duration(project.startsInS)}`}</td>
+              <td title={when(project.createdMs)}>{ago(project.createdMs)}</td>
+              <td class="end">
+                <button type="button" class="button plain" onClick={() => setAsking(project.id)}>
+                  Why?<span class="sr"> {project.prompt}</span>
+                </button>{' '}
+                <button type="button" class="button plain" disabled={project.canceling} onClick={() => cancel(project)}>
+                  Cancel<span class="sr"> {project.prompt}</span>
+                </button>
+              </td>
+            </tr>
+          ))}
+        </Table>
       )}
       {asking && <Why id={asking} onClose={() => setAsking(null)} />}
     </section>

@@ -8,6 +8,7 @@ import { SearchField, SelectField, Slider, TextField } from '../ui/fields';
 import { ago, amount, when } from '../ui/format';
 import { Icon } from '../ui/icon';
 import { Menu, type Action } from '../ui/menu';
+import { Table } from '../ui/table';
 import { More } from './more';
 import { accounts, act, bans, look, pages, search, type Account } from './state';
 
@@ -78,42 +79,26 @@ export function Accounts() {
           <Icon name="lock" /> Block an app
         </button>
       </div>
-      <div class="table-wrap" tabIndex={0} role="region" aria-label="Accounts">
-        <table>
-          <thead>
-            <tr>
-              <th>Name</th>
-              <th class="end">To spend</th>
-              <th>Limits</th>
-              <th>Since</th>
-              <th>State</th>
-              <th>
-                <span class="sr">Actions</span>
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {accounts.value.map((account) => (
-              <tr key={account.username}>
-                <td>{account.username}</td>
-                <td class="end">{amount(account.spark)} spark</td>
-                <td>{limitsInWords(account)}</td>
-                <td title={when(account.createTime)}>{ago(account.createTime)}</td>
-                <td>
-                  {account.bannedReason === undefined ? (
-                    <span class="muted">open</span>
-                  ) : (
-                    <span class="bad-text">banned{account.bannedReason && `: ${account.bannedReason}`}</span>
-                  )}
-                </td>
-                <td class="end">
-                  <Menu label={`What to do with ${account.username}`} actions={actionsFor(account, setDoing)} />
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table label="Accounts" columns={['Name', { number: 'To spend' }, 'Limits', 'Since', 'State']} actions>
+        {accounts.value.map((account) => (
+          <tr key={account.username}>
+            <td>{account.username}</td>
+            <td class="end">{amount(account.spark)} spark</td>
+            <td>{limitsInWords(account)}</td>
+            <td title={when(account.createTime)}>{ago(account.createTime)}</td>
+            <td>
+              {account.bannedReason === undefined ? (
+                <span class="muted">open</span>
+              ) : (
+                <span class="bad-text">banned{account.bannedReason && `: ${account.bannedReason}`}</span>
+              )}
+            </td>
+            <td class="end">
+              <Menu label={`What to do with ${account.username}`} actions={actionsFor(account, setDoing)} />
+            </td>
+          </tr>
+        ))}
+      </Table>
       {accounts.value.length >= pages.value.accounts && (
         <More of="accounts">Show more</More>
       )}

@@ -6,6 +6,7 @@ import { modelById } from '../state/catalog';
 import { Chart, type Point } from '../ui/chart';
 import { Segments } from '../ui/fields';
 import { amount, plural } from '../ui/format';
+import { Table } from '../ui/table';
 import { activity, look, queue, queued, span, SPANS, workers, type Activity, type OpenProject, type Part } from './state';
 
 interface Moment {
@@ -134,30 +135,17 @@ function ByModel() {
       {all.length === 0 ? (
         <p class="small muted">Nothing waits and nothing is rendered.</p>
       ) : (
-        <div class="table-wrap" tabIndex={0} role="region" aria-label="What is wanted">
-          <table>
-            <thead>
-              <tr>
-                <th>Model</th>
-                <th class="end">Workers</th>
-                <th class="end">Rendering</th>
-                <th class="end">Waiting</th>
-                <th>Why</th>
-              </tr>
-            </thead>
-            <tbody>
-              {all.map((line) => (
-                <tr key={line.modelId}>
-                  <td>{modelById.value.get(line.modelId)?.name ?? line.modelId}</td>
-                  <td class="end">{serving(line.modelId)}</td>
-                  <td class="end">{line.running}</td>
-                  <td class="end">{line.waiting}</td>
-                  <td class="why">{line.reasons.join('; ') || '–'}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table label="What is wanted" columns={['Model', { number: 'Workers' }, { number: 'Rendering' }, { number: 'Waiting' }, 'Why']}>
+          {all.map((line) => (
+            <tr key={line.modelId}>
+              <td>{modelById.value.get(line.modelId)?.name ?? line.modelId}</td>
+              <td class="end">{serving(line.modelId)}</td>
+              <td class="end">{line.running}</td>
+              <td class="end">{line.waiting}</td>
+              <td class="why">{line.reasons.join('; ') || '–'}</td>
+            </tr>
+          ))}
+        </Table>
       )}
     </section>
   );

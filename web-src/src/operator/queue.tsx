@@ -7,6 +7,7 @@ import { modelById } from '../state/catalog';
 import { copy } from '../ui/clipboard';
 import { ago, duration, when } from '../ui/format';
 import { Menu } from '../ui/menu';
+import { Table } from '../ui/table';
 import { More } from './more';
 import { act, queue, queued, type OpenProject } from './state';
 
@@ -33,47 +34,30 @@ export function Queue() {
       {queue.value.length === 0 ? (
         <p class="small muted">Nothing waits and nothing is rendered.</p>
       ) : (
-        <div class="table-wrap" tabIndex={0} role="region" aria-label="Open projects">
-          <table>
-            <thead>
-              <tr>
-                <th>Of</th>
-                <th>Model</th>
-                <th>Jobs</th>
-                <th>Why it waits</th>
-                <th>Starts</th>
-                <th>Since</th>
-                <th>
-                  <span class="sr">Actions</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {queue.value.map((project) => (
-                <tr key={project.id}>
-                  <td>{project.username}</td>
-                  <td>{modelById.value.get(project.modelId)?.name ?? project.modelId}</td>
-                  <td class="num">
-                    {project.done} done, {project.running} running of {project.jobs}
-                  </td>
-                  <td class="why">{project.reason ?? '–'}</td>
-                  <td class="num">{project.startsInS === undefined ? '–' : `in ${duration(project.startsInS)}`}</td>
-                  <td title={when(project.createTime)}>{ago(project.createTime)}</td>
-                  <td class="end">
-                    <Menu
-                      label={`What to do with the project of ${project.username}`}
-                      actions={[
-                        { label: 'Explain', icon: 'question', run: () => setAsking(project.id) },
-                        { label: 'Copy its id', icon: 'copy', run: () => copy(project.id, 'Project id') },
-                        { label: 'Cancel', icon: 'close', danger: true, run: () => cancel(project) }
-                      ]}
-                    />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table label="Open projects" columns={['Of', 'Model', 'Jobs', 'Why it waits', 'Starts', 'Since']} actions>
+          {queue.value.map((project) => (
+            <tr key={project.id}>
+              <td>{project.username}</td>
+              <td>{modelById.value.get(project.modelId)?.name ?? project.modelId}</td>
+              <td class="num">
+                {project.done} done, {project.running} running of {project.jobs}
+              </td>
+              <td class="why">{project.reason ?? '–'}</td>
+              <td class="num">{project.startsInS === undefined ? '–' : `in ${duration(project.startsInS)}`}</td>
+              <td title={when(project.createTime)}>{ago(project.createTime)}</td>
+              <td class="end">
+                <Menu
+                  label={`What to do with the project of ${project.username}`}
+                  actions={[
+                    { label: 'Explain', icon: 'question', run: () => setAsking(project.id) },
+                    { label: 'Copy its id', icon: 'copy', run: () => copy(project.id, 'Project id') },
+                    { label: 'Cancel', icon: 'close', danger: true, run: () => cancel(project) }
+                  ]}
+                />
+              </td>
+            </tr>
+          ))}
+        </Table>
       )}
       {queue.value.length < queued.value && (
         <More of="queue">

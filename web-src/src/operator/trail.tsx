@@ -3,6 +3,7 @@
 import { useState } from 'preact/hooks';
 import { ago, when } from '../ui/format';
 import { SearchField } from '../ui/fields';
+import { Table } from '../ui/table';
 import { More } from './more';
 import { actions, pages } from './state';
 
@@ -23,32 +24,19 @@ export function Trail() {
       </div>
       {found.length === 0 && <p class="small muted">Nothing yet.</p>}
       {found.length > 0 && (
-        <div class="table-wrap" tabIndex={0} role="region" aria-label="What administrators did">
-          <table>
-            <thead>
-              <tr>
-                <th>When</th>
-                <th>Who</th>
-                <th>What</th>
-                <th>To whom</th>
-                <th>Why</th>
-              </tr>
-            </thead>
-            <tbody>
-              {found.map((one) => (
-                <tr key={one.id}>
-                  <td title={when(one.time)}>{ago(one.time)}</td>
-                  <td>{one.actor}</td>
-                  <td>
-                    {one.action} {one.detail && <span class="muted">{one.detail}</span>}
-                  </td>
-                  <td>{one.target}</td>
-                  <td class="muted">{one.reason || '–'}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table label="What administrators did" columns={['When', 'Who', 'What', 'To whom', 'Why']}>
+          {found.map((one) => (
+            <tr key={one.id}>
+              <td title={when(one.time)}>{ago(one.time)}</td>
+              <td>{one.actor}</td>
+              <td>
+                {one.action} {one.detail && <span class="muted">{one.detail}</span>}
+              </td>
+              <td>{one.target}</td>
+              <td class="muted">{one.reason || '–'}</td>
+            </tr>
+          ))}
+        </Table>
       )}
       {actions.value.length >= pages.value.trail && (
         <More of="trail">Show older ones</More>
