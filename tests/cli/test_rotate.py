@@ -32,20 +32,24 @@ def test_a_folder_without_secrets_is_said(tmp_path: Path, call: Call) -> None:
     assert (ran.returncode, "no secrets" in ran.last_json["message"]) == (2, True)
 
 
-def test_a_node_keeps_its_secrets(tmp_path: Path, call: Call) -> None:
-    """It shares them through the database, and would put the old one back when it starts."""
+def test_a_node_s_folder_wants_the_database_that_its_secret_is_shared_through(
+    tmp_path: Path, call: Call
+) -> None:
+    address = postgres.new_database()
     node = ServerConfig(
-        data_dir=tmp_path,
-        store="postgresql://grid@db.example.org/grid",
-        node=NodeSettings(address="10.0.0.5:8771"),
+        data_dir=tmp_path, store=address, node=NodeSettings(address="10.0.0.5:8771")
     )
     secret = load_secret(tmp_path / "token-secret")
     whereabouts.note(node)
     ran = call("rotate", "--json", "--data", str(tmp_path), environment={})
-    assert (ran.returncode, "--token-secret-file" in ran.last_json["message"]) == (2, True)
+    assert (ran.returncode, "--store" in ran.last_json["message"]) == (2, True)
+    named = {"DREAMGRID_STORE": address}
+    ran = call("rotate", "--json", "--data", str(tmp_path), environment=named)
+    assert (ran.returncode, "no nodes share" in ran.last_json["message"]) == (2, True)
     assert (tmp_path / "token-secret").read_bytes() == secret
     whereabouts.note(replace(node, node=None))
-    assert call("rotate", "--data", str(tmp_path), environment={}).returncode == 0
+    ran = call("rotate", "--data", str(tmp_path), environment=named)
+    assert (ran.returncode, (tmp_path / "token-secret").read_bytes() != secret) == (0, True)
 
 
 def test_the_address_of_a_store_may_lie_in_a_file(tmp_path: Path, call: Call) -> None:

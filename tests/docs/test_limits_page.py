@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dreamgrid.protocol import codec, socket
-from dreamgrid.server import app, app_sockets, http, limits, outbox
+from dreamgrid.server import app, app_sockets, application, http, limits, outbox
 from dreamgrid.server.config import Rate, ServerConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
@@ -33,7 +33,7 @@ FIXED: dict[str, float] = {
     "events that an app switches": socket.MAX_SWITCHES,
     "frames that wait": outbox.MAX_WAITING,
     "or 8 MiB": outbox.MAX_WAITING_BYTES,
-    "body of an API request": app.MAX_BODY_BYTES,
+    "body of an API request": application.MAX_BODY_BYTES,
     "how long that body takes": http.BODY_WITHIN_S,
     "no whole request": app.SILENT_S,
     "a message of 16 KiB": limits.BYTES_PER_TOKEN,

@@ -22,7 +22,7 @@ from aiohttp import web
 from dreamgrid.protocol.params import Network
 from dreamgrid.protocol.worker import Assign, Cancel, Failed, Released, RunningJob, Settled, Started
 from dreamgrid.server import app as server_app
-from dreamgrid.server import app_sockets
+from dreamgrid.server import app_sockets, application
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
 from tests.support.wallets import Person, member
@@ -305,13 +305,13 @@ SAME_FOR_ALL_BUT = {"POST /v1/account/nonce"}
 def routers(monkeypatch: pytest.MonkeyPatch) -> list[web.Application]:
     """Applications that servers build during the test."""
     built: list[web.Application] = []
-    original = server_app._application
+    original = application.application
 
     def build(*parts: Any) -> web.Application:
         built.append(original(*parts))
         return built[-1]
 
-    monkeypatch.setattr(server_app, "_application", build)
+    monkeypatch.setattr(server_app, "application", build)
     return built
 
 

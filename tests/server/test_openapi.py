@@ -14,7 +14,7 @@ from aiohttp import web
 from dreamgrid.protocol import job_request, socket, socket_messages
 from dreamgrid.protocol.codec import Message
 from dreamgrid.server import app as server_app
-from dreamgrid.server import docstrings
+from dreamgrid.server import application, docstrings
 from dreamgrid.server.endpoint import Endpoints
 from tests.support.grid import Grid
 
@@ -41,13 +41,13 @@ async def test_every_route_is_in_the_document_and_every_path_is_a_route(
     grid: Grid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[web.Application] = []
-    original = server_app._application
+    original = application.application
 
     def build(*parts: Any) -> web.Application:
         built.append(original(*parts))
         return built[-1]
 
-    monkeypatch.setattr(server_app, "_application", build)
+    monkeypatch.setattr(server_app, "application", build)
     await grid.restart()
     routed = {
         (route.method, re.sub(r"{(\w+):[^{}]*}", r"{\1}", route.resource.canonical))

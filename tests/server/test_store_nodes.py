@@ -11,6 +11,7 @@ from dreamgrid.errors import DatabaseInUse, ServerUnavailable
 from dreamgrid.server.store.postgres import PostgresStore
 from dreamgrid.server.store.postgres_nodes import PostgresNodes, Seen
 from tests.support.stores import ADA, NOW, PostgresBackend, account
+from tests.support.wire import PATIENCE_S
 
 
 @pytest.fixture
@@ -70,6 +71,9 @@ async def test_an_evicted_coordinator_writes_nothing_any_more(
     assert nodes.beat(young.reign, "two:1")
     assert await spark(young) == 1_000
     await young.close()
+    async with asyncio.timeout(PATIENCE_S):
+        while nodes.look().held:  # noqa: ASYNC110 -- the database lets go a moment later
+            await asyncio.sleep(0.02)
     with pytest.raises(ServerUnavailable, match="another server has used"):
         await old.grant(ADA, "spark", 1, NOW)
 

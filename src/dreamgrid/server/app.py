@@ -10,17 +10,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from dreamgrid.protocol.socket import CLOSE_RESTART
-from dreamgrid.protocol.worker import WORKER_PATH
-from dreamgrid.server import cookies, listening, tokens, upkeep, whereabouts
+from dreamgrid.server import listening, tokens, upkeep, whereabouts
 from dreamgrid.server.accounts import LOCAL_ACCOUNT, Accounts
 from dreamgrid.server.addresses import Connections, Networks
 from dreamgrid.server.app_sockets import AppSockets
+from dreamgrid.server.application import MAX_BODY_BYTES, application
 from dreamgrid.server.auth import Account
 from dreamgrid.server.blobs.base import Blobs
-from dreamgrid.server.blobs.links import PATH as BLOBS_PATH
 from dreamgrid.server.blobs.local import SECRET_FILE, LocalBlobs
 from dreamgrid.server.blobs.s3 import S3Blobs
 from dreamgrid.server.bus.base import Bus
@@ -30,19 +28,8 @@ from dreamgrid.server.clock import Clock, milliseconds, system_clock
 from dreamgrid.server.config import LOOPBACK, ServerConfig
 from dreamgrid.server.delivered_files import DeliveredFiles
 from dreamgrid.server.earlier_prices import keep_quotes
-from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.event_feed import EventFeeds
 from dreamgrid.server.folder_lock import held
-from dreamgrid.server.http import (
-    ACCOUNT,
-    COOKIE_COUNTS,
-    Handler,
-    add_cors_headers,
-    cors_middleware,
-    credential_of,
-    errors_middleware,
-    is_websocket,
-)
 from dreamgrid.server.key_ring import load_ring
 from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.limits import Limits
@@ -52,26 +39,6 @@ from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.recovery import Recovery
 from dreamgrid.server.refusals import Runner
 from dreamgrid.server.rendering import Rendering
-from dreamgrid.server.routes import (
-    account,
-    admin,
-    catalog,
-    documentation,
-    elsewhere,
-    estimates,
-    events,
-    explain,
-    gallery,
-    health,
-    history,
-    images,
-    media,
-    projects,
-    sign_in,
-    sign_in_links,
-    studio,
-    webhooks,
-)
 from dreamgrid.server.rules import Rules
 from dreamgrid.server.services import Services
 from dreamgrid.server.sessions import Sessions
@@ -86,9 +53,6 @@ from dreamgrid.server.webhook_sender import WebhookSender
 from dreamgrid.server.webhooks import Webhooks
 from dreamgrid.server.worker_sockets import WorkerSockets
 from dreamgrid.server.workers import Workers
-
-MAX_BODY_BYTES = 1024 * 1024
-"""Largest body of an API request; uploads have their own limit."""
 
 LOCAL_KEY_FILE = "local-key"
 TOKEN_SECRET_FILE = "token-secret"
@@ -192,7 +156,11 @@ async def _serve_as_node(
 ) -> None:
     """Serves as one of several nodes: coordinates when it is its turn, and relays else."""
     from dreamgrid.server.nodes.gateway import Gateway  # noqa: PLC0415
-    from dreamgrid.server.nodes.node import NodeParts, run_node  # noqa: PLC0415 (needs psycopg)
+    from dreamgrid.server.nodes.node import (  # noqa: PLC0415 (needs psycopg)
+        Coordinating,
+        NodeParts,
+        run_node,
+    )
 
     assert config.store is not None, "validated"
     assert config.node is not None, "validated"
@@ -207,14 +175,17 @@ async def _serve_as_node(
             return url
 
         @asynccontextmanager
-        async def coordinate(store: Store, secret: str) -> AsyncIterator[str]:
+        async def coordinate(store: Store, secret: str) -> AsyncIterator[Coordinating]:
             known = replace(config, node=replace(own, relay_secret=secret))
             parts = assembled(known, models, store, blobs, MemoryBus(), clock)
             async with (
                 parts as (services, apps, workers),
                 _serving(services, apps, workers, listen) as ready,
             ):
-                yield ready.api_key
+                yield Coordinating(
+                    local_key=ready.api_key,
+                    take_secrets=lambda: services.sessions.sign_with(_token_secrets(known, clock)),
+                )
 
         def say_ready(api_key: str) -> None:
             on_ready(
@@ -262,7 +233,7 @@ async def _serving(
 ) -> AsyncIterator[ServerReady]:
     """Answers requests while the block runs, then ends every connection."""
     config = services.config
-    runner = _runner(config, _application(services, apps, workers))
+    runner = _runner(config, application(services, apps, workers))
     await runner.setup()
     try:
         url = await listen(runner)
@@ -403,88 +374,14 @@ def _uploads(
 
 def _sessions(config: ServerConfig, store: Store, bus: Bus, clock: Clock) -> Sessions:
     """Sign-ins, whose tokens outlive the server because its secret does."""
-    secrets = load_ring(
+    signer = TokenSigner(_token_secrets(config, clock), clock)
+    return Sessions(config, store, bus, signer, clock)
+
+
+def _token_secrets(config: ServerConfig, clock: Clock) -> tuple[bytes, ...]:
+    return load_ring(
         config.data_dir / TOKEN_SECRET_FILE,
         named=config.token_secret_files,
         good_for_s=max(config.refresh_token_s, config.access_token_s),
         clock=clock,
     )
-    return Sessions(config, store, bus, TokenSigner(secrets, clock), clock)
-
-
-def _application(services: Services, apps: AppSockets, workers: WorkerSockets) -> web.Application:
-    app = web.Application(
-        client_max_size=MAX_BODY_BYTES,
-        middlewares=[
-            cors_middleware,
-            errors_middleware,
-            _account_middleware(services),
-            _socket_middleware(apps),
-        ],
-    )
-    app.on_response_prepare.append(add_cors_headers)
-    for subject in endpoints(services, workers):
-        app.add_routes(subject)
-    return app
-
-
-def endpoints(services: Services, workers: WorkerSockets) -> list[Endpoints]:
-    """Every HTTP endpoint of a server, by subject."""
-    rooms = (
-        catalog,
-        estimates,
-        gallery,
-        projects,
-        events,
-        explain,
-        images,
-        media,
-        account,
-        sign_in,
-        sign_in_links,
-        history,
-        webhooks,
-        admin,
-        elsewhere,
-        health,
-        studio,
-    )
-    subjects = [room.routes(services) for room in rooms]
-    if isinstance(services.blobs, LocalBlobs):  # other stores serve their files themselves
-        subjects.append(services.blobs.routes())
-    subjects.append(workers.routes())
-    return [*subjects, documentation.routes(services, subjects)]
-
-
-def _socket_middleware(apps: AppSockets) -> Middleware:
-    """Apps upgrade at the path of their endpoint, whatever it is; workers have one of their own."""
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if is_websocket(request) and request.path != WORKER_PATH:
-            return await apps.handle(request)
-        return await handler(request)
-
-    return middleware
-
-
-def _account_middleware(
-    services: Services,
-) -> Middleware:
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[COOKIE_COUNTS] = services.may_use_cookie(request)
-        if is_websocket(request):
-            return await handler(request)  # which answers with close codes
-        credential = credential_of(request)
-        found = await services.authenticate(credential) if credential is not None else None
-        if found is not None:
-            request[ACCOUNT] = found
-        if not request.path.startswith(BLOBS_PATH):  # a signed link was counted when it was given
-            services.limits.request(found, services.address(request))
-        response = await handler(request)
-        if found is not None and credential == cookies.of(request):
-            await cookies.renew(services, request, response)
-        return response
-
-    return middleware

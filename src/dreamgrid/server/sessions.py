@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 
 from dreamgrid.errors import AuthenticationFailed
 from dreamgrid.protocol.rest_account import Tokens
@@ -38,6 +39,10 @@ class Sessions:
         self._clock = clock
         self._accounts: dict[str, Account] = {}
         self._ends = 0
+
+    def sign_with(self, secrets: Sequence[bytes]) -> None:
+        """Takes other secrets from now on. See `TokenSigner`."""
+        self._signer.sign_with(secrets)
 
     async def begin(self, account: Account) -> Tokens:
         """A new sign-in.

@@ -54,6 +54,10 @@ class TokenSigner:
         self._secrets = secrets
         self._clock = clock
 
+    def sign_with(self, secrets: Sequence[bytes]) -> None:
+        """Takes other secrets from now on."""
+        self._secrets = secrets
+
     def access(self, account: Account, session_id: str, lifetime_s: float) -> str:
         """A token that stands for `account` until it expires or its session ends."""
         claims = {"type": _ACCESS, "addr": account.address, "sub": account.id, "sid": session_id}

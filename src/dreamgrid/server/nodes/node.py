@@ -19,10 +19,11 @@ import psycopg
 from aiohttp import web
 
 from dreamgrid.errors import ConfigError, ServerUnavailable
-from dreamgrid.server.blobs.folder import load_secret, write_secret
+from dreamgrid.server.blobs.folder import write_secret
 from dreamgrid.server.bus.base import COORDINATOR_SUBJECT
 from dreamgrid.server.bus.choice import BusBetweenNodes, bus_between_nodes
 from dreamgrid.server.config import NodeSettings
+from dreamgrid.server.key_ring import Shared, keep, share
 from dreamgrid.server.nodes.gateway import Gateway
 from dreamgrid.server.nodes.lease import Beats, Lease
 from dreamgrid.server.store.base import Store
@@ -32,9 +33,25 @@ T = TypeVar("T")
 
 _log = logging.getLogger("dreamgrid.nodes")
 
-Coordinate = Callable[[Store, str], AbstractAsyncContextManager[str]]
-"""Serves as the coordinator while the block runs: takes its store and the secret of the nodes, and
-gives the key of whoever started the grid."""
+SECRETS_LOOK_S = 5.0
+"""How often the coordinator looks whether the secrets that sign were exchanged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coordinating:
+    """A coordinator that serves.
+
+    Attributes:
+        local_key: The key of whoever started the grid.
+        take_secrets: Takes the secrets that sign from their files again.
+    """
+
+    local_key: str
+    take_secrets: Callable[[], None]
+
+
+Coordinate = Callable[[Store, str], AbstractAsyncContextManager[Coordinating]]
+"""Serves as the coordinator while the block runs: takes its store and the secret of the nodes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +119,7 @@ class Node:
         """Learns what all nodes share."""
         parts = self._parts
         try:
-            signing = await self._lease.ask(
-                lambda nodes: nodes.secret(
-                    "token-secret", lambda: load_secret(parts.token_secret).hex()
-                )
-            )
+            await self._take_secrets()
             self._secret = await self._lease.ask(
                 lambda nodes: nodes.secret("relay-secret", lambda: secrets.token_hex(32))
             )
@@ -115,8 +128,6 @@ class Node:
             )
         except psycopg.Error as error:
             raise ConfigError(f"the database cannot be opened: {str(error).strip()}") from None
-        if load_secret(parts.token_secret).hex() != signing:
-            write_secret(parts.token_secret, bytes.fromhex(signing))
         if parts.node.bus is not None:
             self._bus = bus_between_nodes(parts.node.bus, grid)
 
@@ -146,16 +157,41 @@ class Node:
         leave_door: Callable[[], Awaitable[None]],
     ) -> None:
         await self._take_local_key()
-        async with self._parts.coordinate(store, self._secret) as local_key:
+        ring = await self._take_secrets()
+        async with self._parts.coordinate(store, self._secret) as serving:
+            local_key = serving.local_key
             await self._lease.ask(lambda nodes: nodes.keep_secret("local-key", local_key))
             beats.serve(self._parts.node.address)
             self._coordinates(self._parts.node.address)
             self._say_ready(local_key)
             self._tell()
             await leave_door()
-            await _unless(self._stop, lost.wait())
+            async with asyncio.TaskGroup() as group:
+                following = group.create_task(self._follow_secrets(ring, serving.take_secrets))
+                await _unless(self._stop, lost.wait())
+                following.cancel()
             if lost.is_set():
                 _log.error("this node coordinates no longer: it relays to the one that does")
+
+    async def _take_secrets(self) -> Shared:
+        """Puts what signs sign-ins, which all nodes share, into the folder; the first brings it."""
+        file = self._parts.token_secret
+        ring = await self._lease.ask(lambda nodes: nodes.secrets(file.name))
+        if file.name not in ring:
+            ring = await self._lease.ask(
+                lambda nodes: nodes.change_secrets(file.name, lambda known: known or share(file))
+            )
+        keep(file, ring)
+        return ring
+
+    async def _follow_secrets(self, ring: Shared, take: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(SECRETS_LOOK_S)
+            with contextlib.suppress(psycopg.Error):  # away; the beats say so
+                before, ring = ring, await self._take_secrets()
+                if ring != before:
+                    take()
+                    _log.warning("sign-ins are signed with a new secret from now on")
 
     @asynccontextmanager
     async def _relaying(self) -> AsyncIterator[Callable[[], Awaitable[None]]]:

@@ -86,6 +86,20 @@ def audit_at(address: str | None, file: Path) -> Audit:
     return audit_file(file)
 
 
+def rotate_shared_at(
+    address: str, name: str, change: Callable[[dict[str, str]], dict[str, str]]
+) -> bool:
+    """Changes what nodes share in a database. See `postgres_nodes.rotate_shared`.
+
+    Raises:
+        ConfigError: It cannot be, or the extra is not installed.
+    """
+    _postgres(address)
+    from dreamgrid.server.store.postgres_nodes import rotate_shared  # noqa: PLC0415
+
+    return rotate_shared(address, name, change)
+
+
 def _postgres(address: str) -> ModuleType:
     if not address.startswith(("postgresql://", "postgres://")):
         raise ConfigError("the store's address must begin with postgresql://")

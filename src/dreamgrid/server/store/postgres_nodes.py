@@ -5,11 +5,13 @@ it still changes, each by a clock of its own. Blocking: called from one thread a
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
 import psycopg
 
+from dreamgrid.errors import ConfigError
 from dreamgrid.server.store.postgres import SERVER_LOCK
 from dreamgrid.server.store.postgres_connection import PostgresConnection
 from dreamgrid.server.store.postgres_schema import migrate
@@ -22,6 +24,11 @@ _HOLDERS = (
     f" AND classid = {SERVER_LOCK >> 32} AND objid = {SERVER_LOCK & 0xFFFFFFFF}"
 )
 _SECRET = "SELECT value FROM dreamgrid_secret WHERE name = ?"
+_SECRETS = "SELECT name, value FROM dreamgrid_secret WHERE name = ? OR starts_with(name, ?)"
+_KEEP_SECRET = (
+    "INSERT INTO dreamgrid_secret VALUES (?, ?)"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
 _STATEMENT_MS = 2_000
 """How long the database may take for one statement of ours; they are tiny."""
 
@@ -127,15 +134,38 @@ class PostgresNodes:
 
         return self._do(ask)
 
+    def secrets(self, name: str) -> dict[str, str]:
+        """The secret of that name and those whose names begin with it and a dot."""
+
+        def ask(connection: PostgresConnection) -> dict[str, str]:
+            rows = connection.execute(_SECRETS, (name, f"{name}.")).fetchall()
+            return {str(known): str(value) for known, value in rows}
+
+        return self._do(ask)
+
+    def change_secrets(
+        self, name: str, change: Callable[[dict[str, str]], dict[str, str]]
+    ) -> dict[str, str]:
+        """Replaces those by what becomes of them, all of it or nothing; what they are now."""
+
+        def ask(connection: PostgresConnection) -> dict[str, str]:
+            connection.execute("BEGIN")
+            connection.execute("SET LOCAL synchronous_commit = on")  # what signs is not to be lost
+            connection.execute("LOCK TABLE dreamgrid_secret IN SHARE ROW EXCLUSIVE MODE")
+            before = dict(connection.execute(_SECRETS, (name, f"{name}.")).fetchall())
+            after = change(before)
+            for gone in before.keys() - after.keys():
+                connection.execute("DELETE FROM dreamgrid_secret WHERE name = ?", (gone,))
+            for known in after.keys() - {one for one in before if before[one] == after.get(one)}:
+                connection.execute(_KEEP_SECRET, (known, after[known]))
+            connection.execute("COMMIT")
+            return after
+
+        return self._do(ask)
+
     def keep_secret(self, name: str, value: str) -> None:
         """Lets all nodes know another secret of that name."""
-        self._do(
-            lambda connection: connection.execute(
-                "INSERT INTO dreamgrid_secret VALUES (?, ?)"
-                " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (name, value),
-            )
-        )
+        self._do(lambda connection: connection.execute(_KEEP_SECRET, (name, value)))
 
     def _do(self, work: Callable[[PostgresConnection], T]) -> T:
         """Does something; the connection is made anew where it broke before.
@@ -149,7 +179,7 @@ class PostgresNodes:
             connection = self._connection = self._connected()
         try:
             return work(connection)
-        except psycopg.Error:
+        except BaseException:  # also one of the caller's own, in the middle of a transaction
             self.close()
             raise
 
@@ -172,3 +202,27 @@ def _newest(connection: PostgresConnection) -> int:
         "SELECT last_value, is_called FROM dreamgrid_reign"
     ).fetchone()
     return int(number) if given else 0
+
+
+def rotate_shared(
+    address: str, name: str, change: Callable[[dict[str, str]], dict[str, str]]
+) -> bool:
+    """Changes the secrets of a name that the nodes of a grid share; False: there are none.
+
+    Args:
+        address: Of the grid's database.
+        name: As `PostgresNodes.change_secrets` takes it.
+        change: Likewise; never given nothing.
+
+    Raises:
+        ConfigError: The database does not answer, or does not let us.
+    """
+    try:
+        with closing(PostgresConnection(address)) as connection:
+            (there,) = connection.execute("SELECT to_regclass('dreamgrid_secret')").fetchone()
+        if there is None:
+            return False
+        with closing(PostgresNodes(address)) as nodes:
+            return bool(nodes.change_secrets(name, lambda known: change(known) if known else known))
+    except psycopg.Error as error:
+        raise ConfigError(f"the database cannot be changed: {str(error).strip()}") from None
