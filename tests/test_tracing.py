@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import dreamgrid
 from dreamgrid import tracing
@@ -66,12 +69,26 @@ def fresh() -> Iterator[None]:
     tracing.tracer.cache_clear()
 
 
+WISH: dict[str, Any] = {"model": "pattern-v1", "prompt": "a red apple", "steps": 3}
+
+
 async def asked(url: str, key: str) -> str:
     """The id of a project that was delivered."""
     async with dreamgrid.AsyncClient(url, key) as client:
-        project = await client.projects.create(model="pattern-v1", prompt="a red apple", steps=3)
+        project = await client.projects.create(**WISH)
         await project.wait(timeout_s=60)
         return project.id
+
+
+def asked_in_a_trace(url: str, key: str, *, sampled: bool) -> trace.SpanContext:
+    """The span of its own in which an app had a project made; awaits nothing."""
+    flags = trace.TraceFlags(int(sampled))
+    around = trace.SpanContext(
+        2**127 + sampled, 2**63 + sampled, is_remote=False, trace_flags=flags
+    )
+    with trace.use_span(trace.NonRecordingSpan(around)), dreamgrid.Client(url, key) as client:
+        client.projects.create(**WISH).wait(timeout_s=60)
+    return around
 
 
 @pytest.mark.usefixtures("fresh")
@@ -82,21 +99,30 @@ def test_app_server_and_worker_tell_one_trace(
         asks = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
         with running("up", "--json", "--port", "0", data=tmp_path / "data", environment=asks) as up:
             monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
-            project_id = asyncio.run(asked(up.ready["url"], up.ready["api_key"]))
+            grid = up.ready["url"], up.ready["api_key"]
+            project_id = asyncio.run(asked(*grid))
+            around = asked_in_a_trace(*grid, sampled=True)
+            asked_in_a_trace(*grid, sampled=False)
             assert up.stop(signal.SIGTERM)[0] == 0  # what was not sent yet is sent
         ours = tracing.tracer("dreamgrid-client")
         assert ours is not None
         ours.close()
+    traces = {UUID(project_id).bytes: "", around.trace_id.to_bytes(16, "big"): "the app's own"}
+    assert {span.trace_id for _, span in told} == traces.keys(), "what is not sampled is not told"
+    for trace_id, outermost in traces.items():
+        within = [(service, span) for service, span in told if span.trace_id == trace_id]
+        assert_whole(within, {b"": "", around.span_id.to_bytes(8, "big"): outermost}, outermost)
+
+
+def assert_whole(told: Told, around: dict[bytes, str], outermost: str) -> None:
+    """Everybody told their part of one project, each where it belongs."""
     spans = {span.span_id: span for _, span in told}
-    assert {span.trace_id for span in spans.values()} == {UUID(project_id).bytes}
     services = {"dreamgrid-client", "dreamgrid-server", "dreamgrid-worker"}
     assert {service for service, _ in told} == services
-    tree = {
-        (span.name, spans[span.parent_span_id].name if span.parent_span_id else "")
-        for span in spans.values()
-    }
+    names = around | {span_id: span.name for span_id, span in spans.items()}
+    tree = {(span.name, names[span.parent_span_id]) for span in spans.values()}
     assert tree == {
-        ("project pattern-v1", ""),
+        ("project pattern-v1", outermost),
         ("ask and wait", "project pattern-v1"),
         ("job 1", "project pattern-v1"),
         *((part, "job 1") for part in ("wait", "assign", "settle", "attempt 1")),
@@ -107,10 +133,43 @@ def test_app_server_and_worker_tell_one_trace(
     assert all(span.start_time_unix_nano <= span.end_time_unix_nano for span in spans.values())
 
 
+@pytest.mark.parametrize(
+    "traceparent",
+    [
+        "",
+        "nonsense",
+        f"00-{'0' * 32}-{'b' * 16}-01",
+        f"00-{'a' * 32}-{'0' * 16}-01",
+        f"ff-{'a' * 32}-{'b' * 16}-01",
+        f"00-{'A' * 32}-{'b' * 16}-01",
+        f"00-{'a' * 32}-{'b' * 16}",
+    ],
+)
+def test_a_trace_that_cannot_be_read_is_none(traceparent: str) -> None:
+    exporter = InMemorySpanExporter()
+    told = tracing.Tracer("x", exporter)
+    told.span("x", "not a uuid", 1.0, 2.0, about="x", within=None, traceparent=traceparent)
+    told.span("y", "not a uuid", 1.0, 2.0, about="y", within=None)
+    told.close()
+    one, two = exporter.get_finished_spans()
+    assert (one.parent, one.context.trace_id) == (None, two.context.trace_id)
+
+
+def test_later_versions_of_the_header_are_read_as_far_as_they_are_known() -> None:
+    exporter = InMemorySpanExporter()
+    told = tracing.Tracer("x", exporter)
+    said = f"01-{'a' * 32}-{'b' * 16}-03-more"
+    told.span("x", "p", 1.0, 2.0, about="x", within=None, traceparent=said)
+    told.close()
+    (span,) = exporter.get_finished_spans()
+    assert span.parent is not None
+    assert f"{span.context.trace_id:x} {span.parent.span_id:x}" == f"{'a' * 32} {'b' * 16}"
+
+
 def test_nothing_is_loaded_where_nobody_asks_for_traces() -> None:
     code = (
         "import sys, dreamgrid.client.aio, dreamgrid.server.app, dreamgrid.worker.worker;"
-        "from dreamgrid.tracing import tracer; assert tracer('x') is None;"
+        "from dreamgrid.tracing import current, tracer; assert tracer('x') is current() is None;"
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}

@@ -1,11 +1,14 @@
 """Traces of projects for OpenTelemetry, where its variables ask for them; else nothing is loaded.
 
-No message carries anything for it. The id of a trace is the id of its project, and ids of spans
-follow from what they are about: so app, server and worker add to one trace without a word to each
-other, and a span may be told after those below it.
+The id of a trace is the id of its project, and ids of spans follow from what they are about: so
+app, server and worker add to one trace without a word to each other, and a span may be told after
+those below it. An app that is in the middle of a trace of its own says which, as W3C Trace Context
+writes it (`traceparent`): then the project belongs to that one.
 """
 
 import os
+import re
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
@@ -22,6 +25,11 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 Attributes = Mapping[str, str | int | float]
 
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
+)
+_SAMPLED = 1
+
 
 def of_project(project_id: str) -> str:
     """What a project's own span is about: the root of its trace."""
@@ -31,6 +39,21 @@ def of_project(project_id: str) -> str:
 def of_job(job_id: str) -> str:
     """What a job's span is about."""
     return f"job {job_id}"
+
+
+def current() -> str | None:
+    """The `traceparent` of what the caller does in this moment; None: it is in no trace.
+
+    Loads nothing: who has not loaded OpenTelemetry is in none.
+    """
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    from opentelemetry import trace  # noqa: PLC0415
+
+    around = trace.get_current_span().get_span_context()
+    if not around.is_valid:
+        return None
+    return f"00-{around.trace_id:032x}-{around.span_id:016x}-{around.trace_flags:02x}"
 
 
 class Tracer:
@@ -69,9 +92,10 @@ class Tracer:
         *,
         about: str,
         within: str | None,
+        traceparent: str = "",
         attributes: Attributes | None = None,
     ) -> None:
-        """Tells a span that is over.
+        """Tells a span that is over, unless it belongs to a trace that is not sampled.
 
         Args:
             name: What was done.
@@ -79,17 +103,26 @@ class Tracer:
             began_s: Seconds since 1970.
             ended_s: Seconds since 1970.
             about: Tells it from every other span of the trace.
-            within: What the span around it is about. None: it is the root.
+            within: What the span around it is about. None: it is the project's own.
+            traceparent: The trace around the project, as the app said; empty, or none that can be
+                read: the project is a trace of its own.
             attributes: What else there is to know.
         """
         from opentelemetry import trace  # noqa: PLC0415
 
         context = trace.set_span_in_context(trace.INVALID_SPAN)
-        self._ids.trace, self._ids.span = _trace_id(project_id), _span_id(about)
+        said = _TRACEPARENT.fullmatch(traceparent)
+        if said is not None and not int(said[3], 16) & _SAMPLED:
+            return
+        self._ids.trace = _trace_id(project_id) if said is None else int(said[1], 16)
+        self._ids.span = _span_id(about)
+        around_id = None if said is None else int(said[2], 16)
         if within is not None:
+            around_id = _span_id(within)
+        if around_id is not None:
             around = trace.SpanContext(
                 trace_id=self._ids.trace,
-                span_id=_span_id(within),
+                span_id=around_id,
                 is_remote=True,
                 trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
             )

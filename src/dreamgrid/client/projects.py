@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Unpack, cast
 
+import msgspec
+
 from dreamgrid import errors
 from dreamgrid.client import estimates
 from dreamgrid.client.catalog import Catalog
@@ -39,7 +41,7 @@ from dreamgrid.protocol.params import AnyParams, ImageParams, Media, VideoParams
 from dreamgrid.protocol.request_params import request_from_params
 from dreamgrid.protocol.request_template import encode_request
 from dreamgrid.protocol.rest import ProjectRecord, ProjectSync
-from dreamgrid.tracing import of_project, tracer
+from dreamgrid.tracing import current, of_project, tracer
 
 _ACKNOWLEDGE_S = 10.0
 _UPLOADS_AT_ONCE = 4
@@ -56,7 +58,7 @@ class Projects(Emitter, Models, Prices, Finished, Files):
         self._projects: dict[History, Project[Result]] = {}
         tracker.on_left = self._let_go
         self._tracer = tracer("dreamgrid-client")
-        self._asked_s: dict[str, float] = {}  # when, of those that are traced
+        self._asked: dict[str, tuple[float, str]] = {}  # when and in which trace
 
     # ── create ───────────────────────────────────────────────────────────────────────────────────
 
@@ -202,6 +204,9 @@ class Projects(Emitter, Models, Prices, Finished, Files):
         if order.voice and REFERENCE_AUDIO in types:
             types[AUDIO_IDENTITY] = types[REFERENCE_AUDIO]
         request = request_from_params(number, params, comfy=comfy, voice=order.voice)
+        request = msgspec.structs.replace(request, traceparent=current())
+        if self._tracer is not None:
+            self._asked.setdefault(number, (time.time(), request.traceparent or ""))
         return await self._submit(number, params, encode_request(request, types))
 
     async def _in_pixels(self, params: AnyParams) -> AnyParams:
@@ -245,8 +250,6 @@ class Projects(Emitter, Models, Prices, Finished, Files):
 
     async def _submit(self, project_id: str, params: AnyParams, frame: bytes) -> Project[Result]:
         """Sends the request and waits for the server's first word about it."""
-        if self._tracer is not None:
-            self._asked_s.setdefault(project_id, time.time())
         history = await self._tracker.submit(self._history(project_id, params), frame)
         project = self._hold(history)
         try:
@@ -289,7 +292,7 @@ class Projects(Emitter, Models, Prices, Finished, Files):
             if project is not None:
                 project._listeners.tell(event)
             self._listeners.tell(event)
-            if self._asked_s and history is not None and history.finished:
+            if self._asked and history is not None and history.finished:
                 self._trace_end(history)
 
         history = History(project_id, params, make_result, tell)
@@ -308,8 +311,9 @@ class Projects(Emitter, Models, Prices, Finished, Files):
 
     def _trace_end(self, history: History) -> None:
         """Tells how long a project took that has ended, once, as its app saw it."""
-        asked_s = self._asked_s.pop(history.id, None)
-        if self._tracer is not None and asked_s is not None:
+        asked = self._asked.pop(history.id, None)
+        if self._tracer is not None and asked is not None:
+            asked_s, traceparent = asked
             self._tracer.span(
                 "ask and wait",
                 history.id,
@@ -317,6 +321,7 @@ class Projects(Emitter, Models, Prices, Finished, Files):
                 time.time(),
                 about=f"app {history.id}",
                 within=of_project(history.id),
+                traceparent=traceparent,
             )
 
     def _result(self, project_id: str, params: AnyParams, job: Job[Result], found: Found) -> Result:

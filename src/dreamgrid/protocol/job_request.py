@@ -188,7 +188,8 @@ class JobRequest(Message, frozen=True, kw_only=True, rename="camel", omit_defaul
     """Client to server: create a project. Sending the same one twice has one effect.
 
     `workers`, `preferred_workers` and `skip_workers` are ours: they say what the published SDKs say
-    with flags in the prompt, and other servers ignore them.
+    with flags in the prompt, and other servers ignore them. So is `traceparent`, the trace that the
+    app is in, as W3C Trace Context writes it.
     """
 
     message_type: ClassVar[str] = "jobRequest"
@@ -206,6 +207,7 @@ class JobRequest(Message, frozen=True, kw_only=True, rename="camel", omit_defaul
     preferred_workers: list[str] | None = None
     skip_workers: list[str] | None = None
     app_source: str | None = None
+    traceparent: Annotated[str, msgspec.Meta(max_length=512)] | None = None
 
 
 class _ProjectId(msgspec.Struct):
@@ -223,6 +225,7 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     app_source: str | None = None
     billing_mode: str | None = None
+    traceparent: str | None = None
     key_frames: tuple[_FrameLabels, ...] = ()
 
     @property
@@ -237,6 +240,13 @@ _labels = msgspec.json.Decoder(Labels)
 def labels_of(request: bytes) -> Labels:
     """The labels of a request that was accepted once."""
     return _labels.decode(request)
+
+
+def traceparent_of(request: bytes) -> str:
+    """The trace that a request which was accepted once names; empty: none."""
+    if b'"traceparent"' not in request:
+        return ""
+    return labels_of(request).traceparent or ""
 
 
 def project_id_of(envelope: Envelope) -> str:

@@ -219,6 +219,7 @@ class Assign(ServerMessage, tag="assign", frozen=True, kw_only=True):
         preview: Where previews go, if the app wants any.
         last_frame: Where the last frame of a video goes as a picture, before `finished`; a worker
             that cannot make one leaves it out. None: not a video.
+        traceparent: The trace that the app is in, as W3C Trace Context writes it; empty: none.
     """
 
     job_id: str
@@ -230,6 +231,7 @@ class Assign(ServerMessage, tag="assign", frozen=True, kw_only=True):
     output: Upload
     preview: Upload | None = None
     last_frame: Upload | None = None
+    traceparent: str = ""
 
 
 class Cancel(ServerMessage, tag="cancel", frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """What a worker is told of a job: what to make, and signed links for every file of it."""
 
+from dreamgrid.protocol.job_request import traceparent_of
 from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.protocol.renders import VideoRender
 from dreamgrid.protocol.worker import Assign, Download, Upload
@@ -64,4 +65,5 @@ def assignment(
         output=upload(key_of_result(job), result, config.max_result_bytes),
         preview=preview,
         last_frame=last_frame,
+        traceparent=traceparent_of(project.request),
     )

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from dreamgrid.errors import NotAllowed, ServerUnavailable, TooManyRequests
+from dreamgrid.protocol.job_request import traceparent_of
 from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.protocol.renders import VideoRender
 from dreamgrid.protocol.rest_explain import Start
@@ -217,6 +218,7 @@ class OpenProjects:
                 self._clock(),
                 about=of_project(project.id),
                 within=None,
+                traceparent=traceparent_of(project.request),
                 attributes={
                     "dreamgrid.state": str(project.state),
                     "dreamgrid.model": project.model,

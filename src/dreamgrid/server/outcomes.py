@@ -4,8 +4,10 @@ It is stored first; then the memory changes, and the worker and the app are told
 """
 
 import logging
+from functools import partial
 
 from dreamgrid.protocol import failures
+from dreamgrid.protocol.job_request import traceparent_of
 from dreamgrid.protocol.worker import Settled
 from dreamgrid.server import frames, interruptions, ledger
 from dreamgrid.server.accounts import Accounts
@@ -261,7 +263,8 @@ class Outcomes:
         What its worker did is told by the worker. Of several attempts this is the last.
         """
         about, now_s = of_job(job.id), self._clock()
-        tracer.span(
+        span = partial(tracer.span, traceparent=traceparent_of(job.project.request))
+        span(
             f"job {job.index + 1}",
             job.project.id,
             job.created_ms / 1000,
@@ -284,4 +287,4 @@ class Outcomes:
             parts.append(("settle", job.reported_s, now_s))
         for name, began_s, ended_s in parts:
             whole = f"{about} {name}"
-            tracer.span(name, job.project.id, began_s, ended_s, about=whole, within=about)
+            span(name, job.project.id, began_s, ended_s, about=whole, within=about)

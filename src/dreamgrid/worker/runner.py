@@ -9,6 +9,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
 from dreamgrid.errors import (
     ConnectionFailed,
@@ -280,7 +281,8 @@ class _Trace:
         """Tells all of it, when the attempt is over."""
         assign = self._assign
         about = f"{of_job(assign.job_id)} attempt {assign.attempt}"
-        self._tracer.span(
+        span = partial(self._tracer.span, traceparent=assign.traceparent)
+        span(
             f"attempt {assign.attempt}",
             assign.project_id,
             self._began_s,
@@ -296,7 +298,7 @@ class _Trace:
         began_s = self._began_s
         for part, ended_s in self._parts:
             whole = f"{about} {part}"
-            self._tracer.span(part, assign.project_id, began_s, ended_s, about=whole, within=about)
+            span(part, assign.project_id, began_s, ended_s, about=whole, within=about)
             began_s = ended_s
 
 
