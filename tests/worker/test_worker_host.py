@@ -29,7 +29,8 @@ from dreamgrid.errors import (
 )
 from dreamgrid.protocol.renders import AudioRender, ImageRender, VideoRender
 from dreamgrid.worker import frames
-from dreamgrid.worker.host import EngineHost, EnginePool, Patience, restart_delay_s
+from dreamgrid.worker.host import EngineHost, EnginePool, restart_delay_s
+from dreamgrid.worker.line import Patience
 from dreamgrid.worker.process import _sentence
 from dreamgrid.worker.tasks import task_group
 from tests.support.sound_font import sound_font
@@ -147,23 +148,23 @@ async def test_a_real_engine_that_gets_no_memory_says_so_and_renders_on(spare_by
     setup = frames.Setup(engines={dreamlet.MODEL: "dreamgrid.engines.dreamlet:ENGINE"}, threads=1)
     async with running_host(setup) as host:
         first = await host.render(small, {})
-        assert host._child is not None
-        pid = host._child.pid
+        assert host._line is not None
+        pid = host._line.child.pid
         limits = resource.prlimit(pid, resource.RLIMIT_AS)
         resource.prlimit(pid, resource.RLIMIT_AS, (mapped_bytes(pid) + spare_bytes, limits[1]))
         with pytest.raises(OutOfMemory, match="this machine has too little memory for it"):
             await host.render(large, {})
         resource.prlimit(pid, resource.RLIMIT_AS, limits)
         assert (await host.render(small, {})).data == first.data
-        assert host._child.pid == pid
+        assert host._line.child.pid == pid
 
 
 async def test_a_child_that_died_between_renders_is_replaced() -> None:
     async with running_host() as host:
         first = await pid_of(host)
         os.kill(first, signal.SIGKILL)
-        assert host._child is not None
-        await host._child._process.wait()
+        assert host._line is not None
+        await host._line.child._process.wait()
         assert await pid_of(host) != first
 
 
@@ -435,7 +436,7 @@ def test_the_child_ends_when_its_worker_is_gone(prompt: str, returncode: int) ->
         if prompt:
             child.stdin.write(frames.encode(frames.Render(number=1, render=job(prompt), inputs={})))
         child.stdin.flush()
-        for _ in range(3 if prompt else 1):  # ready, loaded, a step
+        for _ in range(4 if prompt else 1):  # ready, begun, loaded, a step
             (length,) = struct.unpack(">I", child.stdout.read(4))
             child.stdout.read(length)
         child.stdin.close()

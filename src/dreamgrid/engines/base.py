@@ -6,7 +6,7 @@ entry point names an `EngineSpec`, which is cheap to import and says what the en
 before anything heavy is loaded.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -97,6 +97,44 @@ class Keeper(Protocol):
 
     def expect(self, models: Collection[str]) -> None:
         """Says which models the jobs that wait will need, before each `load`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What `Engine.generate` takes, as one of several."""
+
+    render: AnyRender
+    inputs: Mapping[str, bytes]
+    on_step: OnStep
+
+
+Unfinished = Callable[[], Artifact]
+"""Makes the file of a job whose pixels are there: what is left needs the device no longer, so it
+goes on beside the next render. Raises what the job ends with, as `Engine.generate` does."""
+
+
+@runtime_checkable
+class Batcher(Protocol):
+    """An engine that renders several jobs in one pass, and finishes their files beside the next."""
+
+    def together(self, render: AnyRender, roles: Collection[str]) -> tuple[str, int]:
+        """Which jobs may share a pass with one whose model is loaded.
+
+        Args:
+            render: What the job is to make.
+            roles: Of its inputs.
+
+        Returns:
+            A name that is the same for jobs that may share one, and the most of them, itself
+            included. Their files must be those that each would get alone, to the last bit.
+        """
+
+    def render_together(self, jobs: Sequence[Job]) -> Sequence[Unfinished]:
+        """Renders jobs that may share a pass, with their model loaded; also a single one.
+
+        A job whose `on_step` raises `RenderCanceled` ends, and the others go on. What is raised
+        here ends all of them: each is then tried alone.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

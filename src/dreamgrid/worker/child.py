@@ -1,9 +1,9 @@
 """The engine's process: `python -m dreamgrid.worker.child`, started and ended by `process`.
 
 The main thread renders; a second one reads the pipe, so that `Stop` arrives in the middle of a
-render. The end of the pipe means that the worker is gone, and the process ends by itself. Engines
-may print what they like: file descriptor 1 leads to stderr here, and frames use a private copy of
-the original one.
+render, and a third one finishes the files of engines that let it, beside the next render. The end
+of the pipe means that the worker is gone, and the process ends by itself. Engines may print what
+they like: file descriptor 1 leads to stderr here, and frames use a private copy of the first one.
 """
 
 import contextlib
@@ -15,15 +15,17 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from dreamgrid.engines import safety
-from dreamgrid.engines.base import Artifact, Engine, Keeper, Step
+from dreamgrid.engines.base import Artifact, Batcher, Engine, Job, Keeper, Step, Unfinished
 from dreamgrid.engines.music import sound_font
 from dreamgrid.engines.registry import load_spec
-from dreamgrid.errors import DreamgridError, ModelNotAvailable, OutOfMemory, RenderCanceled
+from dreamgrid.errors import ModelNotAvailable, OutOfMemory, RenderCanceled
 from dreamgrid.worker import frames
 from dreamgrid.worker.frames import (
+    Begun,
     Failure,
     FromChild,
     Loaded,
@@ -34,6 +36,7 @@ from dreamgrid.worker.frames import (
     Stepped,
     Stop,
 )
+from dreamgrid.worker.todo import Todo
 
 EXIT_GRACE_S = 2.0
 """Once the worker is gone, how long an engine may take to reach its next step and clean up."""
@@ -44,11 +47,12 @@ UNEXPECTED = "the engine failed; whoever runs this worker can see why"
 
 
 class Channel:
-    """Frames over two file descriptors. One thread receives, another one sends."""
+    """Frames over two file descriptors. One thread receives; any may send."""
 
     def __init__(self, fd_in: int, fd_out: int) -> None:
         self._in = fd_in
         self._out = fd_out
+        self._sending = threading.Lock()
 
     def receive(self) -> frames.AnyToChild | None:
         """The next frame; None at the end of the pipe."""
@@ -61,8 +65,9 @@ class Channel:
     def send(self, message: FromChild) -> None:
         """Writes a whole frame; raises OSError when the worker is gone."""
         rest = memoryview(frames.encode(message))
-        while rest:
-            rest = rest[os.write(self._out, rest) :]
+        with self._sending:
+            while rest:
+                rest = rest[os.write(self._out, rest) :]
 
     def _read(self, size: int) -> bytes | None:
         data = bytearray()
@@ -75,19 +80,20 @@ class Channel:
 
 
 class Child:
-    """Renders what it is told, one job at a time."""
+    """Renders what it is told, one after the other, or several of a kind in one pass."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._todo: queue.SimpleQueue[Setup | Render | None] = queue.SimpleQueue()
-        self._stopped = 0  # every render up to this number was told to stop
+        self._setup: queue.SimpleQueue[Setup | None] = queue.SimpleQueue()
+        self._todo = Todo()
         self._engines: dict[str, Engine] = {}
+        self._finishing: threading.Thread | None = None
 
     def run(self) -> None:
         """Renders until the pipe ends."""
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
-        setup = self._todo.get()
-        if not isinstance(setup, Setup):
+        setup = self._setup.get()
+        if setup is None:
             return
         safety.settings.picture_threshold = setup.filter_threshold
         if setup.sound_font:
@@ -95,11 +101,12 @@ class Child:
         self._channel.send(Ready())
         for model in setup.early:
             self._load_early(setup, model)
-        while isinstance(job := self._todo.get(), Render):
-            self._channel.send(self._answer(setup, job))
+        while (job := self._todo.next()) is not None:
+            self._turn(setup, job)
+        self._finished()
 
     def _load_early(self, setup: Setup, model: str) -> None:
-        if not self._todo.empty():
+        if not self._todo.empty:
             return  # a job, which may need another model, or the end
         try:
             self._engine(setup, model).load(model)
@@ -109,50 +116,113 @@ class Child:
     def _listen(self) -> None:
         try:
             while (message := self._channel.receive()) is not None:
-                if isinstance(message, Stop):
-                    self._stopped = message.number
-                else:
-                    self._todo.put(message)
+                match message:
+                    case Setup():
+                        self._setup.put(message)
+                    case Render():
+                        self._todo.put(message)
+                    case Stop() if self._todo.stop(message.number):
+                        error = RenderCanceled("the job was told to stop")
+                        self._channel.send(_failure(message.number, error))
         finally:
-            self._stopped = sys.maxsize
-            self._todo.put(None)
+            self._setup.put(None)
+            self._todo.stop_all()
             time.sleep(EXIT_GRACE_S)
             os._exit(1)
 
-    def _answer(self, setup: Setup, job: Render) -> FromChild:
+    def _turn(self, setup: Setup, job: Render) -> None:
+        """Renders a job, and those that wait and may share its pass."""
+        self._channel.send(Begun(number=job.number))
         try:
-            return self._render(setup, job)
-        except DreamgridError as error:
-            kind = next((kind for kind in frames.ERRORS if isinstance(error, kind)), None)
-            if kind is not None:
-                return _failure(job, kind.__name__, str(error))
-            return _unexpected(job, error)
-        except MemoryError:
-            return _failure(job, OutOfMemory.__name__, "this machine has too little memory for it")
+            engine = self._loaded(setup, job)
         except Exception as error:  # an engine's bug ends the job, not the process
-            return _unexpected(job, error)
+            self._answer(job, error)
+            return
+        if not isinstance(engine, Batcher):
+            self._show(engine, job)
+            return
+        jobs = [job, *self._mates(engine, job, setup.mates_within_s)]
+        for mate in jobs[1:]:
+            self._channel.send(Begun(number=mate.number))
+        for one in jobs:
+            self._channel.send(Loaded(number=one.number, together=len(jobs)))
+        self._pass(engine, jobs)
 
-    def _render(self, setup: Setup, job: Render) -> Rendered:
-        self._stop_if_told(job)
+    def _loaded(self, setup: Setup, job: Render) -> Engine:
         engine = self._engine(setup, job.render.model)
         if isinstance(engine, Keeper):
-            engine.expect(job.upcoming)
+            engine.expect(tuple(dict.fromkeys((*job.upcoming, *self._todo.models))))
+        self._stop_if_told(job)
         engine.load(job.render.model)
         self._stop_if_told(job)
+        return engine
+
+    def _show(self, engine: Engine, job: Render) -> None:
+        """Renders a job to its end."""
         self._channel.send(Loaded(number=job.number))
-        began = time.perf_counter()
-        artifact: Artifact = engine.generate(
-            job.render, job.inputs, lambda step: self._on_step(job, step)
+        began_s = time.perf_counter()
+        try:
+            artifact = engine.generate(
+                job.render, job.inputs, lambda step: self._on_step(job, step)
+            )
+        except Exception as error:
+            self._answer(job, error)
+        else:
+            self._answer(job, _rendered(job, artifact, began_s))
+
+    def _mates(self, engine: Batcher, job: Render, within_s: float) -> list[Render]:
+        kind, most = engine.together(job.render, job.inputs)
+        if most < 2 or job.alone:
+            return []
+
+        def alike(other: Render) -> bool:
+            if other.alone or other.render.model != job.render.model:
+                return False
+            return engine.together(other.render, other.inputs)[0] == kind
+
+        return self._todo.take(alike, most - 1, within_s)
+
+    def _pass(self, engine: Batcher, jobs: Sequence[Render]) -> None:
+        """Renders jobs in one pass; their files are finished beside what comes next."""
+        began_s = time.perf_counter()
+
+        def asked(job: Render) -> Job:
+            return Job(
+                render=job.render,
+                inputs=job.inputs,
+                on_step=lambda step: self._on_step(job, step),
+            )
+
+        try:
+            unfinished = engine.render_together([asked(job) for job in jobs])
+        except Exception as error:
+            if len(jobs) == 1:
+                self._answer(jobs[0], error)
+                return
+            traceback.print_exc()
+            for job in jobs:  # whichever it was, the others shall not end with it
+                self._pass(engine, [job])
+            return
+        self._finished()
+        self._finishing = threading.Thread(
+            target=self._finish, args=(jobs, unfinished, began_s), name="finish"
         )
-        return Rendered(
-            number=job.number,
-            data=artifact.data,
-            content_type=artifact.content_type,
-            steps=artifact.steps,
-            sensitive=artifact.sensitive,
-            last_frame=artifact.last_frame,
-            render_s=time.perf_counter() - began,
-        )
+        self._finishing.start()
+
+    def _finish(
+        self, jobs: Sequence[Render], unfinished: Sequence[Unfinished], began_s: float
+    ) -> None:
+        for job, finish in zip(jobs, unfinished, strict=True):
+            try:
+                answer: Rendered | Exception = _rendered(job, finish(), began_s)
+            except Exception as error:
+                answer = error
+            self._answer(job, answer)
+
+    def _finished(self) -> None:
+        """Waits for the files of the pass before: never are those of two in memory."""
+        if self._finishing is not None:
+            self._finishing.join()
 
     def _engine(self, setup: Setup, model: str) -> Engine:
         reference = setup.engines.get(model)
@@ -175,18 +245,40 @@ class Child:
         )
 
     def _stop_if_told(self, job: Render) -> None:
-        if job.number <= self._stopped:
+        if self._todo.stopped(job.number):
             raise RenderCanceled("the job was told to stop")
 
+    def _answer(self, job: Render, answer: Rendered | Exception) -> None:
+        """The last word about a render."""
+        self._todo.over(job.number)
+        frame = answer if isinstance(answer, Rendered) else _failure(job.number, answer)
+        self._channel.send(frame)
 
-def _failure(job: Render, error: str, message: str) -> Failure:
-    return Failure(number=job.number, error=error, message=message[:MAX_MESSAGE_CHARS])
+
+def _rendered(job: Render, artifact: Artifact, began_s: float) -> Rendered:
+    return Rendered(
+        number=job.number,
+        data=artifact.data,
+        content_type=artifact.content_type,
+        steps=artifact.steps,
+        sensitive=artifact.sensitive,
+        last_frame=artifact.last_frame,
+        render_s=time.perf_counter() - began_s,
+    )
 
 
-def _unexpected(job: Render, error: Exception) -> Failure:
-    """Nobody wrote this error's words for the app's user, so only the worker's owner sees them."""
-    traceback.print_exception(error)  # the worker keeps the last lines of stderr
-    return _failure(job, "EngineError", f"{UNEXPECTED}\n{type(error).__name__}: {error}")
+def _failure(number: int, error: Exception) -> Failure:
+    """What a render ended with. Only words that somebody wrote for the app's user reach them."""
+    kind, message = "EngineError", str(error)
+    known = next((kind for kind in frames.ERRORS if isinstance(error, kind)), None)
+    if known is not None:
+        kind = known.__name__
+    elif isinstance(error, MemoryError):
+        kind, message = OutOfMemory.__name__, "this machine has too little memory for it"
+    else:
+        traceback.print_exception(error)  # the worker keeps the last lines of stderr
+        message = f"{UNEXPECTED}\n{type(error).__name__}: {error}"
+    return Failure(number=number, error=kind, message=message[:MAX_MESSAGE_CHARS])
 
 
 def _take_over_stdio() -> Channel:

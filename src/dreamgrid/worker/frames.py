@@ -1,7 +1,8 @@
 """What the worker and the engine's child process say to each other over two pipes.
 
 A frame is its length in 4 bytes, big endian, and one msgpack value with a `type`. Renders are
-numbered from 1 upwards and one runs at a time, so a late word about an older render is recognised.
+numbered from 1 upwards. The child takes them in order, and may have several at once: what waits
+there needs no way through the pipe when its turn comes, and several of a kind may share a pass.
 Errors cross as the name of their class and their message.
 """
 
@@ -52,6 +53,8 @@ class Setup(ToChild, tag="setup", frozen=True, kw_only=True):
         filter_threshold: Score from which the content filter objects to a picture.
         sound_font: SoundFont with which music is played. Empty: our own instruments.
         early: Models to load at once, unless a job has come by then.
+        mates_within_s: How long a render that may share its pass waits for others: those of a
+            project come together.
         environment: Variables of its process, beside the worker's own.
     """
 
@@ -60,6 +63,7 @@ class Setup(ToChild, tag="setup", frozen=True, kw_only=True):
     filter_threshold: float = PICTURE_THRESHOLD
     sound_font: str = ""
     early: tuple[str, ...] = ()
+    mates_within_s: float = 0.03
     environment: dict[str, str] = {}
 
 
@@ -68,7 +72,8 @@ class Render(ToChild, tag="render", frozen=True, kw_only=True):
 
     Attributes:
         previews: How many previews to compute on the way.
-        upcoming: Models of the jobs that wait for their turn.
+        upcoming: Models of the jobs that wait for their turn outside.
+        alone: In a pass of its own: the process died when it shared one.
     """
 
     number: int
@@ -76,10 +81,14 @@ class Render(ToChild, tag="render", frozen=True, kw_only=True):
     inputs: dict[str, bytes]
     previews: int = 0
     upcoming: tuple[str, ...] = ()
+    alone: bool = False
 
 
 class Stop(ToChild, tag="stop", frozen=True, kw_only=True):
-    """End this render before its next step. It still answers with `Rendered` or `Failure`."""
+    """End this render before its next step.
+
+    It still answers with `Rendered` or `Failure`, and at once where its turn has not come.
+    """
 
     number: int
 
@@ -92,10 +101,17 @@ class Ready(FromChild, tag="ready", frozen=True, kw_only=True):
     """The child took its setup and waits for renders."""
 
 
-class Loaded(FromChild, tag="loaded", frozen=True, kw_only=True):
-    """The model is loaded and inference begins."""
+class Begun(FromChild, tag="begun", frozen=True, kw_only=True):
+    """Its turn has come: its model is loaded, if that is needed."""
 
     number: int
+
+
+class Loaded(FromChild, tag="loaded", frozen=True, kw_only=True):
+    """The model is loaded and inference begins, of so many renders in one pass."""
+
+    number: int
+    together: int = 1
 
 
 class Stepped(FromChild, tag="stepped", frozen=True, kw_only=True):
@@ -128,7 +144,7 @@ class Failure(FromChild, tag="failure", frozen=True, kw_only=True):
 
 
 AnyToChild = Setup | Render | Stop
-AnyFromChild = Ready | Loaded | Stepped | Rendered | Failure
+AnyFromChild = Ready | Begun | Loaded | Stepped | Rendered | Failure
 
 _encoder = msgspec.msgpack.Encoder()
 _to_child = msgspec.msgpack.Decoder(AnyToChild)

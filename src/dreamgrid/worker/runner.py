@@ -1,7 +1,7 @@
 """One assignment from start to end: inputs down, render, result up, then the outcome.
 
-The engine is a serial resource, so a job holds it only for the render itself; its transfers go on
-beside other renders.
+The engine is a serial resource: a job waits for its turn there, and its transfers go on beside
+other renders.
 """
 
 import asyncio
@@ -182,8 +182,6 @@ class JobRun:
         preview = self.assign.preview
         try:
             async with self._engines.turn(render.model) as host, task_group() as tasks:
-                self.engaged = True
-                self._over("wait for the engine")
                 uploads = None
                 if preview is not None and render.previews > 0:
                     uploads = PreviewUploads(self._files, preview, self._preview_uploaded)
@@ -194,6 +192,7 @@ class JobRun:
                         inputs,
                         previews=0 if uploads is None else render.previews,
                         upcoming=self._engines.waiting,
+                        on_begun=self._begun,
                         on_loaded=self._loaded,
                         on_step=lambda step: self._stepped(step, uploads),
                     )
@@ -202,6 +201,10 @@ class JobRun:
                         sending.cancel()  # a preview after the render would be of no use
         except DreamgridError as error:
             raise _failure(error) from error
+
+    def _begun(self) -> None:
+        self.engaged = True
+        self._over("wait for the engine")
 
     def _loaded(self) -> None:
         self.inferring = True

@@ -17,8 +17,9 @@ from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.worker import Device
 from dreamgrid.worker.config import WorkerConfig
 from dreamgrid.worker.frames import Setup
-from dreamgrid.worker.host import EngineHost, EnginePool, Patience
+from dreamgrid.worker.host import EngineHost, EnginePool
 from dreamgrid.worker.identity import probe_device
+from dreamgrid.worker.line import Patience
 from dreamgrid.worker.tasks import task_group
 from dreamgrid.worker.tuning import SelfTest, plan_for
 
@@ -75,7 +76,9 @@ async def started_engines(
     setup = msgspec.structs.replace(setup, early=_early(serving, registry))
     patience = Patience(cancel_s=config.cancel_grace_s, stall_s=config.stall_timeout_s)
     async with task_group() as tasks:
-        pool = EnginePool([EngineHost(tasks, setup, patience) for _ in range(config.engines)])
+        hosts = [EngineHost(tasks, setup, patience) for _ in range(config.engines)]
+        # Of several, the one that is free first takes the next job: nobody knows yet which.
+        pool = EnginePool(hosts, each=config.slots if len(hosts) == 1 else 1)
         try:
             await pool.start()
             yield StartedEngines(

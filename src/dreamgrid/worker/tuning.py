@@ -22,7 +22,8 @@ from dreamgrid.protocol.renders import AnyRender
 from dreamgrid.protocol.worker import Device, MeasuredSpeed
 from dreamgrid.worker import frames
 from dreamgrid.worker.config import WorkerConfig
-from dreamgrid.worker.host import EngineHost, Patience
+from dreamgrid.worker.host import EngineHost
+from dreamgrid.worker.line import Patience
 from dreamgrid.worker.tasks import task_group, wait_ended
 
 ROUNDS = 2

@@ -1,0 +1,76 @@
+"""A puppet that renders several jobs in one pass: as many as their negative prompts say.
+
+Jobs with the same first word in their prompts may share one. A file tells how many did.
+"""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+
+from dreamgrid.engines.base import Artifact, Engine, EngineSpec, Job, OnStep, Step, Unfinished
+from dreamgrid.errors import OutOfMemory, RenderCanceled
+from dreamgrid.protocol.renders import AnyRender
+from tests.worker.puppet_engine import gate, leave
+
+MODEL = "puppet-batcher-v1"
+
+
+class PuppetBatcher:
+    def load(self, model: str) -> None:
+        pass
+
+    def generate(self, render: AnyRender, inputs: Mapping[str, bytes], on_step: OnStep) -> Artifact:
+        raise AssertionError("an engine of passes is asked for passes")
+
+    def together(self, render: AnyRender, roles: Collection[str]) -> tuple[str, int]:
+        return render.prompt.partition(" ")[0], int(render.negative_prompt or 1)
+
+    def render_together(self, jobs: Sequence[Job]) -> Sequence[Unfinished]:
+        canceled: set[int] = set()
+        for step in (1, 2):
+            for number, job in enumerate(jobs):
+                try:
+                    job.on_step(Step(step=step, step_count=2))
+                except RenderCanceled:
+                    canceled.add(number)
+            if step == 1:
+                self._obey(jobs)
+        return [
+            _refused if number in canceled else _finish_of(job, len(jobs))
+            for number, job in enumerate(jobs)
+        ]
+
+    def _obey(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            command, _, argument = job.render.prompt.partition(" ")
+            if command == "gate" and argument:
+                gate(argument)
+            if command == "quarrel" and len(jobs) > 1:
+                raise OutOfMemory("two are too many")
+            if command == "fall" and len(jobs) > 1:
+                leave("3")
+
+
+def _refused() -> Artifact:
+    raise RenderCanceled("told to stop")
+
+
+def _finish_of(job: Job, count: int) -> Unfinished:
+    def finish() -> Artifact:
+        command, _, argument = job.render.prompt.partition(" ")
+        if command == "late":
+            gate(argument)
+        return Artifact(
+            data=f"{os.getpid()} {count} {job.render.seed}".encode(),
+            content_type="image/png",
+            steps=2,
+        )
+
+    return finish
+
+
+def create(_threads: int) -> Engine:
+    return PuppetBatcher()
+
+
+ENGINE = EngineSpec(name="puppet batcher", models=lambda: (MODEL,), create=create)
+REFERENCE = f"{__name__}:ENGINE"
