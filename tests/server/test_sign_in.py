@@ -318,7 +318,7 @@ async def test_forged_and_mixed_up_tokens_are_refused(grid: Grid) -> None:
     claims = jwt.decode(tokens["token"], options={"verify_signature": False})
     forged = {
         "another secret": jwt.encode(claims, "x" * 32, algorithm="HS256"),
-        "no signature": jwt.encode(claims, None, algorithm="none"),
+        "no signature": jwt.encode(claims, "", algorithm="none"),
         "a refresh token": tokens["refreshToken"],
         "a cut off one": tokens["token"][:-2],
         "no token": "nonsense",

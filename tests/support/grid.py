@@ -59,9 +59,9 @@ class Grid:
             "messages": NO_LIMIT,
         }
         # One account is app and worker here, and would get back at once what it pays.
-        free["worker_share_permille"] = 0
+        free |= {"worker_share_permille": 0, "port": 0}
         self.config = ServerConfig(
-            data_dir=data_dir, port=0, lease_s=LEASE_S, heartbeat_s=5.0, **free | settings
+            data_dir=data_dir, lease_s=LEASE_S, heartbeat_s=5.0, **free | settings
         )
         self.clock = ManualClock()
         self._known_models = known_models

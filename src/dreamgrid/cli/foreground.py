@@ -17,7 +17,7 @@ from dreamgrid.cli.store_address import store_address
 from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.errors import ConfigError
 from dreamgrid.server.blobs import s3_settings
-from dreamgrid.server.config import NodeSettings, ServerConfig
+from dreamgrid.server.config import NodeSettings, ServerConfig, TlsFiles
 
 
 def serve_grid(
@@ -41,6 +41,8 @@ def serve_grid(
     filter_always: bool,
     worker: bool,
     as_json: bool,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
     node: str | None = None,
     bus: str | None = None,
     threads: int = 0,
@@ -58,6 +60,7 @@ def serve_grid(
         blobs=None if blobs is None else s3_settings.parse(blobs, os.environ),
         node=_node(node, bus),
         public_url=public_url,
+        tls=_tls(tls_cert, tls_key),
         web_origins=tuple(origin.rstrip("/") for origin in web_origins or ()),
         trusted_proxies=tuple(trusted_proxies or ()),
         token_secret_files=tuple(token_secrets or ()),
@@ -114,6 +117,19 @@ def _node(address: str | None, bus: str | None) -> NodeSettings | None:
     if bus is not None:
         raise ConfigError("--bus is for several nodes: name this one with --node HOST:PORT as well")
     return None
+
+
+def _tls(certificate: Path | None, key: Path | None) -> TlsFiles | None:
+    """The files with which the server speaks TLS.
+
+    Raises:
+        ConfigError: One of them is missing.
+    """
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise ConfigError("TLS needs both --tls-cert and --tls-key")
+    return TlsFiles(certificate=certificate, key=key)
 
 
 def _welcome(ready: GridReady, grid: GridOptions) -> Group:

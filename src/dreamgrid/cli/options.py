@@ -65,6 +65,25 @@ PublicUrl = Annotated[
         "Default: as each of them addressed it.",
     ),
 ]
+TlsCertificate = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-cert",
+        metavar="FILE",
+        envvar="DREAMGRID_TLS_CERT",
+        help="Speak HTTPS and WSS with this certificate, a PEM file with its chain; needs "
+        "--tls-key. Renewed files are taken within seconds. Default: something in front does.",
+    ),
+]
+TlsKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-key",
+        metavar="FILE",
+        envvar="DREAMGRID_TLS_KEY",
+        help="Private key of that certificate, a PEM file without a password.",
+    ),
+]
 WebOrigins = Annotated[
     list[str] | None,
     typer.Option(

@@ -14,6 +14,8 @@ def serve(
     node: options.Node = None,
     bus: options.Bus = None,
     public_url: options.PublicUrl = None,
+    tls_cert: options.TlsCertificate = None,
+    tls_key: options.TlsKey = None,
     web_origins: options.WebOrigins = None,
     trusted_proxies: options.TrustedProxies = None,
     token_secrets: options.TokenSecrets = None,
@@ -33,6 +35,8 @@ def serve(
     - `dreamgrid serve --host 0.0.0.0`
     - `dreamgrid serve --public-url https://grid.example.org --catalog my-models.json`
     - `dreamgrid serve --json --port 0 --data ./grid`
+    - `dreamgrid serve --host 0.0.0.0 --port 443 --tls-cert grid.pem --tls-key grid.key
+      --public-url https://grid.example.org`
     - `dreamgrid serve --store postgresql://... --blobs s3://... --node 10.0.0.5:8771`
     """
     from dreamgrid.cli import foreground  # noqa: PLC0415 (loads the whole server)
@@ -47,6 +51,8 @@ def serve(
         node=node,
         bus=bus,
         public_url=public_url,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
         web_origins=web_origins,
         trusted_proxies=trusted_proxies,
         token_secrets=token_secrets,

@@ -351,7 +351,11 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "there is no host of that name"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return "its certificate cannot be trusted"
+        why = getattr(error.certificate_error, "verify_message", "") or "it is damaged"
+        return (
+            f"its certificate cannot be trusted: {why}. If you trust its issuer, name the "
+            "issuer's certificate in SSL_CERT_FILE"
+        )
     if isinstance(error, aiohttp.ClientSSLError):
         return "it does not speak TLS; write http:// if that is meant"
     if isinstance(error, aiohttp.ClientConnectorError):

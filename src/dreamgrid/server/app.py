@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from dreamgrid.server.blobs.s3 import S3Blobs
 from dreamgrid.server.bus.base import Bus
 from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.catalog import Catalog
+from dreamgrid.server.certificate import Certificate
 from dreamgrid.server.clock import Clock, milliseconds, system_clock
 from dreamgrid.server.config import LOOPBACK, ServerConfig
 from dreamgrid.server.delivered_files import DeliveredFiles
@@ -127,9 +129,10 @@ async def _serve(
     models = Catalog.load(config.catalog_files, network_permille=config.network_permille)
     keep_quotes(config.data_dir, models, milliseconds(clock))
     async with AsyncExitStack() as stack:
+        tls = await stack.enter_async_context(_tls(config))
         blobs = await stack.enter_async_context(_media(config, clock))
         if config.node is not None:
-            await _serve_as_node(config, stop, on_ready, clock, models, blobs)
+            await _serve_as_node(config, stop, on_ready, clock, models, blobs, tls)
             return
         store: Store
         if config.store is None:
@@ -141,7 +144,8 @@ async def _serve(
         stack.push_async_callback(store.close)
         parts = assembled(config, models, store, blobs, MemoryBus(), clock)
         services, apps, workers = await stack.enter_async_context(parts)
-        async with _serving(services, apps, workers, partial(listening.listen, config)) as ready:
+        listen = partial(listening.listen, config, tls)
+        async with _serving(services, apps, workers, listen) as ready:
             on_ready(ready)
             await stop.wait()
 
@@ -153,6 +157,7 @@ async def _serve_as_node(
     clock: Clock,
     models: Catalog,
     blobs: Blobs,
+    tls: ssl.SSLContext | None,
 ) -> None:
     """Serves as one of several nodes: coordinates when it is its turn, and relays else."""
     from dreamgrid.server.nodes.gateway import Gateway  # noqa: PLC0415
@@ -170,7 +175,7 @@ async def _serve_as_node(
         url = listening.url_of(config, door.getsockname()[1])
 
         async def listen(runner: web.AppRunner) -> str:
-            await web.SockSite(runner, door.dup()).start()
+            await web.SockSite(runner, door.dup(), ssl_context=tls).start()
             await listening.start(web.TCPSite(runner, host, port), host, port, "--node")
             return url
 
@@ -198,6 +203,7 @@ async def _serve_as_node(
             store=config.store,
             node=own,
             door=door,
+            tls=tls,
             token_secret=config.data_dir / TOKEN_SECRET_FILE,
             local_key=config.data_dir / LOCAL_KEY_FILE,
             gateway=lambda secret: Gateway(secret, config.proxies, MAX_BODY_BYTES),
@@ -266,6 +272,20 @@ def _studio_url(services: Services, url: str, local: Account) -> str | None:
 async def _upkeep(services: Services, workers: WorkerSockets) -> None:
     async with asyncio.TaskGroup() as group:
         upkeep.start(group, services, workers)
+
+
+@asynccontextmanager
+async def _tls(config: ServerConfig) -> AsyncIterator[ssl.SSLContext | None]:
+    """How the server speaks TLS itself, if it does; renewed certificates are taken meanwhile."""
+    if config.tls is None:
+        yield None
+        return
+    certificate = Certificate(config.tls.certificate, config.tls.key)
+    following = asyncio.create_task(certificate.follow(), name="certificate")
+    try:
+        yield certificate.context
+    finally:
+        following.cancel()
 
 
 @asynccontextmanager

@@ -43,6 +43,19 @@ NO_LIMIT = Rate(0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
+class TlsFiles:
+    """The files with which a server speaks TLS itself.
+
+    Attributes:
+        certificate: PEM file of its certificate and those between it and its authority.
+        key: PEM file of its private key, without a password.
+    """
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeSettings:
     """What makes a server one of several nodes of a grid.
 
@@ -88,6 +101,7 @@ class ServerConfig:
         port: TCP port; 0 picks a free one.
         public_url: How apps and workers reach this server, such as https://grid.example.org.
             None: as each of them addressed it.
+        tls: Speak HTTPS and WSS instead of HTTP and WebSocket. None: whoever is in front does.
         catalog_files: JSON files with models, tiers and size presets, added to the built-in ones.
         default_token_type: Currency of projects that name none.
         admins: Names of accounts that may administer the grid, besides whoever started it.
@@ -169,6 +183,7 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = 8770
     public_url: str | None = None
+    tls: TlsFiles | None = None
     catalog_files: tuple[Path, ...] = ()
     default_token_type: TokenType = "spark"
     admins: tuple[str, ...] = ()
@@ -294,6 +309,11 @@ class ServerConfig:
             raise ConfigError(
                 "several nodes need a database and a media store that all of them reach: "
                 "--store postgresql://... and --blobs s3://..."
+            )
+        if self.tls is not None and self.public_url is None:
+            raise ConfigError(
+                "nodes that speak TLS need --public-url: the one that coordinates does not see how "
+                "apps reach the others"
             )
 
     def _check_times(self) -> None:

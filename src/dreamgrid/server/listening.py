@@ -1,6 +1,7 @@
 """Where a server listens, and the address that leads there."""
 
 import socket
+import ssl
 
 from aiohttp import web
 
@@ -8,13 +9,14 @@ from dreamgrid.errors import ConfigError
 from dreamgrid.server.config import ServerConfig
 
 
-async def listen(config: ServerConfig, runner: web.AppRunner) -> str:
+async def listen(config: ServerConfig, tls: ssl.SSLContext | None, runner: web.AppRunner) -> str:
     """Starts to listen; the address that a browser on this machine would open.
 
     Raises:
         ConfigError: It cannot be done.
     """
-    await start(web.TCPSite(runner, config.host, config.port), config.host, config.port, "--port")
+    site = web.TCPSite(runner, config.host, config.port, ssl_context=tls)
+    await start(site, config.host, config.port, "--port")
     return url_of(config, runner.addresses[0][1])
 
 
@@ -57,6 +59,12 @@ def _cannot_listen(host: str, port: int, option: str, error: OSError) -> ConfigE
 
 
 def url_of(config: ServerConfig, port: int) -> str:
-    """The address that a browser on this machine would open."""
+    """The address that a browser on this machine would open.
+
+    With TLS that is the one which the certificate is for.
+    """
+    scheme = "http" if config.tls is None else "https"
+    if config.tls is not None and config.public_url is not None:
+        return config.public_url.rstrip("/")
     shown = "127.0.0.1" if config.host in ("0.0.0.0", "::", "") else config.host  # noqa: S104
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    return f"{scheme}://[{shown}]:{port}" if ":" in shown else f"{scheme}://{shown}:{port}"

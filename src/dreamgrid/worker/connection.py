@@ -229,7 +229,7 @@ def _reason(error: Exception) -> str:
         case aiohttp.ClientConnectorDNSError():
             return "there is no host of that name"
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            return f"no TLS that can be trusted: {error}"
+            return f"no TLS that can be trusted: {error}; SSL_CERT_FILE names an issuer of your own"
         case aiohttp.ClientConnectorError(os_error=OSError(errno=errno.ECONNREFUSED)):
             return "nobody listens there"
         case aiohttp.ClientConnectorError(os_error=OSError(strerror=str() as words)):

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import secrets
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ class NodeParts:
         store: Address of the database.
         node: Its own settings.
         door: Where apps and workers connect; stays open, whoever serves there.
+        tls: How TLS is spoken there. None: it is not.
         token_secret: File of the secret that signs sign-ins; all nodes get the same one.
         local_key: File of the key of whoever started the grid; likewise.
         gateway: Makes the part that relays, given the secret of the nodes.
@@ -73,6 +75,7 @@ class NodeParts:
     store: str
     node: NodeSettings
     door: socket.socket
+    tls: ssl.SSLContext | None
     token_secret: Path
     local_key: Path
     gateway: Callable[[str], Gateway]
@@ -203,7 +206,7 @@ class Node:
         async with gateway.application() as app:
             runner = self._parts.runner(app)
             await runner.setup()
-            site = web.SockSite(runner, self._parts.door.dup())
+            site = web.SockSite(runner, self._parts.door.dup(), ssl_context=self._parts.tls)
             await site.start()
             self._gateway = gateway
             if self._coordinator:
