@@ -1,7 +1,10 @@
 """Settings for every test."""
 
 import os
+import shutil
+import signal
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,6 +29,32 @@ settings.load_profile("dreamgrid")
 
 # A ComfyUI of whoever runs the tests would offer models that no test expects.
 os.environ["DREAMGRID_COMFYUI_URL"] = "off"
+
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 8 * 1024**3
+
+
+def pytest_configure() -> None:
+    """What the tests and their processes find."""
+    _write_into_memory()
+    # A shell lets what it runs in the background ignore Ctrl-C, and the processes of tests with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _write_into_memory() -> None:
+    """Lets tests write into memory where a system has a folder there, with room in it.
+
+    On a disk a database that is asked to lose nothing waits for it at every step, and half of the
+    tests have one. `--basetemp` still says otherwise.
+    """
+    usable = (
+        os.access(MEMORY, os.W_OK)
+        and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC  # some tests write programs
+        and shutil.disk_usage(MEMORY).free >= ROOM_BYTES
+    )
+    if usable:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
 
 SKIP_NOTHING = "DREAMGRID_SKIP_NOTHING"
 """Set where everything that tests may need is installed: then a skipped test is a failed one."""

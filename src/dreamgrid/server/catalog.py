@@ -8,7 +8,7 @@ how to write one.
 import difflib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -171,25 +171,7 @@ class Catalog:
         Raises:
             ConfigError: A file cannot be read, or an entry is wrong. Names file and field.
         """
-        sources = read_sources(files)
-        models, tiers = sources.models, sources.tiers
-        for tier_id, tier in tiers.items():
-            catalog_check.check_tier(tier.file, tier_id, tier.value)
-        catalog_check.check_unique_sids([(row.file, row.value) for row in models.values()])
-        for lora in sources.loras.values():
-            catalog_check.check_lora(lora.file, lora.value, models)
-        for row in models.values():
-            catalog_check.check_served_as(row.file, row.value, models)
-        loras = [row.value for row in sources.loras.values()]
-        return cls(
-            {
-                model_id: _model(row.file, row.value, tiers, loras)
-                for model_id, row in models.items()
-            },
-            {tier_id: row.value for tier_id, row in tiers.items()},
-            loras,
-            network_permille,
-        )
+        return cls(*(_read(files) if files else _built_in()), network_permille)
 
     def models(self) -> tuple[ModelEntry, ...]:
         """All models in the order of the files, as `models/list` answers."""
@@ -301,6 +283,33 @@ class Catalog:
         more = len(self._models) - 6
         others = f" and {more} more" if more > 0 else ""
         return f"there is no model {asked!r} here: this grid has {some}{others}"
+
+
+_Entries = tuple[Mapping[str, Model], Mapping[str, Tier], Sequence[LoraSpec]]
+
+
+@cache  # it never changes, and a test of an app may start many servers in one process
+def _built_in() -> _Entries:
+    return _read(())
+
+
+def _read(files: Sequence[Path]) -> _Entries:
+    """The models, tiers and LoRAs of the built-in files and then `files`, checked."""
+    sources = read_sources(files)
+    models, tiers = sources.models, sources.tiers
+    for tier_id, tier in tiers.items():
+        catalog_check.check_tier(tier.file, tier_id, tier.value)
+    catalog_check.check_unique_sids([(row.file, row.value) for row in models.values()])
+    for lora in sources.loras.values():
+        catalog_check.check_lora(lora.file, lora.value, models)
+    for row in models.values():
+        catalog_check.check_served_as(row.file, row.value, models)
+    loras = tuple(row.value for row in sources.loras.values())
+    return (
+        {model_id: _model(row.file, row.value, tiers, loras) for model_id, row in models.items()},
+        {tier_id: row.value for tier_id, row in tiers.items()},
+        loras,
+    )
 
 
 def _as_served(tier: Tier) -> dict[str, Any]:

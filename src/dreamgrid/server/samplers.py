@@ -6,6 +6,7 @@ Clients send display names or aliases, in any case; inside dreamgrid only aliase
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from dreamgrid.errors import InvalidRequest
 from dreamgrid.server.catalog_entries import StringChoice
@@ -86,11 +87,13 @@ class NameChoice:
         return alias
 
 
+@cache  # many models share a tier
 def sampler_choice(choice: StringChoice | None) -> NameChoice | None:
     """The samplers that a tier offers. None: it offers no choice."""
     return None if choice is None else choice_of("sampler", choice, SAMPLER_ALIASES)
 
 
+@cache
 def scheduler_choice(choice: StringChoice | None) -> NameChoice | None:
     """The noise schedules that a tier offers. None: it offers no choice."""
     return None if choice is None else choice_of("scheduler", choice, SCHEDULER_ALIASES)
