@@ -61,3 +61,10 @@ def test_the_address_of_a_store_may_lie_in_a_file(tmp_path: Path, call: Call) ->
     assert (looked.returncode, looked.last_json["version"]) == (1, 0)
     assert call("migrate", "--json", environment=environment).returncode == 0
     assert call("audit", "--json", environment=environment).last_json["clean"]
+
+
+def test_the_address_of_a_bus_may_lie_in_a_file(tmp_path: Path, call: Call) -> None:
+    (tmp_path / "bus").write_text("nats://nats.example.org\n")
+    environment = {"DREAMGRID_BUS_FILE": str(tmp_path / "bus")}
+    ran = call("serve", "--json", "--data", str(tmp_path / "data"), environment=environment)
+    assert (ran.returncode, "--node" in ran.last_json["message"]) == (2, True)

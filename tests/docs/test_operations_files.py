@@ -13,6 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from dreamgrid.server import readiness
+from tests.cli.processes import ENDS_WITHIN_S
 from tests.server.conftest import MakeGrid, make_grid
 
 __all__ = ["make_grid"]
@@ -43,13 +44,24 @@ def questions() -> Iterator[str]:
     yield from (rule["expr"] for rule in ALERTS)
 
 
-def test_probes_wait_for_the_answer_of_the_server() -> None:
-    documents = list(yaml.safe_load_all((MANIFESTS / "server.yaml").read_text("utf-8")))
-    (server,) = [one for one in documents if one["kind"] == "Deployment"]
-    (container,) = server["spec"]["template"]["spec"]["containers"]
-    for name in ("startupProbe", "readinessProbe"):
-        assert container[name]["httpGet"]["path"] == "/readyz"
-        assert container[name]["timeoutSeconds"] > readiness.ANSWER_S
+def manifests(name: str) -> dict[str, Any]:
+    """The documents of one file, by kind."""
+    text = (MANIFESTS / name / f"{name}.yaml").read_text("utf-8")
+    return {one["kind"]: one for one in yaml.safe_load_all(text)}
+
+
+def container_of(name: str) -> dict[str, Any]:
+    (container,) = manifests(name)["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert isinstance(container, dict)
+    return container
+
+
+@pytest.mark.parametrize("name", ["server", "nodes"])
+def test_probes_wait_for_the_answer_of_the_server(name: str) -> None:
+    container = container_of(name)
+    for probe in ("startupProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["path"] == "/readyz"
+        assert container[probe]["timeoutSeconds"] > readiness.ANSWER_S
 
 
 async def test_every_question_can_be_read_and_asks_for_what_is_told(make_grid: MakeGrid) -> None:
@@ -86,17 +98,18 @@ def test_the_panels_of_the_dashboard_stand_side_by_side() -> None:
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
 
 
-@pytest.mark.parametrize("path", sorted(MANIFESTS.glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(MANIFESTS.rglob("*.yaml")), ids=lambda path: path.name)
 def test_the_manifests_are_what_kubernetes_takes(path: Path) -> None:
     for document in yaml.safe_load_all(path.read_text("utf-8")):
         if document["kind"] == "Kustomization":
-            assert all((MANIFESTS / name).is_file() for name in document["resources"])
+            named = [path.parent / name for name in document["resources"]]
+            assert all(one.is_file() or (one / "kustomization.yaml").is_file() for one in named)
             continue
         kubernetes_validate.validate(document, "1.32", strict=True)
 
 
 def test_what_the_files_set_is_known() -> None:
-    files = [DEPLOY / "server-compose.yaml", *MANIFESTS.glob("*.yaml")]
+    files = [*DEPLOY.glob("*-compose.yaml"), *MANIFESTS.rglob("*.yaml")]
     named = {
         name
         for path in files
@@ -109,10 +122,71 @@ def test_what_the_files_set_is_known() -> None:
         if f'"{name}"' not in SOURCE and f'"{name.removesuffix("_FILE")}"' not in SOURCE
     }
     assert unknown == set()
+    assert secrets_told() >= {
+        name.rpartition("/")[2]
+        for path in files
+        for name in re.findall(r"/run/secrets/[\w/-]*\w", path.read_text("utf-8"))
+    } - {"dreamgrid"}
     assert {path for text in files for path in re.findall(r"/\w+z\b", text.read_text())} == {
         "/readyz",
         "/healthz",
     }
+
+
+def secrets_told() -> set[str]:
+    """The names of the secrets that the page says how to make."""
+    part = PAGE.partition("## Starting it in containers")[2].partition("\n## ")[0]
+    return set(re.findall(r"> (?:deploy/secrets/)?([\w-]+)$", part, re.MULTILINE))
+
+
+def test_nodes_reach_each_other_where_they_say_and_nobody_else_does() -> None:
+    found, container = manifests("nodes"), container_of("nodes")
+    (port,) = [one["containerPort"] for one in container["ports"] if one["name"] == "nodes"]
+    (ip,) = [one for one in container["env"] if "valueFrom" in one]
+    assert ip["valueFrom"]["fieldRef"]["fieldPath"] == "status.podIP"
+    assert f"$({ip['name']}):{port}" in container["args"]
+    (inside,) = [rule for rule in found["NetworkPolicy"]["spec"]["ingress"] if "from" in rule]
+    labels = found["Deployment"]["spec"]["selector"]["matchLabels"]
+    assert inside["from"] == [{"podSelector": {"matchLabels": labels}}]
+    assert inside["ports"] == [{"port": "nodes"}]
+    assert "nodes" not in {one["name"] for one in found["Service"]["spec"]["ports"]}
+
+
+def test_one_node_after_the_other_is_replaced() -> None:
+    found = manifests("nodes")
+    spec = found["Deployment"]["spec"]
+    assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    assert found["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
+    pod = spec["template"]["spec"]
+    drains_s = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pod["terminationGracePeriodSeconds"] > drains_s + ENDS_WITHIN_S
+    assert all("persistentVolumeClaim" not in volume for volume in pod["volumes"])
+
+
+def test_the_nodes_of_the_compose_file_differ_only_in_their_name() -> None:
+    compose = yaml.safe_load((DEPLOY / "nodes-compose.yaml").read_text("utf-8"))
+    nodes = {name: one for name, one in compose["services"].items() if name.startswith("node-")}
+    caddy = (DEPLOY / "Caddyfile").read_text("utf-8")
+    for name, node in nodes.items():
+        assert node["command"][-1] == f"{name}:8771"
+        assert f"{name}:8770" in caddy
+        assert {key for key in node if node[key] != compose["x-node"].get(key)} <= {
+            "command",
+            "build",
+        }
+        assert set(node["secrets"]) <= compose["secrets"].keys()
+    assert len(nodes) == 3
+    mounts = {
+        mount.partition(":")[0]
+        for service in compose["services"].values()
+        for mount in service.get("volumes", ())
+        if not mount.startswith(".")
+    }
+    assert mounts == set(compose["volumes"])
+    (subnet,) = compose["networks"]["default"]["ipam"]["config"]
+    assert compose["x-node"]["environment"]["DREAMGRID_TRUSTED_PROXY"] == subnet["subnet"]
+    text = (DEPLOY / "nodes-compose.yaml").read_text("utf-8")
+    assert all(f"{name}=" in PAGE for name in re.findall(r"\$\{([A-Z_]+):\?", text))
 
 
 def test_the_page_tells_what_the_server_s_compose_file_wants_to_know() -> None:

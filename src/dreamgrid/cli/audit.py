@@ -5,9 +5,9 @@ import typer
 from rich.text import Text
 
 from dreamgrid.cli import exits, options
+from dreamgrid.cli.addresses import store_address
 from dreamgrid.cli.folder import DATABASE, data_dir
 from dreamgrid.cli.stdout import stdout
-from dreamgrid.cli.store_address import store_address
 from dreamgrid.errors import ConfigError
 
 

@@ -9,11 +9,11 @@ from rich.console import Group
 from rich.text import Text
 
 from dreamgrid.cli import exits, loop
+from dreamgrid.cli.addresses import bus_address, store_address
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.grid import GridOptions, GridReady, run_grid
 from dreamgrid.cli.options import SignupChoice
 from dreamgrid.cli.stdout import stdout
-from dreamgrid.cli.store_address import store_address
 from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.errors import ConfigError
 from dreamgrid.server.blobs import s3_settings
@@ -58,7 +58,7 @@ def serve_grid(
         catalog_files=tuple(catalog or ()),
         store=store_address(store),
         blobs=None if blobs is None else s3_settings.parse(blobs, os.environ),
-        node=_node(node, bus),
+        node=_node(node, bus_address(bus)),
         public_url=public_url,
         tls=_tls(tls_cert, tls_key),
         web_origins=tuple(origin.rstrip("/") for origin in web_origins or ()),

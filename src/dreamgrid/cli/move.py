@@ -7,10 +7,10 @@ from pathlib import Path
 from rich.text import Text
 
 from dreamgrid.cli import exits, loop, options
+from dreamgrid.cli.addresses import store_address
 from dreamgrid.cli.bars import Bars
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.stdout import stdout
-from dreamgrid.cli.store_address import store_address
 from dreamgrid.errors import ConfigError
 
 

@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 from dreamgrid.cli import exits, options
+from dreamgrid.cli.addresses import store_address
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.stdout import stdout
-from dreamgrid.cli.store_address import store_address
 from dreamgrid.errors import ConfigError
 
 
