@@ -21,7 +21,7 @@ import psutil
 import uvloop
 from tests.support import nats_server, postgres, real_servers
 
-from benchmarks import machine
+from benchmarks import bucket, machine
 from benchmarks.machine import Address, Running
 from benchmarks.measure import Figures, Shape, measure
 
@@ -33,8 +33,7 @@ SHAPES = {
 }
 TAKEOVERS = 5
 _PREFIX = "grid"
-_SEES = ("--dir-cache-time", "0s")
-"""Results are put into the store's folder behind its back, as into the embedded server's."""
+_S3_KEYS = ("--access-key", "benchmark", "--secret-key", "it asks nobody")
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,12 +214,12 @@ def _servers(
         embedded = stack.enter_context(machine.server("benchmarks.grid", *arguments))
         stack.callback(postgres.stop)
         stack.callback(nats_server.stop)
-        s3 = stack.enter_context(real_servers.rclone(folder / "s3", options=_SEES))
+        (folder / "s3").mkdir()
+        s3 = stack.enter_context(machine.server("benchmarks.bucket", "--data", str(folder / "s3")))
         shared = (
-            *("--store", postgres.new_database(), "--blobs", s3.address(_PREFIX)),
-            *("--bus", nats_server.server()),
-            *("--access-key", s3.access_key, "--secret-key", s3.secret_key),
-            *("--results", str(folder / "s3" / "media" / real_servers.BUCKET / _PREFIX)),
+            *("--store", postgres.new_database(), "--bus", nats_server.server()),
+            *("--blobs", f"s3://{bucket.BUCKET}/{_PREFIX}?endpoint={s3.address.url}", *_S3_KEYS),
+            *("--results", str(folder / "s3" / _PREFIX)),
         )
         ports = [real_servers.free_port() for _ in range(3)]
 
@@ -244,13 +243,13 @@ def _servers(
             "2 nodes, one relays": (nodes[1], nodes[1]),
             "3 nodes, two relay": (nodes[1], nodes[2]),
         }
-        backends = {"embedded": [embedded.pid], **by_name, **_backends()}
+        backends = {"embedded": [embedded.pid], **by_name, "S3": [s3.pid], **_backends()}
         yield setups, backends, _Grid(start, nodes)
 
 
 def _backends() -> dict[str, list[int]]:
     """The processes of the servers that are not ours."""
-    names = {"postgres": "PostgreSQL", "nats-server": "NATS", "rclone": "S3"}
+    names = {"postgres": "PostgreSQL", "nats-server": "NATS"}
     found: dict[str, list[int]] = {}
     for child in psutil.Process().children():
         name = next((told for start, told in names.items() if child.name().startswith(start)), None)

@@ -4,10 +4,9 @@ import asyncio
 import hashlib
 import re
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -18,7 +17,6 @@ from dreamgrid.server.store import postgres as postgres_module
 from dreamgrid.server.store import sqlite_schema
 from dreamgrid.server.store.base import SubmitResult
 from dreamgrid.server.store.choice import audit_at, migrate_at, postgres_store
-from dreamgrid.server.store.connection import Cursor
 from dreamgrid.server.store.postgres import PostgresStore
 from dreamgrid.server.store.postgres_connection import PostgresConnection, parsed
 from dreamgrid.states import ProjectState
@@ -121,14 +119,14 @@ class Deaf(PostgresConnection):
 
     armed: str | None = None
 
-    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor:
-        if sql == "COMMIT" and Deaf.armed is not None:
+    def commit(self) -> None:
+        if Deaf.armed is not None:
             when, Deaf.armed = Deaf.armed, None
             if when == "after":
-                super().execute(sql)
+                super().commit()
             self.close()
             raise psycopg.OperationalError("the network is down")
-        return super().execute(sql, values)
+        super().commit()
 
 
 class DeafStore(PostgresStore):

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TypeVar
 
 import psycopg
@@ -212,20 +212,18 @@ class PostgresWriter(GroupCommitWriter[PostgresConnection]):
     ) -> list[Outcome]:
         transaction: str | None = None
         try:
-            connection.execute("BEGIN")
-            _, began, reign = connection.execute(self._begin, (TURN_LOCK,)).fetchone()
-            if reign != self._reign:
-                raise _replaced()
+            began = connection.begin(self._begin, (TURN_LOCK,), self._check)
             outcomes: list[Outcome] = [(True, operation(connection)) for operation in operations]
-            transaction = began
-            connection.execute("COMMIT")
+            _, transaction, _ = began.fetchone()
+            connection.commit()
         except Exception as error:  # the top of the writer's loop: it must survive
             if connection.lost:
                 if transaction is not None and self._is_stored(transaction):
                     return outcomes
                 return [(False, _away(error))] * len(operations)
             if connection.in_transaction:
-                connection.execute("ROLLBACK")
+                with suppress(psycopg.Error):  # then it is still open, which `_run` notices
+                    connection.rollback()
             if len(operations) == 1:
                 return [(False, _translated(error))]
             _log.warning(
@@ -233,6 +231,11 @@ class PostgresWriter(GroupCommitWriter[PostgresConnection]):
             )
             return self._one_by_one(connection, operations)
         return outcomes
+
+    def _check(self, began: tuple[None, str, int]) -> None:
+        """Looks at what a transaction began with."""
+        if began[2] != self._reign:
+            raise _replaced()
 
     def _one_by_one(
         self, connection: PostgresConnection, operations: list[Operation[PostgresConnection]]
