@@ -267,3 +267,22 @@ def test_nothing_is_written_after_an_upload_was_given_up(tmp_path: Path) -> None
     with pytest.raises(OSError, match="given up"):
         incoming.commit(b"late", str(tmp_path / "x"), False)
     assert [path.name for path in tmp_path.rglob("*")] == [".uploads"]
+
+
+async def test_a_sweep_that_takes_a_folder_away_while_it_is_made_loses_no_upload(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    makedirs = os.makedirs
+    swept: list[str] = []
+
+    def makedirs_in_vain(path: str, *rest: object, **more: object) -> None:
+        if path.endswith("/results/P1") and not swept:
+            swept.append(path)
+            raise FileNotFoundError(path)  # as when `results` goes before `P1` is made in it
+        makedirs(path, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "makedirs", makedirs_in_vain)
+    async with served.http.put(served.put_url(), data=b"whole") as answer:
+        assert answer.status == 200
+    assert swept
+    assert served.files() == [KEY]

@@ -1,12 +1,13 @@
 """Canceling, at every moment of a project's life."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from dreamgrid.protocol.worker import Cancel, Settled
 from tests.support.grid import Grid
-from tests.support.wire import CANCELED, PNG, finished, new_id
+from tests.support.wire import CANCELED, PATIENCE_S, PNG, finished, new_id
 
 CONFIRMED = "artistCancelConfirmation"
 
@@ -254,10 +255,12 @@ async def test_a_retry_that_crosses_a_cancel_comes_to_nothing(grid: Grid) -> Non
     project = await app.request()
     job = await worker.assigned()
     await grid.store.hold()
-    await worker.fail(job)
+    await worker.give_up(job)
+    await worker.fence()
     await app.send("jobError", {"jobID": project, **CANCELED})
     await worker.fence()
     grid.store.release()
+    await worker.expect_settled(job)
     await app.wait_for(CONFIRMED, jobID=project, didCancel=True)
     await app.fence()
     assert app.told(project)[-1] == CONFIRMED
@@ -265,6 +268,39 @@ async def test_a_retry_that_crosses_a_cancel_comes_to_nothing(grid: Grid) -> Non
     await worker.fence()
     other = await app.request()
     assert (await worker.assigned()).project_id == other
+
+
+async def test_who_comes_back_under_a_cancel_that_is_too_late_hears_of_all_results(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, worker = await grid.app(), await grid.worker()
+    project = await app.request(numberOfImages=2)
+    await worker.finish(await worker.assigned())
+    job = await worker.assigned()
+    await worker.upload(job, PNG)
+    await grid.store.hold()
+    enters, balances = asyncio.Event(), grid.store.balances
+
+    def noted(account_id: str) -> Any:
+        enters.set()
+        return balances(account_id)
+
+    monkeypatch.setattr(grid.store, "balances", noted)
+    back = await grid.socket(appId="app-1")
+    await asyncio.wait_for(enters.wait(), PATIENCE_S)  # the first of three writes that wait
+    await worker.send(finished(job.job_id, job.attempt, PNG))
+    await worker.fence()
+    assert grid._apps is not None
+    projects = grid._apps._services.projects
+    cancel = asyncio.create_task(projects.end(projects._open._projects[project]))
+    await asyncio.sleep(0)
+    grid.store.release()
+    await cancel
+    await back.wait_state("jobCompleted", jobID=project)
+    assert back.frames[0]["activeProjects"] == []
+    results = [frame["imgID"] for frame in back.about(project) if frame.type == "jobResult"]
+    assert len(set(results)) == 2
+    assert back.told(project)[-1] == "jobCompleted"
 
 
 async def test_a_cancel_that_cannot_be_stored_says_so_and_the_project_goes_on(grid: Grid) -> None:
@@ -337,10 +373,12 @@ async def test_a_retry_that_crosses_a_cancel_that_fails_goes_on(grid: Grid) -> N
     job = await worker.assigned()
     grid.store.fail_cancels = True
     await grid.store.hold()
-    await worker.fail(job)
+    await worker.give_up(job)
+    await worker.fence()
     await app.send("jobError", {"jobID": project, **CANCELED})
     await worker.fence()
     grid.store.release()
+    await worker.expect_settled(job)
     assert (await app.wait_for(CONFIRMED, jobID=project))["didCancel"] is False
     again = await worker.assigned()
     assert (again.job_id, again.attempt) == (job.job_id, 2)

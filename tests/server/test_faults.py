@@ -105,10 +105,11 @@ async def test_a_job_that_cannot_be_taken_back_yet_is_taken_back_later(grid: Gri
     project = await app.request()
     job = await worker.assigned()
     grid.store.break_down()
-    await worker.fail(job)
+    await worker.give_up(job)
     await grid.ticked()
-    await worker.fence()
+    await worker.fence()  # nothing is settled before it is stored
     grid.store.recover()
+    await worker.expect_settled(job)
     again = await worker.assigned()
     assert (again.job_id, again.attempt) == (job.job_id, 2)
     await worker.finish(again)

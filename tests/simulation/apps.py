@@ -166,6 +166,7 @@ class ScriptedApp:
     def _send_cancel(self, asked: Asked) -> None:
         if self.line is not None:
             self.world.note(self.app_id, "cancels", asked.id)
+            self.world.oracle.interruptions.meddled(asked.id)
             self.line.up.send(codec.encode_raw("jobError", {"jobID": asked.id, **CANCELED}))
 
     # ── what it hears ────────────────────────────────────────────────────────────────────────────

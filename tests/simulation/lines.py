@@ -87,6 +87,7 @@ class Line:
         weather: How much goes wrong, now.
         take: Called with each message that reaches the peer.
         ended: Called once when the peer notices that the connection is over.
+        left: Called once when the server ends it or notices that it is over, with the close code.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Line:
         weather: Callable[[], Weather],
         take: Callable[[bytes], None],
         ended: Callable[[], None],
+        left: Callable[[int], None] | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.chance = chance
@@ -105,6 +107,7 @@ class Line:
         self.inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.close_code: int | None = None
         self._ended: Callable[[], None] | None = ended
+        self._left = left
 
     def _reaches_server(self, data: bytes) -> None:
         self.inbox.put_nowait(data)
@@ -125,15 +128,21 @@ class Line:
 
     def _server_notices(self, code: int) -> None:
         self.broken = True
-        if self.close_code is None:
-            self.close_code = code
-            self.inbox.put_nowait(None)
+        self._is_over(code)
+
+    def _is_over(self, code: int) -> bool:
+        """The server's side reads to the end of what has come; whether it was open until now."""
+        if self.close_code is not None:
+            return False
+        self.close_code = code
+        self.inbox.put_nowait(None)
+        if self._left is not None:
+            self._left(code)
+        return True
 
     def close(self, code: int) -> None:
         """The server ends it after everything that it has sent."""
-        if self.close_code is None:
-            self.close_code = code
-            self.inbox.put_nowait(None)
+        if self._is_over(code):
             self.loop.call_at(max(self.loop.time(), self.down._free_s), self._closed)
 
     def _closed(self) -> None:

@@ -18,6 +18,8 @@ from tests.simulation import logs
 from tests.simulation.apps import Asked, opened
 from tests.simulation.disk import Disk
 from tests.simulation.idleness import Idleness
+from tests.simulation.interruptions import Interruptions
+from tests.simulation.lines import Line
 from tests.simulation.reputations import Reputations
 from tests.simulation.server import MIN_RUN_S
 from tests.support.frame_rules import Referee
@@ -35,6 +37,7 @@ class Oracle:
         share_permille: What owners of workers earn.
         fair_share: Jobs that others may be given while an account waits. None: not looked at.
         max_queue_s: How long a job may wait. 0: for ever.
+        max_attempts: How many failures are the end of a job.
         clock: The time.
     """
 
@@ -46,6 +49,7 @@ class Oracle:
         share_permille: int,
         fair_share: int | None,
         max_queue_s: float,
+        max_attempts: int,
         clock: Callable[[], float],
     ) -> None:
         self._disk = disk
@@ -64,6 +68,7 @@ class Oracle:
         self._made: set[tuple[str, int, str]] = set()
         self.reputations = Reputations(clock)
         self.idleness = Idleness(disk, clock)
+        self.interruptions = Interruptions(disk, max_attempts)
         self._passed: dict[str, Counter[str]] = defaultdict(Counter)
 
     # ── what is said ─────────────────────────────────────────────────────────────────────────────
@@ -78,6 +83,7 @@ class Oracle:
         self.reputations.reported(name, outcome)
         job_id, attempt = outcome.job_id, outcome.attempt  # type: ignore[attr-defined]
         self._reports.add((job_id, attempt))
+        self.interruptions.reported(job_id, attempt, outcome)
         if isinstance(outcome, Finished):
             self._made.add((job_id, attempt, outcome.sha256))
 
@@ -147,13 +153,15 @@ class Oracle:
             in_time = self._max_queue_s and waited_s >= self._max_queue_s
             assert in_time, f"job {job_id} was given up after {waited_s} s"
 
-    def of_worker(self, worker_id: str) -> Said:
+    def of_worker(self, worker_id: str, line: Line) -> Said:
         """Takes what the server says on a new connection of a worker."""
 
         def said(data: bytes) -> None:
             message = codec.decode_from_server(data)
             if isinstance(message, Assign):
                 self._given(worker_id, message)
+                ended = line.close_code is not None
+                self.interruptions.given(message.job_id, message.attempt, in_vain=ended)
             elif isinstance(message, Settled) and message.accepted:
                 self._settled(worker_id, message)
 
@@ -164,6 +172,7 @@ class Oracle:
         rows = self._disk.rows("SELECT state FROM job WHERE id = ?", message.job_id)
         waits_again = rows != [("failed",)]
         name = worker_id.partition("/")[2]
+        self.interruptions.settled(message.job_id, message.attempt)
         self.reputations.settled(name, message.job_id, message.attempt, waits_again=waits_again)
         if (message.job_id, message.attempt) not in self._reports:
             assert rows == [("failed",)], f"{message} settles what {worker_id} never reported"
@@ -226,6 +235,7 @@ class Oracle:
         assert not found, f"the audit finds: {found}"
         self._look_at_the_money()
         logs.look(self._disk, self._made)
+        self.interruptions.look()
         stored = {row[0] for row in self._disk.rows("SELECT id FROM project")}
         assert self._accepted <= stored, f"accepted, and lost: {self._accepted - stored}"
 

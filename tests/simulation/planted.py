@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from dreamgrid.server import frames, ledger
+from dreamgrid.protocol.worker import Settled
+from dreamgrid.server import frames, interruptions, ledger
 from dreamgrid.server.app_sockets import AppSession, AppSockets
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.open_projects import OpenProjects
@@ -329,6 +330,42 @@ def what_a_worker_failed_at_keeps_it_from_the_rest_of_the_line(patch: pytest.Mon
     patch.setattr(_Room, "_fronts", lambda room, line: fronts(room, line)[:1])
 
 
+def an_interruption_counts_as_a_failure(patch: pytest.MonkeyPatch) -> None:
+    lose = Outcomes.lose
+
+    def strict(outcomes: Outcomes, job: LiveJob, message: str, **more: Any) -> None:
+        lose(outcomes, job, message, **more | {"counts": True})
+
+    patch.setattr(Outcomes, "lose", strict)
+
+
+def a_job_may_kill_worker_after_worker(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(interruptions, "blamed", lambda job: False)
+
+
+def a_restart_forgets_how_often_a_job_failed(patch: pytest.MonkeyPatch) -> None:
+    take_up = Rendering.take_up
+
+    def forgiving(rendering: Rendering, job: LiveJob) -> None:
+        job.failures = 0
+        take_up(rendering, job)
+
+    patch.setattr(Rendering, "take_up", forgiving)
+
+
+def a_failure_is_settled_before_it_is_stored(patch: pytest.MonkeyPatch) -> None:
+    requeue = Outcomes._requeue
+
+    def hasty(
+        outcomes: Outcomes, job: LiveJob, *why: str, reporter: WorkerSession | None = None
+    ) -> None:
+        if reporter is not None:
+            reporter.send(Settled(job_id=job.id, attempt=job.attempt))
+        requeue(outcomes, job, *why)
+
+    patch.setattr(Outcomes, "_requeue", hasty)
+
+
 PLANTED: tuple[Plant, ...] = (
     a_delivered_job_is_paid_twice,
     money_is_minted_on_cancel,
@@ -360,4 +397,8 @@ PLANTED: tuple[Plant, ...] = (
     who_delivers_how_often_is_ignored,
     the_loaded_model_is_ignored,
     what_a_worker_failed_at_keeps_it_from_the_rest_of_the_line,
+    an_interruption_counts_as_a_failure,
+    a_job_may_kill_worker_after_worker,
+    a_restart_forgets_how_often_a_job_failed,
+    a_failure_is_settled_before_it_is_stored,
 )

@@ -217,6 +217,7 @@ class ScriptedWorker:
     def die(self) -> None:
         """Its process ends without a word and forgets everything."""
         self.world.note(self.name, "dies", None)
+        self.world.note_death(self)
         for held in list(self.held.values()):
             self._forget(held)
         if self.line is not None:

@@ -19,21 +19,22 @@ from unittest import mock
 from msgspec import Struct
 
 from dreamgrid.errors import DreamgridError
-from dreamgrid.protocol import codec
+from dreamgrid.protocol import codec, socket
 from dreamgrid.protocol.params import NETWORKS
-from dreamgrid.server import webhook_sender
+from dreamgrid.server import upkeep, webhook_sender
 from dreamgrid.server.accounts import LOCAL_ACCOUNT
 from dreamgrid.server.admin import Admin
 from dreamgrid.server.auth import Account, account_of
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.projects import App
 from dreamgrid.server.store.base import AccountRow, WorkerRow
+from dreamgrid.states import JobState
 from tests.simulation import virtual_time
 from tests.simulation.apps import ABSENT_WORKER, ScriptedApp, opened
 from tests.simulation.choices import judged
 from tests.simulation.disk import QUICK_S, Disk, DiskStore
 from tests.simulation.idleness import LOOK_EVERY_S
-from tests.simulation.lines import FAIR, Line, ServerOutbox, Weather
+from tests.simulation.lines import FAIR, LOST, Line, ServerOutbox, Weather
 from tests.simulation.oracle import Oracle
 from tests.simulation.server import LEASE_S, Server, settings
 from tests.simulation.virtual_time import VirtualLoop
@@ -136,6 +137,7 @@ class World:
             share_permille=self.config.worker_share_permille,
             fair_share=slots + 2 if self.plan.flood else None,
             max_queue_s=max_queue_s,
+            max_attempts=self.config.max_attempts,
             clock=loop.clock,
         )
         self.server = self._new_server()
@@ -203,8 +205,15 @@ class World:
     ) -> Line:
         hello = worker.hello()
         worker_id = f"{worker.account.id}/{hello.worker_id}"
-        line = Line(self.chance, self.weather, take, ended)
-        outbox = ServerOutbox(line, self._judged(worker.name, self.oracle.of_worker(worker_id)))
+
+        def left(code: int) -> None:
+            if self.server.running:  # else it is the server that leaves
+                abruptly = code in (LOST, socket.CLOSE_REPLACED)
+                self.oracle.interruptions.left(worker_id, abruptly=abruptly)
+
+        line = Line(self.chance, self.weather, take, ended, left)
+        said = self.oracle.of_worker(worker_id, line)
+        outbox = ServerOutbox(line, self._judged(worker.name, said))
         self.note(worker.name, "connects, holding", hello.running)
         self.server.accept_worker(line, outbox, worker.account, hello)
         return line
@@ -222,6 +231,20 @@ class World:
                     self._crash()
 
         return told
+
+    def note_death(self, worker: ScriptedWorker) -> None:
+        """A worker's process ends; what it was rendering then, as everybody knew, was its death."""
+        worker_id = f"{worker.account.id}/{worker.name}"
+        session = self.server.services.workers.get(worker_id) if self.server.running else None
+        line = worker.line
+        if session is None or line is None or line.broken or line.close_code is not None:
+            return
+        for held in worker.held.values():
+            job = session.jobs.get(held.job.job_id)
+            if job is None or held.outcome is not None or job.attempt != held.job.attempt:
+                continue
+            if job.state is JobState.RUNNING and not (job.settling or job.project.canceling):
+                self.oracle.interruptions.killed(worker_id, job.id, job.attempt)
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────
 
@@ -342,6 +365,7 @@ class World:
         if self.server.running:
             self.note("server", "crashes", "")
             self._frames_to_crash = 0
+            self.oracle.interruptions.server_goes()
             self.server.crash()
             self.start(self._start_again())
 
@@ -351,6 +375,7 @@ class World:
     def _restart(self) -> None:
         async def restart() -> None:
             self.note("server", "stops", "")
+            self.oracle.interruptions.server_goes()
             await self.server.stop()
             await self._start_again()
 
@@ -380,16 +405,23 @@ class World:
                 line.cut()
 
     def _administrator_takes_a_job_back(self) -> None:
-        jobs = self.disk.rows("SELECT id FROM job WHERE state IN ('assigned', 'running')")
+        jobs = self.disk.rows(
+            "SELECT job.id, project.id FROM job JOIN project ON project = number"
+            " WHERE job.state IN ('assigned', 'running')"
+        )
         if jobs:
+            job_id, project_id = self.chance.choice(jobs)
+            self.oracle.interruptions.meddled(project_id)
             admin = Admin(self.server.services)
-            self.start(self._order(admin.requeue(self._local, self.chance.choice(jobs)[0], "")))
+            self.start(self._order(admin.requeue(self._local, job_id, "")))
 
     def _administrator_ends_a_project(self) -> None:
         projects = self.disk.rows("SELECT id FROM project WHERE ended_ms IS NULL")
         if projects and self.chance.random() < 0.5:
+            project_id = self.chance.choice(projects)[0]
+            self.oracle.interruptions.meddled(project_id)
             admin = Admin(self.server.services)
-            self.start(self._order(admin.cancel(self._local, self.chance.choice(projects)[0], "")))
+            self.start(self._order(admin.cancel(self._local, project_id, "")))
 
     async def _order(self, order: Coroutine[Any, Any, None]) -> None:
         with suppress(DreamgridError):  # such as: it has ended in the meantime
@@ -456,14 +488,18 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _nothing_beside_the_point() -> Iterator[None]:
-    """Saves what costs time and is not looked at: webhooks, of which there are none, and garbage.
+    """Saves what costs time and is not looked at: webhooks, of which there are none, how late the
+    loop is, which on a virtual clock it never is, and garbage.
 
     What a history leaves behind goes when the next one has begun.
     """
     thresholds = gc.get_threshold()
     gc.set_threshold(100_000, 20, 100)
     try:
-        with mock.patch.object(webhook_sender, "LOOK_EVERY_S", 3_600.0):
+        with (
+            mock.patch.object(webhook_sender, "LOOK_EVERY_S", 3_600.0),
+            mock.patch.object(upkeep, "LAG_EVERY_S", 3_600.0),
+        ):
             yield
     finally:
         gc.set_threshold(*thresholds)

@@ -326,7 +326,12 @@ class Worker:
         await self.expect_settled(job)
 
     async def fail(self, job: Assign, *, retryable: bool = True) -> None:
-        """Gives a job up; returns when the server knows."""
+        """Gives a job up; returns when that is stored."""
+        await self.give_up(job, retryable=retryable)
+        await self.expect_settled(job)
+
+    async def give_up(self, job: Assign, *, retryable: bool = True) -> None:
+        """Says that there will be no result, and does not wait for an answer."""
         await self.send(
             Failed(
                 job_id=job.job_id,
@@ -336,7 +341,6 @@ class Worker:
                 retryable=retryable,
             )
         )
-        await self.expect_settled(job)
 
     async def closed(self) -> int:
         """The code with which the server ends the connection."""

@@ -13,7 +13,7 @@ from dreamgrid.server import frames, interruptions, ledger
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
-from dreamgrid.server.live import LiveJob, end_reason, ids_of
+from dreamgrid.server.live import LiveJob, LiveProject, end_reason, ids_of
 from dreamgrid.server.measures import Measures
 from dreamgrid.server.open_projects import SERVICE, OpenProjects
 from dreamgrid.server.reliability import Reliability
@@ -81,8 +81,7 @@ class Outcomes:
         if retryable and error != failures.OUT_OF_MEMORY:  # else it is not the worker's fault
             self.note_failure(worker.id, job.id, error)
         if retryable and job.failures < self._config.max_attempts:
-            worker.send(Settled(job_id=job.id, attempt=job.attempt))
-            self._requeue(job, error, message)
+            self._requeue(job, error, message, reporter=worker)
             return
         job.reason = failures.GENERATION_FAILURE
         self.end(worker, job, JobState.FAILED, failures.GENERATION_FAILURE, message=message)
@@ -114,15 +113,20 @@ class Outcomes:
             return
         self._requeue(job, error, message)
 
-    def _requeue(self, job: LiveJob, error: str, message: str) -> None:
+    def _requeue(
+        self, job: LiveJob, error: str, message: str, *, reporter: WorkerSession | None = None
+    ) -> None:
+        """Puts a job back in line; whoever reported that it failed hears that this is stored."""
         worker = self._workers.get(job.worker_id)
         if worker is not None:
             worker.jobs.pop(job.id, None)
         job.settling = True
-        at_ms = milliseconds(self._clock)
+        at_ms, attempt = milliseconds(self._clock), job.attempt
 
         def requeued(accepted: bool) -> None:
             job.settling = False
+            if reporter is not None:
+                reporter.send(Settled(job_id=job.id, attempt=attempt, accepted=accepted))
             if not accepted:
                 return
             job.move(JobEvent.LOSE)
@@ -148,7 +152,7 @@ class Outcomes:
             self._scheduler.hint()
 
         self._open.persist(
-            lambda: self._store.requeue(job.id, job.attempt, job.failures, error, at_ms), requeued
+            lambda: self._store.requeue(job.id, attempt, job.failures, error, at_ms), requeued
         )
 
     # ── ends ─────────────────────────────────────────────────────────────────────────────────────
@@ -249,13 +253,19 @@ class Outcomes:
             job.message = message
             self._open.tell(project, frames.failed(job, message))
         if end.project_state in FINAL_PROJECT_STATES:
-            project.ended_ms = end.at_ms
-            project.reason = end.project_reason
-            self._open.tell_end(project)
-            self._open.remove(project)
+            self._project_ended(project, end)
         if end.charge and end.earner and end.earned_micros:
             self._accounts.note_balance(end.earner, project.token_type, ended.earner_balance)
         self._accounts.note_balance(project.account_id, project.token_type, ended.balance)
+
+    def _project_ended(self, project: LiveProject, end: JobEnd) -> None:
+        if project.canceling:  # an app that came back since then was not told of the project
+            for frame in self._open.replay(project, 0):
+                self._open.tell(project, frame)
+        project.ended_ms = end.at_ms
+        project.reason = end.project_reason
+        self._open.tell_end(project)
+        self._open.remove(project)
 
     def _trace(self, tracer: Tracer, job: LiveJob) -> None:
         """Tells of a job that has ended: its wait, the way to its worker, and how it was settled.

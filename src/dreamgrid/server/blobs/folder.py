@@ -241,8 +241,8 @@ def _move(source: str, target: str, *, durable: bool) -> None:
     folder = os.path.dirname(target)
     for _ in range(_MOVE_TRIES):
         made = not os.path.isdir(folder)
-        os.makedirs(folder, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
+            os.makedirs(folder, exist_ok=True)  # its parent may go while this one is made
             os.replace(source, target)
             break
     else:
