@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from aiohttp import WSMsgType, web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 
 from dreamgrid.engines.registry import FoundEngine, Registry
 from dreamgrid.protocol import codec
@@ -316,7 +316,3 @@ async def running_worker(
         worker.stop.set()
         async with asyncio.timeout(PATIENCE_S):
             await asyncio.gather(worker.task, return_exceptions=True)
-
-
-def a_free_port() -> int:
-    return unused_port()

@@ -20,12 +20,12 @@ from dreamgrid.protocol.worker import (
     Started,
 )
 from dreamgrid.worker import events
+from tests.support.real_servers import free_port
 from tests.worker import puppet_engine
 from tests.worker.gate import Gate
 from tests.worker.server_room import (
     RunningWorker,
     ServerRoom,
-    a_free_port,
     config_of,
     running_worker,
 )
@@ -156,7 +156,7 @@ async def test_a_job_that_the_server_gave_away_meanwhile_can_be_canceled_after_h
 
 
 async def test_the_worker_waits_for_a_server_that_is_not_there_yet(tmp_path: Path) -> None:
-    port = a_free_port()
+    port = free_port()
     async with running_worker(config_of(f"http://127.0.0.1:{port}", tmp_path)) as worker:
         lost = await worker.event(events.Disconnected)
         assert lost.reason == f"cannot reach http://127.0.0.1:{port}: nobody listens there"
@@ -169,7 +169,7 @@ async def test_the_worker_waits_for_a_server_that_is_not_there_yet(tmp_path: Pat
 
 
 async def test_the_pause_between_two_tries_doubles_up_to_its_limit(tmp_path: Path) -> None:
-    url = f"http://127.0.0.1:{a_free_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     config = config_of(url, tmp_path, reconnect_min_s=0.01, reconnect_max_s=0.05)
     async with running_worker(config) as worker:
         pauses = [(await worker.event(events.Disconnected)).retry_in_s for _ in range(6)]

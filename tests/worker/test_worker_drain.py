@@ -10,11 +10,11 @@ import pytest
 
 from dreamgrid.protocol.worker import Drain, Draining, Failed, Finished, Progress, Released
 from dreamgrid.worker import events
+from tests.support.real_servers import free_port
 from tests.worker.gate import Gate
 from tests.worker.server_room import (
     RunningWorker,
     ServerRoom,
-    a_free_port,
     config_of,
     running_worker,
 )
@@ -98,7 +98,7 @@ async def test_canceling_the_worker_ends_its_engine_too(room: ServerRoom, tmp_pa
 
 
 async def test_a_worker_that_never_reached_its_server_stops_too(tmp_path: Path) -> None:
-    config = config_of(f"http://127.0.0.1:{a_free_port()}", tmp_path)
+    config = config_of(f"http://127.0.0.1:{free_port()}", tmp_path)
     async with running_worker(config) as worker:
         await worker.event(events.Disconnected)
         worker.stop.set()

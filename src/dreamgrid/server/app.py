@@ -171,26 +171,34 @@ async def _serve_as_node(
     assert config.node is not None, "validated"
     own, (host, port) = config.node, config.node.host_and_port
     whereabouts.note(config)
-    with closing(listening.door(config)) as door:
+    with (
+        closing(listening.door(config)) as door,
+        closing(listening.Spare(host, port, "--node")) as private,
+    ):
         url = listening.url_of(config, door.getsockname()[1])
 
         async def listen(runner: web.AppRunner) -> str:
             await web.SockSite(runner, door.dup(), ssl_context=tls).start()
-            await listening.start(web.TCPSite(runner, host, port), host, port, "--node")
+            await private.listen(runner)
             return url
 
         @asynccontextmanager
         async def coordinate(store: Store, secret: str) -> AsyncIterator[Coordinating]:
             known = replace(config, node=replace(own, relay_secret=secret))
             parts = assembled(known, models, store, blobs, MemoryBus(), clock)
-            async with (
-                parts as (services, apps, workers),
-                _serving(services, apps, workers, listen) as ready,
-            ):
-                yield Coordinating(
-                    local_key=ready.api_key,
-                    take_secrets=lambda: services.sessions.sign_with(_token_secrets(known, clock)),
-                )
+            try:
+                async with (
+                    parts as (services, apps, workers),
+                    _serving(services, apps, workers, listen) as ready,
+                ):
+                    sessions = services.sessions
+                    yield Coordinating(
+                        local_key=ready.api_key,
+                        take_secrets=lambda: sessions.sign_with(_token_secrets(known, clock)),
+                    )
+            finally:
+                if not stop.is_set():  # it relays again, and may coordinate again
+                    private.take()
 
         def say_ready(api_key: str) -> None:
             on_ready(

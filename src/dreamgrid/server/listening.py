@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from typing import Any
 
 from aiohttp import web
 
@@ -36,6 +37,76 @@ async def start(site: web.BaseSite, host: str, port: int, option: str) -> None:
         await site.start()
     except OSError as error:
         raise _cannot_listen(host, port, option, error) from error
+
+
+class Spare:
+    """A port that is taken, though nobody listens there yet: whoever connects is refused at once.
+
+    Args:
+        host: Its address, or a name that stands for some.
+        port: Its port.
+        option: Who may choose another one.
+
+    Raises:
+        ConfigError: It cannot be taken.
+    """
+
+    def __init__(self, host: str, port: int, option: str) -> None:
+        self._host, self._port, self._option = host, port, option
+        self._sockets: list[socket.socket] = []
+        self.take()
+
+    def take(self) -> None:
+        """Takes it again, after somebody has listened there; once is enough.
+
+        Raises:
+            ConfigError: It was given to another program meanwhile.
+        """
+        if self._sockets:
+            return
+        try:
+            found = socket.getaddrinfo(
+                self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            for family, place in dict.fromkeys((entry[0], entry[4]) for entry in found):
+                self._sockets.append(_bound(family, place))
+        except OSError as error:
+            self.close()
+            raise _cannot_listen(self._host, self._port, self._option, error) from error
+
+    async def listen(self, runner: web.AppRunner) -> None:
+        """Serves there, until the runner ends.
+
+        Raises:
+            ConfigError: It cannot be done.
+        """
+        self.take()
+        while self._sockets:
+            own = self._sockets.pop()
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # its connections inherit it
+            await start(web.SockSite(runner, own), self._host, self._port, self._option)
+
+    def close(self) -> None:
+        """Leaves it to anybody."""
+        while self._sockets:
+            self._sockets.pop().close()
+
+
+def _bound(family: int, place: tuple[Any, ...]) -> socket.socket:
+    """A socket that keeps everybody else away from its port."""
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # With it, connections of whoever served here before are no hindrance; without it, once it
+        # is bound, nobody can share the port.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(place)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def door(config: ServerConfig) -> socket.socket:

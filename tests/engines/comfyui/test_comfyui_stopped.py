@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import unused_port
 
 from dreamgrid.engines import comfyui
 from dreamgrid.engines.comfyui.stopped import FOLDER_VARIABLE
 from dreamgrid.engines.machine import Machine
 from tests.engines.comfyui.stand_in import StandIn
+from tests.support.real_servers import free_port
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file.parent.mkdir(parents=True)
     file.touch()
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "ComfyUI"))
-    monkeypatch.setenv(comfyui.URL_VARIABLE, f"http://127.0.0.1:{unused_port()}")
+    monkeypatch.setenv(comfyui.URL_VARIABLE, f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv(comfyui.WORKFLOWS_VARIABLE, str(tmp_path / "none"))
     return file
 

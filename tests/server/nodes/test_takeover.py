@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -10,6 +11,7 @@ import pytest
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.socket import CLOSE_RESTART
 from dreamgrid.protocol.worker import RunningJob
+from dreamgrid.server.app import run_server
 from dreamgrid.server.config import NodeSettings, ServerConfig
 from dreamgrid.server.nodes import watch
 from dreamgrid.server.nodes.lease import Beats
@@ -126,6 +128,18 @@ async def test_a_database_that_goes_away_as_a_node_takes_over_does_not_end_the_n
     node = await make_node()
     await answers(node)
     assert tried == 2
+
+
+async def test_a_node_says_at_once_that_its_port_is_taken(
+    make_node: MakeNode, tmp_path: Path
+) -> None:
+    coordinator, waiting = await make_node(), await make_node()
+    for other in (coordinator, waiting):
+        config = replace(other.config, data_dir=tmp_path / "late", port=0)
+        with pytest.raises(ConfigError, match="choose another with --node"):
+            await run_server(config, stop=asyncio.Event(), on_ready=lambda ready: None)
+    await coordinator.stop()
+    await answers(waiting)
 
 
 def test_several_nodes_need_what_all_of_them_reach(tmp_path: Path) -> None:
