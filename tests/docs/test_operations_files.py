@@ -13,6 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from dreamgrid.server import readiness
+from dreamgrid.server.exposition import Relayed, exposed_relay
 from tests.cli.processes import ENDS_WITHIN_S
 from tests.server.conftest import MakeGrid, make_grid
 
@@ -73,6 +74,8 @@ async def test_every_question_can_be_read_and_asks_for_what_is_told(make_grid: M
         headers = {"api-key": grid.key}
         async with grid.http.get(f"{grid.url}/metrics", headers=headers) as answer:
             families = list(text_string_to_metric_families(await answer.text()))
+    relayed = exposed_relay(Relayed())[0].decode()  # what only a node tells that hands on
+    families += text_string_to_metric_families(relayed)
     ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
     told = {family.name + end for family in families for end in ends.get(family.type, ("",))}
     assert asked <= told

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from dreamgrid.server.exposition import Relayed, exposed_relay
 from tests.server.conftest import MakeGrid, make_grid
 
 __all__ = ["make_grid"]
@@ -18,6 +19,8 @@ async def told(make_grid: MakeGrid) -> set[str]:
         headers = {"api-key": grid.key}
         async with grid.http.get(f"{grid.url}/metrics", headers=headers) as answer:
             families = list(text_string_to_metric_families(await answer.text()))
+    relayed = exposed_relay(Relayed())[0].decode()  # what only a node tells that hands on
+    families += text_string_to_metric_families(relayed)
     return {
         family.name + ("_total" if family.type == "counter" else "")
         for family in families

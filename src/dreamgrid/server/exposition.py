@@ -2,25 +2,56 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from dreamgrid.server.measures import Histogram
 from dreamgrid.server.services import Services
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import Collector
 
 PREFIX = "dreamgrid_"
 
 Labels = tuple[str, ...]
 
 
+@dataclass
+class Relayed:
+    """What a node hands on to the one that coordinates.
+
+    Attributes:
+        sockets: Of apps and workers, open now.
+        requests: So far.
+        loop_lag: By how much later than asked its event loop came to something.
+    """
+
+    sockets: int = 0
+    requests: int = 0
+    loop_lag: Histogram = field(default_factory=Histogram)
+
+
 def exposed(services: Services) -> tuple[bytes, str]:
-    """Everything that there is to know, and its media type.
+    """Everything that a server which decides has to tell, and its media type.
 
     Raises:
         ImportError: prometheus-client is not installed.
     """
+    return _written(_Collector(services))
+
+
+def exposed_relay(relayed: Relayed) -> tuple[bytes, str]:
+    """What a node that does not coordinate has to tell, and its media type.
+
+    Raises:
+        ImportError: prometheus-client is not installed.
+    """
+    return _written(_RelayCollector(relayed))
+
+
+def _written(collector: "Collector") -> tuple[bytes, str]:
     from prometheus_client import (  # noqa: PLC0415 -- an extra
         CONTENT_TYPE_LATEST,
         CollectorRegistry,
@@ -30,7 +61,7 @@ def exposed(services: Services) -> tuple[bytes, str]:
 
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
-    registry.register(_Collector(services))
+    registry.register(collector)
     return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
@@ -122,18 +153,8 @@ class _Collector:
 
     def _health(self) -> "Iterator[Metric]":
         """How this server itself is."""
-        from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415
-
         services = self._services
-        yield _gauge("info", "Which version serves.", ("version",), [((version("dreamgrid"),), 1)])
-        lag = services.rendering.measures.loop_lag
-        yield HistogramMetricFamily(
-            f"{PREFIX}event_loop_lag_seconds",
-            "By how much later than asked the event loop comes to something, looked at four times "
-            "a second.",
-            buckets=lag.buckets(),
-            sum_value=lag.sum_s,
-        )
+        yield from _process(services.rendering.measures.loop_lag, coordinates=True)
         writes, oldest_s = services.store.backlog()
         yield _gauge("store_writes_waiting", "Writes that are not stored.", (), [((), writes)])
         yield _gauge(
@@ -146,6 +167,48 @@ class _Collector:
             (),
             [((), services.open_projects.unstored)],
         )
+
+
+class _RelayCollector:
+    """Reads what a relaying node has counted."""
+
+    def __init__(self, relayed: Relayed) -> None:
+        self._relayed = relayed
+
+    def collect(self) -> "Iterator[Metric]":
+        yield from _process(self._relayed.loop_lag, coordinates=False)
+        yield _gauge(
+            "relayed_sockets",
+            "Sockets of apps and workers that this node hands on.",
+            (),
+            [((), self._relayed.sockets)],
+        )
+        yield _counter(
+            "relayed_requests",
+            "Requests that this node handed on.",
+            (),
+            [((), self._relayed.requests)],
+        )
+
+
+def _process(lag: Histogram, *, coordinates: bool) -> "Iterator[Metric]":
+    """What every server has to tell of itself."""
+    from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415
+
+    yield _gauge("info", "Which version serves.", ("version",), [((version("dreamgrid"),), 1)])
+    yield _gauge(
+        "coordinates",
+        "1 for the server that decides, 0 for nodes that hand on to it.",
+        (),
+        [((), float(coordinates))],
+    )
+    yield HistogramMetricFamily(
+        f"{PREFIX}event_loop_lag_seconds",
+        "By how much later than asked the event loop comes to something, looked at four times "
+        "a second.",
+        buckets=lag.buckets(),
+        sum_value=lag.sum_s,
+    )
 
 
 def _standing(word: str) -> Labels:

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from dreamgrid.errors import DreamgridError
+from dreamgrid.server import loop_lag
 from dreamgrid.server.clock import milliseconds
-from dreamgrid.server.measures import Histogram
 from dreamgrid.server.services import Services
 from dreamgrid.server.worker_sockets import WorkerSockets
 
@@ -18,7 +18,6 @@ LEASES_EVERY_S = 1.0
 POSITIONS_EVERY_S = 2.0
 MEDIA_EVERY_S = 10 * 60.0
 HISTORY_EVERY_S = 60 * 60.0
-LAG_EVERY_S = 0.25
 
 WORKS_ONE_IN = 10
 """A loop whose turn took long rests for longer: it works for a tenth of the time at most."""
@@ -77,19 +76,10 @@ def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) 
             pass  # a few hundred projects at a time, so that others can write in between
         await services.known_workers.keep()
 
-    group.create_task(_lag(services.rendering.measures.loop_lag), name="upkeep-lag")
+    group.create_task(loop_lag.follow(services.rendering.measures.loop_lag), name="upkeep-lag")
     group.create_task(services.webhook_sender.run(), name="webhooks")
     group.create_task(_every(MEDIA_EVERY_S, media), name="upkeep-media")
     group.create_task(_every(HISTORY_EVERY_S, history), name="upkeep-history")
-
-
-async def _lag(lag: Histogram) -> None:
-    """Asks to be woken now and then, and notes how late that is."""
-    loop = asyncio.get_running_loop()
-    while True:
-        asked_s = loop.time() + LAG_EVERY_S
-        await asyncio.sleep(LAG_EVERY_S)
-        lag.observe(loop.time() - asked_s)
 
 
 async def _every(period_s: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -57,6 +57,24 @@ async def asked(
         return answer.status, kept, await answer.read()
 
 
+async def test_every_node_tells_its_own_metrics_to_who_may_read_them(
+    coordinator: Grid, gateway: Grid
+) -> None:
+    app = await gateway.app()
+    texts = [(await asked(grid, "GET", "/metrics", None, {})) for grid in (coordinator, gateway)]
+    (decides, here), (relays, there) = ((text.decode(), status) for status, _, text in texts)
+    assert (here, there) == (200, 200)
+    assert "dreamgrid_coordinates 1.0" in decides
+    assert "dreamgrid_waiting_jobs" in decides
+    assert "dreamgrid_coordinates 0.0" in relays
+    assert "dreamgrid_relayed_sockets 1.0" in relays
+    assert "process_resident_memory_bytes" in relays
+    assert "dreamgrid_waiting_jobs" not in relays, "or sums over all nodes would be wrong"
+    strange = await asked(gateway, "GET", "/metrics", None, {"api-key": "nobody"})
+    assert strange[0] == 401
+    await app.leave()
+
+
 REQUESTS: list[tuple[str, str, bytes | None, dict[str, str]]] = [
     ("GET", "/v4/account/balance", None, {}),
     ("GET", "/v4/account/balance", None, {"api-key": "dgk_wrong"}),

@@ -8,6 +8,7 @@ whoever held them connects again; requests that change nothing are asked again t
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 
 import aiohttp
@@ -19,8 +20,9 @@ from dreamgrid.errors import ServerRestarting
 from dreamgrid.protocol import codec, socket
 from dreamgrid.protocol.rest_about import Health
 from dreamgrid.protocol.worker import WORKER_PATH
-from dreamgrid.server import relays
+from dreamgrid.server import loop_lag, relays
 from dreamgrid.server.addresses import Networks, place
+from dreamgrid.server.exposition import Relayed, exposed_relay
 from dreamgrid.server.http import (
     BODY_WITHIN_S,
     Refused,
@@ -30,6 +32,7 @@ from dreamgrid.server.http import (
     is_websocket,
 )
 from dreamgrid.server.outbox import close_reason
+from dreamgrid.server.routes.health import metrics_answer
 
 HOLD_S = 10.0
 """How long a request waits for a coordinator before it is refused."""
@@ -44,6 +47,7 @@ CLOSE_NO_CODE = 3000
 
 _MOVED = "another node of this grid takes over; connect again"
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
+_METRICS = "/metrics"
 _PROBES = frozenset({"/healthz", "/readyz"})
 _HOPS = frozenset(
     {
@@ -85,6 +89,7 @@ class Gateway:
         self._known = asyncio.Event()
         self._underway: set[asyncio.Timeout] = set()
         self._stopping = False
+        self._told = Relayed()
         self._session: aiohttp.ClientSession
 
     @asynccontextmanager
@@ -96,7 +101,11 @@ class Gateway:
             )
             app.on_response_prepare.append(add_cors_headers)
             app.router.add_route("*", "/{path:.*}", self._handle)
-            yield app
+            following = asyncio.create_task(loop_lag.follow(self._told.loop_lag), name="lag")
+            try:
+                yield app
+            finally:
+                following.cancel()
 
     def point(self, node: str) -> None:
         """From now on this node coordinates; what is under way at another one has failed."""
@@ -144,6 +153,8 @@ class Gateway:
             raise _nobody()  # from a node that takes this one for the coordinator
         if is_websocket(request):
             return await self._relay_socket(request)
+        if request.path == _METRICS and request.method == "GET":
+            return await self._own_metrics(request)
         if request.path not in _PROBES:
             return await self._relay(request, HOLD_S)
         try:
@@ -152,6 +163,13 @@ class Gateway:
             if request.path != "/healthz":
                 raise
             return bare_answer(Health(version=version("dreamgrid"), workers=0))
+
+    async def _own_metrics(self, request: web.Request) -> web.StreamResponse:
+        """Each node tells its own; whether the caller may know them, the coordinator says."""
+        answer = await self._relay(request, 0)
+        return (
+            metrics_answer(partial(exposed_relay, self._told)) if answer.status == 200 else answer
+        )
 
     def _headers(self, request: web.Request) -> CIMultiDict[str]:
         kept = [pair for pair in request.headers.items() if pair[0].lower() not in _HOPS]
@@ -169,6 +187,7 @@ class Gateway:
                 body = await request.read()
         except TimeoutError:
             raise Refused(408, f"the body took longer than {BODY_WITHIN_S:g} seconds") from None
+        self._told.requests += 1
         loop = asyncio.get_running_loop()
         until_s = loop.time() + hold_s
         while True:
@@ -290,6 +309,7 @@ class Gateway:
 
         What the coordinator does not say goodbye to is to be connected again.
         """
+        self._told.sockets += 1
         up = asyncio.create_task(_pass(here, there), name="relay-up")
         down = asyncio.create_task(_pass(there, here), name="relay-down")
         try:
@@ -299,6 +319,7 @@ class Gateway:
         except TimeoutError:
             return None, not self._stopping
         finally:
+            self._told.sockets -= 1
             for task in (up, down):
                 task.cancel()
             await asyncio.gather(up, down, return_exceptions=True)

@@ -1,5 +1,7 @@
 """Is the server there, can it take work, and how is it."""
 
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 
 from aiohttp import web
@@ -41,14 +43,23 @@ def routes(services: Services) -> Endpoints:
     async def metrics(account: Account) -> web.Response:
         """What there is to measure, as Prometheus reads it. For administrators."""
         admin.require(account)
-        try:
-            body, media_type = exposed(services)
-        except ImportError as error:
-            raise Refused(
-                501,
-                f"this server cannot tell its metrics ({error}): install the extra with "
-                "pip install -e '.[metrics]' in the clone",
-            ) from None
-        return web.Response(body=body, headers={"Content-Type": media_type})
+        return metrics_answer(partial(exposed, services))
 
     return api
+
+
+def metrics_answer(tell: Callable[[], tuple[bytes, str]]) -> web.Response:
+    """What there is to measure, if the library is there.
+
+    Raises:
+        Refused: It is not.
+    """
+    try:
+        body, media_type = tell()
+    except ImportError as error:
+        raise Refused(
+            501,
+            f"this server cannot tell its metrics ({error}): install the extra with "
+            "pip install -e '.[metrics]' in the clone",
+        ) from None
+    return web.Response(body=body, headers={"Content-Type": media_type})
