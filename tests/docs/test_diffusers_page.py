@@ -17,7 +17,7 @@ def test_the_page_lists_every_model_and_what_can_be_made_with_it() -> None:
         for model in re.findall("`([^`]+)`", models)
     }
     there = {
-        model: [set(task.inputs) for task in family.tasks]
+        model: [set(task.inputs) for task in family.tasks_of(model)]
         for family in families()
         for model in family.weights
     }

@@ -13,7 +13,7 @@ pytest.importorskip("av")
 
 import av
 
-from dreamgrid.engines.video_file import Pixels, VideoFile, check_format
+from dreamgrid.engines.video_file import Pixels, Sound, VideoFile, check_format
 from dreamgrid.errors import EngineError, RenderCanceled
 from dreamgrid.protocol.params import VideoFormat
 
@@ -59,6 +59,35 @@ def test_a_file_holds_every_frame_at_its_time_in_the_colours_it_had(
         assert pixels.mean(axis=(0, 1)) == pytest.approx(wanted.mean(axis=(0, 1)), abs=3)
     assert tags["title"] == "a fox"
     assert json.loads(tags["comment"]) == {"prompt": "ein Füchslein", "seed": 7}
+
+
+@pytest.mark.parametrize(
+    ("output_format", "codec"), [("mp4", "aac"), ("mov", "aac"), ("webm", "opus")]
+)
+@pytest.mark.parametrize("seconds", [1.0, 4.0])
+def test_a_sound_is_heard_from_the_first_to_the_last_frame(
+    output_format: VideoFormat, codec: str, seconds: float
+) -> None:
+    rate_hz = 24_000
+    times_s = np.arange(round(seconds * rate_hz)) / rate_hz
+    tone = (0.5 * np.sin(2 * np.pi * 440 * times_s)).astype(np.float32)[None]
+    sound = Sound(samples=tone, rate_hz=rate_hz)
+    with VideoFile(64, 48, 12, output_format, sound=sound) as file:
+        for frame in frames(24):
+            file.add(frame)
+    with av.open(io.BytesIO(file.data), "r") as container:
+        assert len(list(container.decode(video=0))) == 24
+        container.seek(0)
+        (stream,) = container.streams.audio
+        assert stream.codec_context.name == codec
+        heard = np.concatenate([part.to_ndarray() for part in container.decode(stream)], axis=1)
+    assert heard.shape == (2, pytest.approx(96_000, abs=2048))
+    first = heard[:, 24_000:40_000]
+    assert np.std(first) == pytest.approx(0.5 / 2**0.5, rel=0.1)
+    power = np.abs(np.fft.rfft(first[0]))
+    assert np.argmax(power) * 48_000 / first.shape[1] == pytest.approx(440, abs=5)
+    rest = np.std(heard[:, 60_000:90_000])
+    assert rest < 0.01 if seconds < 2 else rest > 0.3
 
 
 def test_an_mp4_can_be_played_while_it_is_still_downloaded() -> None:

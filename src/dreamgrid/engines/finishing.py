@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from dreamgrid.engines.interpolation import Pixels, interpolated
-from dreamgrid.engines.video_file import VideoFile
+from dreamgrid.engines.video_file import Sound, VideoFile
 from dreamgrid.errors import EngineError
 from dreamgrid.protocol.renders import AnyRender, ImageRender, VideoRender
 
@@ -37,13 +37,16 @@ def check_size(
         raise EngineError("\n".join(filter(None, (found, advice))))
 
 
-def video_of(render: VideoRender, frames: Iterable[Pixels], fps: float) -> bytes:
+def video_of(
+    render: VideoRender, frames: Iterable[Pixels], fps: float, sound: Sound | None = None
+) -> bytes:
     """The file of a video, with the frames between where fewer were rendered than are shown.
 
     Args:
         render: What was asked for.
         frames: RGB, height by width by 3, of the size asked for.
         fps: Their rate; at most the one asked for.
+        sound: What is heard with them; None: nothing.
     """
     shown = frames if render.fps - fps < SAME_RATE else interpolated(frames, fps, render.fps)
     with VideoFile(
@@ -53,6 +56,7 @@ def video_of(render: VideoRender, frames: Iterable[Pixels], fps: float) -> bytes
         render.output_format,
         title=render.prompt,
         settings=recipe_of(render),
+        sound=sound,
     ) as file:
         last: Pixels | None = None
         for frame in shown:  # one behind, because the last one may be unwanted

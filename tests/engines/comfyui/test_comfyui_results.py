@@ -61,10 +61,17 @@ def with_sound(video: bytes) -> bytes:
             if packet.dts is not None:
                 packet.stream = pictures
                 target.mux(packet)
-        quiet = av.AudioFrame.from_ndarray(np.zeros((1, 4800), np.float32), "fltp", "mono")
-        quiet.rate = 48000
-        target.mux([*sound.encode(quiet), *sound.encode(None)])
+        tone = 0.3 * np.sin(np.arange(27_000, dtype=np.float32) / 20)[None]  # as long as the video
+        frame = av.AudioFrame.from_ndarray(tone, "fltp", "mono")
+        frame.rate = 48000
+        target.mux([*sound.encode(frame), *sound.encode(None)])
     return out.getvalue()
+
+
+def loudness(data: bytes) -> float:
+    with opened(data) as container:
+        parts = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    return float(np.std(np.concatenate(parts, axis=1)))
 
 
 def shades(data: bytes) -> Sequence[int]:
@@ -107,9 +114,18 @@ def test_the_last_frame_is_left_out_when_asked_for(judge: ContentFilter) -> None
     assert shades(made.data) == pytest.approx([20 * index for index in range(8)], abs=3)
 
 
-def test_sound_is_never_lost_silently(judge: ContentFilter) -> None:
-    with pytest.raises(EngineError, match="with sound, which is not encoded anew"):
-        artifact_of(video_render(fps=32), with_sound(written_video()), 4, judge)
+def test_a_video_that_is_encoded_anew_keeps_its_sound(judge: ContentFilter) -> None:
+    made = artifact_of(video_render(fps=32), with_sound(written_video()), 4, judge)
+    assert loudness(made.data) == pytest.approx(loudness(with_sound(written_video())), rel=0.2)
+    assert kind_and_rate(made.data)[1] == 32
+
+
+def test_sound_that_is_not_wanted_is_left_out(judge: ContentFilter) -> None:
+    data = with_sound(written_video())
+    made = artifact_of(video_render(generate_audio=False), data, 4, judge)
+    with opened(made.data) as container:
+        assert not container.streams.audio
+        assert len(list(container.decode(video=0))) == 9
 
 
 def test_a_video_that_is_too_fast_is_an_error(judge: ContentFilter) -> None:

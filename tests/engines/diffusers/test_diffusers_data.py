@@ -49,7 +49,9 @@ def test_every_pipeline_exists_and_takes_what_the_data_gives_it(family: Family, 
         if task.control == "net":
             further += [net.arguments for net in family.control_nets.values()]
         taken = {name for arguments in further for name in arguments}
+        taken |= set(family.arguments) | ({"sigmas"} if family.sigmas else set())
         assert taken | set(task.arguments.values()) | set(task.inputs.values()) <= parameters
+        assert {moment.strength for moment in task.moments.values()} <= fields
         assert {"generator", "output_type"} <= parameters
         assert not set(task.inputs) & set(MEDIA_ROLES)
 
@@ -60,7 +62,7 @@ def test_every_model_is_in_the_catalogue_with_the_inputs_of_its_tasks(
 ) -> None:
     spec = CATALOG.entry(model)
     assert spec.media == family.result
-    for task in family.tasks:
+    for task in family.tasks_of(model):
         assert set(task.inputs) <= set(spec.inputs or ())
         assert task.control != "mask" or "inpaint" in spec.control_nets
 
@@ -98,7 +100,12 @@ def test_the_samplers_of_the_catalogue_work_or_are_refused_and_the_default_works
     for sampler, schedule in itertools.product(samplers["allowed"], schedules["allowed"]):
         try:
             scheduler = scheduler_for(
-                base_of(family), samplings()[family.sampling], sampler, schedule, None
+                base_of(family),
+                samplings()[family.sampling],
+                sampler,
+                schedule,
+                None,
+                family.scheduler,
             )
         except ModelNotAvailable:
             continue
@@ -286,6 +293,28 @@ def test_a_control_net_is_here_when_all_of_it_is(tmp_path: Path, lacking: str) -
     assert find_weights(families(), where)["sd-v1-5"].control_nets == {"canny": net}
     (net / lacking).unlink()
     assert find_weights(families(), where)["sd-v1-5"].control_nets == {}
+
+
+def test_models_with_the_same_weights_share_the_owners_folder_and_memory(tmp_path: Path) -> None:
+    folder = tmp_path / "ltx2-19b-fp8_i2v"
+    folder.mkdir()
+    (folder / "model_index.json").write_text("{}")
+    found = find_weights(families(), Places(own=tmp_path, cache=tmp_path / "none"))
+    assert set(found) == {"ltx2-19b-fp8_t2v", "ltx2-19b-fp8_i2v"}
+    assert {weights.folder for weights in found.values()} == {folder}
+    assert len({weights.name for weights in found.values()}) == 1
+
+
+def test_noise_levels_of_distilled_models_are_theirs_or_between_them() -> None:
+    (family,) = (one for one in families() if "ltx2-19b-fp8_t2v_distilled" in one.weights)
+    assert family.sigmas_of(8) == pytest.approx(family.sigmas)
+    for steps in (1, 4, 5, 12):
+        levels = family.sigmas_of(steps)
+        assert len(levels) == steps
+        assert levels[0] == 1.0
+        assert all(after < before for before, after in itertools.pairwise([*levels, 0.0]))
+    (trained,) = (one for one in families() if "ltx2-19b-fp8_t2v" in one.weights)
+    assert trained.sigmas_of(8) == []
 
 
 def test_the_cache_is_where_hugging_face_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

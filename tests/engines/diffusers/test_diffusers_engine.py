@@ -30,6 +30,7 @@ from dreamgrid.engines.diffusers.given import Given
 from dreamgrid.engines.diffusers.maps import map_of
 from dreamgrid.engines.diffusers.memory import Plan
 from dreamgrid.engines.diffusers.pipelines import LoadedModel
+from dreamgrid.engines.diffusers.results import artifact_of
 from dreamgrid.errors import (
     EngineError,
     ModelNotAvailable,
@@ -54,6 +55,8 @@ Engines = Callable[[str], Engine]
 SD, XL, FLUX, FLUX_2 = "sd-v1-5", "sd_xl_base_1.0", "flux1-dev-fp8", "flux2_dev_fp8"
 KONTEXT, MUSIC = "flux1-dev-kontext_fp8_scaled", "ace_step_1.5_xl_turbo"
 QWEN_EDIT = "qwen_image_edit_2511_fp8"
+SOUNDING, SHOWN = "ltx2-19b-fp8_t2v_distilled", "ltx23-22b-fp8_i2v_distilled"
+GUIDED = "ltx23-22b-fp8_t2v_dev"
 FROM_TEXT, FROM_PICTURE = "wan_v2.2-14b-fp8_t2v", "wan_v2.2-14b-fp8_i2v"
 
 
@@ -68,6 +71,9 @@ def render(model: str, **changes: object) -> AnyRender:
         "width": 64,
         "height": 32,
     }
+    if model in {SOUNDING, SHOWN, GUIDED}:
+        size = {"width": 64, "height": 64, "frames": 9, "fps": 8, "motion_fps": 8}
+        return VideoRender(**(settings | size | changes))  # type: ignore[arg-type]
     if model in {FROM_TEXT, FROM_PICTURE}:
         settings |= {"width": 32, "frames": 9, "fps": 16, "motion_fps": 16}
         return VideoRender(**(settings | changes))  # type: ignore[arg-type]
@@ -85,7 +91,7 @@ def picture(colour: str = "red") -> bytes:
 
 
 def inputs_of(model: str) -> dict[str, bytes]:
-    if model == FROM_PICTURE:
+    if model in {FROM_PICTURE, SHOWN}:
         return {"referenceImage": picture()}
     return {"contextImage1": picture()} if model in {KONTEXT, QWEN_EDIT} else {}
 
@@ -108,7 +114,9 @@ def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pipeline_qwenimage_edit_plus, f"{purpose}_IMAGE_SIZE", 64 * 32)
 
 
-@pytest.mark.parametrize("model", [model for model in tiny.FAMILIES if model != MUSIC])
+@pytest.mark.parametrize(
+    "model", [model for model in tiny.FAMILIES if model not in {MUSIC, GUIDED}]
+)
 def test_every_kind_of_pipeline_renders_with_steps_and_previews(
     engines: Engines, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +164,90 @@ def test_a_video_has_its_frames_and_the_last_picture_counts(engines: Engines) ->
     )
     assert first.data != both.data
     assert frames_and_rate(both.data) == (9, 16)
+
+
+def sound_of(data: bytes) -> tuple[str, float, float]:
+    """Its encoding, its length in seconds, and how loud it is."""
+    with cast(InputContainer, av.open(io.BytesIO(data))) as container:
+        stream = container.streams.audio[0]
+        frames = [frame.to_ndarray() for frame in container.decode(stream)]
+        samples = np.concatenate(frames, axis=1)
+        return (
+            stream.codec_context.name,
+            samples.shape[1] / stream.rate,
+            float(np.std(samples.astype(np.float32))),
+        )
+
+
+def test_a_video_has_the_sound_that_its_model_made_unless_it_is_not_wanted(
+    engines: Engines,
+) -> None:
+    engine = engines(SOUNDING)
+    made = engine.generate(render(SOUNDING, trim_end_frame=True), {}, nothing)
+    assert frames_and_rate(made.data) == (8, 8)
+    codec, length_s, loudness = sound_of(made.data)
+    assert codec == "aac"
+    assert length_s == pytest.approx(1.0, abs=0.05)  # as long as the frames that are shown
+    assert loudness > 1e-4
+    silent = engine.generate(render(SOUNDING, generate_audio=False), {}, nothing)
+    with cast(InputContainer, av.open(io.BytesIO(silent.data))) as container:
+        assert not container.streams.audio
+
+
+def test_what_is_seen_and_heard_is_what_the_pipeline_alone_makes(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Any] = []
+
+    def keep(wish: AnyRender, made: Any, *others: Any) -> Any:
+        kept.append(made)
+        return artifact_of(wish, made, *others)
+
+    monkeypatch.setattr("dreamgrid.engines.diffusers.engine.artifact_of", keep)
+    engine = cast(DiffusersEngine, engines(GUIDED))
+    wish = render(GUIDED, steps=2)
+    engine.generate(wish, {}, nothing)
+    assert isinstance(wish, VideoRender)
+    assert engine._model is not None
+    alone = engine._model._base(
+        prompt=wish.prompt,
+        negative_prompt="",
+        guidance_scale=wish.guidance,
+        num_inference_steps=2,
+        width=wish.width,
+        height=wish.height,
+        num_frames=wish.frames,
+        frame_rate=wish.fps,
+        generator=torch.Generator().manual_seed(wish.seed),
+        output_type="np",
+    )
+    assert np.array_equal(kept[0].frames, alone.frames)
+    assert torch.equal(kept[0].audio, alone.audio)
+
+
+def test_first_and_last_pictures_count_as_much_as_asked(engines: Engines) -> None:
+    engine = engines(SHOWN)
+    first, last = {"referenceImage": picture()}, {"referenceImageEnd": picture("blue")}
+    made = [
+        engine.generate(render(SHOWN, **strengths), inputs, nothing).data
+        for inputs, strengths in (
+            (first, {}),
+            (first, {"first_frame_strength": 0.3}),
+            (last, {}),
+            (first | last, {}),
+            (first | last, {"last_frame_strength": 0.3}),
+        )
+    ]
+    assert len(set(made)) == len(made)
+
+
+def test_what_a_pipeline_cannot_size_is_rendered_larger_and_cut(engines: Engines) -> None:
+    made = engines(SHOWN).generate(
+        render(SHOWN, width=72, height=66), {"referenceImage": picture()}, nothing
+    )
+    with cast(InputContainer, av.open(io.BytesIO(made.data))) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == (72, 66)
 
 
 @pytest.mark.parametrize("model", [FLUX_2, QWEN_EDIT])
@@ -438,12 +530,11 @@ def test_pictures_of_another_shape_are_cut_and_not_stretched() -> None:
     out = io.BytesIO()
     tall.save(out, "PNG")
     (family,) = (family for family in families() if SD in family.weights)
-    task = family.task(frozenset({"startingImage"}), None)
+    task = family.task(SD, frozenset({"startingImage"}), None)
     assert task is not None
-    given = Given.of(task, None, render(SD, strength=0.5), {"startingImage": out.getvalue()})
-    assert (
-        np.asarray(given.arguments(task)["image"]).reshape(-1, 3).tolist() == [[255, 0, 0]] * 2048
-    )
+    wish = render(SD, strength=0.5)
+    shown = Given.of(task, None, wish, {"startingImage": out.getvalue()}).arguments(task, wish)
+    assert np.asarray(shown["image"]).reshape(-1, 3).tolist() == [[255, 0, 0]] * 2048
 
 
 def test_tasks_share_weights_as_they_are(engines: Engines) -> None:

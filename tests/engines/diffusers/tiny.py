@@ -8,6 +8,7 @@ import diffusers
 import tokenizers
 import torch
 import transformers
+from diffusers.pipelines import ltx2 as pipelines_ltx2
 
 WORDS = ["a", "fox", "red", "blue", "sea", "walk", "by", "the"]
 SEED = 7
@@ -444,6 +445,107 @@ def ace_step() -> Any:
     )
 
 
+def gemma_encoder() -> Any:
+    text = {
+        "vocab_size": 64,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "sliding_window": 16,
+    }
+    eyes = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 16,
+        "patch_size": 8,
+    }
+    config = transformers.Gemma3Config(text_config=text, vision_config=eyes)
+    return transformers.Gemma3ForConditionalGeneration(config)
+
+
+def ltx_2(*, newer: bool = False, layers: int = 1) -> Any:
+    """LTX-2, or with `newer` what LTX-2.3 does otherwise."""
+    mel_bins = 8
+    vocoder = {
+        "in_channels": 2 * mel_bins,
+        "hidden_channels": 32,
+        "upsample_kernel_sizes": [8, 8, 10],
+        "upsample_factors": [4, 4, 10],
+        "resnet_kernel_sizes": [3],
+        "resnet_dilations": [[1, 3]],
+        "output_sampling_rate": 16000,
+    }
+    connector = {"attention_head_dim": 8, "num_layers": 1, "num_learnable_registers": None}
+    connectors = {
+        f"{side}_connector_{name}": value
+        for side in ("video", "audio")
+        for name, value in connector.items()
+    }
+    return diffusers.LTX2Pipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(
+            use_dynamic_shifting=True, base_shift=0.95, max_shift=2.05, shift_terminal=0.1
+        ),
+        vae=diffusers.AutoencoderKLLTX2Video(
+            latent_channels=4,
+            block_out_channels=(8, 8, 8, 8),
+            decoder_block_out_channels=(8, 16, 32),
+            layers_per_block=(1,) * 5,
+            decoder_layers_per_block=(1,) * 4,
+            spatial_compression_ratio=32,
+            temporal_compression_ratio=8,
+        ),
+        audio_vae=diffusers.AutoencoderKLLTX2Audio(
+            base_channels=4,
+            ch_mult=(1, 2, 4),
+            num_res_blocks=1,
+            resolution=32,
+            latent_channels=2,
+            mel_bins=mel_bins,
+        ),
+        text_encoder=gemma_encoder(),
+        tokenizer=word_tokenizer(),
+        connectors=pipelines_ltx2.LTX2TextConnectors(
+            caption_channels=16,
+            text_proj_in_factor=3,
+            video_connector_num_attention_heads=2,
+            audio_connector_num_attention_heads=1 if newer else 2,
+            per_modality_projections=newer,
+            proj_bias=newer,
+            video_hidden_dim=16,
+            audio_hidden_dim=8,
+            rope_type="split",
+            **connectors,
+        ),
+        transformer=diffusers.LTX2VideoTransformer3DModel(
+            in_channels=4,
+            out_channels=4,
+            num_attention_heads=2,
+            attention_head_dim=8,
+            cross_attention_dim=16,
+            audio_in_channels=4,
+            audio_out_channels=4,
+            audio_num_attention_heads=2,
+            audio_attention_head_dim=4,
+            audio_cross_attention_dim=8,
+            num_layers=layers,
+            caption_channels=16,
+            rope_type="split",
+            gated_attn=newer,
+            audio_gated_attn=newer,
+            cross_attn_mod=newer,
+            audio_cross_attn_mod=newer,
+            perturbed_attn=newer,
+            use_prompt_embeddings=not newer,
+        ),
+        vocoder=pipelines_ltx2.LTX2Vocoder(**vocoder),
+    )
+
+
 def wan_from_picture() -> Any:
     return wan("WanImageToVideoPipeline", channels=36)
 
@@ -461,6 +563,9 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "z_image_bf16": z_image,
     "wan_v2.2-14b-fp8_t2v": wan,
     "wan_v2.2-14b-fp8_i2v": wan_from_picture,
+    "ltx2-19b-fp8_t2v_distilled": ltx_2,
+    "ltx23-22b-fp8_i2v_distilled": lambda: ltx_2(newer=True),
+    "ltx23-22b-fp8_t2v_dev": lambda: ltx_2(newer=True, layers=29),  # its guidance skips the 29th
     "ace_step_1.5_xl_turbo": ace_step,
 }
 """Catalogue id to what makes its pipeline."""

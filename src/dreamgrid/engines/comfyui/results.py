@@ -13,7 +13,7 @@ from dreamgrid.engines import audio_file, picture_file
 from dreamgrid.engines.base import Artifact
 from dreamgrid.engines.finishing import SAME_RATE, check_size, recipe_of, video_of
 from dreamgrid.engines.safety import ContentFilter, judged_frames
-from dreamgrid.engines.video_file import Pixels
+from dreamgrid.engines.video_file import Pixels, Sound
 from dreamgrid.errors import EngineError
 from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
@@ -84,19 +84,17 @@ def _video(render: VideoRender, data: bytes) -> tuple[bytes, list[Image.Image]]:
         sounds = bool(container.streams.audio)
         fps = float(container.streams.video[0].average_rate or render.motion_fps)
     same_rate = abs(fps - render.fps) < SAME_RATE
-    if render.output_format in kinds and same_rate and not render.trim_end_frame:
+    unwanted = sounds and render.generate_audio is False
+    as_asked = render.output_format in kinds and same_rate
+    if as_asked and not render.trim_end_frame and not unwanted:
         return data, seen
-    if sounds:
-        raise EngineError(
-            f"this worker cannot make {render.output_format} at {render.fps:g} fps of this model\n"
-            f"the workflow writes {kinds[0]} at {fps:g} fps with sound, which is not encoded anew"
-        )
     if fps > render.fps and not same_rate:
         raise EngineError(
             f"the render has {fps:g} frames per second instead of {render.fps:g}\n"
             "the mapping's fps or motion_fps must lead to the node that writes the video"
         )
-    return video_of(render, _frames(data), fps), seen
+    sound = _heard(data) if sounds and not unwanted else None
+    return video_of(render, _frames(data), fps, sound), seen
 
 
 def _frames(data: bytes) -> Iterator[Pixels]:
@@ -110,6 +108,18 @@ def _opened(data: bytes) -> InputContainer:
 
 
 def _sound(render: AudioRender, data: bytes) -> bytes:
+    heard = _heard(data)
+    return audio_file.encode(
+        heard.samples,
+        heard.rate_hz,
+        render.output_format,
+        title=render.prompt,
+        settings=recipe_of(render),
+    )
+
+
+def _heard(data: bytes) -> Sound:
+    """The sound of a file, in stereo."""
     with _opened(data) as container:
         stream = container.streams.audio[0]
         rate = stream.rate
@@ -119,7 +129,4 @@ def _sound(render: AudioRender, data: bytes) -> bytes:
             for frame in container.decode(stream)
             for part in resampler.resample(frame)
         ]
-    samples = np.concatenate(parts, axis=1).astype(np.float32)
-    return audio_file.encode(
-        samples, rate, render.output_format, title=render.prompt, settings=recipe_of(render)
-    )
+    return Sound(samples=np.concatenate(parts, axis=1).astype(np.float32), rate_hz=rate)

@@ -16,7 +16,13 @@ from importlib.util import find_spec
 from dreamgrid.engines.base import Engine, EngineSpec, Finding, Prospect, Source
 from dreamgrid.engines.diffusers.family import Family, families
 from dreamgrid.engines.diffusers.fitting import Fit, fit, weights_bytes
-from dreamgrid.engines.diffusers.weights import Weights, find_weights, places, unused_files
+from dreamgrid.engines.diffusers.weights import (
+    Weights,
+    find_weights,
+    own_folder,
+    places,
+    unused_files,
+)
 from dreamgrid.engines.machine import Machine
 
 _SAME = ("torch", "diffusers", "transformers", "accelerate", "peft", "ftfy", "sentencepiece")
@@ -153,7 +159,7 @@ def _source(model: str) -> Source | None:
         return None
     return Source(
         repository=family.weights[model],
-        folder=places().own / model,
+        folder=own_folder(family, model, places()) or places().own / model,
         variant="fp16" if family.dtype == "float16" else "",
         without=("safety_checker",),  # results pass the grid's own filter
     )

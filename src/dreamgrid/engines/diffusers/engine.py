@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from dreamgrid.engines.base import Artifact, OnStep, Step
@@ -51,7 +52,7 @@ class DiffusersEngine:
 
     def expect(self, models: Collection[str]) -> None:
         """Says which models the next jobs need: of those in memory they leave last."""
-        self._warm.expect(models)
+        self._warm.expect({self._weights[model].name for model in models if model in self._weights})
 
     def generate(self, render: AnyRender, inputs: Mapping[str, bytes], on_step: OnStep) -> Artifact:
         """Makes one job, with less memory if the first try runs out of it.
@@ -71,16 +72,17 @@ class DiffusersEngine:
         weights = self._weights[self._name]
         task = _task_of(weights, render, inputs)
         net = _net_of(weights, task, render)
-        given = Given.of(task, net, render, inputs)
+        work = _in_whole_blocks(render, weights.family.multiple)
+        given = Given.of(task, net, work, inputs)
         while True:
             try:
-                job = _Job(model, weights, task, render, on_step)
+                job = _Job(model, weights, task, work, on_step)
                 made = job.run(given)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
                 free_memory()
-                if not self._warm.make_way(self._name) and not model.shrink():
+                if not self._warm.make_way(weights.name) and not model.shrink():
                     raise OutOfMemory(
                         f"this job does not fit into the memory of this worker\n{error}"
                     ) from error
@@ -91,13 +93,21 @@ class DiffusersEngine:
 
 
 def _task_of(weights: Weights, render: AnyRender, inputs: Mapping[str, bytes]) -> Task:
-    task = weights.family.task(frozenset(inputs), render.control_net)
+    task = weights.family.task(weights.model, frozenset(inputs), render.control_net)
     if task is not None:
         return task
     brought = ", ".join(sorted(inputs)) or "none"
     if render.control_net is not None:
         brought += f" and the ControlNet {render.control_net.name[:64]}"
     raise ModelNotAvailable(f"this worker cannot make {weights.model} with inputs: {brought}")
+
+
+def _in_whole_blocks(render: AnyRender, pixels: int) -> AnyRender:
+    """The render with sides that are multiples of so many pixels, at least as large."""
+    if isinstance(render, AudioRender) or pixels == 1:
+        return render
+    width, height = (-(-side // pixels) * pixels for side in (render.width, render.height))
+    return msgspec.structs.replace(render, width=width, height=height)
 
 
 def _net_of(weights: Weights, task: Task, render: AnyRender) -> Net | None:
@@ -142,8 +152,12 @@ class _Job:
                 render.sampler,
                 render.scheduler,
                 shift,
+                family.scheduler,
             )
-        arguments = settings_of(self._task, render) | given.arguments(self._task)
+        arguments = family.arguments | settings_of(self._task, render)
+        arguments |= given.arguments(self._task, render)
+        if family.sigmas:
+            arguments["sigmas"] = family.sigmas_of(render.steps)
         if self._net is not None:
             arguments |= self._net.arguments
         generator = torch.Generator("cpu").manual_seed(render.seed)

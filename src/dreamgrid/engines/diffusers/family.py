@@ -1,7 +1,7 @@
 """Families of models as data: which pipeline makes what, and which argument takes which setting."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -62,6 +62,18 @@ class SingleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     marks: dict[str, tuple[int, ...]]
 
 
+class Moment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where in a video a picture is seen.
+
+    Attributes:
+        index: Place among the latents, 0 the first; -1: the last.
+        strength: Field of a render that says how much the video keeps of it, 0..1.
+    """
+
+    index: int
+    strength: str
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One way to make something.
 
@@ -74,6 +86,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         control: What the input `cnImage` is: a `mask` that says where to paint, or what a `net`
             reads.
         modes: What its ControlNet can do beside `balanced`.
+        moments: Asset role to where its picture is seen, for pipelines that take pictures at any
+            place of a video.
+        models: Catalogue ids that it is for; empty: all of the family.
     """
 
     pipeline: str
@@ -81,6 +96,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     inputs: dict[str, str] = {}
     control: Literal["", "mask", "net"] = ""
     modes: dict[str, Mode] = {}
+    moments: dict[str, Moment] = {}
+    models: tuple[str, ...] = ()
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,6 +134,12 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         eight_bits: Catalogue ids that mean weights in 8 bits: where memory is short, their networks
             are kept so, and compute in `dtype`. The others promise more and are never rounded.
         tasks: What can be made.
+        arguments: Further arguments for all of its pipelines.
+        scheduler: Settings of its scheduler that differ from those that come with the weights.
+        sigmas: Noise levels that a distilled model was trained with, from the first step on; other
+            numbers of steps get levels between them. Empty: the scheduler chooses.
+        multiple: Sides of what is rendered are multiples of so many pixels; what the result does
+            not need of them is cut off.
         net_class: Class of diffusers of their ControlNets.
         control_nets: ControlNets by their names in the grid.
         single_file: How its models look in one file; None: they are not read from one.
@@ -137,12 +160,28 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     control_nets: dict[str, Net] = {}
     single_file: SingleFile | None = None
     packages: tuple[str, ...] = ()
+    arguments: dict[str, Any] = {}
+    scheduler: dict[str, Any] = {}
+    sigmas: tuple[float, ...] = ()
+    multiple: int = 1
 
-    def task(self, roles: frozenset[str], net: ControlNet | None) -> Task | None:
+    def tasks_of(self, model: str) -> tuple[Task, ...]:
+        """What can be made with one of its models."""
+        return tuple(task for task in self.tasks if not task.models or model in task.models)
+
+    def task(self, model: str, roles: frozenset[str], net: ControlNet | None) -> Task | None:
         """The task for jobs with exactly these inputs, and this ControlNet."""
         control = _control_of(net)
-        fitting = (task for task in self.tasks if task.control == control)
+        fitting = (task for task in self.tasks_of(model) if task.control == control)
         return next((task for task in fitting if set(task.inputs) == roles), None)
+
+    def sigmas_of(self, steps: int) -> list[float]:
+        """Noise levels for so many steps; empty: the scheduler chooses."""
+        if not self.sigmas:
+            return []
+        known = (*self.sigmas, 0.0)
+        places = [step * (len(known) - 1) / steps for step in range(steps)]
+        return [_between(known, place) for place in places]
 
 
 class Sampler(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -202,6 +241,13 @@ def settings_of(task: Task, render: AnyRender) -> dict[str, Any]:
         settings |= _net_settings(render.control_net, mode)
     found = {argument: settings.get(field) for field, argument in task.arguments.items()}
     return {name: value for name, value in found.items() if value is not None} | mode.arguments
+
+
+def _between(known: Sequence[float], place: float) -> float:
+    """A value between two neighbours."""
+    before = int(place)
+    after = min(before + 1, len(known) - 1)
+    return known[before] + (known[after] - known[before]) * (place - before)
 
 
 def _net_settings(net: ControlNet, mode: Mode) -> dict[str, Any]:

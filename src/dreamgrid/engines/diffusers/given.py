@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from dreamgrid.engines.diffusers.family import Net, Task
+from dreamgrid.engines.diffusers.family import Moment, Net, Task
 from dreamgrid.engines.diffusers.maps import map_of
 from dreamgrid.engines.mask import Mask
 from dreamgrid.engines.starting_image import decode
@@ -58,11 +58,15 @@ class Given:
             pictures[CONTROL_NET_IMAGE] = map_of(asked.name, net, pictures[CONTROL_NET_IMAGE])
         return cls(pictures, mask)
 
-    def arguments(self, task: Task) -> dict[str, Any]:
+    def arguments(self, task: Task, render: AnyRender) -> dict[str, Any]:
         """Pictures by argument; several of one become a list."""
-        taken: dict[str, list[Image.Image]] = {}
+        taken: dict[str, list[Any]] = {}
         for role, argument in task.inputs.items():
-            taken.setdefault(argument, []).append(self.pictures[role])
+            picture: Any = self.pictures[role]
+            moment = task.moments.get(role)
+            if moment is not None:
+                picture = _at(moment, picture, getattr(render, moment.strength))
+            taken.setdefault(argument, []).append(picture)
         return {name: one[0] if len(one) == 1 else one for name, one in taken.items()}
 
     def finish(self, picture: Image.Image) -> Image.Image:
@@ -70,3 +74,12 @@ class Given:
         if self.mask is None:
             return picture
         return self.mask.lay(picture.convert("RGB"), over=self.pictures[STARTING_IMAGE])
+
+
+def _at(moment: Moment, picture: Image.Image, strength: float | None) -> Any:
+    """A picture at its place in a video, as LTX-2 takes it."""
+    from diffusers.pipelines.ltx2 import LTX2VideoCondition  # noqa: PLC0415 - heavy
+
+    return LTX2VideoCondition(
+        frames=picture, index=moment.index, strength=1.0 if strength is None else strength
+    )

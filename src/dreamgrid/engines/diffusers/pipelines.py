@@ -72,6 +72,9 @@ class LoadedModel:
     @property
     def rate_hz(self) -> int:
         """Samples per second of its sound; 0: it makes none."""
+        vocoder = getattr(self._base, "vocoder", None)
+        if vocoder is not None:
+            return int(vocoder.config.output_sampling_rate)
         return int(getattr(self._base.vae.config, "sampling_rate", 0))
 
     @property

@@ -70,7 +70,15 @@ def jpeg(latents: torch.Tensor, colours: Map) -> bytes:
 def first_of(pipeline: Any, latents: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """The first picture of a batch or video as [channels, height, width]."""
     unpack = getattr(pipeline, "_unpack_latents", None)
-    if latents.ndim == 3 and unpack is not None:  # Flux and its kin fold 2x2 latents into one
+    if latents.ndim == 3 and hasattr(pipeline, "transformer_temporal_patch_size"):  # LTX-2
+        patches = (
+            pipeline.transformer_spatial_patch_size,
+            pipeline.transformer_temporal_patch_size,
+        )
+        ratio = pipeline.vae_spatial_compression_ratio * patches[0]
+        rows, columns = height // ratio, width // ratio
+        latents = pipeline._unpack_latents(latents[:, : rows * columns], 1, rows, columns, *patches)
+    elif latents.ndim == 3 and unpack is not None:  # Flux and its kin fold 2x2 latents into one
         latents = unpack(latents, height, width, pipeline.vae_scale_factor)
     elif latents.ndim == 3 and hasattr(pipeline.vae, "bn"):  # Flux.2: row by row, and stays folded
         rows, columns = (side // (2 * pipeline.vae_scale_factor) for side in (height, width))
@@ -80,7 +88,7 @@ def first_of(pipeline: Any, latents: torch.Tensor, height: int, width: int) -> t
 
 
 def _encoded(vae: Any, pixels: torch.Tensor) -> torch.Tensor:
-    if len(vae.encoder.conv_in.weight.shape) == 5:  # a video's: one frame
+    if any(parameter.ndim == 5 for parameter in vae.encoder.parameters()):  # a video's: one frame
         return vae.encode(pixels[:, :, None]).latent_dist.mode()[0, :, 0]
     return vae.encode(pixels).latent_dist.mode()[0]
 
@@ -94,11 +102,13 @@ def _as_denoised(vae: Any, raw: torch.Tensor) -> torch.Tensor:
             one.view(-1, 1, 1).to(raw) for one in (vae.bn.running_mean, vae.bn.running_var)
         )
         return (folded - centre) / torch.sqrt(variance + config.batch_norm_eps)
-    mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+    # Of LTX-2 they are weights, of others settings.
+    known = dict(config) | dict(vae.named_buffers(recurse=False))
+    mean, std = known.get("latents_mean"), known.get("latents_std")
     if mean is not None and std is not None:
         shape = (-1, 1, 1)
-        centre = torch.tensor(mean, device=raw.device, dtype=raw.dtype).view(shape)
-        spread = torch.tensor(std, device=raw.device, dtype=raw.dtype).view(shape)
+        centre = torch.as_tensor(mean, device=raw.device, dtype=raw.dtype).view(shape)
+        spread = torch.as_tensor(std, device=raw.device, dtype=raw.dtype).view(shape)
         return (raw - centre) / spread
     shift = getattr(config, "shift_factor", None) or 0.0
     return (raw - shift) * (getattr(config, "scaling_factor", None) or 1.0)

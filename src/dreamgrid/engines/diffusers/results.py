@@ -8,8 +8,10 @@ from PIL import Image
 
 from dreamgrid.engines import audio_file, picture_file
 from dreamgrid.engines.base import Artifact
+from dreamgrid.engines.convolution import Floats
 from dreamgrid.engines.finishing import check_size, recipe_of, video_of
 from dreamgrid.engines.safety import ContentFilter, judged_frames
+from dreamgrid.engines.video_file import Sound
 from dreamgrid.protocol.params import CONTENT_TYPES
 from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
 
@@ -26,7 +28,7 @@ def artifact_of(
 
     Args:
         render: What was asked for.
-        made: The output of a pipeline: `images`, `frames` or `audios`.
+        made: The output of a pipeline: `images`, `audios`, or `frames` and perhaps `audio`.
         steps: Steps performed.
         rate_hz: Samples per second of the model's sound; 0 for pictures.
         judge: The content filter.
@@ -43,11 +45,12 @@ def artifact_of(
             seen = [picture]
             data = picture_file.encode(picture, render.output_format, recipe_of(render))
         case VideoRender():
-            frames = np.rint(np.asarray(made.frames[0]).clip(0, 1) * 255).astype(np.uint8)
+            frames = _middle(np.asarray(made.frames[0]), render.width, render.height)
+            frames = np.rint(frames.clip(0, 1) * 255).astype(np.uint8)
             check_size(render, frames.shape[2], frames.shape[1])
             count = len(frames)
             seen = [Image.fromarray(frames[n]) for n in sorted(judged_frames(count))]
-            data = video_of(render, frames, render.motion_fps)
+            data = video_of(render, frames, render.motion_fps, _sound_with(render, made, rate_hz))
         case AudioRender():
             data = _sound(render, made, rate_hz)
     return Artifact(
@@ -56,6 +59,20 @@ def artifact_of(
         steps=steps,
         sensitive=judge.objections(render.prompt, seen),
     )
+
+
+def _middle(frames: Floats, width: int, height: int) -> Floats:
+    """What the result needs of frames that may be larger; smaller ones stay as they are."""
+    left, top = (max(0, more) // 2 for more in (frames.shape[2] - width, frames.shape[1] - height))
+    return frames[:, top : top + height, left : left + width]
+
+
+def _sound_with(render: VideoRender, made: Any, rate_hz: int) -> Sound | None:
+    """The sound that a model made with its frames, unless it is not wanted."""
+    audio = getattr(made, "audio", None)
+    if audio is None or render.generate_audio is False:
+        return None
+    return Sound(samples=audio[0].float().cpu().numpy(), rate_hz=rate_hz)
 
 
 def _sound(render: AudioRender, made: Any, rate_hz: int) -> bytes:

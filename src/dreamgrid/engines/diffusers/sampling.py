@@ -2,7 +2,8 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +18,12 @@ Stepped = Callable[[int, int, torch.Tensor], None]
 
 
 def scheduler_for(
-    base: Any, sampling: Sampling, sampler: str | None, schedule: str | None, shift: float | None
+    base: Any,
+    sampling: Sampling,
+    sampler: str | None,
+    schedule: str | None,
+    shift: float | None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Any:
     """A scheduler with the settings that a model was trained with, and the steps asked for.
 
@@ -27,6 +33,7 @@ def scheduler_for(
         sampler: Name in the grid. None: the one that came with the weights.
         schedule: Name in the grid of a noise schedule. None: that of the sampler.
         shift: How far to shift the noise levels of a flow model. None: as it was trained.
+        changes: Settings that differ from those that came with the weights.
 
     Raises:
         ModelNotAvailable: diffusers cannot do this; another worker may.
@@ -38,7 +45,7 @@ def scheduler_for(
     asked = sampling.samplers[sampler] if sampler else None
     steps = sampling.schedules[schedule] if schedule else {}
     kind = getattr(diffusers, asked.kind) if asked else type(base)
-    options = dict(asked.options) if asked else {}
+    options = dict(changes or {}) | (dict(asked.options) if asked else {})
     if shift is not None:
         options |= {name: shift for name in ("shift", "flow_shift") if name in _settings(kind)}
     leader = getattr(diffusers, asked.steps_of) if asked and asked.steps_of else kind
@@ -66,7 +73,8 @@ def _led(scheduler: Any, leader: Any) -> Any:
 def watched(scheduler: Any, stepped: Stepped) -> Iterator[None]:
     """Calls back after every step of a pipeline, whichever: each of them steps its scheduler.
 
-    What the callback raises ends the pipeline at once.
+    What the callback raises ends the pipeline at once. A copy that a pipeline makes of the
+    scheduler, for another latent beside, steps by itself and is not watched.
     """
     original = scheduler.step
     done = 0
@@ -83,11 +91,27 @@ def watched(scheduler: Any, stepped: Stepped) -> Iterator[None]:
         stepped(done, count, _clean(scheduler, made, before, index))
         return (made.prev_sample,) if wants_tuple else made
 
-    scheduler.step = step
+    scheduler.step = _OfOne(scheduler, step)
     try:
         yield
     finally:
         del scheduler.step
+
+
+class _OfOne:
+    """A method of one object, which its deep copies do not take along: they have their class's."""
+
+    def __init__(self, owner: Any, method: Callable[..., Any]) -> None:
+        self._owner = owner
+        self._method = method
+        functools.update_wrapper(self, method)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self._method(*args, **options)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        kind = type(self._owner)
+        return types.MethodType(getattr(kind, self._method.__name__), memo[id(self._owner)])
 
 
 def _arguments(args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:

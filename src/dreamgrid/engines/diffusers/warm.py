@@ -81,7 +81,7 @@ class WarmModels(Generic[Kept]):
             ModelNotAvailable: It cannot be read.
             OutOfMemory: It does not fit, even alone.
         """
-        name = weights.model
+        name = weights.name
         model = self._kept.pop(name, None)
         try:
             if model is None:

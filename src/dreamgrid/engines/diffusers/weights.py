@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class Weights:
             weights are in the folder.
         loras: Where LoRAs are; need not exist.
         control_nets: Folders of ControlNets that are here, by their names in the grid.
+        shares: Catalogue id of another model that has these very weights; empty: none.
     """
 
     model: str
@@ -61,6 +62,12 @@ class Weights:
     file: Path | None = None
     loras: Path
     control_nets: Mapping[str, Path]
+    shares: str = ""
+
+    @property
+    def name(self) -> str:
+        """What they are called in memory: one name for all models that share them."""
+        return self.shares or self.model
 
 
 def places() -> Places:
@@ -80,11 +87,13 @@ def find_weights(families: Sequence[Family], where: Places) -> Mapping[str, Weig
     found: dict[str, Weights] = {}
     for family in families:
         for model, repository in family.weights.items():
-            folder: Path | None = where.own / model
-            if not (where.own / model / _INDEX).is_file():
+            folder = own_folder(family, model, where)
+            if folder is None:
                 folder = _in_cache(where.cache, repository, _is_complete)
             if folder is not None:
-                found[model] = _weights(model, family, folder, where)
+                same = [one.name for one in found.values() if one.folder == folder]
+                weights = _weights(model, family, folder, where)
+                found[model] = replace(weights, shares=same[0] if same else "")
     for file in sorted(where.own.glob(f"*{ENDING}")):
         if (where.own / file.stem / _INDEX).is_file():
             continue
@@ -92,6 +101,14 @@ def find_weights(families: Sequence[Family], where: Places) -> Mapping[str, Weig
         if one is not None:
             found[one.model] = one
     return found
+
+
+def own_folder(family: Family, model: str, where: Places) -> Path | None:
+    """Where the owner has a model's weights: under its own id, or one's with the same weights."""
+    repository = family.weights[model]
+    ids = [model, *(other for other, same in family.weights.items() if same == repository)]
+    folders = (where.own / one for one in ids)
+    return next((folder for folder in folders if (folder / _INDEX).is_file()), None)
 
 
 def _weights(
