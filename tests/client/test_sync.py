@@ -192,12 +192,17 @@ project = client.projects.create(model={MODEL!r}, prompt="wait")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
 
 
-def test_ctrl_c_stops_the_call_and_the_client_stays_usable(server: Server) -> None:
+@pytest.mark.parametrize(
+    "struck",
+    ["main_thread", "current_thread"],
+    ids=["which wakes the main thread", "which does not, as when it is about to fall asleep"],
+)
+def test_ctrl_c_stops_the_call_and_the_client_stays_usable(server: Server, struck: str) -> None:
     program = f"""
 import signal, threading, dreamgrid
 def interrupt():
     next(project.events())
-    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    signal.pthread_kill(getattr(threading, {struck!r})().ident, signal.SIGINT)
 with dreamgrid.Client({server.stub.url!r}, {KEY!r}) as client:
     project = client.projects.create(model={MODEL!r}, prompt="wait")
     watching = threading.Thread(target=interrupt)

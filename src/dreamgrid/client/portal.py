@@ -13,6 +13,10 @@ from dreamgrid.errors import ConnectionFailed
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_LOOKS_UP_S = 0.5
+"""How often somebody who waits looks up: of a Ctrl-C that strikes in the moment before a thread
+falls asleep, Python takes notice only when the thread wakes."""
+
 Errand = tuple[Callable[[Any], Any], object]
 """A listener and the event to call it with."""
 
@@ -144,8 +148,12 @@ class _Call(Generic[T]):
 
     def result(self) -> T:
         """Waits for it."""
+        while True:
+            with suppress(queue.Empty):
+                task = self._done.get(timeout=_LOOKS_UP_S)
+                break
         try:
-            return self._done.get().result()
+            return task.result()
         except asyncio.CancelledError:
             raise ConnectionFailed("this client was closed meanwhile") from None
 
