@@ -257,7 +257,19 @@ def test_the_grid_at_a_glance(grid: Grid, call: Call) -> None:
     assert json.dumps(seen["url"]).strip('"') in shown
 
 
-def test_without_any_grid_the_status_says_how_to_get_one(call: Call, tmp_path: Path) -> None:
-    ran = call("status", environment={"DREAMGRID_DATA": str(tmp_path / "nothing")})
+@pytest.mark.parametrize("flags", [(), ("--key", "dgk_1")], ids=["nothing", "only a key"])
+def test_without_any_grid_the_status_says_how_to_get_one(
+    call: Call, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    ran = call("status", *flags, environment={"DREAMGRID_DATA": str(tmp_path / "nothing")})
     assert ran.returncode == 2
     assert "dreamgrid up" in ran.stderr
+    assert ("--server URL" in ran.stderr) == bool(flags)
+
+
+def test_a_key_alone_is_for_the_grid_on_this_machine(grid: Grid, call: Call) -> None:
+    here = {"DREAMGRID_DATA": str(grid.data)}
+    ran = call("status", "--json", "--key", grid.ready["api_key"], environment=here)
+    assert ran.last_json["url"] == grid.ready["url"]
+    ran = call("status", "--key", "dgk_of_nobody", environment=here)
+    assert ran.returncode == 3

@@ -122,7 +122,9 @@ async def test_the_next_start_uses_what_was_found_and_tells_the_server(tmp_path:
     assert room.files["result/1"] == b"7"
 
 
-async def test_a_job_ends_the_measurement_at_once(tmp_path: Path) -> None:
+async def test_a_job_ends_the_measurement_at_once_and_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     gate = Gate(tmp_path)
     registry = tried({"puppet-v1": trial(gate.prompt)})
     async with ServerRoom().open() as room:
@@ -136,6 +138,7 @@ async def test_a_job_ends_the_measurement_at_once(tmp_path: Path) -> None:
             finally:
                 pipe.close()
     assert tuning.read(tmp_path / "worker") is None
+    assert "did not stop" not in caplog.text
 
 
 async def test_nothing_is_measured_while_there_are_jobs_or_where_it_is_not_wanted(

@@ -53,12 +53,16 @@ async def find(
     if login is not None:
         chosen = key or os.environ.get(KEY_VARIABLE) or login.api_key
         return Target(url=login.server, api_key=chosen)
-    if key:
-        raise ConfigError("--key says who you are, but not where: give --server as well")
     running = await find_running(data)
-    if running is None:
-        return None
-    return Target(url=running.url, api_key=os.environ.get(KEY_VARIABLE) or running.api_key)
+    if running is not None:
+        chosen = key or os.environ.get(KEY_VARIABLE) or running.api_key
+        return Target(url=running.url, api_key=chosen)
+    if key:
+        raise ConfigError(
+            "--key says who you are, but not where: name the grid with --server URL or "
+            f"{URL_VARIABLE}; none runs on this machine, and 'dreamgrid up' would start one"
+        )
+    return None
 
 
 @asynccontextmanager

@@ -145,7 +145,7 @@ class Catalog:
     def __init__(
         self,
         models: Mapping[str, Model],
-        tiers: Mapping[str, Tier],
+        tiers: Mapping[str, dict[str, Any]],
         loras: Sequence[LoraSpec] = (),
         network_permille: Mapping[Network, int] = EVEN,
     ) -> None:
@@ -156,7 +156,7 @@ class Catalog:
         }
         self._loras = tuple(loras)
         self._entries = tuple(model.entry for model in models.values())
-        self._tiers = {tier_id: _as_served(tier) for tier_id, tier in tiers.items()}
+        self._tiers = dict(tiers)
 
     @classmethod
     def load(
@@ -285,7 +285,7 @@ class Catalog:
         return f"there is no model {asked!r} here: this grid has {some}{others}"
 
 
-_Entries = tuple[Mapping[str, Model], Mapping[str, Tier], Sequence[LoraSpec]]
+_Entries = tuple[Mapping[str, Model], Mapping[str, dict[str, Any]], Sequence[LoraSpec]]
 
 
 @cache  # it never changes, and a test of an app may start many servers in one process
@@ -294,7 +294,7 @@ def _built_in() -> _Entries:
 
 
 def _read(files: Sequence[Path]) -> _Entries:
-    """The models, tiers and LoRAs of the built-in files and then `files`, checked."""
+    """The models, tiers as served, and LoRAs of the built-in files and then `files`, checked."""
     sources = read_sources(files)
     models, tiers = sources.models, sources.tiers
     for tier_id, tier in tiers.items():
@@ -307,7 +307,7 @@ def _read(files: Sequence[Path]) -> _Entries:
     loras = tuple(row.value for row in sources.loras.values())
     return (
         {model_id: _model(row.file, row.value, tiers, loras) for model_id, row in models.items()},
-        {tier_id: row.value for tier_id, row in tiers.items()},
+        {tier_id: _as_served(row.value) for tier_id, row in tiers.items()},
         loras,
     )
 

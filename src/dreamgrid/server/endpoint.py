@@ -11,7 +11,6 @@ A handler names what it needs: `account` (then a credential is required), `path`
 headers or cookies. What it returns is encoded by its annotation; a response goes out as it is.
 """
 
-import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import UnionType
@@ -198,7 +197,7 @@ class Endpoints:
 
         def declare(handler: Handler) -> Handler:
             hints = get_type_hints(handler, include_extras=True)
-            takes = {name: hints[name] for name in inspect.signature(handler).parameters}
+            takes = {name: hint for name, hint in hints.items() if name != "return"}
             for path in paths:
                 self._all.append(
                     Endpoint(

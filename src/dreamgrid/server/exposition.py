@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from dreamgrid.server.measures import Histogram
+from dreamgrid.server.release import version
 from dreamgrid.server.services import Services
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _process(lag: Histogram, *, coordinates: bool) -> "Iterator[Metric]":
     """What every server has to tell of itself."""
     from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415
 
-    yield _gauge("info", "Which version serves.", ("version",), [((version("dreamgrid"),), 1)])
+    yield _gauge("info", "Which version serves.", ("version",), [((version(),), 1)])
     yield _gauge(
         "coordinates",
         "1 for the server that decides, 0 for nodes that hand on to it.",

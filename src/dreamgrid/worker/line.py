@@ -19,7 +19,8 @@ class Patience:
 
     Attributes:
         start_s: For a new process to be ready.
-        cancel_s: For a canceled render to reach its next step, before the process is killed.
+        cancel_s: For a canceled render to reach its next step, before the process is killed. 0: it
+            is killed at once, and that is no trouble.
         stall_s: For any sign (model loaded, step done) before the process is killed.
     """
 
@@ -168,7 +169,8 @@ class Line:
                 await self.child.send(frames.Stop(number=run.job.number))
                 await asyncio.wait({run.answer})
         except TimeoutError:
-            _log.warning("the engine did not stop in %g s, killing it", self._patience.cancel_s)
+            if self._patience.cancel_s > 0:
+                _log.warning("the engine did not stop in %g s, killing it", self._patience.cancel_s)
             self.kill()
             await self.ended()
         except asyncio.CancelledError:

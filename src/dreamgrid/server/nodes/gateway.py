@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from importlib.metadata import version
 
 import aiohttp
 from aiohttp import ClientWebSocketResponse, WSMsgType, web
@@ -32,6 +31,7 @@ from dreamgrid.server.http import (
     is_websocket,
 )
 from dreamgrid.server.outbox import close_reason
+from dreamgrid.server.release import version
 from dreamgrid.server.routes.health import metrics_answer
 
 HOLD_S = 10.0
@@ -162,7 +162,7 @@ class Gateway:
         except ServerRestarting:
             if request.path != "/healthz":
                 raise
-            return bare_answer(Health(version=version("dreamgrid"), workers=0))
+            return bare_answer(Health(version=version(), workers=0))
 
     async def _own_metrics(self, request: web.Request) -> web.StreamResponse:
         """Each node tells its own; whether the caller may know them, the coordinator says."""

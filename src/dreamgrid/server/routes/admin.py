@@ -1,7 +1,5 @@
 """For administrators of the grid: accounts, money, workers, jobs, bans, and the trail of it all."""
 
-from importlib.metadata import version
-
 from dreamgrid.errors import NotFound
 from dreamgrid.protocol import rest_admin as wire
 from dreamgrid.protocol.rest import Grant
@@ -11,6 +9,7 @@ from dreamgrid.server.admin import Admin
 from dreamgrid.server.auth import Account
 from dreamgrid.server.checkup import Checkup
 from dreamgrid.server.endpoint import Endpoints
+from dreamgrid.server.release import version
 from dreamgrid.server.services import Services
 
 
@@ -20,7 +19,7 @@ def routes(services: Services) -> Endpoints:
     admin = Admin(services)
     _people(api, admin)
     _work(api, admin)
-    _condition(api, Checkup(services, version("dreamgrid")))
+    _condition(api, Checkup(services, version()))
     return api
 
 

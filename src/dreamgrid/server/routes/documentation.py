@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
-from importlib.metadata import version
 from typing import Any
 
 from aiohttp import web
@@ -14,6 +13,7 @@ from dreamgrid.server.endpoint import JSON, Endpoints
 from dreamgrid.server.pages import api as api_page
 from dreamgrid.server.pages import socket as socket_page
 from dreamgrid.server.pages.html import HEADERS, response
+from dreamgrid.server.release import version
 from dreamgrid.server.routes import studio
 from dreamgrid.server.services import Services
 
@@ -31,7 +31,7 @@ def routes(services: Services, others: Sequence[Endpoints]) -> Endpoints:
         services: The parts of the server.
         others: All other endpoints, which the document describes beside these.
     """
-    release = version("dreamgrid")
+    release = version()
     api = Endpoints("Documentation", "What this server says about itself.")
 
     @cache

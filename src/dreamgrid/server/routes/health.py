@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 
 from aiohttp import web
 
@@ -14,6 +13,7 @@ from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.exposition import exposed
 from dreamgrid.server.http import Refused
 from dreamgrid.server.readiness import Readiness
+from dreamgrid.server.release import version
 from dreamgrid.server.services import Services
 
 _TEXT = ("text/plain",)
@@ -22,7 +22,7 @@ _TEXT = ("text/plain",)
 def routes(services: Services) -> Endpoints:
     """`/healthz`, `/readyz` and `/metrics`, for machines."""
     api = Endpoints("Server", "Is it there, can it take work, and how is it.")
-    about = version("dreamgrid")
+    about = version()
     readiness = Readiness(services.store, services.blobs, services.projects)
     admin = Admin(services)
 
