@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -86,8 +87,11 @@ async def test_a_media_folder_whose_disk_is_missing_does_not_empty_the_copy(tmp_
     (data / "blobs").mkdir()
     with pytest.raises(ConfigError, match="its disk may be missing"):
         await copied(data, copy)
+    await begun(data)  # not even when a server was started on what is below it
+    with pytest.raises(ConfigError, match="its disk may be missing"):
+        await copied(data, copy)
     assert [path.read_bytes() for path in (copy / "blobs").rglob("*.png")] == [PNG]
-    (data / "blobs").rmdir()
+    shutil.rmtree(data / "blobs")
     (tmp_path / "disk").rename(data / "blobs")
     assert await copied(data, copy) == (1, 0)
 

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from dreamgrid.errors import ConfigError
-from dreamgrid.server.blobs.folder import Folder
+from dreamgrid.server.blobs.folder import ID_FILE, Folder
 from dreamgrid.server.blobs.local import LocalBlobs
 from dreamgrid.server.http import Handler, errors_middleware
 
@@ -49,7 +49,8 @@ class Served:
     def files(self) -> list[str]:
         """Every file below the media folder, leftovers included."""
         root = self.folder / "blobs"
-        return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+        found = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+        return sorted(found - {ID_FILE})
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator["Served"]:

@@ -18,7 +18,7 @@ import msgspec
 
 from dreamgrid.errors import ConfigError
 from dreamgrid.server import earlier_prices, key_ring, whereabouts
-from dreamgrid.server.blobs.folder import UPLOADS, Folder, file_keys
+from dreamgrid.server.blobs.folder import ID_FILE, UPLOADS, Folder, file_keys, id_of
 from dreamgrid.server.blobs.keys import is_key
 from dreamgrid.server.store.sqlite_audit import audit_file
 
@@ -160,12 +160,10 @@ def _copy_media(source: Path, target: Path, on_progress: Progress) -> tuple[int,
     """Makes one folder like the other; how many files, and how many were copied."""
     if not source.is_dir():
         return 0, 0
-    if not (source / UPLOADS).is_dir() and file_keys(target):
-        raise ConfigError(
-            f"no server has used the media folder {source}: its disk may be missing. The copy "
-            "keeps the media of before; mount the disk, or start the server once, and copy again"
-        )
+    _check_same_media(source, target)
     there = Folder(target)
+    if (source / ID_FILE).exists():
+        _copy(source / ID_FILE, target / ID_FILE)
     keys = [key for key in file_keys(source) if is_key(key)]
     for key in set(file_keys(target)) - set(keys):
         there.remove(key)
@@ -175,6 +173,18 @@ def _copy_media(source: Path, target: Path, on_progress: Progress) -> tuple[int,
             sent += _copy(source / key, target / key)
         on_progress(done, len(keys))
     return len(keys), sent
+
+
+def _check_same_media(source: Path, target: Path) -> None:
+    """Refuses to make a copy of some media like a folder that never held them."""
+    known = id_of(target)
+    used = (source / UPLOADS).is_dir() and known in (None, id_of(source))
+    if not used and file_keys(target):
+        raise ConfigError(
+            f"the media folder {source} is not the one that {target} is a copy of: its disk may be "
+            "missing. The copy keeps the media of before; mount the disk and copy again, or name "
+            "another folder for the copy"
+        )
 
 
 def _copy(source: Path, target: Path) -> bool:

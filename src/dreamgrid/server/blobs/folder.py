@@ -21,6 +21,9 @@ from dreamgrid.server.blobs.base import Usage
 from dreamgrid.server.blobs.keys import check_key
 
 UPLOADS = ".uploads"
+ID_FILE = ".id"
+"""Tells a media folder from every other one, such as the empty one below a disk that is away."""
+
 SECRET_BYTES = 32
 _MOVE_TRIES = 5
 
@@ -57,6 +60,16 @@ class Folder:
             raise ConfigError(
                 f"the media folder {root} cannot be written: {error.strerror}"
             ) from None
+
+    def be_known(self) -> None:
+        """Gives the folder an id, if it has none.
+
+        Raises:
+            ConfigError: It cannot be written.
+        """
+        path = Path(self._root) / ID_FILE
+        if not path.exists():
+            write_secret(path, secrets.token_hex(16).encode())
 
     def path(self, key: str) -> str:
         """Where the file of a key lies."""
@@ -263,6 +276,14 @@ def _sync_folder(folder: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def id_of(root: Path) -> str | None:
+    """The id of a media folder. None: no server has used it, or none that gives ids."""
+    try:
+        return (root / ID_FILE).read_text("ascii")
+    except FileNotFoundError:
+        return None
 
 
 def _files(folder: str) -> Iterator["os.DirEntry[str]"]:

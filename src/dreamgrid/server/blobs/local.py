@@ -69,6 +69,7 @@ class LocalBlobs:
         secrets: tuple[bytes, ...] = (),
     ) -> None:
         self._folder = Folder(data_dir / "blobs")
+        self._folder.be_known()
         self._links = Links(secrets or (load_secret(data_dir / SECRET_FILE),), clock)
         self._clock = clock
         self._upload_limit_s = upload_limit_s
