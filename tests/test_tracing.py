@@ -97,13 +97,23 @@ def test_app_server_and_worker_tell_one_trace(
 ) -> None:
     with receiver() as (endpoint, told):
         asks = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
-        with running("up", "--json", "--port", "0", data=tmp_path / "data", environment=asks) as up:
+        with (
+            running(
+                "serve", "--json", "--port", "0", data=tmp_path / "data", environment=asks
+            ) as server,
+            running(
+                *("work", "--json", "--model", "pattern-v1"),
+                data=tmp_path / "work",
+                environment=asks | server.environment,
+            ) as worker,
+        ):
             monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
-            grid = up.ready["url"], up.ready["api_key"]
+            grid = server.ready["url"], server.ready["api_key"]
             project_id = asyncio.run(asked(*grid))
             around = asked_in_a_trace(*grid, sampled=True)
             asked_in_a_trace(*grid, sampled=False)
-            assert up.stop(signal.SIGTERM)[0] == 0  # what was not sent yet is sent
+            for process in (worker, server):
+                assert process.stop(signal.SIGTERM)[0] == 0  # what was not sent yet is sent
         ours = tracing.tracer("dreamgrid-client")
         assert ours is not None
         ours.close()
