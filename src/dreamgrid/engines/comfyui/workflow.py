@@ -32,6 +32,9 @@ NodeInfo = Mapping[str, Any]
 HALF_STEPS = "half_steps"
 """A setting that no render has: half of the steps, for workflows with two samplers in a row."""
 
+WHOLE_SIDES = {"whole_width": "width", "whole_height": "height"}
+"""Settings that no render has: its sides, rounded up to what the workflow's `multiple` says."""
+
 SETTINGS = frozenset(
     {
         name
@@ -39,7 +42,7 @@ SETTINGS = frozenset(
         for name in kind.__struct_fields__
         if name not in {"model", "loras", "control_net", "assets", "previews", "output_format"}
     }
-    | {HALF_STEPS}
+    | {HALF_STEPS, *WHOLE_SIDES}
 )
 """What a mapping can put somewhere: the fields of renders, by their names there."""
 
@@ -70,6 +73,7 @@ class MappingFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         loras: Where LoRAs go. None: jobs with LoRAs are refused.
         progress: The nodes that report steps, in the order in which they run. Empty: those whose
             inputs take the steps.
+        multiple: What the settings `whole_width` and `whole_height` are multiples of, in pixels.
     """
 
     workflow: str
@@ -81,6 +85,7 @@ class MappingFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     schedulers: dict[str, str] = {}
     loras: LoraPlace | None = None
     progress: list[str] = []
+    multiple: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +112,7 @@ class Workflow:
         lora_model: Output that LoRAs change, as `(node, index)`. None: no LoRAs.
         lora_clip: The text encoder's output, likewise.
         progress: Ids of the nodes that report steps, in order.
+        multiple: What `whole_width` and `whole_height` are multiples of.
     """
 
     name: str
@@ -120,6 +126,7 @@ class Workflow:
     lora_model: tuple[str, int] | None
     lora_clip: tuple[str, int] | None
     progress: tuple[str, ...]
+    multiple: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,6 +280,9 @@ def bind(offer: Offer, render: AnyRender, files: Mapping[str, str]) -> Graph:
 def _value(workflow: Workflow, render: AnyRender, setting: str) -> object:
     if setting == HALF_STEPS:
         return render.steps // 2
+    if setting in WHOLE_SIDES:
+        side = getattr(render, WHOLE_SIDES[setting], 0)
+        return -(-side // workflow.multiple) * workflow.multiple
     value = getattr(render, setting, None)
     if setting == "sampler" and value is not None:
         return workflow.samplers.get(value, value)
@@ -379,6 +389,7 @@ def _resolved(
         lora_model=_output(graph, mapping.loras.model) if mapping.loras else None,
         lora_clip=_output(graph, mapping.loras.clip) if mapping.loras else None,
         progress=tuple(progress),
+        multiple=mapping.multiple,
     )
 
 
