@@ -21,7 +21,7 @@ from msgspec import Struct
 from dreamgrid.errors import DreamgridError
 from dreamgrid.protocol import codec, socket
 from dreamgrid.protocol.params import NETWORKS
-from dreamgrid.server import upkeep, webhook_sender
+from dreamgrid.server import loop_lag, webhook_sender
 from dreamgrid.server.accounts import LOCAL_ACCOUNT
 from dreamgrid.server.admin import Admin
 from dreamgrid.server.auth import Account, account_of
@@ -498,7 +498,7 @@ def _nothing_beside_the_point() -> Iterator[None]:
     try:
         with (
             mock.patch.object(webhook_sender, "LOOK_EVERY_S", 3_600.0),
-            mock.patch.object(upkeep, "LAG_EVERY_S", 3_600.0),
+            mock.patch.object(loop_lag, "LOOK_S", 3_600.0),
         ):
             yield
     finally:
