@@ -203,6 +203,34 @@ def download(
     downloading.bring(models=wanted, config=config, dry_run=dry_run, as_json=as_json)
 
 
+@app.command(name="map")
+def map_workflow(
+    workflow: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A workflow that ComfyUI exported: Export (API).")
+    ],
+    model: Annotated[
+        str,
+        typer.Option("--model", help="Id of the model that it becomes. Default: the file's name."),
+    ] = "",
+    show: Annotated[
+        bool, typer.Option("--show", help="Only show the mapping; write nothing.")
+    ] = False,
+) -> None:
+    """Make a workflow of yours a model: propose what goes where in it.
+
+    The workflow and its mapping, a small file that you may change, are put into the folder where
+    the worker looks for them.
+
+    For example:
+
+    - `dreamgrid work map lighthouse.json --model my-lighthouse-xl`
+    - `dreamgrid work map lighthouse.json --show`
+    """
+    from dreamgrid.cli import mapping  # noqa: PLC0415
+
+    mapping.propose(workflow, model=model or workflow.stem, show=show)
+
+
 @app.command()
 def doctor(
     server: options.Server = None,

@@ -190,18 +190,30 @@ def read_workflow(path: Path) -> Workflow:
         raise ConfigError(f"{path}: the models of {mapping.models} are those of a third file")
     beside = path.parent / mapping.workflow
     try:
-        graph = msgspec.json.decode(beside.read_bytes(), type=dict[str, Any])
+        graph = read_graph(beside)
     except (OSError, msgspec.DecodeError) as error:
         raise ConfigError(f"{path}: its workflow {mapping.workflow}: {error}") from error
-    if not all(isinstance(node, dict) and "class_type" in node for node in graph.values()):
-        raise ConfigError(
-            f"{beside} is not in ComfyUI's API format: export it with 'Export (API)', which the "
-            "menu 'Workflow' shows"
-        )
     try:
         return _resolved(path.stem, mapping, models, graph)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def read_graph(path: Path) -> Graph:
+    """Reads an exported workflow.
+
+    Raises:
+        ConfigError: It is in another format.
+        OSError: It cannot be read.
+        msgspec.DecodeError: It is no JSON.
+    """
+    graph = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    if not all(isinstance(node, dict) and "class_type" in node for node in graph.values()):
+        raise ConfigError(
+            f"{path} is not in ComfyUI's API format: export it with 'Export (API)', which the "
+            "menu 'Workflow' shows"
+        )
+    return graph
 
 
 def offers_of(workflows: Sequence[Workflow], nodes: NodeInfo) -> tuple[list[Offer], list[Lack]]:
