@@ -214,7 +214,7 @@ async def _serve_as_node(
             tls=tls,
             token_secret=config.data_dir / TOKEN_SECRET_FILE,
             local_key=config.data_dir / LOCAL_KEY_FILE,
-            gateway=lambda secret: Gateway(secret, config.proxies, MAX_BODY_BYTES),
+            gateway=lambda secret: Gateway(secret, own.address, config.proxies, MAX_BODY_BYTES),
             runner=partial(_runner, config),
             coordinate=coordinate,
             ready=say_ready,

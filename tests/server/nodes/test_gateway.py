@@ -228,7 +228,7 @@ async def test_without_a_coordinator_requests_are_refused_clearly(
 
 
 async def test_a_relay_that_ends_already_may_be_ended_again() -> None:
-    gateway = Gateway("secret", Networks(()), 1)
+    gateway = Gateway("secret", "10.0.0.5:8771", Networks(()), 1)
 
     async def relayed() -> None:
         async with asyncio.timeout(None) as relay:

@@ -50,6 +50,24 @@ async def test_a_stop_hands_over_and_loses_nothing(make_node: MakeNode) -> None:
     assert (await back.live(project))["status"] == "failed"
 
 
+async def metrics(grid: Grid) -> str:
+    headers = {"api-key": grid.key}
+    async with grid.http.get(f"{grid.url}/metrics", headers=headers) as answer:
+        return await answer.text()
+
+
+async def test_who_watches_a_node_sees_that_it_decides_now(make_node: MakeNode) -> None:
+    """Also over a connection from before, as Prometheus keeps it."""
+    one, two = await make_node(), await make_node()
+    await answers(two)
+    assert "dreamgrid_coordinates 0.0" in await metrics(two)
+    await one.stop()
+    await answers(two)
+    told = await metrics(two)
+    assert "dreamgrid_coordinates 1.0" in told
+    assert "dreamgrid_waiting_jobs" in told
+
+
 async def test_who_has_signed_in_stays_so_and_the_key_stays_good(make_node: MakeNode) -> None:
     one, two = await make_node(), await make_node()
     key = one.key

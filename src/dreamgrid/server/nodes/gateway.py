@@ -77,12 +77,14 @@ class Gateway:
 
     Args:
         secret: Of the nodes; marks what is handed on.
+        own_node: Where the others reach this node.
         proxies: Whose word about where a request comes from counts.
         max_body_bytes: Longest body of a request.
     """
 
-    def __init__(self, secret: str, proxies: Networks, max_body_bytes: int) -> None:
+    def __init__(self, secret: str, own_node: str, proxies: Networks, max_body_bytes: int) -> None:
         self._secret = secret
+        self._own_node = own_node
         self._proxies = proxies
         self._max_body_bytes = max_body_bytes
         self._node = ""
@@ -167,9 +169,10 @@ class Gateway:
     async def _own_metrics(self, request: web.Request) -> web.StreamResponse:
         """Each node tells its own; whether the caller may know them, the coordinator says."""
         answer = await self._relay(request, 0)
-        return (
-            metrics_answer(partial(exposed_relay, self._told)) if answer.status == 200 else answer
-        )
+        # Who connected before this node took over is still served here, and asks it, too.
+        if answer.status != 200 or answer.prepared or self._node == self._own_node:
+            return answer
+        return metrics_answer(partial(exposed_relay, self._told))
 
     def _headers(self, request: web.Request) -> CIMultiDict[str]:
         kept = [pair for pair in request.headers.items() if pair[0].lower() not in _HOPS]
