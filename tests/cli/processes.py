@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from tests.support.stopwatch import Stopwatch
 
 COMMAND = [sys.executable, "-W", "error", "-m", "dreamgrid"]
 READY_S = 60
@@ -47,10 +48,10 @@ class Grid:
 
     def stop(self, number: int = signal.SIGINT) -> tuple[int, float, str]:
         """Asks it to end: exit code, seconds it took, and the rest of its stdout."""
-        began = time.monotonic()
-        self.process.send_signal(number)
-        rest, _ = self.process.communicate(timeout=30)
-        return self.process.returncode, time.monotonic() - began, rest
+        with Stopwatch() as watch:
+            self.process.send_signal(number)
+            rest, _ = self.process.communicate(timeout=60)
+        return self.process.returncode, watch.seconds, rest
 
 
 @contextmanager
@@ -70,7 +71,7 @@ def running(
         finally:
             if process.poll() is None:
                 process.kill()
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
 
 
 def start(

@@ -10,7 +10,7 @@ from tests.cli.processes import Grid, running
 async def make(grid: Grid) -> None:
     async with dreamgrid.AsyncClient(grid.ready["url"], grid.ready["api_key"]) as client:
         project = await client.projects.create(model="pattern-v1", prompt="a red apple", count=2)
-        await project.wait(timeout_s=30)
+        await project.wait(timeout_s=60)
 
 
 def test_a_grid_is_audited_while_it_runs_and_after_it_was_killed(

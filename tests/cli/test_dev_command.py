@@ -36,15 +36,15 @@ def test_orders_come_in_and_json_lines_go_out(tmp_path: Path) -> None:
         with dreamgrid.Client(url=ready["url"], api_key=ready["api_key"]) as client:
             project = client.projects.create_image(**small)
             with pytest.raises(dreamgrid.ProjectFailed, match="told to fail"):
-                project.wait(timeout_s=30)
+                project.wait(timeout_s=60)
             print("set worker-1 finish render=1", file=process.stdin, flush=True)
             answer = json.loads(process.stdout.readline())
             assert (answer["event"], answer["does"]) == ("done", "finish")
-            assert len(client.projects.create_image(**small).wait(timeout_s=30)) == 1
+            assert len(client.projects.create_image(**small).wait(timeout_s=60)) == 1
         print("dance", file=process.stdin, flush=True)
         assert json.loads(process.stdout.readline())["event"] == "failed"
         print("quit", file=process.stdin, flush=True)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_without_orders_it_runs_until_a_signal() -> None:
@@ -52,5 +52,5 @@ def test_without_orders_it_runs_until_a_signal() -> None:
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["event"] == "ready"
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")

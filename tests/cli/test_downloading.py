@@ -64,9 +64,9 @@ def test_ctrl_c_is_clean_and_the_same_command_goes_on(
     process = start("work", "download", MODEL, "--json", environment=environment)
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["event"] == "Found"
-    served.stopped.wait(30)
+    served.stopped.wait(60)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == INTERRUPTED
     assert "Traceback" not in errors
     assert not (tmp_path / "weights" / MODEL).exists()

@@ -162,11 +162,11 @@ async def some_finished(grid: Grid) -> bool:
 
 def test_ctrl_c_cancels_the_project_and_says_so(idle_grid: Grid, tmp_path: Path) -> None:
     process = start("generate", "x", *PATTERN, environment=idle_grid.environment, cwd=tmp_path)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not asyncio.run(unfinished(idle_grid)):
         assert time.monotonic() < deadline
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors == "canceled; nothing is charged for what was not finished\n"
     assert asyncio.run(unfinished(idle_grid)) == []
@@ -175,11 +175,11 @@ def test_ctrl_c_cancels_the_project_and_says_so(idle_grid: Grid, tmp_path: Path)
 def test_pictures_that_were_finished_before_ctrl_c_are_saved(grid: Grid, tmp_path: Path) -> None:
     asked = ("generate", "a cat", *PATTERN, "--count", "16", "--size", "1024x1024", "--steps", "50")
     process = start(*asked, "--out", "kept", "--json", environment=grid.environment, cwd=tmp_path)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not asyncio.run(some_finished(grid)):
         assert time.monotonic() < deadline
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=60)
     last = json.loads(output.splitlines()[-1])
     assert process.returncode == 130
     assert (last["event"], last["canceled"]) == ("interrupted", True)
@@ -258,7 +258,7 @@ def test_in_a_terminal_the_picture_appears_while_it_is_painted(grid: Grid, tmp_p
         shown += chunk
     os.close(leader)
     text = shown.decode()
-    assert process.wait(30) == 0, text
+    assert process.wait(60) == 0, text
     assert text.count("▀") > 1000
     assert "seed " in text
     assert "dreamgrid-out/a-red-apple-" in text

@@ -65,7 +65,7 @@ def test_a_worker_says_what_it_found_before_it_joins(
         assert line, process.communicate()
         told += line
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert told.startswith("machine   Big GPU (80 GiB)")
     assert "weights are not here: " in told
     assert Z_IMAGE in told

@@ -23,7 +23,7 @@ async def make(grid: Grid, **settings: object) -> list[dreamgrid.Result]:
         project = await client.projects.create(
             **{"model": PATTERN, "prompt": "a red apple", **settings}  # type: ignore[arg-type]
         )
-        return await project.wait(timeout_s=30)
+        return await project.wait(timeout_s=60)
 
 
 async def test_the_first_line_comes_when_it_is_ready_to_serve(grid: Grid) -> None:
@@ -248,7 +248,7 @@ def test_a_person_gets_a_panel_with_what_to_try_next(tmp_path: Path) -> None:
         assert line, process.communicate()
         shown += line
     process.send_signal(signal.SIGINT)
-    rest, errors = process.communicate(timeout=30)
+    rest, errors = process.communicate(timeout=60)
     assert "http://127.0.0.1:" in shown
     assert 'dreamgrid generate "a red apple"' in shown
     assert "Stopped" in rest

@@ -87,7 +87,7 @@ class Stub:
 
     async def connected(self, count: int) -> None:
         """Waits until so many connections were made in all."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.sockets) < count:
                 self._arrived.clear()
                 await self._arrived.wait()

@@ -27,7 +27,7 @@ async def test_a_wrong_key_is_told_at_once_and_not_tried_again(stub: Stub) -> No
 
 async def test_no_server_is_told_at_once(unused_tcp_port: int) -> None:
     async with dreamgrid.AsyncClient(f"http://127.0.0.1:{unused_tcp_port}", KEY) as client:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             with pytest.raises(dreamgrid.ConnectionFailed, match="cannot reach"):
                 await client.connect()
 
@@ -99,7 +99,7 @@ async def test_a_final_close_code_is_final(
     project = await wire.submitted(stub, client)
     await stub.drop(code)
     with pytest.raises(dreamgrid.NotAllowed):
-        await project.wait(timeout_s=10)
+        await project.wait(timeout_s=45)
     with pytest.raises(dreamgrid.NotAllowed):
         await client.connect()
     assert len(stub.upgrades) == 1
@@ -113,7 +113,7 @@ async def test_why_a_connection_was_closed_for_good_is_told(
     if when == "later":
         project = await wire.submitted(stub, client)
         await stub.sockets[-1].close(code=4403, message=b"banned: it was spam")
-        waiting = project.wait(timeout_s=10)
+        waiting = project.wait(timeout_s=45)
     else:
 
         async def refuse(request: web.Request) -> web.StreamResponse:
@@ -147,7 +147,7 @@ async def test_frames_that_make_no_sense_cost_only_themselves(
     ):
         await stub.sockets[-1].send_bytes(nonsense)
     await stub.send(wire.started(project.id), wire.result(project.id), wire.completed(project.id))
-    assert len(await project.wait(timeout_s=10)) == 1
+    assert len(await project.wait(timeout_s=45)) == 1
     assert len(stub.upgrades) == 1
 
 
@@ -202,7 +202,7 @@ async def test_more_jobs_than_were_asked_for_are_ignored(
         wire.result(project.id, wire.JOB_A),
         wire.completed(project.id),
     )
-    assert len(await project.wait(timeout_s=10)) == 1
+    assert len(await project.wait(timeout_s=45)) == 1
     assert len(project.jobs) == 1
 
 

@@ -21,7 +21,7 @@ def modules_after(program: str) -> set[str]:
         ],
         capture_output=True,
         check=True,
-        timeout=30,
+        timeout=60,
     )
     return set(json.loads(ran.stdout))
 

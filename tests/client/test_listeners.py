@@ -11,7 +11,7 @@ from tests.client.stub import Stub
 
 async def finish(stub: Stub, project: dreamgrid.Project[dreamgrid.Result]) -> None:
     await stub.send(wire.started(project.id), wire.result(project.id), wire.completed(project.id))
-    await project.wait(timeout_s=10)
+    await project.wait(timeout_s=45)
 
 
 async def test_listeners_hear_the_kinds_that_they_want(

@@ -89,7 +89,7 @@ async def test_a_connection_cut_anywhere_renders_and_charges_once(house: Grid) -
                 number = str(uuid.uuid4()).upper()
                 cutter.left = pieces
                 project = await create(client, number)
-                (image,) = await project.wait(timeout_s=20)
+                (image,) = await project.wait(timeout_s=45)
                 cutter.left = None
                 assert await image.read() == png(), pieces
                 assert sum(job.project_id == number for job in jobs) == 1, pieces

@@ -103,7 +103,7 @@ def test_who_waits_in_another_thread_hears_that_the_portal_was_closed(
     asleep = threading.Event()
     with ThreadPoolExecutor(1) as elsewhere:
         sleeping = elsewhere.submit(sleeper.sleep, asleep)
-        assert asleep.wait(10)
+        assert asleep.wait(60)
         sleeper._portal.close()
         with pytest.raises(ConnectionFailed, match="this client was closed meanwhile"):
             sleeping.result(10)

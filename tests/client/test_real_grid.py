@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import dreamgrid
 from dreamgrid.client.connection import Backoff
 from tests.cli.processes import Grid, running
 from tests.support.known import remember_workers
+from tests.support.real_servers import free_port
 
 PATTERN = "pattern-v1"
 
@@ -37,7 +37,7 @@ async def test_a_picture_comes_out_as_it_was_ordered(grid: Grid, tmp_path: Path)
         project = await client.projects.create(
             model=PATTERN, prompt="a red apple", count=3, width=192, height=96, steps=10, seed=5
         )
-        images = await project.wait(timeout_s=30)
+        images = await project.wait(timeout_s=60)
         assert [image.index for image in images] == [0, 1, 2]
         assert images[0].seed == 5
         assert len({image.seed for image in images}) == 3
@@ -100,7 +100,7 @@ async def test_a_starting_image_goes_all_the_way(grid: Grid) -> None:
             starting_image=pillow.new("RGB", (64, 64), "red"),
             strength=0.0,
         )
-        (image,) = await project.wait(timeout_s=30)
+        (image,) = await project.wait(timeout_s=60)
         shown = pillow.open(io.BytesIO(await image.read())).convert("RGB")
     assert shown.getpixel((32, 32)) == (255, 0, 0)
 
@@ -112,14 +112,12 @@ async def test_a_broken_starting_image_fails_the_project_and_costs_nothing(grid:
             model=PATTERN, prompt="a", starting_image=b"\x89PNG\r\n\x1a\n and then nonsense"
         )
         with pytest.raises(dreamgrid.ProjectFailed):
-            await project.wait(timeout_s=30)
+            await project.wait(timeout_s=60)
         assert await client.account.balance() == before
 
 
 async def test_a_project_survives_a_server_that_is_killed(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     serve = ("serve", "--json", "--port", port)
     work = ("work", "--json", "--model", PATTERN)
     data = tmp_path / "data"

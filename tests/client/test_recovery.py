@@ -35,7 +35,7 @@ async def test_results_that_came_while_away_are_taken_from_the_record(
         ),
     )
     await reconnected(stub)
-    images = await project.wait(timeout_s=10)
+    images = await project.wait(timeout_s=45)
     assert [(image.job_id, image.seed) for image in images] == [(JOB_A, 7), (JOB_B, 8)]
 
 
@@ -57,7 +57,7 @@ async def test_a_project_goes_on_by_live_frames_after_a_drop(
         wire.completed(project.id),
         wire.completed(project.id),
     )
-    await project.wait(timeout_s=10)
+    await project.wait(timeout_s=45)
     story = [event async for event in project.events()]
     assert Counter(type(event).__name__ for event in story) == {
         "Queued": 1,
@@ -95,7 +95,7 @@ async def test_a_project_that_the_server_forgot_fails_only_after_asking_again(
     project = await wire.submitted(stub, client)
     await reconnected(stub)
     with pytest.raises(dreamgrid.ProjectFailed, match=LOST):
-        await project.wait(timeout_s=10)
+        await project.wait(timeout_s=45)
     assert len(stub.asked(f"/v2/projects/{project.id}")) == 3
     assert stub.frames.empty(), "a project that was lost after its start must not start again"
 
@@ -109,7 +109,7 @@ async def test_a_404_in_passing_does_not_fail_a_project(
     nothing = lambda _: wire.error(404, 404, "no such route")  # noqa: E731
     stub.answer(f"/v2/projects/{project.id}", nothing, nothing)
     await reconnected(stub)
-    assert len(await project.wait(timeout_s=10)) == 1
+    assert len(await project.wait(timeout_s=45)) == 1
 
 
 async def test_a_server_that_cannot_tell_yet_does_not_fail_a_project(
@@ -122,7 +122,7 @@ async def test_a_server_that_cannot_tell_yet_does_not_fail_a_project(
     stub.answer(f"/v2/projects/{project.id}", *[later] * 7)
     client._http._sleep = lambda _: asyncio.sleep(0)
     await reconnected(stub)
-    assert len(await project.wait(timeout_s=10)) == 1
+    assert len(await project.wait(timeout_s=45)) == 1
 
 
 async def test_a_request_refused_by_a_restarting_server_is_sent_after_the_restart(
@@ -160,7 +160,7 @@ async def test_a_completed_project_whose_result_frame_was_missed_is_looked_up(
     # The record lags one look behind the frame.
     stub.answer(f"/v2/projects/{project.id}", lambda _: wire.ok(rest.ProjectAnswer(project=behind)))
     await stub.send(wire.completed(project.id))
-    (image,) = await project.wait(timeout_s=10)
+    (image,) = await project.wait(timeout_s=45)
     assert image.seed == 9
 
 
@@ -171,7 +171,7 @@ async def test_a_project_that_nothing_is_heard_of_is_looked_up(
     project = await wire.submitted(stub, client)
     stub.records[project.id] = wire.record(project.id, "failed", reason="4104")
     with pytest.raises(dreamgrid.ProjectFailed) as caught:
-        await project.wait(timeout_s=10)
+        await project.wait(timeout_s=45)
     assert caught.value.code == 4104
 
 
@@ -201,7 +201,7 @@ async def test_a_key_that_is_revoked_meanwhile_ends_the_wait_but_not_the_project
     stub.refuse_with = socket.CLOSE_AUTHENTICATION
     await stub.drop()
     with pytest.raises(dreamgrid.AuthenticationFailed):
-        await project.wait(timeout_s=10)
+        await project.wait(timeout_s=45)
     assert project.state is dreamgrid.ProjectState.QUEUED
 
 
@@ -221,4 +221,4 @@ async def test_a_stream_that_has_no_more_to_tell_leaves_the_end_to_the_record(
     stub.records[project_id] = wire.record(
         project_id, "completed", completed_jobs=(done,), **request
     )
-    assert [image.seed for image in await project.wait(timeout_s=10)] == [7]
+    assert [image.seed for image in await project.wait(timeout_s=45)] == [7]

@@ -32,7 +32,7 @@ async def delivered(
         wire.result(project.id, url=address, sha256=sha256),
         wire.completed(project.id),
     )
-    (image,) = await project.wait(timeout_s=10)
+    (image,) = await project.wait(timeout_s=45)
     assert isinstance(image, dreamgrid.Image)
     return image
 

@@ -41,7 +41,7 @@ async def test_a_terminal_shows_a_bar_and_a_pipe_shows_nothing(
     for out, shown in ((Terminal(), True), (io.StringIO(), False)):
         monkeypatch.setattr("rich.console.Console", lambda stderr, out=out: Console(file=out))
         project = await wire.submitted(stub, client)
-        waiting = asyncio.create_task(project.wait(progress=True, timeout_s=10))
+        waiting = asyncio.create_task(project.wait(progress=True, timeout_s=45))
         await finish(stub, project)
         await waiting
         assert ("100%" in out.getvalue()) == shown
@@ -93,7 +93,7 @@ async def test_a_notebook_shows_a_bar_below_the_cell(
     stub: Stub, client: dreamgrid.AsyncClient, notebook: Shown
 ) -> None:
     project = await wire.submitted(stub, client, prompt="<b>not markup</b>")
-    waiting = asyncio.create_task(project.wait(progress=True, timeout_s=10))
+    waiting = asyncio.create_task(project.wait(progress=True, timeout_s=45))
     await finish(stub, project)
     await waiting
     assert 'value="100"' in notebook.pages[-1]
@@ -105,7 +105,7 @@ async def test_a_picture_shows_itself_by_its_address_and_once_read_by_its_bytes(
 ) -> None:
     project = await wire.submitted(stub, client)
     await finish(stub, project)
-    (image,) = await project.wait(timeout_s=10)
+    (image,) = await project.wait(timeout_s=45)
     assert isinstance(image, dreamgrid.Image)
     assert image._repr_png_() is None
     assert f'src="{image.url}"' in (image._repr_html_() or "")
@@ -121,7 +121,7 @@ async def test_a_picture_that_was_saved_as_it_is_shows_itself(
 ) -> None:
     project = await wire.submitted(stub, client)
     await finish(stub, project)
-    (image,) = await project.wait(timeout_s=10)
+    (image,) = await project.wait(timeout_s=45)
     assert isinstance(image, dreamgrid.Image)
     await image.save(tmp_path / "as-it-is.png", metadata=False)
     assert image._repr_png_() == png()
@@ -134,7 +134,7 @@ async def test_a_picture_that_is_no_png_or_jpeg_keeps_its_bytes_in_the_page(
     project = await wire.submitted(stub, client)
     await finish(stub, project)
     stub.files[f"{JOB_A}-complete"] = webp
-    (image,) = await project.wait(timeout_s=10)
+    (image,) = await project.wait(timeout_s=45)
     assert isinstance(image, dreamgrid.Image)
     assert f'src="{image.url}"' in (image._repr_html_() or "")
     image.content_type = "image/webp"  # as a server tells it

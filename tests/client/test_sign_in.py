@@ -96,7 +96,7 @@ async def test_what_was_received_and_paid_is_listed(house: Grid, tmp_path: Path)
     del tmp_path
     async with dreamgrid.AsyncClient(house.url, house.key) as client, working(house):
         project = await client.projects.create(model=PICTURE, prompt="x")
-        await project.wait(timeout_s=10)
+        await project.wait(timeout_s=45)
         page = await client.account.transactions(limit=50)
         paid = [one for one in page.entries if one.id.upper() == project.id]
         assert [one.kind for one in paid] == ["debit"]

@@ -39,7 +39,7 @@ async def test_a_server_is_told_and_reads_what_it_is_told(
         )
         assert datetime.now(UTC) - made.created_at < timedelta(minutes=1)
         assert made.secret not in repr(made)
-        (image,) = await guest.projects.generate(model=PICTURE, prompt="x", timeout_s=10)
+        (image,) = await guest.projects.generate(model=PICTURE, prompt="x", timeout_s=45)
         (came,) = await receiver.count(1)
         told = dreamgrid.read_webhook(made.secret, came.headers, came.body)
         assert (told.type, told.data.project_id) == ("completed", image.project_id)

@@ -8,7 +8,7 @@ import struct
 from typing import Any
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """How long an answer may take, on a machine that has other things to do."""
 
 

@@ -30,7 +30,7 @@ from dreamgrid.protocol.worker import (
     WorkerMessage,
 )
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 def png(shade: int) -> bytes:

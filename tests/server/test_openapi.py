@@ -251,7 +251,7 @@ async def test_what_is_no_sound_request_is_told_so_in_json(
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", grid.config.port)
     writer.write(sent)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
     await writer.wait_closed()

@@ -121,7 +121,7 @@ async def test_frames_leave_as_soon_as_a_slow_peer_has_read(line: Line) -> None:
     await asyncio.sleep(0)
     assert line.pipe.written == b""
     line.pipe.unread = 0
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await line.pipe.wrote.wait()
     assert list(line.pipe.frames()) == [b"patience"]
 

@@ -227,7 +227,7 @@ async def test_an_end_counts_as_heard_once_the_connection_has_outlived_it(grid: 
     await app.wait_state("jobCompleted", jobID=project)
     grid.clock.advance(HEARD_AFTER_S + 1)
     status, sync = 200, {"unclaimedCompletedProjects": [1]}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while sync["unclaimedCompletedProjects"]:  # until the next turn of upkeep
             status, sync = await grid.get("/api/v1/artist/projects/sync?appId=app-1")
     assert status == 200

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -19,6 +18,7 @@ from dreamgrid.server.app import CLOSE_WITHIN_S
 from tests.server.conftest import MakeGrid
 from tests.support.grid import LEASE_S, Grid
 from tests.support.known import remember_workers
+from tests.support.stopwatch import Stopwatch
 from tests.support.wire import PNG, Worker, finished, new_id
 
 ROOT = Path(__file__).parents[2]
@@ -170,9 +170,9 @@ async def test_a_failed_first_job_does_not_fail_the_project_after_a_restart(grid
 async def test_stopping_closes_every_socket_with_1001_in_time(grid: Grid) -> None:
     apps = [await grid.app(f"app-{number}") for number in range(5)]
     worker = await grid.worker()
-    began = time.monotonic()
-    await grid.stop()
-    assert time.monotonic() - began < CLOSE_WITHIN_S
+    with Stopwatch() as watch:
+        await grid.stop()
+    assert watch.seconds < CLOSE_WITHIN_S
     assert [await app.closed() for app in apps] == [1001] * 5
     assert await worker.closed() == 1001
 
@@ -201,9 +201,9 @@ async def test_an_app_that_does_not_read_cannot_hold_up_the_end(grid: Grid) -> N
     await writer.drain()
     talker = await grid.app("app-2")
     await talker.fence()
-    began = time.monotonic()
-    await grid.stop()
-    assert time.monotonic() - began < CLOSE_WITHIN_S + 1
+    with Stopwatch() as watch:
+        await grid.stop()
+    assert watch.seconds < CLOSE_WITHIN_S + 1
     assert await talker.closed() == 1001
     writer.transport.abort()
 
@@ -273,7 +273,7 @@ async def killable(folder: Path) -> AsyncIterator[dict[str, str]]:
     )
     assert server.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             yield json.loads(await server.stdout.readline())
     finally:
         server.kill()

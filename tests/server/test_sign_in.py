@@ -335,7 +335,7 @@ async def test_a_token_opens_the_socket_and_a_wrong_one_is_told_so(grid: Grid) -
         async with grid.http.ws_connect(
             f"{grid.url}/?appId=a", headers={"Authorization": token}
         ) as socket:
-            message = await socket.receive(timeout=5)
+            message = await socket.receive(timeout=60)
             if frame is None:
                 assert socket.close_code == 4021
                 assert "sign in again" in str(message.extra)
@@ -377,7 +377,7 @@ async def test_a_browser_is_signed_in_by_a_cookie_that_scripts_cannot_read(
     assert (await browse(grid, "GET", ME, given.value))[0] == 200
     headers = {"Cookie": f"authorization={given.value}"}
     async with grid.http.ws_connect(f"{grid.url}/?appId=a", headers=headers) as socket:
-        assert b"authenticated" in (await socket.receive(timeout=5)).data
+        assert b"authenticated" in (await socket.receive(timeout=60)).data
 
 
 async def test_a_browser_that_comes_back_keeps_its_session(grid: Grid) -> None:

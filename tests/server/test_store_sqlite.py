@@ -333,7 +333,7 @@ class Gate:
     def _wait(self, connection: sqlite3.Connection) -> None:
         del connection
         self._entered.set()
-        assert self._open.wait(timeout=10)
+        assert self._open.wait(timeout=60)
 
     async def entered(self) -> None:
         assert await asyncio.to_thread(self._entered.wait, 10)
@@ -428,7 +428,7 @@ async def test_a_rollback_that_fails_hangs_nobody_and_stores_nothing(tmp_path: P
 
     writer = GroupCommitWriter(connect)
     writer.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         outcomes = await asyncio.gather(
             writer.write(add(1)), writer.write(half_done), return_exceptions=True
         )
@@ -448,7 +448,7 @@ async def test_a_database_that_cannot_be_opened_hangs_nobody(tape: Tape) -> None
 
     writer = GroupCommitWriter(connect)
     writer.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         with pytest.raises(ServerUnavailable, match="unable to open"):
             await writer.write(add(1))
         assert await writer.write(add(2)) == 2

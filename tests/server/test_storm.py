@@ -239,7 +239,7 @@ class Storm:
         self.grid.clock.advance(LEASE_S + 1)
         good = await self.grid.worker("good", slots=4)
         done = 0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await self.grid.get("/api/v1/artist/projects/active"))[1]["projects"]:
                 for message in good.received[done:]:
                     if isinstance(message, Assign):

@@ -36,10 +36,10 @@ class FaultyStore(SqliteStore):
         def wait(connection: sqlite3.Connection) -> None:
             del connection
             entered.set()
-            assert self._released.wait(timeout=20), "a test forgot to release the store"
+            assert self._released.wait(timeout=60), "a test forgot to release the store"
 
         self._writer.write(wait)
-        assert await asyncio.to_thread(entered.wait, 10)
+        assert await asyncio.to_thread(entered.wait, 60)
 
     def release(self) -> None:
         """Lets the writes that wait go through, in their order."""

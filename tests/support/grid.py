@@ -124,7 +124,7 @@ class Grid:
         """Stops the server as a signal would."""
         self._stop.set()
         if self._server is not None:
-            async with asyncio.timeout(2 * PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S):
                 await self._server
             self._server = None
 

@@ -32,9 +32,9 @@ async def test_an_app_sees_what_the_workers_are_told(one: Grid) -> None:
     small: dict[str, Any] = {"model": "pattern-v1", "prompt": "a", "width": 64, "height": 64}
     project = await one.client.projects.create(**small)
     with pytest.raises(dreamgrid.ProjectFailed):
-        await project.wait(timeout_s=20)
+        await project.wait(timeout_s=60)
     await console.do("set studio finish")
-    assert len(await (await one.client.projects.create(**small)).wait(timeout_s=20)) == 1
+    assert len(await (await one.client.projects.create(**small)).wait(timeout_s=60)) == 1
     told = await console.do("workers")
     assert [row["asked"] for row in told["workers"]] == [2]
 

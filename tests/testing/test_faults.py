@@ -11,7 +11,7 @@ from dreamgrid.client.connection import Backoff
 from dreamgrid.errors import ConfigError
 from dreamgrid.testing import Faults, Grid, grid
 
-SOON_S = 30
+SOON_S = 60
 AGAIN = (
     dreamgrid.ConnectionFailed,
     dreamgrid.ServerUnavailable,
@@ -23,7 +23,7 @@ AGAIN = (
 async def made(one: Grid, count: int) -> dreamgrid.Project:
     """A project that is asked for, under one id, until it has been made."""
     project_id = str(uuid.uuid4()).upper()
-    async with asyncio.timeout(3 * SOON_S):
+    async with asyncio.timeout(SOON_S):
         while True:
             try:
                 project = await one.client.projects.create(

@@ -12,7 +12,7 @@ from dreamgrid.testing import Behaviour, Grid, grid
 from dreamgrid.testing.files import stored
 
 PATTERN = "pattern-v1"
-SOON_S = 20
+SOON_S = 60
 
 
 async def ask(one: Grid, **settings: Any) -> Any:

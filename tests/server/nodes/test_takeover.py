@@ -28,7 +28,7 @@ LONG_S = 1000.0
 
 async def answers(grid: Grid) -> None:
     """Returns when the node answers what only a coordinator knows."""
-    async with asyncio.timeout(3 * PATIENCE_S):
+    async with asyncio.timeout(PATIENCE_S):
         while (await grid.get("/v4/account/balance"))[0] != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 

@@ -79,7 +79,7 @@ async def test_what_waits_is_counted_by_what_it_waits_for(
         project = await app.request(numberOfImages=2)
         await app.wait_state("queued", jobID=project)
         grid.clock.advance(7)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not of(samples := await measured(grid), "waiting_jobs", **_ROOM):
                 pass
         assert of(samples, "waiting_jobs", **_ROOM) == 2
