@@ -10,6 +10,7 @@ import msgspec
 import uvloop
 
 from benchmarks import machine
+from dreamgrid.server import open_files
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.app import ServerReady, run_server
 from dreamgrid.server.blobs import s3_settings
@@ -90,6 +91,7 @@ def main() -> None:
         parser.add_argument(option, help="of a node; see `dreamgrid serve`")
     given = parser.parse_args()
     machine.pin(machine.SERVER_CORE)
+    open_files.allow_many()
     uvloop.run(_serve(given))
 
 

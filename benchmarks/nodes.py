@@ -3,10 +3,12 @@
 The same load (`lifecycle`'s) goes to each in turn: the embedded server; a coordinator directly; all
 of it through another node; apps through one node and workers through a second one. Every process of
 the grids runs all the time, pinned to one core, with the load on another; CPU is told per process.
-Then the coordinator is killed, or paused, again and again: how long until a request at another node
-is answered.
+What stands in for the media store answers at once. Then workers and apps that do nothing stay
+connected: what does one cost? Before all that the coordinator is killed, or paused, again and
+again: how long until a request at another node is answered.
 """
 
+import asyncio
 import signal
 import statistics
 import tempfile
@@ -22,8 +24,10 @@ import uvloop
 from tests.support import nats_server, postgres, real_servers
 
 from benchmarks import bucket, machine
+from benchmarks.load import Run, connect
 from benchmarks.machine import Address, Running
 from benchmarks.measure import Figures, Shape, measure
+from dreamgrid.server import open_files
 
 APPS = 32
 BUSY, IDLE = "busy", "idle"
@@ -32,6 +36,8 @@ SHAPES = {
     BUSY: Shape(apps=APPS, outstanding=2, workers=64, seconds=5),
 }
 TAKEOVERS = 5
+HELD = 1_000
+"""Sockets of workers that do nothing, and of apps."""
 _PREFIX = "grid"
 _S3_KEYS = ("--access-key", "benchmark", "--secret-key", "it asks nobody")
 
@@ -52,12 +58,27 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     throughput_ratio: float
 
 
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What one socket costs a process that has very many of them, with nothing to do.
+
+    Attributes:
+        kb: Memory.
+        files: Open files.
+        connect_us: CPU to greet it, in microseconds.
+    """
+
+    kb: float
+    files: float
+    connect_us: float
+
+
 class Nodes(msgspec.Struct, frozen=True, kw_only=True):
     """What the benchmark found.
 
     Attributes:
         rounds: How often everything was measured.
         setups: By name.
+        held: What sockets cost, by what is connected and where: only what they cost much.
         killed_s: Seconds from SIGKILL of the coordinator to the answer of another node.
         paused_s: The same from SIGSTOP.
         load_average: Of the machine, before and after.
@@ -65,6 +86,7 @@ class Nodes(msgspec.Struct, frozen=True, kw_only=True):
 
     rounds: int
     setups: dict[str, Setup]
+    held: dict[str, dict[str, Held]]
     killed_s: tuple[float, ...]
     paused_s: tuple[float, ...]
     load_average: tuple[float, float]
@@ -87,6 +109,7 @@ def run(rounds: int, data: Path | None, say: Callable[[str], None]) -> Nodes:
         say: Takes a line of progress.
     """
     machine.pin(machine.LOAD_CORE)
+    open_files.allow_many()
     load_before = machine.describe().load_average[0]
     taken: dict[tuple[str, str], list[_Taken]] = {}
     with _servers(data) as (setups, processes, grid):
@@ -99,10 +122,17 @@ def run(rounds: int, data: Path | None, say: Callable[[str], None]) -> Nodes:
                     one = _measured(apps, workers, shape, processes)
                     taken.setdefault((shape_name, name), []).append(one)
                     say(f"{number}/{rounds} {shape_name:5} {name:20} {_told(one)}")
+    with _servers(data) as (setups, processes, _):
+        held = {
+            name: found
+            for name in ("1 node", "2 nodes, one relays")
+            for name, found in uvloop.run(_held(name, setups[name][0].address, processes))
+        }
     base = [one.figures.projects_per_s for one in taken[BUSY, "embedded"]]
     return Nodes(
         rounds=rounds,
         setups={name: _setup(taken[IDLE, name], taken[BUSY, name], base) for name in setups},
+        held=held,
         killed_s=killed,
         paused_s=paused,
         load_average=(load_before, machine.describe().load_average[0]),
@@ -118,6 +148,12 @@ def tell(found: Nodes, say: Callable[[str], None]) -> None:
         say(f"{name}: {asked:.0f} projects/s, {one.throughput_ratio:.2f} of embedded")
         say(f"  idle, request to worker p50 / p99: {added}")
         say(f"  busy, us of CPU for a project: {cpu}")
+    for what, costs in found.held.items():
+        told = "; ".join(
+            f"{process} {one.kb} KB, {one.files} files, {one.connect_us:.0f} us of CPU to connect"
+            for process, one in costs.items()
+        )
+        say(f"{what}: {told}")
     for what, times in (("killed", found.killed_s), ("paused", found.paused_s)):
         middle = statistics.median(times)
         say(f"coordinator {what}: answered after {middle:.2f} s (at most {max(times):.2f} s)")
@@ -130,6 +166,51 @@ def _measured(apps: Running, workers: Running, shape: Shape, pids: dict[str, lis
     spent = {name: _cpu_s(found) - before[name] for name, found in pids.items()}
     cpu_us = {name: round(s / figures.completed * 1e6) for name, s in spent.items()}
     return _Taken(figures, {name: us for name, us in cpu_us.items() if us > 5})
+
+
+async def _held(
+    name: str, at: Address, pids: dict[str, list[int]]
+) -> list[tuple[str, dict[str, Held]]]:
+    """What workers that wait for a job cost, and then apps."""
+    run, found = Run(), []
+    at_once = len(at.keys)
+    for what, rounds in (("worker", 1), ("app", HELD // at_once)):
+        before = {process: _Occupied.by(pid) for process, (pid,) in pids.items()}
+        for _ in range(rounds):
+            workers = HELD if what == "worker" else 0
+            await connect(run, at, apps=0 if workers else at_once, workers=workers)
+        await asyncio.sleep(1)  # what greeting them left behind is gone
+        costs = {
+            process: _Occupied.by(pid).since(before[process], HELD if workers else rounds * at_once)
+            for process, (pid,) in pids.items()
+        }
+        found.append(
+            (f"idle {what}, {name}", {key: one for key, one in costs.items() if one.files})
+        )
+    run.close()
+    await asyncio.sleep(1)
+    return found
+
+
+class _Occupied(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process has in this moment."""
+
+    kb: float
+    files: int
+    cpu_s: float
+
+    @classmethod
+    def by(cls, pid: int) -> "_Occupied":
+        process = psutil.Process(pid)
+        kb = process.memory_info().rss / 1024
+        return cls(kb=kb, files=process.num_fds(), cpu_s=_cpu_s([pid]))
+
+    def since(self, before: "_Occupied", sockets: int) -> Held:
+        return Held(
+            kb=round((self.kb - before.kb) / sockets, 1),
+            files=round((self.files - before.files) / sockets, 1),
+            connect_us=round((self.cpu_s - before.cpu_s) / sockets * 1e6),
+        )
 
 
 def _setup(idle: list[_Taken], busy: list[_Taken], base: list[float]) -> Setup:

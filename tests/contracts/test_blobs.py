@@ -164,6 +164,27 @@ async def test_browsers_of_other_origins_may_fetch(media: Store, data: bytes) ->
 # ── removing ─────────────────────────────────────────────────────────────────────────────────────
 
 
+async def test_browsers_of_other_origins_may_upload(media: Store) -> None:
+    """They ask first, without credentials."""
+    url = media.put_url(content_type="image/png")
+    asked = {
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    async with media.http.options(url, headers=asked) as response:
+        assert (response.status < 300) is media.pages_upload
+        if media.pages_upload:
+            said = response.headers
+            assert said["Access-Control-Allow-Origin"] in ("*", "https://app.example")
+            assert "PUT" in said["Access-Control-Allow-Methods"]
+            assert "content-type" in said["Access-Control-Allow-Headers"].lower()
+    headers = {"Origin": "https://app.example", "Content-Type": "image/png"}
+    async with media.http.put(url, data=PNG, headers=headers) as response:
+        assert response.status < 300
+        assert response.headers["Access-Control-Allow-Origin"] in ("*", "https://app.example")
+
+
 async def test_a_deleted_file_is_gone(media: Store) -> None:
     await media.put(PNG)
     assert await media.blobs.delete(KEY)

@@ -87,6 +87,25 @@ async def pretender(**answers: str) -> AsyncIterator[S3Blobs]:
         await blobs.close()
 
 
+VERSIONS = "<VersioningConfiguration><Status>{}</Status></VersioningConfiguration>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "warned"),
+    [
+        (VERSIONS.format("Enabled"), True),
+        (VERSIONS.format("Suspended"), False),
+        (VERSIONS.format("Enabled") + "<NoncurrentVersionExpiration>", False),
+        ("please sign in", False),
+    ],
+)
+async def test_a_bucket_that_would_keep_what_is_removed_is_told(
+    answer: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with pretender(GET=answer):
+        assert ("keeps a version of every file" in caplog.text) is warned
+
+
 @pytest.mark.parametrize("answer", ["please sign in", OBJECT.format(""), OBJECT.format("<Size/>")])
 async def test_an_answer_that_no_store_gives_means_that_the_store_is_away(answer: str) -> None:
     async with pretender(GET=answer) as blobs:

@@ -14,6 +14,7 @@ from dreamgrid.engines.machine import look
 from dreamgrid.engines.registry import Registry, find_engines
 from dreamgrid.engines.safety import PICTURE_THRESHOLD
 from dreamgrid.errors import DreamgridError
+from dreamgrid.server import open_files
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.folder_lock import held
 from dreamgrid.worker.config import WorkerConfig
@@ -112,6 +113,7 @@ async def _run(
     # In a thread, so that the server's code and the engine's process load at the same time.
     app = await asyncio.to_thread(importlib.import_module, "dreamgrid.server.app")
     await started.wait()
+    open_files.allow_many()
     tasks.create_task(
         app.run_server(options.server, stop=server_stop, on_ready=server_ready.set_result),
         name="server",

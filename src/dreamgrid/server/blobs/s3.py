@@ -87,6 +87,7 @@ class S3Blobs:
         if seen.status != 200:
             raise ConfigError(f"{where} refuses these keys: {_reason(seen)}")
         await self._allow_pages()
+        await self._look_for_versions()
 
     async def close(self) -> None:
         """Hangs up."""
@@ -103,6 +104,19 @@ class S3Blobs:
             _log.warning(
                 "the bucket takes no CORS rules from this server (%s): apps in browsers need them",
                 _reason(answer),
+            )
+
+    async def _look_for_versions(self) -> None:
+        """Says so where what this server removes would stay in the bucket as an older version."""
+        kept = await self._bucket.call("GET", parameters=(("versioning", ""),))
+        if b"<Status>Enabled</Status>" not in kept.body:
+            return
+        rules = await self._bucket.call("GET", parameters=(("lifecycle", ""),))
+        if b"<NoncurrentVersionExpiration>" not in rules.body:
+            _log.warning(
+                "the bucket %s keeps a version of every file that this server removes: "
+                "docs/scale.md has a lifecycle rule that lets them go",
+                self._settings.bucket,
             )
 
     # ── links ────────────────────────────────────────────────────────────────────────────────────
