@@ -4,7 +4,8 @@ Jobs with the same first word in their prompts may share one. A file tells how m
 """
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from dreamgrid.engines.base import Artifact, Engine, EngineSpec, Job, OnStep, Step, Unfinished
 from dreamgrid.errors import OutOfMemory, RenderCanceled
@@ -13,6 +14,9 @@ from tests.worker.puppet_engine import gate, leave
 
 MODEL = "puppet-batcher-v1"
 
+LEARNING_VARIABLE = "PUPPET_LEARNING"
+"""Names a pipe that shall hear when the engine has a quiet moment."""
+
 
 class PuppetBatcher:
     def load(self, model: str) -> None:
@@ -20,6 +24,12 @@ class PuppetBatcher:
 
     def generate(self, render: AnyRender, inputs: Mapping[str, bytes], on_step: OnStep) -> Artifact:
         raise AssertionError("an engine of passes is asked for passes")
+
+    def learn(self, busy: Callable[[], bool]) -> None:
+        with open(os.environ[LEARNING_VARIABLE], "w") as listener:
+            listener.write("quiet")
+        while not busy():
+            time.sleep(0.001)
 
     def together(self, render: AnyRender, roles: Collection[str]) -> tuple[str, int]:
         return render.prompt.partition(" ")[0], int(render.negative_prompt or 1)

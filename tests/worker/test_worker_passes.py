@@ -159,6 +159,24 @@ async def test_a_crash_costs_the_render_under_way_and_not_the_one_that_waits(
     assert host.crashes == 0
 
 
+async def test_an_engine_may_learn_in_a_quiet_moment_and_a_job_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = Gate(tmp_path)
+    monkeypatch.setenv(puppet_batcher.LEARNING_VARIABLE, str(heard.path))
+    async with task_group() as tasks:
+        host = EngineHost(tasks, Setup(engines=ENGINES, threads=1, quiet_s=0.01))
+        try:
+            assert await Asked(host, puppet("fox")).told() == (1, 1)
+            assert await asyncio.to_thread(heard.path.read_text) == "quiet"
+            second = Asked(host, puppet("fox", seed=2))
+            await second.stepped.wait()
+            assert await second.told() == (1, 2)
+            assert await asyncio.to_thread(heard.path.read_text) == "quiet"
+        finally:
+            await host.close()
+
+
 def test_what_waits_is_taken_in_turn_unless_it_shares_a_pass() -> None:
     todo = Todo()
     assert todo.empty

@@ -5,13 +5,17 @@ import stat
 import subprocess
 import sys
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dreamgrid.engines.base import Engine, EngineSpec
+from dreamgrid.engines.gpus import Gpu
+from dreamgrid.engines.machine import GIB
 from dreamgrid.engines.registry import BrokenEngine, FoundEngine, Registry
 from dreamgrid.errors import ConfigError, EngineCrashed
+from dreamgrid.worker.events import Joined
 from dreamgrid.worker.identity import worker_id
 from dreamgrid.worker.worker import run_worker
 from tests.worker.server_room import KEY, PUPPETS, ServerRoom, config_of, running_worker
@@ -66,6 +70,21 @@ def test_threads_are_shared_between_the_engines(tmp_path: Path) -> None:
     config = config_of("http://h", tmp_path, threads=8, engines=3, slots=3)
     assert config.threads_per_engine == 2
     assert config_of("http://h", tmp_path, threads=0).threads_per_engine >= 1
+
+
+@pytest.mark.parametrize(("gpu", "held"), [(True, 6), (False, 2)])
+async def test_on_a_gpu_as_many_jobs_are_held_as_its_engine_wants(
+    tmp_path: Path, gpu: bool, held: int
+) -> None:
+    (puppets,) = PUPPETS.engines
+    wanting = replace(puppets, spec=replace(puppets.spec, held=lambda _: 6))
+    on = Gpu(index=0, uuid="GPU-aa", name="Big", memory_bytes=24 * GIB) if gpu else None
+    async with ServerRoom().open() as room:
+        config = config_of(room.url, tmp_path, slots=2, gpu=on)
+        async with running_worker(config, Registry(engines=(wanting,))) as worker:
+            line = await room.line()
+            assert line.hello.slots == held
+            assert (await worker.event(Joined)).slots == held
 
 
 def test_the_id_of_a_worker_is_stable_private_and_upper_case(tmp_path: Path) -> None:

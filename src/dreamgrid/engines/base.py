@@ -137,6 +137,17 @@ class Batcher(Protocol):
         """
 
 
+@runtime_checkable
+class Learner(Protocol):
+    """An engine that can find out how to be quicker on its machine."""
+
+    def learn(self, busy: Callable[[], bool]) -> None:
+        """Uses a moment without jobs. Ends soon after `busy` turns true; it is called again then.
+
+        What it finds may be kept with `engines.remembered`.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """Something about this machine that its owner may want to know, in plain words.
@@ -212,6 +223,8 @@ class EngineSpec:
         examine: Looks closer for `dreamgrid work doctor`, beyond what `missing` and `limited` say.
         prospects: What a machine can do with the models that it knows, also those that `models`
             leaves out; what it says nothing about can be served where `models` names it.
+        held: How many jobs to hold at a time on a GPU, by what its engine kept in this folder of
+            its worker. More than two only where they are short: they are kept from others.
         uses_gpu: It renders on the GPU that its process sees. A worker gives it a process of its
             own on every GPU.
         source: Where weights of a model can be fetched, for `dreamgrid work download`. None: it
@@ -228,5 +241,6 @@ class EngineSpec:
     early: tuple[str, ...] = ()
     examine: Callable[[], tuple[Finding, ...]] = field(default=lambda: ())
     prospects: Callable[[Machine], tuple[Prospect, ...]] = field(default=lambda _: ())
+    held: Callable[[Path], int] = field(default=lambda _: 2)
     uses_gpu: bool = False
     source: Callable[[str], Source | None] = field(default=lambda _: None)

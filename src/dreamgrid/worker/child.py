@@ -18,8 +18,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from dreamgrid.engines import safety
-from dreamgrid.engines.base import Artifact, Batcher, Engine, Job, Keeper, Step, Unfinished
+from dreamgrid.engines import remembered, safety
+from dreamgrid.engines.base import Artifact, Batcher, Engine, Job, Keeper, Learner, Step, Unfinished
 from dreamgrid.engines.music import sound_font
 from dreamgrid.engines.registry import load_spec
 from dreamgrid.errors import ModelNotAvailable, OutOfMemory, RenderCanceled
@@ -98,12 +98,23 @@ class Child:
         safety.settings.picture_threshold = setup.filter_threshold
         if setup.sound_font:
             sound_font.settings.sound_font = sound_font.read(Path(setup.sound_font))
+        remembered.settings.folder = Path(setup.folder) if setup.folder else None
         self._channel.send(Ready())
         for model in setup.early:
             self._load_early(setup, model)
         while (job := self._todo.next()) is not None:
             self._turn(setup, job)
+            if setup.quiet_s > 0 and self._todo.quiet(setup.quiet_s):
+                self._learn()
         self._finished()
+
+    def _learn(self) -> None:
+        for engine in tuple(self._engines.values()):
+            if isinstance(engine, Learner) and self._todo.empty:
+                try:
+                    engine.learn(lambda: not self._todo.empty)
+                except Exception:  # then it renders as before
+                    traceback.print_exc()
 
     def _load_early(self, setup: Setup, model: str) -> None:
         if not self._todo.empty:

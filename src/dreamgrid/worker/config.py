@@ -28,7 +28,8 @@ class WorkerConfig:
             it measured itself, and one per core until then.
         engines: Engine processes, each with its own copy of the model: renders at the same time.
         slots: Jobs held at the same time. More slots than engines let the next job's inputs
-            download and the last result upload while an engine renders.
+            download and the last result upload while an engine renders. On a GPU that
+            renders pictures only, more are held.
         network: The pool to work in.
         models: Serve only these catalogue ids. Empty: all that the installed engines can serve.
         gpu: The only GPU that its engines see. None: all that there are.

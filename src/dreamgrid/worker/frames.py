@@ -53,6 +53,8 @@ class Setup(ToChild, tag="setup", frozen=True, kw_only=True):
         filter_threshold: Score from which the content filter objects to a picture.
         sound_font: SoundFont with which music is played. Empty: our own instruments.
         early: Models to load at once, unless a job has come by then.
+        folder: Where engines keep what they find out about this machine. Empty: nowhere.
+        quiet_s: How long nothing must have come before they find out more. 0: they never do.
         mates_within_s: How long a render that may share its pass waits for others: those of a
             project come together.
         environment: Variables of its process, beside the worker's own.
@@ -63,6 +65,8 @@ class Setup(ToChild, tag="setup", frozen=True, kw_only=True):
     filter_threshold: float = PICTURE_THRESHOLD
     sound_font: str = ""
     early: tuple[str, ...] = ()
+    folder: str = ""
+    quiet_s: float = 0.0
     mates_within_s: float = 0.03
     environment: dict[str, str] = {}
 

@@ -4,7 +4,7 @@ Their process loads while whoever starts the server as well is still busy with t
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -35,12 +35,14 @@ class StartedEngines:
         pool: Lends them to jobs.
         device: What they run on.
         self_test: What is known of their speed, and how more is found out.
+        slots: How many jobs to hold at a time.
     """
 
     models: tuple[str, ...]
     pool: EnginePool
     device: Device
     self_test: SelfTest
+    slots: int
 
 
 @asynccontextmanager
@@ -73,16 +75,22 @@ async def started_engines(
     if self_test.tuning is not None:
         setup = msgspec.structs.replace(setup, threads=self_test.tuning.threads)
     # Here and not above: while it measures itself, a process loads only what it renders.
-    setup = msgspec.structs.replace(setup, early=_early(serving, registry))
+    setup = msgspec.structs.replace(
+        setup,
+        early=_early(serving, registry),
+        folder=str(config.data_dir.absolute()),
+        quiet_s=config.quiet_s,
+    )
+    slots = _slots(config, registry, serving)
     patience = Patience(cancel_s=config.cancel_grace_s, stall_s=config.stall_timeout_s)
     async with task_group() as tasks:
         hosts = [EngineHost(tasks, setup, patience) for _ in range(config.engines)]
         # Of several, the one that is free first takes the next job: nobody knows yet which.
-        pool = EnginePool(hosts, each=config.slots if len(hosts) == 1 else 1)
+        pool = EnginePool(hosts, each=slots if len(hosts) == 1 else 1)
         try:
             await pool.start()
             yield StartedEngines(
-                models=tuple(serving), pool=pool, device=device, self_test=self_test
+                models=tuple(serving), pool=pool, device=device, self_test=self_test, slots=slots
             )
         finally:
             await pool.close()
@@ -119,6 +127,20 @@ def _serving(config: WorkerConfig, registry: Registry) -> dict[str, str]:
     for limit in registry.limits():
         _log.warning("%s", limit)
     return {model: available[model] for model in config.models or available}
+
+
+def _slots(config: WorkerConfig, registry: Registry, serving: Mapping[str, str]) -> int:
+    """As many as were set, or more where its engines on a GPU want more.
+
+    Args:
+        config: The worker's settings.
+        registry: The engines that are installed.
+        serving: Model id to engine reference, for what this worker serves.
+    """
+    if config.gpu is None or config.engines > 1 or config.slots < 2:
+        return config.slots
+    specs = [one.spec for one in registry.engines if one.reference in set(serving.values())]
+    return max(config.slots, min(spec.held(config.data_dir) for spec in specs))
 
 
 def _early(serving: dict[str, str], registry: Registry) -> tuple[str, ...]:

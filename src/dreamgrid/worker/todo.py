@@ -53,6 +53,11 @@ class Todo:
             self._changed.wait_for(lambda: self._waiting or self._all_stopped)
             return self._waiting.pop(0) if self._waiting else None
 
+    def quiet(self, for_s: float) -> bool:
+        """Waits; whether nothing came for so many seconds."""
+        with self._changed:
+            return not self._changed.wait_for(lambda: not self.empty, for_s)
+
     def take(self, alike: Callable[[Render], bool], most: int, within_s: float) -> list[Render]:
         """Takes others that are alike, out of turn.
 

@@ -129,6 +129,7 @@ class Worker:
         self._device = engines.device
         self._engines = engines.pool
         self._self_test = engines.self_test
+        self._slots = engines.slots
         self._files = Files(session, config)
         self._on_ready = on_ready
         self._on_event = on_event
@@ -183,7 +184,7 @@ class Worker:
             name=self._name,
             version=software_version(),
             models=self._models,
-            slots=self._config.slots,
+            slots=self._slots,
             network=self._config.network,
             running=(*held, *self._outbox.unsettled()),
             device=self._device,
@@ -203,7 +204,7 @@ class Worker:
             server_url=self._config.base_url,
             models=tuple(m for m in self._models if m not in welcome.unknown_models),
             unknown_models=welcome.unknown_models,
-            slots=self._config.slots,
+            slots=self._slots,
         )
         _log.info("joined %s as %s with %s", joined.server_url, self._name, joined.models)
         if not joined.models:
@@ -245,7 +246,7 @@ class Worker:
             return
         if job_id in self._jobs:
             self._cancel(job_id)  # an older attempt, which the server has given up
-        if self._stopping or self._draining or len(self._jobs) >= self._config.slots:
+        if self._stopping or self._draining or len(self._jobs) >= self._slots:
             self._outbox.post(Released(job_id=job_id, attempt=assign.attempt))
             return
         self._self_test.disturb()

@@ -12,8 +12,10 @@ nothing; `dreamgrid work download` does, on request.
 
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 
 from dreamgrid.engines.base import Engine, EngineSpec, Finding, Prospect, Source
+from dreamgrid.engines.diffusers.batching import widest
 from dreamgrid.engines.diffusers.family import Family, families
 from dreamgrid.engines.diffusers.fitting import Fit, fit, weights_bytes
 from dreamgrid.engines.diffusers.weights import (
@@ -165,6 +167,12 @@ def _source(model: str) -> Source | None:
     )
 
 
+def _held(folder: Path) -> int:
+    """Of pictures one to render, one to upload and one that waits, or two widest passes."""
+    served = {family.result for family in families() if set(family.weights) & set(_models())}
+    return max(3, 2 * widest(folder)) if served == {"image"} else 2
+
+
 def _create(threads: int) -> Engine:
     from dreamgrid.engines.diffusers.engine import DiffusersEngine  # noqa: PLC0415 - heavy
 
@@ -179,6 +187,7 @@ ENGINE = EngineSpec(
     optional=True,
     examine=_examine,
     prospects=_prospects,
+    held=_held,
     uses_gpu=True,
     source=_source,
 )

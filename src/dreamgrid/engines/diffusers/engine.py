@@ -1,26 +1,27 @@
 """Renders with the pipelines of diffusers."""
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
 import torch
 
-from dreamgrid.engines.base import Artifact, OnStep, Step
-from dreamgrid.engines.diffusers import preview
-from dreamgrid.engines.diffusers.family import Net, Task, samplings, settings_of
+from dreamgrid.engines.base import Artifact, Job, OnStep, Step, Unfinished
+from dreamgrid.engines.diffusers.batching import ALONE, Proof, Proofs, prove
+from dreamgrid.engines.diffusers.family import Net, Task
 from dreamgrid.engines.diffusers.given import Given
 from dreamgrid.engines.diffusers.memory import free_memory, out_of_memory
+from dreamgrid.engines.diffusers.passes import Pass, can_share
 from dreamgrid.engines.diffusers.pipelines import LoadedModel
 from dreamgrid.engines.diffusers.results import artifact_of
-from dreamgrid.engines.diffusers.sampling import scheduler_for, watched
 from dreamgrid.engines.diffusers.warm import WarmModels
 from dreamgrid.engines.diffusers.weights import Weights
 from dreamgrid.engines.safety import ContentFilter
-from dreamgrid.errors import EngineError, ModelNotAvailable, OutOfMemory
-from dreamgrid.protocol.params import Lora
-from dreamgrid.protocol.renders import AnyRender, AudioRender
+from dreamgrid.errors import EngineError, ModelNotAvailable, OutOfMemory, RenderCanceled
+from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender
 
 
 class DiffusersEngine:
@@ -34,6 +35,8 @@ class DiffusersEngine:
         self._model: LoadedModel | None = None
         self._warm = WarmModels(LoadedModel)
         self._filter = ContentFilter(threads=threads)
+        self._proofs = Proofs()
+        self._unproven: AnyRender | None = None
 
     def load(self, model: str) -> None:
         """Takes a model that is in memory still, or reads its weights.
@@ -65,31 +68,132 @@ class DiffusersEngine:
             RenderRefused: The content filter refuses the prompt.
             EngineError: The pipeline failed.
         """
+        (finish,) = self.render_together([Job(render=render, inputs=inputs, on_step=on_step)])
+        return finish()
+
+    def together(self, render: AnyRender, roles: Collection[str]) -> tuple[str, int]:
+        """Jobs that differ in nothing but the seed, where that was proved to change nothing."""
+        kind = msgspec.json.encode(msgspec.structs.replace(render, seed=0, previews=0)).decode()
+        proof = None if roles else self._proof_of(render)
+        return kind, 1 if proof is None else proof.width
+
+    def render_together(self, jobs: Sequence[Job]) -> Sequence[Unfinished]:
+        """Renders jobs in one pass, or one by one where that is quicker."""
+        width = self._width_for(jobs)
+        if width > 1:
+            try:
+                return self._render(jobs, width=width)
+            except OutOfMemory:
+                self._proofs.note(self._kind_of(jobs[0].render) or "", ALONE)
+        return [finish for job in jobs for finish in self._render([job], width=1)]
+
+    def _width_for(self, jobs: Sequence[Job]) -> int:
+        render = jobs[0].render
+        proof = ALONE if jobs[0].inputs else self._proof_of(render)
+        if proof is None:
+            self._unproven = render
+            return 1
+        width = proof.width_for(len(jobs))
+        return width if width >= len(jobs) else 1
+
+    def learn(self, busy: Callable[[], bool]) -> None:
+        """Finds out whether pictures like the last one may share a pass."""
+        render, self._unproven = self._unproven, None
+        model = self._model
+        if render is None or model is None or self._name != render.model:
+            return
+        kind = self._kind_of(render)
+        if kind is None:
+            return
+
+        def on_step(_step: Step) -> None:
+            if busy():
+                raise RenderCanceled("there is a job")
+
+        def make(seeds: Sequence[int]) -> tuple[list[Any], float]:
+            began_s = time.perf_counter()
+            jobs = [
+                Job(render=msgspec.structs.replace(render, seed=seed), inputs={}, on_step=on_step)
+                for seed in seeds
+            ]
+            one = self._pass(model, jobs, width=len(jobs))
+            made = [output.images[0].cpu() for output in one.run(Given({}), raw=True)]
+            return made, time.perf_counter() - began_s
+
+        try:
+            self._proofs.note(kind, prove(make, torch.equal))
+        except RenderCanceled:
+            self._unproven = render
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            free_memory()
+            self._proofs.note(kind, ALONE)
+
+    def _proof_of(self, render: AnyRender) -> Proof | None:
+        """What is known of such pictures; None: nothing yet."""
+        kind = self._kind_of(render)
+        return ALONE if kind is None else self._proofs.of(kind)
+
+    def _kind_of(self, render: AnyRender) -> str | None:
+        """What decides whether a pass may be shared; None: this is never tried."""
+        model, weights = self._model, self._weights.get(render.model)
+        if model is None or weights is None or not isinstance(render, ImageRender):
+            return None
+        if self._name != render.model or render.loras or render.control_net is not None:
+            return None
+        task = weights.family.task(weights.model, frozenset(), None)
+        if task is None or not can_share(task):
+            return None
+        size = f"{render.width}x{render.height}"
+        guided = "guided" if render.guidance > 1 else "unguided"
+        threads = torch.get_num_threads()
+        return f"{render.model} {size} {guided} {model.computes_on} threads {threads}"
+
+    def _pass(self, model: LoadedModel, jobs: Sequence[Job], *, width: int) -> Pass:
+        weights, render = self._weights[self._name], jobs[0].render
+        task = _task_of(weights, render, jobs[0].inputs)
+        net = _net_of(weights, task, render)
+        works = [replace(job, render=_work_of(weights, job.render)) for job in jobs]
+        return Pass(model, weights, task, net, works, width=width)
+
+    def _render(self, jobs: Sequence[Job], *, width: int) -> list[Unfinished]:
+        render, inputs = jobs[0].render, jobs[0].inputs
         model = self._model
         if model is None or self._name != render.model:
             raise EngineError(f"{render.model} is not loaded")
         self._filter.check(render.prompt)
         weights = self._weights[self._name]
         task = _task_of(weights, render, inputs)
-        net = _net_of(weights, task, render)
-        work = _in_whole_blocks(render, weights.family.multiple)
+        net, work = _net_of(weights, task, render), _work_of(weights, render)
         given = Given.of(task, net, work, inputs)
         while True:
             try:
-                job = _Job(model, weights, task, work, on_step)
-                made = job.run(given)
+                one = self._pass(model, jobs, width=width)
+                made = one.run(given)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
                 free_memory()
-                if not self._warm.make_way(weights.name) and not model.shrink():
+                if width > 1 or not (self._warm.make_way(weights.name) or model.shrink()):
                     raise OutOfMemory(
                         f"this job does not fit into the memory of this worker\n{error}"
                     ) from error
             else:
-                return artifact_of(
-                    render, made, job.steps, model.rate_hz, self._filter, given.finish
-                )
+                break
+        shown = zip(jobs, made, strict=True)
+        return [
+            _canceled
+            if number in one.canceled
+            else partial(
+                artifact_of, job.render, raw, one.steps, model.rate_hz, self._filter, given.finish
+            )
+            for number, (job, raw) in enumerate(shown)
+        ]
+
+
+def _canceled() -> Artifact:
+    raise RenderCanceled("the job was told to stop")
 
 
 def _task_of(weights: Weights, render: AnyRender, inputs: Mapping[str, bytes]) -> Task:
@@ -102,8 +206,9 @@ def _task_of(weights: Weights, render: AnyRender, inputs: Mapping[str, bytes]) -
     raise ModelNotAvailable(f"this worker cannot make {weights.model} with inputs: {brought}")
 
 
-def _in_whole_blocks(render: AnyRender, pixels: int) -> AnyRender:
-    """The render with sides that are multiples of so many pixels, at least as large."""
+def _work_of(weights: Weights, render: AnyRender) -> AnyRender:
+    """The render with sides that are multiples of what its family needs, at least as large."""
+    pixels = weights.family.multiple
     if isinstance(render, AudioRender) or pixels == 1:
         return render
     width, height = (-(-side // pixels) * pixels for side in (render.width, render.height))
@@ -119,103 +224,3 @@ def _net_of(weights: Weights, task: Task, render: AnyRender) -> Net | None:
             f"this worker has no ControlNet {asked.name[:64]} for {weights.model}"
         )
     return weights.family.control_nets[asked.name]
-
-
-class _Job:
-    """One run of a pipeline."""
-
-    def __init__(
-        self, model: LoadedModel, weights: Weights, task: Task, render: AnyRender, on_step: OnStep
-    ) -> None:
-        self._model = model
-        self._weights = weights
-        self._task = task
-        self._render = render
-        self._on_step = on_step
-        self._net = _net_of(weights, task, render)
-        name = render.control_net.name if self._net and render.control_net else ""
-        self._pipeline = model.pipeline(task, name)
-        self.steps = 0
-
-    def run(self, given: Given) -> Any:
-        """What the pipeline gives back."""
-        pipeline, render = self._pipeline, self._render
-        family = self._weights.family
-        pipeline.scheduler = self._model.scheduler
-        if render.sampler in family.without:
-            raise ModelNotAvailable(f"this worker cannot use the sampler {render.sampler} here")
-        if family.sampling != "none":
-            shift = getattr(render, "shift", None)
-            pipeline.scheduler = scheduler_for(
-                self._model.scheduler,
-                samplings()[family.sampling],
-                render.sampler,
-                render.scheduler,
-                shift,
-                family.scheduler,
-            )
-        arguments = family.arguments | settings_of(self._task, render)
-        arguments |= given.arguments(self._task, render)
-        if family.sigmas:
-            arguments["sigmas"] = family.sigmas_of(render.steps)
-        if self._net is not None:
-            arguments |= self._net.arguments
-        generator = torch.Generator("cpu").manual_seed(render.seed)
-        torch.manual_seed(render.seed)  # some pipelines draw a little without the generator
-        files = self._lora_files(render.loras)
-        try:
-            self._load_loras(render.loras, files)
-            with watched(pipeline.scheduler, self._stepped):
-                return pipeline(**arguments, generator=generator, output_type=self._output_type)
-        finally:
-            pipeline.maybe_free_model_hooks()
-            if files:
-                pipeline.unload_lora_weights()
-
-    @property
-    def _output_type(self) -> str:
-        return {"image": "pil", "video": "np", "audio": "pt"}[self._weights.family.result]
-
-    def _lora_files(self, loras: Sequence[Lora]) -> list[Path]:
-        """Where LoRAs lie, in their order."""
-        if not loras:
-            return []
-        if not hasattr(self._pipeline, "load_lora_weights"):
-            raise ModelNotAvailable(f"{self._weights.model} takes no LoRAs on this worker")
-        files = [self._weights.loras / f"{lora.id}.safetensors" for lora in loras]
-        for lora, file in zip(loras, files, strict=True):
-            if not file.is_file():
-                raise ModelNotAvailable(f"the LoRA {lora.id[:64]} is not installed on this worker")
-        return files
-
-    def _load_loras(self, loras: Sequence[Lora], files: Sequence[Path]) -> None:
-        """Puts LoRAs onto the model in their order, each at its strength."""
-        if not loras:
-            return
-        names = [f"lora-{number}" for number in range(len(loras))]
-        for lora, name, file in zip(loras, names, files, strict=True):
-            try:
-                self._pipeline.load_lora_weights(
-                    str(file.parent), weight_name=file.name, adapter_name=name
-                )
-            # Readers of files, peft and torch each raise what they like about a file that is broken
-            # or made for another model.
-            except Exception as error:
-                if out_of_memory(error):
-                    raise
-                raise ModelNotAvailable(
-                    f"the LoRA {lora.id[:64]} does not work with {self._weights.model} here\n"
-                    f"{file}: {error}"
-                ) from error
-        self._pipeline.set_adapters(names, [lora.strength for lora in loras])
-
-    def _stepped(self, done: int, count: int, latents: torch.Tensor) -> None:
-        self.steps = done
-        self._on_step(Step(step=done, step_count=count, preview=self._preview_of(latents)))
-
-    def _preview_of(self, latents: torch.Tensor) -> Callable[[], bytes] | None:
-        colours, render = self._model.colours, self._render
-        if colours is None or isinstance(render, AudioRender):
-            return None
-        first = preview.first_of(self._pipeline, latents, render.height, render.width)
-        return (lambda: preview.jpeg(first, colours)) if preview.fits(first, colours) else None

@@ -82,6 +82,15 @@ class LoadedModel:
         """The name of the way in which the weights are kept."""
         return self._plan.name
 
+    @property
+    def computes_on(self) -> str:
+        """What decides how its numbers are rounded: weights, device, format, plan, libraries."""
+        name = torch.cuda.get_device_name() if self._device == "cuda" else self._device
+        file = self._weights.file or self._weights.folder / "model_index.json"
+        versions = f"torch {torch.__version__} diffusers {diffusers.__version__}"
+        made_ns = file.stat().st_mtime_ns if file.exists() else 0
+        return f"{made_ns} {name} {self._dtype} {self._plan.name} {versions}"
+
     def pipeline(self, task: Task, net: str = "") -> Any:
         """The pipeline of a task; all share the weights. One ControlNet is kept beside them.
 

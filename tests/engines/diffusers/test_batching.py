@@ -1,0 +1,104 @@
+"""When pictures may share a pass: what is compared, when it is worth it, and what is kept of it."""
+
+from collections.abc import Callable, Sequence
+from operator import eq
+from pathlib import Path
+
+import pytest
+
+from dreamgrid.engines import diffusers as spec
+from dreamgrid.engines import remembered
+from dreamgrid.engines.diffusers import batching
+from dreamgrid.engines.diffusers.batching import ALONE, Proof, Proofs, judged, prove, widest
+
+Picture = Callable[[int, int, int], int]
+"""Takes a seed, its place in the pass, and the width of the pass."""
+
+
+def maker(
+    picture: Picture, seconds: Callable[[int], float], seen: list[int] | None = None
+) -> Callable[[Sequence[int]], tuple[Sequence[int], float]]:
+    def make(seeds: Sequence[int]) -> tuple[Sequence[int], float]:
+        width = len(seeds)
+        if seen is not None:
+            seen.append(width)
+        return [picture(seed, n, width) for n, seed in enumerate(seeds)], seconds(width)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("picture", "seconds", "expected"),
+    [
+        (lambda seed, _n, _w: seed, lambda w: 1.0 + 0.1 * w, (4, False)),
+        (lambda seed, _n, _w: seed, float, (1, False)),  # nothing gained
+        (lambda seed, _n, w: seed + 100 * w, lambda w: 1.0 + 0.01 * w, (4, True)),
+        (lambda seed, _n, w: seed + 100 * w, lambda w: 1.0 + 0.5 * w, (1, False)),  # late
+        (lambda seed, n, w: seed + n * (w == 4), lambda w: 1.0 + 0.1 * w, (2, False)),
+        (lambda seed, n, _w: seed + 100 * n, lambda _: 1.0, (1, False)),  # the place counts
+    ],
+)
+def test_a_pass_is_shared_where_it_changes_nothing_and_is_worth_it(
+    picture: Picture, seconds: Callable[[int], float], expected: tuple[int, bool]
+) -> None:
+    proof = prove(maker(picture, seconds), eq)
+    assert (proof.width, proof.fixed) == expected
+
+
+def test_pictures_that_take_long_are_not_tried_together() -> None:
+    seen: list[int] = []
+    proof = prove(maker(lambda seed, _n, _w: seed, lambda _: 60.0, seen), eq)
+    assert proof.width == 1
+    assert seen == [1, 1]
+
+
+def test_a_pass_is_as_wide_as_is_quickest() -> None:
+    comes = judged(4, alone_s=1.0, together_s=2.5, same=True)
+    assert [comes.width_for(count) for count in (1, 2, 3, 4)] == [1, 1, 4, 4]
+    fixed = judged(4, alone_s=1.0, together_s=1.1, same=False)
+    assert [fixed.width_for(count) for count in (1, 2, 3, 4)] == [4, 4, 4, 4]
+    assert [ALONE.width_for(count) for count in (1, 4)] == [1, 1]
+
+
+def test_what_was_found_is_kept_for_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert widest(tmp_path) == 1
+    monkeypatch.setattr(remembered.settings, "folder", tmp_path)
+    monkeypatch.setattr(batching, "MOST_REMEMBERED", 2)
+    proofs = Proofs()
+    found = Proof(width=4, alone_s=1.0, together_s=1.5)
+    for kind in ("one", "two", "three"):
+        proofs.note(kind, found)
+    again = Proofs()
+    assert [again.of(kind) for kind in ("one", "two", "three")] == [None, found, found]
+    assert widest(tmp_path) == 4
+    (tmp_path / "passes.json").write_text("{")
+    assert Proofs().of("two") is None
+
+
+def test_more_than_two_jobs_are_held_only_where_all_of_them_are_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered.settings, "folder", tmp_path)
+    Proofs().note("a kind", Proof(width=4, alone_s=1.0, together_s=1.5))
+    monkeypatch.setattr(spec, "_models", lambda: ("sd-v1-5",))
+    assert spec.ENGINE.held(tmp_path) == 8
+    assert spec.ENGINE.held(tmp_path / "of another") == 3
+    monkeypatch.setattr(spec, "_models", lambda: ("sd-v1-5", "wan_v2.2-14b-fp8_t2v"))
+    assert spec.ENGINE.held(tmp_path) == 2
+
+
+def test_without_a_place_to_keep_it_nothing_is_lost_but_time(tmp_path: Path) -> None:
+    assert remembered.settings.folder is None
+    Proofs().note("a kind", ALONE)
+    assert Proofs().of("a kind") is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(remembered.settings, "folder", tmp_path / "gone")
+    Proofs().note("a kind", ALONE)
+    assert "what was found out about passes cannot be kept" in caplog.text
