@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dreamgrid.protocol.socket import CLOSE_BLOCKED, CLOSE_NOT_ALLOWED
-from dreamgrid.protocol.worker import Cancel, Welcome
+from dreamgrid.protocol.worker import Cancel, Draining, Welcome
 from dreamgrid.server.store.sqlite_audit import audit_file
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
@@ -375,6 +375,34 @@ async def test_a_drained_worker_finishes_what_it_has_and_gets_no_more(grid: Grid
     await do(grid, "workers", {"worker": "w1", "action": "resume", "reason": "done"})
     assert (await worker.assigned()).attempt == 1
     assert (await trail(grid))[0] == ("resume", "w1", "done")
+
+
+async def test_a_worker_that_left_to_rest_is_shown_with_its_reason_until_it_is_back(
+    grid: Grid,
+) -> None:
+    worker = await grid.worker("w1")
+    await worker.send(Draining(reason="outside its hours \x1b[2J" + "x" * 200))
+    await worker.fence()
+    shown = await grid.data("/v1/admin/workers")
+    (here,) = shown["workers"]
+    assert (here["state"], shown.get("away")) == ("draining", None)
+    assert here["pausedReason"].startswith("outside its hours [2Jxxx")
+    assert len(here["pausedReason"]) == 119, "120 characters, less one that is not printed"
+    await worker.leave()
+    await grid.without_workers()
+    shown = await grid.data("/v1/admin/workers")
+    (away,) = shown["away"]
+    assert shown["workers"] == []
+    assert (away["name"], away["state"], away["slots"]) == ("w1", "away", 0)
+    assert away["pausedReason"] == here["pausedReason"]
+    back = await grid.worker_socket(worker.hello)
+    await back.expect(Welcome)
+    assert (await grid.data("/v1/admin/workers")).get("away") is None
+    await back.send(Draining())
+    await back.fence()
+    await back.leave()
+    await grid.without_workers()
+    assert (await grid.data("/v1/admin/workers")).get("away") is None
 
 
 async def test_a_worker_that_is_drained_and_paused_is_resumed_from_both(grid: Grid) -> None:

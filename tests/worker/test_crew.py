@@ -150,6 +150,7 @@ async def test_a_pause_frees_the_engine_and_hands_back_what_it_renders(tmp_path:
         await first.send(room.assign("1", "endless"))
         await first.expect(Started)
         pause(tmp_path, None)
+        assert (await first.expect(Draining)).reason == "paused by its owner"
         await first.expect(Released, "1")
         rested = await event(told, events.Rested)
         assert rested.reason == "paused by its owner"
@@ -181,7 +182,7 @@ async def test_outside_its_hours_a_render_under_way_is_finished(
         await line.send(room.assign("1", f"gate {gate}"))
         await line.expect(Started)
         calls.append(Rest(reason="outside its hours", urgent=False))
-        await line.expect(Draining)
+        assert (await line.expect(Draining)).reason == "outside its hours"
         await asyncio.to_thread(gate.write_text, "go on")
         await line.expect(Finished, "1")
         assert (await event(told, events.Rested)).reason == "outside its hours"

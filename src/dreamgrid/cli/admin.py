@@ -146,25 +146,26 @@ def workers(
     data: options.Data = None,
     as_json: options.Json = False,
 ) -> None:
-    """List the connected workers and what they are doing.
+    """List the connected workers and what they are doing, and those that rest, with their reasons.
 
     For example:
 
     - `dreamgrid admin workers`
     """
     found = _call("GET", "workers", wire.WorkerEntries, None, server, key, data, as_json)
+    everybody = (*found.workers, *found.away)
     if as_json:
-        exits.say_json(msgspec.to_builtins(found.workers))
+        exits.say_json(msgspec.to_builtins(everybody))
         return
     table = _table("name", "owner", "state", "jobs", "models", "id")
-    for one in found.workers:
+    for one in everybody:
         jobs = f"{len(one.jobs)}/{one.slots}"
         table.add_row(
             Text(one.name), Text(one.owner), one.state, jobs, ", ".join(one.models), one.id
         )
     console = stdout()
     console.print(table)
-    for one in found.workers:
+    for one in everybody:
         if one.paused_reason:
             console.print(Text(f"{one.name} {one.state}: {one.paused_reason}", style="yellow"))
 

@@ -44,14 +44,21 @@ def recall(name: str, kind: type[Kind], folder: Path | None = None) -> Kind | No
         return None
 
 
-def keep(name: str, value: object) -> None:
-    """Keeps something under a name; where there is no room for it, it is found out again."""
-    if settings.folder is None:
+def keep(name: str, value: object, folder: Path | None = None) -> None:
+    """Keeps something under a name; where there is no room for it, it is found out again.
+
+    Args:
+        name: Of the file, without its ending.
+        value: What it shall hold.
+        folder: Where to. None: where this process keeps such things, if it does.
+    """
+    place = folder or settings.folder
+    if place is None:
         return
-    new = settings.folder / f"{name}.json.new"
+    new = place / f"{name}.json.new"
     try:
         new.write_bytes(msgspec.json.format(msgspec.json.encode(value)))
-        os.replace(new, settings.folder / f"{name}.json")
+        os.replace(new, place / f"{name}.json")
     except OSError as error:
         _log.warning("what was found out about %s cannot be kept: %s", name, error.strerror)
         with suppress(OSError):

@@ -93,12 +93,14 @@ class RefundAnswer(_Body, frozen=True, kw_only=True):
 
 
 class WorkerEntry(_Body, frozen=True, kw_only=True):
-    """A connected worker.
+    """A connected worker, or one that said why it left for a while.
 
     Attributes:
+        slots: How many jobs it holds at a time; 0 while it is away.
         state: `working`; `draining`: it takes no new jobs and leaves; `resting`: it failed at many
-            jobs in a row and gets none for a while; `paused`: by an administrator.
-        paused_reason: Why it is paused, or has to rest.
+            jobs in a row and gets none for a while; `paused`: by an administrator; `away`: its
+            owner lets it rest.
+        paused_reason: Why it is paused, has to rest, or is away; the last in its own words.
     """
 
     id: str
@@ -108,14 +110,20 @@ class WorkerEntry(_Body, frozen=True, kw_only=True):
     models: tuple[str, ...]
     slots: int
     jobs: tuple[str, ...]
-    state: Literal["working", "draining", "resting", "paused"]
+    state: Literal["working", "draining", "resting", "paused", "away"]
     paused_reason: str | None = None
 
 
 class WorkerEntries(_Body, frozen=True, kw_only=True):
-    """`GET /v1/admin/workers`."""
+    """`GET /v1/admin/workers`.
+
+    Attributes:
+        workers: Those that are connected.
+        away: Those that left to rest and said why, as their owners' hours want it.
+    """
 
     workers: tuple[WorkerEntry, ...]
+    away: tuple[WorkerEntry, ...] = ()
 
 
 class WorkerOrder(_Body, frozen=True, kw_only=True):

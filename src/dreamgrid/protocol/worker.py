@@ -171,7 +171,13 @@ class Heartbeat(WorkerMessage, tag="heartbeat", frozen=True, kw_only=True):
 
 
 class Draining(WorkerMessage, tag="draining", frozen=True, kw_only=True):
-    """The worker takes no new jobs from now on."""
+    """The worker takes no new jobs from now on.
+
+    Attributes:
+        reason: Why it leaves and will come back by itself, for people to read. Empty: it ends.
+    """
+
+    reason: str = ""
 
 
 class ServerMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):

@@ -17,7 +17,7 @@ from dreamgrid.server.clock import milliseconds
 from dreamgrid.server.live import LiveProject
 from dreamgrid.server.services import Services
 from dreamgrid.server.store.admin import AccountLimits, Action, Restriction, RestrictionKind
-from dreamgrid.server.store.base import AccountRow
+from dreamgrid.server.store.base import AccountRow, WorkerRow
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import FINAL_JOB_STATES, JobState
 
@@ -35,6 +35,7 @@ class Admin:
         self._open = services.open_projects
         self._rendering = services.rendering
         self._workers = services.workers
+        self._known_workers = services.known_workers
         self._rules = services.rules
         self._bus = services.bus
         self._clock = services.clock
@@ -225,9 +226,13 @@ class Admin:
         )
 
     def workers(self, actor: Account) -> wire.WorkerEntries:
-        """The connected workers."""
+        """The connected workers, and those that left to rest."""
         self.require(actor)
-        return wire.WorkerEntries(workers=tuple(map(self._entry, self._workers.all())))
+        resting = self._known_workers.resting()
+        return wire.WorkerEntries(
+            workers=tuple(map(self._entry, self._workers.all())),
+            away=tuple(_entry_away(row, said) for row, said in resting),
+        )
 
     def _entry(self, session: WorkerSession) -> wire.WorkerEntry:
         return wire.WorkerEntry(
@@ -243,11 +248,11 @@ class Admin:
         )
 
     def _paused_reason(self, session: WorkerSession) -> str | None:
-        """Why a worker gets no jobs: what an administrator said, else what it failed at."""
+        """Why a worker gets no jobs: what an administrator said, what it failed at, or it says."""
         said = self._rules.reason("worker", session.id)
         if said is None and session.paused:
             return self._rendering.reliability.reason(session.id)
-        return said
+        return said or session.rests_because or None
 
     async def order(self, actor: Account, wish: wire.WorkerOrder) -> None:
         """Pauses, resumes or drains a worker.
@@ -374,6 +379,20 @@ class Admin:
 
 def _seconds(duration_ms: int | None) -> float | None:
     return None if duration_ms is None else round(duration_ms / 1000, 3)
+
+
+def _entry_away(row: WorkerRow, said: str) -> wire.WorkerEntry:
+    return wire.WorkerEntry(
+        id=row.id,
+        name=row.name,
+        owner=row.owner,
+        network=row.network,
+        models=row.models,
+        slots=0,
+        jobs=(),
+        state="away",
+        paused_reason=said,
+    )
 
 
 def _state(session: WorkerSession) -> Literal["working", "draining", "resting", "paused"]:

@@ -29,6 +29,7 @@ class KnownWorkers:
         self._workers = workers
         self._clock = clock
         self._rows: dict[str, WorkerRow] = {}
+        self._resting: dict[str, str] = {}  # worker id to what it said when it left
 
     async def load(self) -> None:
         """Recalls the workers that the last run of the server knew."""
@@ -39,6 +40,7 @@ class KnownWorkers:
         self.note(self._workers.all())
         oldest_ms = self._since_ms()
         self._rows = {row.id: row for row in self._rows.values() if row.seen_ms >= oldest_ms}
+        self._resting = {one: said for one, said in self._resting.items() if one in self._rows}
         await self._store.forget_workers(oldest_ms)
 
     async def names(self, session: WorkerSession) -> frozenset[str]:
@@ -68,6 +70,21 @@ class KnownWorkers:
         if rows:
             self._rows |= {row.id: row for row in rows}
             self._store.note_workers(rows).add_done_callback(lambda future: future.exception())
+
+    def left(self, session: WorkerSession) -> None:
+        """A worker has left; it may have said that it rests."""
+        self.note([session])
+        self._resting.pop(session.id, None)
+        if session.rests_because:
+            self._resting[session.id] = session.rests_because
+
+    def resting(self) -> list[tuple[WorkerRow, str]]:
+        """Workers that are not here because they rest, and why."""
+        return [
+            (self._rows[one], said)
+            for one, said in self._resting.items()
+            if one in self._rows and self._workers.get(one) is None
+        ]
 
     def check(self, network: Network, model: str, targeting: Targeting) -> None:
         """A project for this model can be rendered here, now or when a worker comes back.

@@ -32,6 +32,7 @@ from dreamgrid.server.services import Services
 from dreamgrid.server.workers import WorkerSession
 
 HELLO_WITHIN_S = 10.0
+MAX_REASON_CHARS = 120
 _log = logging.getLogger("dreamgrid.workers")
 
 
@@ -104,7 +105,7 @@ class WorkerSockets:
             await self._listen(ws, session)
         finally:
             if self._services.workers.get(session.id) is session:
-                self._services.known_workers.note([session])  # until now
+                self._services.known_workers.left(session)
             self._services.workers.remove(session)
             vanished = ws.close_code in (None, WSCloseCode.ABNORMAL_CLOSURE)
             self._services.rendering.worker_left(session, abruptly=vanished)
@@ -192,7 +193,7 @@ class WorkerSockets:
             case Released():
                 rendering.released(session, message)
             case Draining():
-                self._services.workers.note_draining(session)
+                self._services.workers.note_draining(session, one_line(message.reason))
         return not isinstance(message, Hello)
 
     def close_silent(self) -> None:
@@ -208,6 +209,11 @@ class WorkerSockets:
         """Ends every connection, as before a restart."""
         for session in self._services.workers.all():
             session.close(code, reason)
+
+
+def one_line(said: str) -> str:
+    """What a worker says for people to read, short and without anything that moves a cursor."""
+    return "".join(letter for letter in said[:MAX_REASON_CHARS] if letter.isprintable())
 
 
 async def _hello(ws: web.WebSocketResponse) -> Hello:

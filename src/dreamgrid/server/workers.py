@@ -52,6 +52,7 @@ class WorkerSession:
         loaded_model: The model of its last job.
         seen_at_s: Clock time of its last message.
         draining: It takes no new jobs, as it says itself.
+        rests_because: Why it does so, if it means to come back; in its own words.
         drained: It gets no new jobs, as an administrator says, until this connection ends.
         held_back: An administrator lets it have no jobs.
         paused: It failed at many jobs in a row and gets none for a while.
@@ -76,6 +77,7 @@ class WorkerSession:
     jobs: dict[str, LiveJob] = field(default_factory=dict)
     loaded_model: str | None = None
     draining: bool = False
+    rests_because: str = ""
     drained: bool = False
     paused: bool = False
     held_back: bool = False
@@ -141,9 +143,10 @@ class Workers:
             del self._sessions[session.id]
             self._note_change()
 
-    def note_draining(self, session: WorkerSession) -> None:
+    def note_draining(self, session: WorkerSession, because: str = "") -> None:
         """A worker says that it takes no more jobs."""
         session.draining = True
+        session.rests_because = because
         self._note_change()
 
     def drain(self, session: WorkerSession, *, drained: bool) -> None:

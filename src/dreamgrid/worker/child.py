@@ -18,6 +18,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from dreamgrid.engines import remembered, safety
 from dreamgrid.engines.base import Artifact, Batcher, Engine, Job, Keeper, Learner, Step, Unfinished
 from dreamgrid.engines.music import sound_font
@@ -225,7 +227,10 @@ class Child:
     ) -> None:
         for job, finish in zip(jobs, unfinished, strict=True):
             try:
-                answer: Rendered | Exception = _rendered(job, finish(), began_s)
+                rendered = _rendered(job, finish(), began_s)
+                # Its part of the time: what comes next waits no longer for it.
+                part_s = rendered.render_s / len(jobs)
+                answer: Rendered | Exception = msgspec.structs.replace(rendered, render_s=part_s)
             except Exception as error:
                 answer = error
             self._answer(job, answer)

@@ -91,6 +91,7 @@ class _Keeper:
         self._watch = Watch(rules, lane.gpu)
         self._retry_s = retry_s
         self._alone = alone
+        self._because = ""  # it rests
 
     async def run(self) -> None:
         while not self._over.is_set():
@@ -120,6 +121,7 @@ class _Keeper:
     async def _work(self) -> None:
         """Works until there is a reason to rest, or it is all over."""
         stop, finish = asyncio.Event(), asyncio.Event()
+        self._because = ""
         async with task_group() as tasks:
             watching = tasks.create_task(self._observe(stop, finish), name="watch")
             if not self._over.is_set():
@@ -129,12 +131,15 @@ class _Keeper:
                     finish=finish,
                     registry=self._registry,
                     on_event=self._tell,
+                    why=lambda: self._because,
                 )
             watching.cancel()
 
     async def _observe(self, stop: asyncio.Event, finish: asyncio.Event) -> None:
         while not self._over.is_set():
             rest = await asyncio.to_thread(self._watch.look)
+            if rest is not None:
+                self._because = rest.reason
             if rest is not None and rest.urgent:
                 break
             if rest is not None:

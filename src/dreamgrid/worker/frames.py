@@ -128,7 +128,11 @@ class Stepped(FromChild, tag="stepped", frozen=True, kw_only=True):
 
 
 class Rendered(FromChild, tag="rendered", frozen=True, kw_only=True):
-    """The file is finished. `render_s` counts from `Loaded`; the rest is as in `Artifact`."""
+    """The file is finished; all but `render_s` is as in `Artifact`.
+
+    Attributes:
+        render_s: Seconds since `Loaded`, divided by how many shared the pass.
+    """
 
     number: int
     data: bytes

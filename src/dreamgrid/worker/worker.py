@@ -18,6 +18,7 @@ from dreamgrid.protocol.worker import (
     Failed,
     Finished,
     Hello,
+    MeasuredSpeed,
     Released,
     RunningJob,
     Settled,
@@ -28,6 +29,7 @@ from dreamgrid.worker.config import WorkerConfig
 from dreamgrid.worker.connection import Connection
 from dreamgrid.worker.events import WorkerEvent
 from dreamgrid.worker.identity import default_name, worker_id
+from dreamgrid.worker.job_speeds import JobSpeeds
 from dreamgrid.worker.outbox import Outbox
 from dreamgrid.worker.runner import JobFailed, JobRun
 from dreamgrid.worker.started_engines import StartedEngines, software_version, started_engines
@@ -62,6 +64,7 @@ async def run_worker(
     on_event: Callable[[WorkerEvent], None] = _log_troubles,
     registry: Registry | None = None,
     engines: StartedEngines | None = None,
+    why: Callable[[], str] = lambda: "",
 ) -> None:
     """Works for a server until told to stop.
 
@@ -76,6 +79,8 @@ async def run_worker(
             out: the log is told of lost connections and failed jobs.
         registry: The engines to use. None: all that are installed.
         engines: Those that were started ahead of it, with the same settings. None: starts them.
+        why: Says, when it is told to stop, why it will be back; the server's administrators read
+            it. Empty: it will not.
 
     Raises:
         ConfigError: A setting is wrong, or no engine can serve a model here; the message says
@@ -87,11 +92,11 @@ async def run_worker(
     """
     config.validate()
     if engines is not None:
-        await _work(config, engines, stop, finish, on_ready, on_event)
+        await _work(config, engines, stop, finish, on_ready, on_event, why)
         return
     registry = find_engines() if registry is None else registry
     async with started_engines(config, registry) as started:
-        await _work(config, started, stop, finish, on_ready, on_event)
+        await _work(config, started, stop, finish, on_ready, on_event, why)
 
 
 async def _work(
@@ -101,11 +106,12 @@ async def _work(
     finish: asyncio.Event | None,
     on_ready: Callable[[events.Joined], None],
     on_event: Callable[[WorkerEvent], None],
+    why: Callable[[], str],
 ) -> None:
     identity = worker_id(config.data_dir)
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=jar) as session:
-        await Worker(config, identity, engines, session, on_ready, on_event).serve(
+        await Worker(config, identity, engines, session, on_ready, on_event, why).serve(
             stop, asyncio.Event() if finish is None else finish
         )
 
@@ -121,8 +127,10 @@ class Worker:
         session: aiohttp.ClientSession,
         on_ready: Callable[[events.Joined], None],
         on_event: Callable[[WorkerEvent], None],
+        why: Callable[[], str] = lambda: "",
     ) -> None:
         self._config = config
+        self._why = why
         self._identity = identity
         self._name = config.name or default_name(identity)
         self._models = engines.models
@@ -130,6 +138,7 @@ class Worker:
         self._engines = engines.pool
         self._self_test = engines.self_test
         self._slots = engines.slots
+        self._job_speeds = JobSpeeds(config.data_dir, engines.device, software_version())
         self._files = Files(session, config)
         self._on_ready = on_ready
         self._on_event = on_event
@@ -188,13 +197,19 @@ class Worker:
             network=self._config.network,
             running=(*held, *self._outbox.unsettled()),
             device=self._device,
-            speeds=self._self_test.tuning.speeds if self._self_test.tuning is not None else (),
+            speeds=self._speeds(),
         )
+
+    def _speeds(self) -> tuple[MeasuredSpeed, ...]:
+        tuning = self._self_test.tuning
+        served = set(self._models)
+        known = self._job_speeds.beside(tuning.speeds if tuning is not None else ())
+        return tuple(speed for speed in known if speed.render.model in served)
 
     def _welcomed(self, welcome: Welcome) -> None:
         self._draining = False
         if self._stopping:
-            self._outbox.post(Draining())
+            self._outbox.post(Draining(reason=self._why()))
         for job, _ in self._jobs.values():
             if job.inferring:
                 job.report_started()  # the first report may be lost with the last connection
@@ -270,6 +285,7 @@ class Worker:
         outcome: Finished | Failed
         try:
             outcome = await job.run()
+            self._job_speeds.note(job.assign.render, outcome.render_s)
             event = events.JobFinished(
                 job_id=outcome.job_id, size_bytes=outcome.size_bytes, render_s=outcome.render_s
             )
@@ -315,7 +331,7 @@ class Worker:
     async def _drain(self, stop: asyncio.Event) -> None:
         """Takes nothing new, lets renders finish (a moment after `stop`), hands back the rest."""
         self._stopping = True
-        self._outbox.post(Draining())
+        self._outbox.post(Draining(reason=self._why()))
         self._on_event(events.DrainBegan(reason="this worker is stopping"))
         for job, _ in tuple(self._jobs.values()):
             if not job.engaged:  # it has nothing to lose
