@@ -10,7 +10,7 @@ import pytest
 from dreamgrid.cli.exits import BAD_INPUT, FAILED, INTERRUPTED
 from tests.cli.conftest import Call
 from tests.cli.processes import start
-from tests.support.hub import Hub
+from tests.support.hub import REPOSITORY, Hub
 
 MODEL = "sd_xl_turbo_1.0_fp16"
 
@@ -75,6 +75,33 @@ def test_ctrl_c_is_clean_and_the_same_command_goes_on(
     ran = call("work", "download", MODEL, environment=environment)
     assert ran.returncode == 0
     assert (tmp_path / "weights" / MODEL).is_dir()
+
+
+def test_control_nets_and_loras_come_to_where_the_engine_looks(
+    call: Call, served: Hub, environment: dict[str, str], tmp_path: Path
+) -> None:
+    served.files = {"config.json": b"{}", "diffusion_pytorch_model.safetensors": b"net"}
+    wish = ("sd-v1-5", "--control-net", "canny", "--lora", f"ink={REPOSITORY}")
+    refused = call("work", "download", *wish, environment=environment)
+    assert "has no lllyasviel/control_v11p_sd15_canny" in refused.stderr  # this hub has one only
+    ran = call("work", "download", "--lora", f"ink={REPOSITORY}", environment=environment)
+    assert ran.returncode == 0
+    assert (tmp_path / "weights" / "loras" / "ink.safetensors").read_bytes() == b"net"
+    again = call("work", "download", "--lora", f"ink={REPOSITORY}", environment=environment)
+    assert "is here already" in again.stdout
+
+
+def test_wishes_that_cannot_be_are_refused(call: Call, environment: dict[str, str]) -> None:
+    for wish, told in (
+        ((), "name a model, or a LoRA"),
+        (("sd-v1-5", "--control-net", "crayon"), "sd-v1-5 has no ControlNet crayon: canny"),
+        (("chroma1-hd_fp8_scaled", "--control-net", "all"), "none that is known"),
+        (("--lora", "ink=../secret"), "is no LoRA"),
+        (("--lora", "../ink=a/b"), "is no LoRA"),
+    ):
+        ran = call("work", "download", *wish, environment=environment)
+        assert ran.returncode == BAD_INPUT
+        assert told in ran.stderr
 
 
 def test_a_model_without_a_source_is_refused(call: Call, environment: dict[str, str]) -> None:

@@ -218,6 +218,56 @@ async def test_without_a_checksum_nothing_is_fetched(
         await fetch(source)
 
 
+NETWORK = {
+    "README.md": b"not needed",
+    "config.json": b"{}",
+    "diffusion_pytorch_model.safetensors": LARGE * 2,
+    "diffusion_pytorch_model.fp16.safetensors": LARGE,
+    "diffusion_pytorch_model_promax.safetensors": b"of another kind",
+    "diffusion_pytorch_model.bin": b"a pickle",
+}
+
+
+async def test_a_control_net_comes_as_the_engine_looks_for_it(served: Hub, tmp_path: Path) -> None:
+    served.files = dict(NETWORK)
+    folder = tmp_path / "weights" / "controlnets" / "sdxl-turbo"
+    source = Source(repository=REPOSITORY, folder=folder, layout="network", variant="fp16")
+    assert await fetch(source) == folder
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert found == {"config.json": b"{}", "diffusion_pytorch_model.safetensors": LARGE}
+
+
+async def test_what_is_no_network_is_told(served: Hub, tmp_path: Path) -> None:
+    source = Source(repository=REPOSITORY, folder=tmp_path / "net", layout="network")
+    with pytest.raises(DownloadFailed, match="holds no network"):
+        await fetch(source)
+
+
+async def test_a_lora_comes_under_its_id_and_goes_on_where_it_stopped(
+    served: Hub, tmp_path: Path
+) -> None:
+    served.files = {"ink style.safetensors": LARGE, "README.md": b"not needed"}
+    served.breaks_after = [1000]
+    source = Source(
+        repository=REPOSITORY, folder=tmp_path / "loras" / "ink.safetensors", layout="file"
+    )
+    assert await fetch(source) == source.folder
+    assert source.folder.read_bytes() == LARGE
+    assert [asked for _, asked in served.asked] == ["", "bytes=1000-"]
+    with pytest.raises(ConfigError, match="is there already"):
+        await fetch(source)
+
+
+async def test_of_several_files_one_must_be_named(served: Hub, tmp_path: Path) -> None:
+    served.files = {"a.safetensors": b"a", "b.safetensors": b"b"}
+    folder = tmp_path / "loras" / "ink.safetensors"
+    vague = Source(repository=REPOSITORY, folder=folder, layout="file")
+    with pytest.raises(DownloadFailed, match=r"there are a\.safetensors, b\.safetensors"):
+        await fetch(vague)
+    named = Source(repository=REPOSITORY, folder=folder, layout="file", file="b.safetensors")
+    assert (await fetch(named)).read_bytes() == b"b"
+
+
 def test_names_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
     folders = ("..", "unet", "/etc", "/", "//", "C:", "a\\..\\..")
     index = {folder: ["a", "b"] for folder in folders}

@@ -67,11 +67,10 @@ def whole(plan: WorkPlan) -> Table:
     table.add_column()
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    for prospect in plan.serves:
-        table.add_row("[green]serves[/]", escape(prospect.model), escape(prospect.text))
-    for prospect in plan.leaves:
+    for prospect in (*plan.serves, *plan.leaves):
         advice = f"\n[dim]{escape(prospect.advice)}[/]" if prospect.advice else ""
-        table.add_row(_mark(prospect), escape(prospect.model), escape(prospect.text) + advice)
+        mark = "[green]serves[/]" if prospect in plan.serves else _mark(prospect)
+        table.add_row(mark, escape(prospect.model), escape(prospect.text) + advice)
     return table
 
 

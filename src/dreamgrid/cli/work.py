@@ -180,27 +180,54 @@ def resume(data: options.Data = None) -> None:
 
 @app.command()
 def download(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Ids of models.")],
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL...]", help="Ids of models.")
+    ] = None,
+    control_net: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--control-net",
+            metavar="NAME",
+            help="This ControlNet of the models instead of the models themselves; may be given "
+            "several times. all: every one.",
+        ),
+    ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lora",
+            metavar="ID=OWNER/NAME[/FILE]",
+            help="A LoRA, by its id in the grid and its repository; may be given several times.",
+        ),
+    ] = None,
     config: Config = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how much there is, and the licence.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Fetch the weights of models, so that a worker can serve them. Mind the licence of each.
+    """Fetch weights of models, ControlNets and LoRAs, so that a worker can use them.
 
-    Every file is checked, and the model appears when all have come. Whatever breaks it off, Ctrl-C
-    too, the same command goes on where it stopped.
+    Mind the licence of each. Every file is checked, and what belongs together appears when all of
+    it has come. Whatever breaks it off, Ctrl-C too, the same command goes on where it stopped.
 
     For example:
 
     - `dreamgrid work download z_image_turbo_bf16`
     - `dreamgrid work download sd_xl_base_1.0 --dry-run`
+    - `dreamgrid work download sd-v1-5 --control-net canny --control-net depth`
+    - `dreamgrid work download --lora ink=some-artist/ink-lora`
     """
     from dreamgrid.cli import downloading  # noqa: PLC0415 (loads every engine's spec)
 
-    wanted = tuple(dict.fromkeys(models))
-    downloading.bring(models=wanted, config=config, dry_run=dry_run, as_json=as_json)
+    downloading.bring(
+        models=tuple(dict.fromkeys(models or ())),
+        control_nets=tuple(control_net or ()),
+        loras=tuple(dict.fromkeys(lora or ())),
+        config=config,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
 
 
 @app.command(name="map")

@@ -186,11 +186,14 @@ class Prospect:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the weights of a model can be fetched, in the layout of diffusers.
+    """Where weights can be fetched, in the layout of diffusers.
 
     Attributes:
         repository: `owner/name` on Hugging Face.
-        folder: Where the engine looks for them.
+        folder: Where the engine looks for them; of a single file, the file itself.
+        layout: What the repository holds: a `pipeline` with its parts in folders, one `network`, or
+            a `file` of which nothing else is needed.
+        file: Path of that file in the repository; empty: the only one with weights.
         variant: Take files of this variant, such as `fp16`, where there are some: they are smaller,
             and the engine uses no more than that. Empty: those without a variant.
         without: Parts of the pipeline that the engine does not load.
@@ -198,6 +201,8 @@ class Source:
 
     repository: str
     folder: Path
+    layout: Literal["pipeline", "network", "file"] = "pipeline"
+    file: str = ""
     variant: str = ""
     without: tuple[str, ...] = ()
 
@@ -229,6 +234,8 @@ class EngineSpec:
             own on every GPU.
         source: Where weights of a model can be fetched, for `dreamgrid work download`. None: it
             knows no place.
+        control_nets: Where the ControlNets of a model can be fetched, by their names in the grid.
+        lora_folder: Where it looks for LoRAs, each a file named after its id. None: nowhere.
     """
 
     name: str
@@ -244,3 +251,5 @@ class EngineSpec:
     held: Callable[[Path], int] = field(default=lambda _: 2)
     uses_gpu: bool = False
     source: Callable[[str], Source | None] = field(default=lambda _: None)
+    control_nets: Callable[[str], Mapping[str, Source]] = field(default=lambda _: {})
+    lora_folder: Callable[[], Path | None] = field(default=lambda: None)

@@ -185,7 +185,10 @@ class Download:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Linked and not moved: whatever happens now, nothing has to come again.
             _link(self._kept(file), path)
-        tree.replace(self._source.folder)
+        if self._source.layout == "file":
+            (tree / self._source.folder.name).replace(self._source.folder)
+        else:
+            tree.replace(self._source.folder)
         shutil.rmtree(self._folder)
         return self._source.folder
 

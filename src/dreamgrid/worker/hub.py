@@ -1,4 +1,4 @@
-"""Which files of a repository on Hugging Face make up a model in the layout of diffusers.
+"""Which files of a repository on Hugging Face make up a model, a ControlNet or a LoRA.
 
 Nothing is run that comes from there: of the weights only safetensors are taken, never pickles.
 """
@@ -19,10 +19,14 @@ from dreamgrid.errors import DownloadFailed
 
 ENDPOINT_VARIABLE = "HF_ENDPOINT"
 INDEX = "model_index.json"
+CONFIG = "config.json"
 
 _DEFAULT_ENDPOINT = "https://huggingface.co"
 _PLAIN = (".json", ".txt", ".model", ".jinja")
 _WEIGHTS = ".safetensors"
+_OF_NETWORK = re.compile(
+    r"diffusion_pytorch_model(-[0-9]+-of-[0-9]+)?\.safetensors(\.index\.json)?"
+)
 _ANSWERS_WITHIN = aiohttp.ClientTimeout(total=60)
 
 
@@ -121,12 +125,17 @@ async def listing(session: aiohttp.ClientSession, source: Source) -> Listing:
         repository = msgspec.json.decode(said, type=_Repository)
         entries = {entry.name: entry for entry in repository.siblings}
         root = f"{endpoint()}/{source.repository}/resolve/{quote(repository.sha)}"
-        if INDEX not in entries:
-            raise DownloadFailed(f"{source.repository} is not in the layout of diffusers")
-        index = msgspec.json.decode(
-            await _get(session, f"{root}/{INDEX}", source.repository), type=dict[str, Any]
-        )
-        chosen = choose(list(entries), index, source)
+        if source.layout == "pipeline":
+            if INDEX not in entries:
+                raise DownloadFailed(f"{source.repository} is not in the layout of diffusers")
+            index = msgspec.json.decode(
+                await _get(session, f"{root}/{INDEX}", source.repository), type=dict[str, Any]
+            )
+            chosen = choose(list(entries), index, source)
+        elif source.layout == "network":
+            chosen = choose_network(list(entries), source)
+        else:
+            chosen = {_the_file(list(entries), source): PurePosixPath(source.folder.name)}
         files = tuple(_file(root, entries[name], path) for name, path in chosen.items())
     except msgspec.DecodeError as error:
         raise DownloadFailed(f"{endpoint()} sent no list of files: {error}") from error
@@ -165,6 +174,43 @@ def choose(
             chosen[path.with_name(plain)] = name
     chosen[PurePosixPath(INDEX)] = INDEX
     return {name: path for path, name in chosen.items()}
+
+
+def choose_network(names: Sequence[str], source: Source) -> dict[str, PurePosixPath]:
+    """The files of a single network, and what they are called here. Pure.
+
+    Raises:
+        DownloadFailed: There is none, or its weights are in another format.
+    """
+    chosen: dict[str, str] = {}
+    for name in sorted(names):
+        if _OF_NETWORK.fullmatch(name):
+            chosen.setdefault(name, name)
+        elif source.variant and _OF_NETWORK.fullmatch(plain := _without(source.variant, name)):
+            chosen[plain] = name
+    if CONFIG not in names or not chosen:
+        raise DownloadFailed(
+            f"{source.repository} holds no network in the layout of diffusers as safetensors"
+        )
+    return {name: PurePosixPath(path) for path, name in chosen.items()} | {
+        CONFIG: PurePosixPath(CONFIG)
+    }
+
+
+def _the_file(names: Sequence[str], source: Source) -> str:
+    """The one file that is meant.
+
+    Raises:
+        DownloadFailed: It is not there, or it is not said which of several is meant.
+    """
+    there = [name for name in sorted(names) if name.endswith(_WEIGHTS)]
+    if source.file:
+        there = [name for name in there if name == source.file]
+    if len(there) == 1:
+        return there[0]
+    which = source.file or f"one {_WEIGHTS} file"
+    listed = ", ".join(name for name in sorted(names) if name.endswith(_WEIGHTS)) or "none"
+    raise DownloadFailed(f"{source.repository} has not just {which}: name one; there are {listed}")
 
 
 def _stays_inside(path: PurePosixPath) -> bool:

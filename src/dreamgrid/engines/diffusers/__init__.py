@@ -19,6 +19,8 @@ from dreamgrid.engines.diffusers.batching import widest
 from dreamgrid.engines.diffusers.family import Family, families
 from dreamgrid.engines.diffusers.fitting import Fit, fit, weights_bytes
 from dreamgrid.engines.diffusers.weights import (
+    CONTROL_NETS,
+    LORAS,
     Weights,
     find_weights,
     own_folder,
@@ -110,26 +112,30 @@ def _lacking_nets(weights: Weights) -> list[Finding]:
             level="note",
             subject="diffusers",
             text=f"{weights.model} is here without the ControlNets {', '.join(absent)}",
-            advice=f"for {absent[0]}: hf download {nets[absent[0]].repository}",
+            advice=_fetch_nets(weights.model, absent[0]),
         )
     ]
+
+
+def _fetch_nets(model: str, net: str) -> str:
+    return f"dreamgrid work download {model} --control-net {net}"
 
 
 def _prospects(machine: Machine) -> tuple[Prospect, ...]:
     found = find_weights(families(), places())
     return tuple(
-        _prospect(family, model, machine, here=model in found)
+        _prospect(family, model, machine, found.get(model))
         for family in families()
         for model in family.weights
     )
 
 
-def _prospect(family: Family, model: str, machine: Machine, *, here: bool) -> Prospect:
+def _prospect(family: Family, model: str, machine: Machine, here: Weights | None) -> Prospect:
     size = family.sizes.get(model, family.size)
     fits = fit(size, machine, eight_bits=model in family.eight_bits)
     if fits.plan is None:
         return Prospect(model=model, state="too_large", text=fits.text)
-    if not here:
+    if here is None:
         return _absent_weights(family, model, fits, machine)
     absent = _absent()
     if absent:
@@ -139,6 +145,10 @@ def _prospect(family: Family, model: str, machine: Machine, *, here: bool) -> Pr
         text = f"it also needs the packages {', '.join(packages)}"
         advice = f"pip install {' '.join(packages)}"
         return Prospect(model=model, state="blocked", text=text, advice=advice)
+    nets = [name for name in family.control_nets if name not in here.control_nets]
+    if nets:
+        text = f"{fits.text}; without the ControlNets {', '.join(nets)}"
+        return Prospect(model=model, state="ready", text=text, advice=_fetch_nets(model, nets[0]))
     return Prospect(model=model, state="ready", text=fits.text)
 
 
@@ -173,6 +183,23 @@ def _held(folder: Path) -> int:
     return max(3, 2 * widest(folder)) if served == {"image"} else 2
 
 
+def _net_sources(model: str) -> Mapping[str, Source]:
+    """The ControlNets of a model; several names may mean one repository."""
+    family = next((family for family in families() if model in family.weights), None)
+    if family is None:
+        return {}
+    folder = places().own / CONTROL_NETS
+    return {
+        name: Source(
+            repository=net.repository,
+            folder=folder / net.repository.partition("/")[2],
+            layout="network",
+            variant="fp16" if family.dtype == "float16" else "",
+        )
+        for name, net in family.control_nets.items()
+    }
+
+
 def _create(threads: int) -> Engine:
     from dreamgrid.engines.diffusers.engine import DiffusersEngine  # noqa: PLC0415 - heavy
 
@@ -190,5 +217,7 @@ ENGINE = EngineSpec(
     held=_held,
     uses_gpu=True,
     source=_source,
+    control_nets=_net_sources,
+    lora_folder=lambda: places().own / LORAS,
 )
 """Renders with the pipelines of the library diffusers."""

@@ -103,8 +103,11 @@ def _as_denoised(vae: Any, raw: torch.Tensor) -> torch.Tensor:
         )
         return (folded - centre) / torch.sqrt(variance + config.batch_norm_eps)
     # Of LTX-2 they are weights, of others settings.
-    known = dict(config) | dict(vae.named_buffers(recurse=False))
-    mean, std = known.get("latents_mean"), known.get("latents_std")
+    kept = dict(vae.named_buffers(recurse=False))
+    mean, std = (
+        kept[name] if name in kept else getattr(config, name, None)
+        for name in ("latents_mean", "latents_std")
+    )
     if mean is not None and std is not None:
         shape = (-1, 1, 1)
         centre = torch.as_tensor(mean, device=raw.device, dtype=raw.dtype).view(shape)
