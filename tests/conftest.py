@@ -56,6 +56,11 @@ def _write_into_memory() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test first, or the process that runs it ends long after the others."""
+    items.sort(key=lambda item: item.path.parent.name != "soak")
+
+
 SKIP_NOTHING = "DREAMGRID_SKIP_NOTHING"
 """Set where everything that tests may need is installed: then a skipped test is a failed one."""
 

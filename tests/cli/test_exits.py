@@ -5,6 +5,7 @@ import pytest
 from dreamgrid import errors
 from dreamgrid.cli.exits import advice_for, code_of, report
 from dreamgrid.protocol import failures
+from tests.cli.conftest import Call
 
 CODES = {
     "InvalidRequest": 2,
@@ -45,6 +46,16 @@ def test_a_project_that_was_refused_for_money_says_so_by_its_code() -> None:
     error = errors.ProjectFailed("insufficient funds", code=4003)
     error.__cause__ = failures.error_from_code(4003, "insufficient funds")
     assert code_of(error) == 4
+
+
+def test_a_wrong_command_line_is_told_in_plain_lines_where_no_terminal_is(call: Call) -> None:
+    ran = call("video", "x", "--duration", "w" * 100, environment={})
+    error, usage, help_line = ran.stderr.splitlines()
+    assert ran.returncode == 2
+    assert error.startswith("error: Invalid value for '--duration'")
+    assert usage.startswith("usage: ")
+    assert "video [OPTIONS]" in usage
+    assert help_line.endswith("video --help' says what is possible")
 
 
 def test_a_file_that_cannot_be_used_is_no_matter_of_options() -> None:

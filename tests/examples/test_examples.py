@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import contextlib
+import importlib.util
 import inspect
 import os
 import pty
@@ -13,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -201,6 +203,35 @@ def test_a_row_that_cannot_be_made_does_not_stop_the_others(grid: Grid, tmp_path
     assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
     assert "2: " in ran.stdout
     assert (tmp_path / "batch-csv" / "001" / "0.png").is_file()
+
+
+async def test_a_row_of_a_batch_whose_answer_was_lost_is_made_once(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = importlib.util.spec_from_file_location("batch_csv", ROOT / "examples" / "batch_csv.py")
+    assert spec is not None
+    assert spec.loader is not None
+    batch = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "batch_csv", batch)
+    spec.loader.exec_module(batch)
+    monkeypatch.setattr(batch, "WAIT_S", 0.0)
+    async with dreamgrid.AsyncClient(grid.ready["url"], grid.ready["api_key"]) as client:
+        generate, before = client.projects.generate, await client.projects.list_projects()
+        answers_lost = iter([True, True, False])
+
+        async def behind_a_bad_network(**settings: Any) -> list[dreamgrid.Result]:
+            results = await generate(**settings)
+            if next(answers_lost):
+                raise dreamgrid.ConnectionFailed("the line is dead")
+            return results
+
+        monkeypatch.setattr(client.projects, "generate", behind_a_bad_network)
+        row = batch.Row(7, "a cat", seed=5)
+        (image,) = await batch.made(client, "pattern-v1", row, Decimal(1))
+        assert (image.seed, len(await image.read()) > 1000) == (5, True)
+        _, *older = await client.projects.list_projects()
+        assert [one.id for one in older[:1]] == [one.id for one in before[:1]]
+    assert capsys.readouterr().out == "7: the line is dead; trying again\n" * 2
 
 
 async def test_the_web_application_paints_for_a_browser_and_tells_it_again(

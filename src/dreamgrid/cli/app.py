@@ -127,7 +127,17 @@ def run() -> None:
     """Runs the command that the process was started with, and ends the process."""
     exits.speaks_json.set(False)
     try:
-        app()
+        if sys.stderr.isatty():
+            app()
+        else:  # typer draws boxes of 80 columns around what is wrong, also for files and programs
+            ended = app(standalone_mode=False)
+            sys.exit(ended if isinstance(ended, int) else 0)
+    except typer.TyperException as error:
+        exits.report_usage(error)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        exits.note("aborted")
+        sys.exit(exits.FAILED)
     except BrokenPipeError:
         exits.quit_quietly()
     except (DreamgridError, OSError) as error:

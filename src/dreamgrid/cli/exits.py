@@ -14,6 +14,7 @@ import sys
 from contextvars import ContextVar
 from typing import NamedTuple
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 
@@ -110,6 +111,18 @@ def report(error: Exception) -> None:
     console.print(f"[bold red]error:[/] {escape(message)}")
     if advice:
         console.print(f"[dim]{escape(advice)}[/]")
+
+
+def report_usage(error: typer.TyperException) -> None:
+    """A command line that cannot be understood, in lines as long as they are, on stderr."""
+    console = stderr()
+    if message := error.format_message():  # none where the help was shown instead
+        console.print(f"[bold red]error:[/] {escape(message)}")
+    context: typer.Context | None = getattr(error, "ctx", None)
+    if message and context is not None:
+        usage = " ".join(context.command.collect_usage_pieces(context))
+        console.print(f"[dim]usage: {context.command_path} {escape(usage)}[/]")
+        console.print(f"[dim]'{context.command_path} --help' says what is possible[/]")
 
 
 def _words(error: Exception) -> tuple[str, str]:
