@@ -17,6 +17,7 @@ pytest.importorskip("diffusers", reason="needs torch and more: make diffusers")
 
 import diffusers
 import torch
+from diffusers.configuration_utils import FrozenDict
 
 from dreamgrid.engines import diffusers as engine
 from dreamgrid.engines.diffusers import preview
@@ -144,7 +145,7 @@ class LinearEncoder(torch.nn.Module):  # type: ignore[misc]  # torch has no type
         super().__init__()
         self.encoder = torch.nn.Module()
         self.encoder.conv_in = torch.nn.Conv2d(3, 4, 8, stride=8)
-        self.config = types.SimpleNamespace(scaling_factor=0.5, shift_factor=0.25)
+        self.config = FrozenDict(scaling_factor=0.5, shift_factor=0.25)
 
     def encode(self, pixels: torch.Tensor) -> types.SimpleNamespace:
         weights = torch.zeros(4, 3, 8, 8)
