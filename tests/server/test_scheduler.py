@@ -12,6 +12,7 @@ from dreamgrid.protocol.params import NETWORKS
 from dreamgrid.server import waiting as waiting_jobs_module
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.scheduler import (
+    KEPT_AHEAD_MS,
     MAX_COMPARED,
     PREFERRED_AHEAD_MS,
     SPARED_MS,
@@ -194,6 +195,19 @@ def test_a_worker_loads_another_model_when_nothing_waits_for_its_own() -> None:
     assert chosen(line_up(project), worker("m1", "m2", loaded="m1")) == project.jobs
 
 
+def test_a_worker_prefers_what_it_keeps_in_memory_to_what_it_would_have_to_read() -> None:
+    old = live_project("BOB", "m2", created_ms=1_000)
+    young = live_project("ADA", "m1", created_ms=2_000)
+    keeps = worker("m1", "m2", "m3", loaded="m3", kept=("m1", "m3"))
+    assert chosen(line_up(old, young), keeps) == young.jobs
+    late = live_project("ADA", "m1", created_ms=1_000 + KEPT_AHEAD_MS + 1)
+    other = live_project("BOB", "m2", created_ms=1_000)
+    assert chosen(line_up(other, late), keeps) == other.jobs
+    loaded = live_project("EVE", "m3", created_ms=2_000)
+    young = live_project("ADA", "m1", created_ms=2_000)
+    assert chosen(line_up(young, loaded), keeps) == loaded.jobs
+
+
 def test_an_interrupted_job_is_ahead_of_its_accounts_others() -> None:
     waiting = line_up(live_project(jobs=2))
     interrupted = live_project().jobs[0]
@@ -258,6 +272,16 @@ def test_a_worker_with_the_model_loaded_is_found_among_very_many() -> None:
     cold = [worker("m1", pace=0.5) for _ in range(3 * MAX_COMPARED)]
     warm = worker("m1", loaded="m1")
     assert give(line_up(live_project()), [*cold, warm])[0].worker is warm
+
+
+def test_a_worker_that_keeps_the_model_comes_before_one_that_would_have_to_read_it() -> None:
+    fast = worker("m1", "m2", loaded="m2", pace=0.5)
+    keeps = worker("m1", "m2", loaded="m2", kept=("m1", "m2"))
+    warm = worker("m1", loaded="m1", pace=2.0)
+    assert give(line_up(live_project()), [fast, keeps])[0].worker is keeps
+    assert give(line_up(live_project()), [fast, keeps, warm])[0].worker is warm
+    cold = [worker("m1", pace=0.5) for _ in range(3 * MAX_COMPARED)]
+    assert give(line_up(live_project()), [*cold, keeps])[0].worker is keeps
 
 
 def test_an_idle_worker_comes_before_a_busy_one_with_the_model_loaded() -> None:

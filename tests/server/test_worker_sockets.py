@@ -159,6 +159,24 @@ async def test_reports_about_jobs_that_never_were_are_harmless(grid: Grid) -> No
     await worker.fence()
 
 
+async def test_what_a_worker_keeps_in_memory_is_believed_of_what_it_rendered(grid: Grid) -> None:
+    app = await grid.app()
+    models = ("pattern-v1", "dreamlet-v1")
+    worker = await grid.worker(models=models)
+    (session,) = grid.sessions
+    await worker.send(Heartbeat(kept=models))
+    await worker.fence()
+    assert session.kept == frozenset()
+    await app.request()
+    await worker.finish(await worker.assigned())
+    await worker.send(Heartbeat(kept=models))
+    await worker.fence()
+    assert session.kept == {"pattern-v1"}
+    await worker.send(Heartbeat())
+    await worker.fence()
+    assert session.kept == frozenset()
+
+
 async def test_binary_frames_are_read_like_text(grid: Grid) -> None:
     worker = await grid.worker()
     await worker.ws.send_bytes(codec.encode_worker(finished("nothing", 1, b"")))

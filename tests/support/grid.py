@@ -202,6 +202,11 @@ class Grid:
         """A connected worker that was welcomed."""
         return await welcomed(await self.worker_socket(hello_of(name, **hello), key=key))
 
+    @property
+    def sessions(self) -> tuple[WorkerSession, ...]:
+        """What the server knows of its workers now."""
+        return self._workers.all() if self._workers is not None else ()
+
     async def without_workers(self) -> None:
         """Returns when the server has noticed that all workers are gone."""
         async with asyncio.timeout(PATIENCE_S):

@@ -43,11 +43,17 @@ class PuppetEngine:
     def __init__(self, threads: int = 1) -> None:
         self._threads = threads
         self._expected: Collection[str] = ()
+        self._loaded: list[str] = []
 
     def expect(self, models: Collection[str]) -> None:
         self._expected = models
 
+    def kept(self) -> Collection[str]:
+        return self._loaded
+
     def load(self, model: str) -> None:
+        if model not in self._loaded:
+            self._loaded.append(model)
         if LOADED_VARIABLE in os.environ:
             with open(os.environ[LOADED_VARIABLE], "w") as listener:
                 listener.write(model)

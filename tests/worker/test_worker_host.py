@@ -470,6 +470,18 @@ async def test_a_pool_lends_each_host_to_one_job_at_a_time() -> None:
             waiting.cancel()
 
 
+async def test_a_pool_knows_which_models_its_engines_keep_until_their_process_dies() -> None:
+    async with running_host() as host:
+        pool = EnginePool([host])
+        assert not pool.kept
+        await host.render(job(), {})
+        await host.render(job(model="puppet-v2"), {})
+        assert set(pool.kept) == {"puppet-v1", "puppet-v2"}
+        with pytest.raises(EngineCrashed):
+            await host.render(job("exit 1"), {})
+        assert not pool.kept
+
+
 async def test_an_engine_hears_which_models_the_next_jobs_need() -> None:
     async with running_host() as host:
         pool = EnginePool([host])

@@ -80,6 +80,9 @@ async def test_heartbeats_do_not_pile_up() -> None:
     for _ in range(5):
         outbox.post(Heartbeat())
     assert await sent(outbox) == [Heartbeat()]
+    outbox.post(Heartbeat(kept=("one",)))
+    outbox.post(Heartbeat(kept=("two",)))
+    assert await sent(outbox) == [Heartbeat(kept=("two",))], "what is true now"
 
 
 async def test_outcomes_come_first_on_a_new_connection_until_they_are_settled() -> None:

@@ -98,6 +98,9 @@ class Keeper(Protocol):
     def expect(self, models: Collection[str]) -> None:
         """Says which models the jobs that wait will need, before each `load`."""
 
+    def kept(self) -> Collection[str]:
+        """The models that are in memory, ready or nearly so."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:

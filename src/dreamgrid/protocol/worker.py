@@ -167,7 +167,14 @@ class Released(WorkerMessage, tag="released", frozen=True, kw_only=True):
 
 
 class Heartbeat(WorkerMessage, tag="heartbeat", frozen=True, kw_only=True):
-    """Sent every `heartbeat_s`: the worker lives, and so do the leases of all jobs it holds."""
+    """Sent every `heartbeat_s`: the worker lives, and so do the leases of all jobs it holds.
+
+    Attributes:
+        kept: Models that it has in memory beside the one that it renders with. A server believes
+            it of models that it saw the worker deliver jobs for.
+    """
+
+    kept: Annotated[tuple[str, ...], msgspec.Meta(max_length=100)] = ()
 
 
 class Draining(WorkerMessage, tag="draining", frozen=True, kw_only=True):

@@ -285,6 +285,7 @@ class Rendering:
             self._outcomes.attempt_failed(worker, job, "upload_failed", fault)
             return
         worker.delivered += 1
+        worker.rendered.add(job.render.model)
         turns = max(1, worker.delivered - job.delivered_before)  # it may have come back since
         worker.paces[job.render.model] = self.speeds.learn(
             job, message.render_s, milliseconds(self._clock), turns=turns

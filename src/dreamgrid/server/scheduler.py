@@ -23,6 +23,9 @@ from dreamgrid.states import JobEvent
 LOADED_AHEAD_MS = 30_000
 """Head start of jobs for the model that a worker has loaded."""
 
+KEPT_AHEAD_MS = 10_000
+"""Head start of jobs for the other models that a worker has in memory."""
+
 PREFERRED_AHEAD_MS = 15_000
 """How long a job waits for a worker that its project prefers before it takes any other."""
 
@@ -54,8 +57,9 @@ def choose(
     The worker that is least busy for its size has the next turn. Of the jobs that it may take one
     of the account is chosen that was served longest ago (`waiting` has the details); one for the
     model that it has loaded, if the account was served at most `LOADED_AHEAD_MS` later, which saves
-    changes of model and starves nobody. Of all workers that are as idle the job then goes to one
-    that has its model loaded, and of these to the one that should deliver it first: by its measured
+    changes of model and starves nobody (`KEPT_AHEAD_MS` for one that it keeps in memory beside). Of
+    all workers that are as idle the job then goes to one that has its model loaded, else to one
+    that keeps it, and of these to the one that should deliver it first: by its measured
     pace and by how often it delivers. So a project's jobs spread over idle workers before any
     worker holds two of them. A job that a worker has failed at is left to another that serves it
     for `SPARED_MS`, if there is one.
@@ -93,6 +97,7 @@ class _Choice:
         # What was pushed before a worker was given something else is passed over later.
         self._free: list[tuple[float, float, int]] = []
         self._loaded: defaultdict[str | None, list[int]] = defaultdict(list)
+        self._kept: defaultdict[str, list[int]] = defaultdict(list)
         for n, worker in enumerate(workers):
             held = len(worker.jobs)
             if held < worker.slots and worker.takes_jobs:  # most are busy: quicker first
@@ -100,6 +105,9 @@ class _Choice:
                 self._busy[n] = busy = held / worker.slots
                 self._free.append((busy, worker.cost(), n))
                 self._loaded[worker.loaded_model].append(n)
+                for model in worker.kept:
+                    if model != worker.loaded_model:
+                        self._kept[model].append(n)
         heapq.heapify(self._free)
 
     def _share(self, number: int) -> float:
@@ -131,8 +139,9 @@ class _Choice:
         # `_free` has the quickest first, so none beats one that has the model loaded.
         if self._workers[number].loaded_model != job.render.model:
             as_loaded = islice(self._loaded.get(job.render.model, ()), MAX_COMPARED)
+            as_kept = islice(self._kept.get(job.render.model, ()), MAX_COMPARED)
             in_turn = (n for _, _, n in islice(self._free, MAX_COMPARED))
-            for n in chain(as_loaded, in_turn):
+            for n in chain(as_loaded, as_kept, in_turn):
                 if (
                     self._busy.get(n) == busy
                     and self._rank(n, job) < best_rank
@@ -141,9 +150,9 @@ class _Choice:
                     best, best_rank = n, self._rank(n, job)
         return best
 
-    def _rank(self, number: int, job: LiveJob) -> tuple[bool, float]:
+    def _rank(self, number: int, job: LiveJob) -> tuple[bool, bool, float]:
         worker, model = self._workers[number], job.render.model
-        return worker.loaded_model != model, worker.cost(model)
+        return worker.loaded_model != model, model not in worker.kept, worker.cost(model)
 
     def _fits(self, number: int, job: LiveJob) -> bool:
         worker, project = self._workers[number], job.project
@@ -175,7 +184,9 @@ class _Choice:
         for model in worker.models:
             if not self._waiting.waits_for(worker.network, model):
                 continue
-            ahead_ms = LOADED_AHEAD_MS if model == worker.loaded_model else 0
+            ahead_ms = KEPT_AHEAD_MS if model in worker.kept else 0
+            if model == worker.loaded_model:
+                ahead_ms = LOADED_AHEAD_MS
             for since_ms, turn, job in self._waiting.turns(
                 worker.network, model, worker.known_as, may_take
             ):

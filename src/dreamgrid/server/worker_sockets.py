@@ -15,6 +15,7 @@ from dreamgrid.protocol.worker import (
     Draining,
     Failed,
     Finished,
+    Heartbeat,
     Hello,
     Progress,
     Released,
@@ -192,6 +193,9 @@ class WorkerSockets:
                 rendering.failed(session, message)
             case Released():
                 rendering.released(session, message)
+            case Heartbeat():
+                # What it never rendered it might only say to get jobs before others.
+                session.kept = frozenset(message.kept) & session.rendered
             case Draining():
                 self._services.workers.note_draining(session, one_line(message.reason))
         return not isinstance(message, Hello)

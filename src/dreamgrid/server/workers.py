@@ -50,6 +50,8 @@ class WorkerSession:
         close: Ends its connection with a code and a reason.
         jobs: What it holds, by job id.
         loaded_model: The model of its last job.
+        rendered: Models of which it delivered jobs on this connection.
+        kept: Those of them that it says it has in memory.
         seen_at_s: Clock time of its last message.
         draining: It takes no new jobs, as it says itself.
         rests_because: Why it does so, if it means to come back; in its own words.
@@ -76,6 +78,8 @@ class WorkerSession:
     seen_at_s: float
     jobs: dict[str, LiveJob] = field(default_factory=dict)
     loaded_model: str | None = None
+    rendered: set[str] = field(default_factory=set)
+    kept: frozenset[str] = frozenset()
     draining: bool = False
     rests_because: str = ""
     drained: bool = False

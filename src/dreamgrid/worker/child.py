@@ -157,8 +157,9 @@ class Child:
         jobs = [job, *self._mates(engine, job, setup.mates_within_s)]
         for mate in jobs[1:]:
             self._channel.send(Begun(number=mate.number))
+        kept = self._kept()
         for one in jobs:
-            self._channel.send(Loaded(number=one.number, together=len(jobs)))
+            self._channel.send(Loaded(number=one.number, together=len(jobs), kept=kept))
         self._pass(engine, jobs)
 
     def _loaded(self, setup: Setup, job: Render) -> Engine:
@@ -172,7 +173,7 @@ class Child:
 
     def _show(self, engine: Engine, job: Render) -> None:
         """Renders a job to its end."""
-        self._channel.send(Loaded(number=job.number))
+        self._channel.send(Loaded(number=job.number, kept=self._kept()))
         began_s = time.perf_counter()
         try:
             artifact = engine.generate(
@@ -182,6 +183,10 @@ class Child:
             self._answer(job, error)
         else:
             self._answer(job, _rendered(job, artifact, began_s))
+
+    def _kept(self) -> tuple[str, ...]:
+        keepers = (engine for engine in self._engines.values() if isinstance(engine, Keeper))
+        return tuple(model for engine in keepers for model in engine.kept())
 
     def _mates(self, engine: Batcher, job: Render, within_s: float) -> list[Render]:
         kind, most = engine.together(job.render, job.inputs)

@@ -68,6 +68,7 @@ class Connection:
         config: Where to dial, with which key, how patiently.
         outbox: What to send; the connection is its only reader.
         hello: Makes the first message of each connection.
+        kept: Says which models are in memory.
         on_welcome: Called at the beginning of each connection, before anything else is sent.
         on_message: Called with each further message.
         on_lost: Called with the reason and the seconds until the next try.
@@ -80,6 +81,7 @@ class Connection:
         outbox: Outbox,
         *,
         hello: Callable[[], Hello],
+        kept: Callable[[], tuple[str, ...]],
         on_welcome: Callable[[Welcome], None],
         on_message: Callable[[AnyServerMessage], None],
         on_lost: Callable[[str, float], None],
@@ -88,6 +90,7 @@ class Connection:
         self._config = config
         self._outbox = outbox
         self._hello = hello
+        self._kept = kept
         self._on_welcome = on_welcome
         self._on_message = on_message
         self._on_lost = on_lost
@@ -220,7 +223,7 @@ class Connection:
     async def _beat(self, every_s: float) -> None:
         while True:
             await asyncio.sleep(max(every_s, LEAST_HEARTBEAT_S))
-            self._outbox.post(Heartbeat())
+            self._outbox.post(Heartbeat(kept=self._kept()))
 
 
 def _reason(error: Exception) -> str:

@@ -112,10 +112,16 @@ class Begun(FromChild, tag="begun", frozen=True, kw_only=True):
 
 
 class Loaded(FromChild, tag="loaded", frozen=True, kw_only=True):
-    """The model is loaded and inference begins, of so many renders in one pass."""
+    """The model is loaded and inference begins.
+
+    Attributes:
+        together: How many renders share its pass.
+        kept: Models that are in memory now, as far as engines tell.
+    """
 
     number: int
     together: int = 1
+    kept: tuple[str, ...] = ()
 
 
 class Stepped(FromChild, tag="stepped", frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dreamgrid.errors import EngineCrashed
 from dreamgrid.protocol.renders import AnyRender
 from dreamgrid.worker import frames
-from dreamgrid.worker.frames import Rendered, Stepped
+from dreamgrid.worker.frames import Loaded, Rendered, Stepped
 from dreamgrid.worker.line import Line, Patience, Run
 from dreamgrid.worker.process import EngineProcess
 from dreamgrid.worker.tasks import task_group
@@ -35,6 +35,7 @@ class EngineHost:
 
     Attributes:
         model: The model of its last render, which its child has loaded. None: a fresh child.
+        kept: Models that its child had in memory when its last render began.
         crashes: Crashes in a row; a finished render or one that failed in order sets it to 0.
     """
 
@@ -42,6 +43,7 @@ class EngineHost:
         self, tasks: asyncio.TaskGroup, setup: frames.Setup, patience: Patience | None = None
     ) -> None:
         self.model: str | None = None
+        self.kept: tuple[str, ...] = ()
         self.crashes = 0
         self._tasks = tasks
         self._setup = setup
@@ -89,6 +91,11 @@ class EngineHost:
                 job alone: others are begun anew.
             EngineError: The render failed; so do its subclasses and `UnreadableMedia`.
         """
+
+        def loaded(frame: Loaded) -> None:
+            self.kept = frame.kept
+            on_loaded()
+
         alone = False
         while True:
             line = await self._living_line()
@@ -102,7 +109,7 @@ class EngineHost:
                 upcoming=tuple(upcoming),
                 alone=alone,
             )
-            run = Run(job=job, on_begun=on_begun, on_loaded=on_loaded, on_step=on_step)
+            run = Run(job=job, on_begun=on_begun, on_loaded=loaded, on_step=on_step)
             try:
                 return await line.render(run)
             except EngineCrashed:
@@ -164,6 +171,7 @@ class EngineHost:
         if self._line is line:
             self._line = None
             self.model = None
+            self.kept = ()
         if line is not None and line.killed:
             return
         self.crashes += 1
@@ -193,6 +201,11 @@ class EnginePool:
     def waiting(self) -> tuple[str, ...]:
         """Models of the jobs that wait for their turn, each once."""
         return tuple(dict.fromkeys(self._waiting))
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Models in the memory of its hosts, each once."""
+        return tuple(dict.fromkeys(model for host in self._hosts for model in host.kept))
 
     @asynccontextmanager
     async def turn(self, model: str) -> AsyncIterator[EngineHost]:

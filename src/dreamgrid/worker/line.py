@@ -45,7 +45,7 @@ class Run:
 
     job: frames.Render
     on_begun: Callable[[], None]
-    on_loaded: Callable[[], None]
+    on_loaded: Callable[[Loaded], None]
     on_step: Callable[[Stepped], None]
     begun: bool = False
     together: int = 1
@@ -141,7 +141,7 @@ class Line:
                 run.on_begun()
             case Loaded() if run := self._runs.get(frame.number):
                 run.together = frame.together
-                run.on_loaded()
+                run.on_loaded(frame)
             case Stepped() if run := self._runs.get(frame.number):
                 run.on_step(frame)
             case Rendered() if run := self._runs.pop(frame.number, None):

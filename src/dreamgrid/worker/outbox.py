@@ -35,7 +35,7 @@ class Outbox:
         self._messages: deque[WorkerMessage] = deque(maxlen=MAX_WAITING)
         self._progress: dict[_Key, Progress] = {}
         self._unsettled: dict[_Key, Finished | Failed] = {}
-        self._heartbeat = False
+        self._heartbeat: Heartbeat | None = None
         self._ready = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -46,7 +46,7 @@ class Outbox:
             case Progress():
                 self._put_progress(message)
             case Heartbeat():
-                self._heartbeat = True
+                self._heartbeat = message
             case Finished() | Failed():
                 key = (message.job_id, message.attempt)
                 self._progress.pop(key, None)  # it would come after the end
@@ -78,7 +78,7 @@ class Outbox:
         ]
         self._messages.clear()
         self._messages.extend([*self._unsettled.values(), *others])
-        self._heartbeat = False
+        self._heartbeat = None
         if self._messages:
             self._ready.set()
 
@@ -87,9 +87,9 @@ class Outbox:
         while True:
             if self._messages:
                 return self._messages.popleft()
-            if self._heartbeat:
-                self._heartbeat = False
-                return Heartbeat()
+            if self._heartbeat is not None:
+                beat, self._heartbeat = self._heartbeat, None
+                return beat
             if self._progress:
                 return self._progress.pop(next(iter(self._progress)))
             self._note_emptiness()

@@ -148,6 +148,7 @@ class Worker:
             config,
             self._outbox,
             hello=self._hello,
+            kept=lambda: engines.pool.kept,
             on_welcome=self._welcomed,
             on_message=self._take,
             on_lost=self._lost,

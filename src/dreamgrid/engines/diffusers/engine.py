@@ -57,6 +57,11 @@ class DiffusersEngine:
         """Says which models the next jobs need: of those in memory they leave last."""
         self._warm.expect({self._weights[model].name for model in models if model in self._weights})
 
+    def kept(self) -> Collection[str]:
+        """The models in memory, wherever they rest."""
+        names = self._warm.names
+        return tuple(model for model, weights in self._weights.items() if weights.name in names)
+
     def generate(self, render: AnyRender, inputs: Mapping[str, bytes], on_step: OnStep) -> Artifact:
         """Makes one job, with less memory if the first try runs out of it.
 
