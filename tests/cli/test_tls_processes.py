@@ -5,10 +5,11 @@ from pathlib import Path
 
 import trustme
 
+from tests.cli.conftest import Call
 from tests.cli.processes import run, running
 
 
-def test_a_private_authority_is_trusted_by_name(tmp_path: Path) -> None:
+def test_a_private_authority_is_trusted_by_name(tmp_path: Path, call: Call) -> None:
     authority = trustme.CA()
     made = authority.issue_cert("127.0.0.1")
     chain, key, trusted = tmp_path / "grid.pem", tmp_path / "grid.key", tmp_path / "authority.pem"
@@ -18,7 +19,7 @@ def test_a_private_authority_is_trusted_by_name(tmp_path: Path) -> None:
     tls = ("--tls-cert", str(chain), "--tls-key", str(key))
     with running("serve", "--json", "--port", "0", *tls, data=tmp_path / "data") as grid:
         assert grid.ready["url"].startswith("https://")
-        strange = run("models", "--all", "--json", environment=grid.environment, cwd=tmp_path)
+        strange = call("models", "--all", "--json", environment=grid.environment)
         assert (strange.returncode, "SSL_CERT_FILE" in strange.last_json["message"]) == (3, True)
         environment = grid.environment | {"SSL_CERT_FILE": str(trusted)}
         wanted = ("--json", "--model", "pattern-v1")
@@ -31,6 +32,6 @@ def test_a_private_authority_is_trusted_by_name(tmp_path: Path) -> None:
         assert grid.stop(signal.SIGTERM)[0] == 0
 
 
-def test_half_of_a_pair_is_not_enough(tmp_path: Path) -> None:
-    ran = run("serve", "--json", "--tls-cert", "grid.pem", environment={}, cwd=tmp_path)
+def test_half_of_a_pair_is_not_enough(call: Call) -> None:
+    ran = call("serve", "--json", "--tls-cert", "grid.pem", environment={})
     assert (ran.returncode, "--tls-key" in ran.last_json["message"]) == (2, True)
