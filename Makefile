@@ -53,8 +53,8 @@ soak: $(VENV)/.ready-dev ## Kill server, workers and app under load, then look w
 	$(BIN)/python -m tests.soak $(or $(KILLS),100)
 	$(BIN)/python -m tests.simulation --random $(or $(HISTORIES),10000)
 
-soak-cluster: $(VENV)/.ready-dev ## Kill, pause and stop nodes and their backends under load, then look what is lost (KILLS=100)
-	$(BIN)/python -m tests.soak cluster $(or $(KILLS),100)
+soak-cluster: $(VENV)/.ready-dev ## Kill, pause, stop and cut off nodes and their backends under load, then look what is lost (KILLS=100)
+	$(BIN)/python -m tests.soak cluster $(or $(KILLS),100) $(SEED)
 
 clean: ## Remove the virtual environment and caches; pictures and data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

