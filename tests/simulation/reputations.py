@@ -16,7 +16,7 @@ class _Worker:
     Attributes:
         delivering: Results that it reported and that are not settled: nobody knows when they count.
         failed_at: Different jobs in a row.
-        given_s: When it last got a job. No pause had begun by then.
+        given_s: When it was last chosen for a job that it got. No pause had begun by then.
         rests_since_s: When the rest began; what was chosen for it before may still come.
         rests_until_s: Before that it may get nothing.
     """
@@ -68,8 +68,8 @@ class Reputations:
     def given(self, name: str, chosen_s: float) -> None:
         """A worker gets a job, for which it was chosen then; a slow disk may lie in between."""
         worker = self._workers[name]
-        worker.given_s = self._clock()
-        left_s = worker.rests_until_s - worker.given_s
+        worker.given_s = chosen_s
+        left_s = worker.rests_until_s - self._clock()
         if chosen_s <= worker.rests_since_s:
             return
         assert left_s <= 0, f"{name} failed at job after job and gets another {left_s} s too early"
