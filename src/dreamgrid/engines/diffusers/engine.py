@@ -10,7 +10,7 @@ import msgspec
 import torch
 
 from dreamgrid.engines.base import Artifact, Job, OnStep, Step, Unfinished
-from dreamgrid.engines.diffusers.batching import ALONE, Proof, Proofs, prove
+from dreamgrid.engines.diffusers.batching import ALONE, LONGEST_ALONE_S, Proof, Proofs, prove
 from dreamgrid.engines.diffusers.family import Net, Task
 from dreamgrid.engines.diffusers.given import Given
 from dreamgrid.engines.diffusers.memory import free_memory, out_of_memory
@@ -90,7 +90,11 @@ class DiffusersEngine:
                 return self._render(jobs, width=width)
             except OutOfMemory:
                 self._proofs.note(self._kind_of(jobs[0].render) or "", ALONE)
-        return [finish for job in jobs for finish in self._render([job], width=1)]
+        began_s = time.perf_counter()
+        finishes = [finish for job in jobs for finish in self._render([job], width=1)]
+        if time.perf_counter() - began_s > LONGEST_ALONE_S * len(jobs):
+            self._unproven = None  # to try it would take long, and bring nothing
+        return finishes
 
     def _width_for(self, jobs: Sequence[Job]) -> int:
         render = jobs[0].render
