@@ -17,6 +17,7 @@ from dreamgrid.server.blobs import s3_settings
 from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.clock import system_clock
 from dreamgrid.server.config import MICROS, NO_LIMIT, NodeSettings, ServerConfig
+from dreamgrid.server.garbage import rarely_collected
 from dreamgrid.server.store.base import Store
 from dreamgrid.server.store.postgres import PostgresStore
 from dreamgrid.server.store.sqlite import SqliteStore
@@ -78,7 +79,8 @@ async def _serve(given: argparse.Namespace) -> None:
 
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await run_server(config, stop=stop, on_ready=ready)
+    with rarely_collected():
+        await run_server(config, stop=stop, on_ready=ready)
 
 
 def main() -> None:

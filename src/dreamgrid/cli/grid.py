@@ -17,6 +17,7 @@ from dreamgrid.errors import DreamgridError
 from dreamgrid.server import open_files
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.folder_lock import held
+from dreamgrid.server.garbage import rarely_collected
 from dreamgrid.worker.config import WorkerConfig
 from dreamgrid.worker.plan import plan_work
 from dreamgrid.worker.started_engines import started_engines
@@ -84,8 +85,9 @@ async def run_grid(
         ConfigError: The port or the data folder cannot be used, or no engine is installed.
     """
     try:
-        async with asyncio.TaskGroup() as tasks:
-            await _run(tasks, options, stop, on_ready)
+        with rarely_collected():
+            async with asyncio.TaskGroup() as tasks:
+                await _run(tasks, options, stop, on_ready)
     except BaseExceptionGroup as group:
         raise _first(group) from None
 

@@ -4,9 +4,6 @@ The store is the truth that these can always be rebuilt from (`from_row`). `Proj
 `Rendering` move them, and only along the arrows of `dreamgrid.states`.
 """
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import inf
 
 import msgspec
@@ -28,9 +25,6 @@ from dreamgrid.states import (
     next_job_state,
     project_state,
 )
-
-MANY_OBJECTS = 100_000
-"""So many make a collection of garbage take a tenth of a second."""
 
 _render = msgspec.json.Decoder(AnyRender)
 
@@ -290,25 +284,6 @@ def to_row(project: LiveProject) -> ProjectRow:
             for job in project.jobs
         ),
     )
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage collection while many projects are taken up: all that is made then stays.
-
-    Looking for garbage among it took as long as the rest. If it is a lot, it counts as old at once:
-    else it would be looked through for each generation right afterwards.
-    """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            if gc.get_count()[0] >= MANY_OBJECTS:
-                gc.freeze()
-                gc.unfreeze()  # which puts it among the oldest
-            gc.enable()
 
 
 def from_row(row: ProjectRow) -> LiveProject:

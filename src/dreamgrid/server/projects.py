@@ -29,10 +29,11 @@ from dreamgrid.server.blobs.keys import input_key, preview_key
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.garbage import uncollected
 from dreamgrid.server.job_ids import new_job_id
 from dreamgrid.server.kept_files import KeptFiles
 from dreamgrid.server.known_workers import KnownWorkers
-from dreamgrid.server.live import LiveJob, LiveProject, extent_of, from_row, to_row, uncollected
+from dreamgrid.server.live import LiveJob, LiveProject, extent_of, from_row, to_row
 from dreamgrid.server.open_projects import OpenProjects, key_of_last_frame, key_of_result
 from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.refused_projects import id_taken, refusal
