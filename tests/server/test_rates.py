@@ -38,6 +38,18 @@ def test_what_is_borrowed_must_be_waited_for() -> None:
     assert buckets.borrow("ann", 1) > 0
 
 
+def test_who_would_have_to_wait_is_not_counted() -> None:
+    clock = ManualClock()
+    buckets = Buckets(Rate(1, burst=3), clock)
+    assert buckets.takes("ann", 2)
+    assert not buckets.takes("ann", 2)
+    assert buckets.takes("ann", 1)
+    assert not buckets.takes("ann", 1)
+    clock.advance(1)
+    assert buckets.takes("ann", 1)
+    assert all(Buckets(NO_LIMIT, clock).takes("ann", 1_000) for _ in range(3))
+
+
 @given(st.lists(st.tuples(st.floats(0, 5), st.integers(0, 20)), max_size=30))
 def test_nobody_gets_more_than_the_burst_and_the_rate(steps: list[tuple[float, int]]) -> None:
     clock = ManualClock()

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from aiohttp import WSMsgType
 
+from dreamgrid.server.short_way import ShortWay
+
 OK = 1000
 LOST = 1006
 
@@ -104,13 +106,15 @@ class Line:
         self.broken = False
         self.up = Pipe(self, self._reaches_server)
         self.down = Pipe(self, take)
+        self.short_way = ShortWay()
         self.inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.close_code: int | None = None
         self._ended: Callable[[], None] | None = ended
         self._left = left
 
     def _reaches_server(self, data: bytes) -> None:
-        self.inbox.put_nowait(data)
+        if not self.short_way.offer(data):
+            self.inbox.put_nowait(data)
 
     def cut(self) -> None:
         """Both sides hear nothing more, and notice it sooner or later."""

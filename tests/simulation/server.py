@@ -118,7 +118,7 @@ class Server:
         nobody = cast(web.Request, None)  # it is asked for an address, which the settings tell
         session = self._workers._session(nobody, account, hello, cast(Outbox, outbox))
         socket = cast(web.WebSocketResponse, ServerSocket(line))
-        work = self._workers._work(socket, session, hello, cast(Outbox, outbox))
+        work = self._workers._work(socket, line.short_way, session, hello, cast(Outbox, outbox))
         self._converse(line, outbox, work)
 
     def _converse(

@@ -71,6 +71,10 @@ class Limits:
         """Counts a message of a worker; the seconds to wait before the next."""
         return min(MAX_PAUSE_S, self._worker_messages.borrow(worker_id, _tokens_of(size_bytes)))
 
+    def may_send(self, worker_id: str, size_bytes: int) -> bool:
+        """Counts a message of a worker if it need not wait; else it is yet to be counted."""
+        return self._worker_messages.takes(worker_id, _tokens_of(size_bytes))
+
     @contextmanager
     def connection(
         self, kind: Peers, account: Account, *, replaces: bool = False

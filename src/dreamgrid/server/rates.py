@@ -32,6 +32,16 @@ class Buckets:
         self._keep(caller, tokens - 1)
         return 0.0
 
+    def takes(self, caller: str, tokens: float) -> bool:
+        """Takes tokens if there are as many; whether there were."""
+        if self._rate.unlimited:
+            return True
+        left = self._tokens(caller) - tokens
+        if left < 0:
+            return False
+        self._keep(caller, left)
+        return True
+
     def borrow(self, caller: str, tokens: float) -> float:
         """Takes tokens, there or not; the seconds to wait until nothing is owed any more."""
         if self._rate.unlimited:

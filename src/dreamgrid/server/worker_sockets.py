@@ -30,6 +30,7 @@ from dreamgrid.server.claims import note_claims
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.outbox import Outbox, close_reason
 from dreamgrid.server.services import Services
+from dreamgrid.server.short_way import ShortWay, short_way
 from dreamgrid.server.workers import WorkerSession
 
 HELLO_WITHIN_S = 10.0
@@ -66,9 +67,12 @@ class WorkerSockets:
             compress=False, max_msg_size=codec.MAX_WORKER_MESSAGE_BYTES, decode_text=False
         )
         await ws.prepare(request)
-        return await conversation.hold(ws, self._converse(request, ws))
+        way = short_way(ws, request, max_bytes=codec.MAX_WORKER_MESSAGE_BYTES)
+        return await conversation.hold(ws, self._converse(request, ws, way))
 
-    async def _converse(self, request: web.Request, ws: web.WebSocketResponse) -> None:
+    async def _converse(
+        self, request: web.Request, ws: web.WebSocketResponse, way: ShortWay
+    ) -> None:
         credential, account = await conversation.authenticated(self._services, request, "work")
         if request.transport is None:
             return  # it went away while its key was looked up
@@ -79,32 +83,44 @@ class WorkerSockets:
             conversation.ended_with_credential(self._services, credential, end),
             conversation.ended_by_ban(self._services, outbox.close, banned),
         ):
-            await self._serve(request, ws, account, outbox)
+            await self._serve(request, ws, way, account, outbox)
 
     async def _serve(
-        self, request: web.Request, ws: web.WebSocketResponse, account: Account, outbox: Outbox
+        self,
+        request: web.Request,
+        ws: web.WebSocketResponse,
+        way: ShortWay,
+        account: Account,
+        outbox: Outbox,
     ) -> None:
         try:
             hello = await _hello(ws)
         except ProtocolError as error:
             await ws.close(code=socket.CLOSE_PROTOCOL, message=close_reason(str(error)))
             return
+        way.dealt_with()
         session = self._session(request, account, hello, outbox)
         session.known_as = await self._services.known_workers.names(session)
         if request.transport is None:
             return  # it went away right after its hello
         known = self._services.workers.get(session.id) is not None
         with self._services.limits.connection("workers", account, replaces=known):
-            await self._work(ws, session, hello, outbox)
+            await self._work(ws, way, session, hello, outbox)
 
     async def _work(
-        self, ws: web.WebSocketResponse, session: WorkerSession, hello: Hello, outbox: Outbox
+        self,
+        ws: web.WebSocketResponse,
+        way: ShortWay,
+        session: WorkerSession,
+        hello: Hello,
+        outbox: Outbox,
     ) -> None:
         sender = asyncio.create_task(outbox.run(), name="worker-sender")
         try:
             self._join(session, hello)
-            await self._listen(ws, session)
+            await self._listen(ws, way, session)
         finally:
+            way.take = None
             if self._services.workers.get(session.id) is session:
                 self._services.known_workers.left(session)
             self._services.workers.remove(session)
@@ -155,8 +171,10 @@ class WorkerSockets:
         _log.info("worker joined: %s with %s", session.name, ", ".join(sorted(session.models)))
         rendering.worker_joined(session, hello.running)
 
-    async def _listen(self, ws: web.WebSocketResponse, session: WorkerSession) -> None:
-        rendering = self._services.rendering
+    async def _listen(
+        self, ws: web.WebSocketResponse, way: ShortWay, session: WorkerSession
+    ) -> None:
+        way.take = partial(self._take, session)
         async for frame in ws:
             if frame.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 continue
@@ -169,11 +187,9 @@ class WorkerSockets:
             except ProtocolError as error:
                 await ws.close(code=socket.CLOSE_PROTOCOL, message=close_reason(str(error)))
                 return
-            if isinstance(message, Progress):  # as nearly all are
-                rendering.progressed(session, message)
-            elif isinstance(message, Finished):
+            if isinstance(message, Finished):
                 try:
-                    await rendering.finished(session, message)
+                    await self._services.rendering.finished(session, message)
                 except ServerUnavailable as error:
                     # It keeps the outcome, and tells it again when it comes back.
                     await ws.close(code=socket.CLOSE_RESTART, message=close_reason(str(error)))
@@ -182,11 +198,24 @@ class WorkerSockets:
                 reason = b"hello may only be the first message"
                 await ws.close(code=socket.CLOSE_PROTOCOL, message=reason)
                 return
+            way.dealt_with()
+
+    def _take(self, session: WorkerSession, data: bytes) -> bool:
+        """Deals with a message as soon as it is read, if it is one that nobody has to wait for."""
+        message = codec.decode_from_worker(data)
+        if isinstance(message, Finished | Hello):
+            return False
+        if not self._services.limits.may_send(session.id, len(data)):
+            return False
+        session.seen_at_s = self._clock()
+        return self._apply(session, message)
 
     def _apply(self, session: WorkerSession, message: AnyWorkerMessage) -> bool:
         """Does what a message says; False when it may not come here."""
         rendering = self._services.rendering
         match message:
+            case Progress():  # as nearly all are
+                rendering.progressed(session, message)
             case Started():
                 rendering.started(session, message)
             case Failed():
