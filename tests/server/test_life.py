@@ -73,13 +73,6 @@ async def test_two_images_with_previews_frame_by_frame(grid: Grid) -> None:
     ]
 
 
-WAITING = {
-    "reason": "queued",
-    "message": "there is room at the worker: it starts in a moment",
-    "state": "runnable",
-}
-
-
 async def test_each_frame_of_a_render_says_what_the_contract_wants(grid: Grid) -> None:
     app, worker = await grid.app(), await grid.worker("the worker")
     project = await app.request(seed=42)
@@ -97,8 +90,6 @@ async def test_each_frame_of_a_render_says_what_the_contract_wants(grid: Grid) -
         "jobID": project,
         "queuePosition": 1,
         "queueStatus": "waiting",
-        "waitingReason": WAITING,
-        "jobWaitingReasons": [{"jobIndex": 0, "imgID": job.job_id, "waitingReason": WAITING}],
     }
     step = named | {"workerName": "the worker", "jobIndex": 0}
     assert initiating.payload == step | {"type": "initiatingModel"}

@@ -168,6 +168,7 @@ class Projects:
         project = self._new_project(app, project_id, params, renders, raw)
         project.targeting, project.dynamic = said.targeting, said.dynamic
         self._open.add(project)
+        self._rendering.scheduler.at_once(project.jobs)
         stored = self._store.submit(to_row(project))
         stored.add_done_callback(lambda future: self._submitted(app, project, future, began_s))
 
@@ -275,10 +276,13 @@ class Projects:
             self._accounts.note_balance(
                 project.account_id, project.token_type, future.result().balance
             )
-            for job in project.jobs:
+            left = [job for job in project.jobs if not job.assigning]
+            for job in left:
                 self._rendering.scheduler.waiting.add(job)
-            self._open.tell_queued(project, self._queue.position(project))
-            self._rendering.scheduler.hint()
+            # A worker may have its job already, which is told after this: then it was the next one.
+            self._open.tell_queued(project, self._queue.position(project) or 1)
+            if left:
+                self._rendering.scheduler.hint()
             return
         self._open.remove(project)
         known = (SubmitResult.KNOWN, SubmitResult.CONFLICT)

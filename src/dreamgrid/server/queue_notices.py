@@ -67,7 +67,8 @@ class QueueNotices:
                     seen.oldest_ms = job.waits_since_ms
                 if project.id not in placed:
                     placed.add(project.id)
-                    if self._open.project(project.id) is project and not project.canceling:
+                    known = self._open.project(project.id) is project and project.stored
+                    if known and not project.canceling:
                         self._look(project, len(placed), starts_s.get(project.id), offer)
                         seen.projects[project.noticed_reason] += 1
                         looked_at += len(project.jobs) - 1  # all of them tell whether it waits

@@ -158,7 +158,10 @@ class Rendering:
             return
         job.move(JobEvent.LOSE)
         job.attempt -= 1
-        self.scheduler.waiting.add(job, first=True)
+        if self._open.job(job.id) is job:
+            self.scheduler.waiting.add(job, first=True)
+        else:  # its project was refused
+            self.scheduler.hint()  # its worker is free for another one
 
     # ── what workers report ──────────────────────────────────────────────────────────────────────
 

@@ -250,15 +250,41 @@ class Scheduler:
         self._refused = refused
         self._loop = asyncio.get_running_loop()
         self._hinted = False
+        self._new: list[LiveJob] = []  # in line, and not yet stored
 
     def hint(self) -> None:
         """Something changed: look again, once for all hints of this turn of the event loop."""
         if not self._hinted:
             self._hinted = True
-            self._loop.call_soon(self._dispatch)
+            self._loop.call_soon(self._dispatch_hinted)
+
+    def at_once(self, jobs: Sequence[LiveJob]) -> None:
+        """Gives jobs that are about to be stored to idle workers, where nobody waits.
+
+        Call this before they are given to the store, in the same turn of the event loop: then the
+        assignment follows them there and shares their commit. Where the store refuses the jobs it
+        refuses to assign them. Only what is stored stays in line: what no worker took is out of it
+        again after this turn, and is put there later by whoever called this.
+        """
+        if self.waiting and not self._new:
+            return
+        if not self._new:
+            self._loop.call_soon(self._dispatch_new)
+        self._new += jobs
+        for job in jobs:
+            self.waiting.add(job)
+
+    def _dispatch_new(self) -> None:
+        new, self._new = self._new, []
+        self._dispatch()
+        for job in new:
+            self.waiting.withdraw(job)
+
+    def _dispatch_hinted(self) -> None:
+        self._hinted = False
+        self._dispatch()
 
     def _dispatch(self) -> None:
-        self._hinted = False
         if not self.waiting:
             return
         matches = choose(

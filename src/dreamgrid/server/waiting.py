@@ -97,12 +97,20 @@ class _Line:
     def pop(self, queue: deque[LiveJob]) -> LiveJob:
         """Takes the first job out of one of the queues."""
         job = queue.popleft()
+        self._left(job)
+        return job
+
+    def withdraw(self, job: LiveJob) -> None:
+        """Takes a job out from wherever it stands, in time in proportion to the line."""
+        self.queue(job).remove(job)
+        self._left(job)
+
+    def _left(self, job: LiveJob) -> None:
         job.in_line = False
         self.length -= 1
         left = self.projects.pop(job.project.id) - 1
         if left:
             self.projects[job.project.id] = left
-        return job
 
     def queue(self, job: LiveJob) -> deque[LiveJob]:
         """Where a job stands, or would stand."""
@@ -388,6 +396,13 @@ class WaitingJobs:
         account.turn = next(self._turns)
         self._accounts.move_to_end(project.account_id)
         return before_ms
+
+    def withdraw(self, job: LiveJob) -> None:
+        """Takes a job out of line that came only just now; harmless if it has been taken."""
+        if job.in_line:
+            project = job.project
+            room = self._rooms[project.network, job.render.model][project.targeting]
+            room.lines[project.account_id].withdraw(job)
 
     def _remove_room(self, network: Network, model: str, targeting: Targeting) -> None:
         rooms = self._rooms[network, model]
