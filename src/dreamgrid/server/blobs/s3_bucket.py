@@ -9,6 +9,7 @@ import email.utils
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
 
@@ -78,7 +79,10 @@ class Bucket:
     def open(self) -> None:
         """Begins to speak to the store; to be called in a running loop."""
         # What is stored is what counts: nothing is decompressed on the way.
-        self._session = aiohttp.ClientSession(auto_decompress=False)
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),  # each call is signed for itself
+        )
 
     async def close(self) -> None:
         """Hangs up."""
@@ -202,13 +206,19 @@ class Bucket:
         if told is None:
             return
         try:
-            at_s = email.utils.parsedate_to_datetime(told).timestamp()
+            at_s = _seconds(told)
         except ValueError:
             return
         behind_s = at_s - self._clock()
         if abs(behind_s - self._behind_s) > _SKEW_S:
             _log.warning("the media store's clock is %+.0f s from ours; links follow it", behind_s)
             self._behind_s = behind_s
+
+
+@lru_cache(maxsize=4)
+def _seconds(date: str) -> float:
+    """Seconds since 1970 of a date as HTTP writes it; all answers of a second have the same."""
+    return email.utils.parsedate_to_datetime(date).timestamp()
 
 
 @dataclass(frozen=True, kw_only=True)
