@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from dreamgrid.errors import NotFound
-from tests.contracts.blob_backends import KEY, LONG, PNG, Store
+from tests.contracts.blob_backends import KEY, LONG, PNG, REPLACE_WHOLE, Store
 
 # ── what goes in comes out ───────────────────────────────────────────────────────────────────────
 
@@ -32,6 +32,7 @@ async def test_one_upload_url_can_be_used_again_until_it_expires(media: Store) -
     assert await media.get() == b"second"
 
 
+@pytest.mark.parametrize("media", REPLACE_WHOLE, indirect=True)
 async def test_readers_see_one_whole_file_while_several_uploads_replace_it(media: Store) -> None:
     versions = [bytes([letter]) * 600_000 for letter in b"abcdefgh"]
     await media.put(versions[0])
