@@ -183,13 +183,13 @@ def test_a_video_has_the_sound_that_its_model_made_unless_it_is_not_wanted(
     engines: Engines,
 ) -> None:
     engine = engines(SOUNDING)
-    made = engine.generate(render(SOUNDING, trim_end_frame=True), {}, nothing)
+    made = engine.generate(render(SOUNDING, steps=1, trim_end_frame=True), {}, nothing)
     assert frames_and_rate(made.data) == (8, 8)
     codec, length_s, loudness = sound_of(made.data)
     assert codec == "aac"
     assert length_s == pytest.approx(1.0, abs=0.05)  # as long as the frames that are shown
     assert loudness > 1e-4
-    silent = engine.generate(render(SOUNDING, generate_audio=False), {}, nothing)
+    silent = engine.generate(render(SOUNDING, steps=1, generate_audio=False), {}, nothing)
     with cast(InputContainer, av.open(io.BytesIO(silent.data))) as container:
         assert not container.streams.audio
 
@@ -229,7 +229,7 @@ def test_first_and_last_pictures_count_as_much_as_asked(engines: Engines) -> Non
     engine = engines(SHOWN)
     first, last = {"referenceImage": picture()}, {"referenceImageEnd": picture("blue")}
     made = [
-        engine.generate(render(SHOWN, **strengths), inputs, nothing).data
+        engine.generate(render(SHOWN, steps=1, **strengths), inputs, nothing).data
         for inputs, strengths in (
             (first, {}),
             (first, {"first_frame_strength": 0.3}),
@@ -243,7 +243,7 @@ def test_first_and_last_pictures_count_as_much_as_asked(engines: Engines) -> Non
 
 def test_what_a_pipeline_cannot_size_is_rendered_larger_and_cut(engines: Engines) -> None:
     made = engines(SHOWN).generate(
-        render(SHOWN, width=72, height=66), {"referenceImage": picture()}, nothing
+        render(SHOWN, steps=1, width=72, height=66), {"referenceImage": picture()}, nothing
     )
     with cast(InputContainer, av.open(io.BytesIO(made.data))) as container:
         stream = container.streams.video[0]
