@@ -21,6 +21,17 @@ _INSIDE = "DREAMGRID_TESTS_NETWORK"
 _TOOLS = ("unshare", "mount", "ip", "iptables")
 _NAMES = Path("/run/netns")
 _OWN_NAMES = ("mount", "-t", "tmpfs", "none", str(_NAMES))
+_TRIAL = " && ".join(
+    (
+        shlex.join(_OWN_NAMES),
+        "ip link add hub type bridge",
+        "ip netns add trial",
+        "ip link add plug type veth peer name net0 netns trial",
+        "ip netns exec trial iptables -A OUTPUT -p tcp -j DROP",
+        "ip netns exec trial iptables -A INPUT -p tcp -j REJECT --reject-with tcp-reset",
+    )
+)
+"""All of what is needed later; where one of it is not allowed nobody gets a network."""
 
 
 def inside() -> bool:
@@ -36,12 +47,11 @@ def enter() -> None:
     if inside() or os.geteuid() != 0 or not all(map(shutil.which, _TOOLS)):
         return
     own = ["unshare", "--net", "--mount"]
-    trial = f"{shlex.join(_OWN_NAMES)} && iptables --list && ip link add trial type bridge"
     try:
         _NAMES.mkdir(exist_ok=True)
     except OSError:
         return
-    tried = subprocess.run([*own, "sh", "-c", trial], capture_output=True, check=False)
+    tried = subprocess.run([*own, "sh", "-c", _TRIAL], capture_output=True, check=False)
     if tried.returncode == 0:
         os.execvpe(own[0], [*own, *sys.orig_argv], os.environ | {_INSIDE: "yes"})
 
