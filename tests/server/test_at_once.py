@@ -88,6 +88,16 @@ async def test_nobody_comes_before_those_who_wait() -> None:
     assert desk.store.asked == [early.jobs[0].id]
 
 
+async def test_who_waits_for_another_model_is_in_nobodys_way() -> None:
+    desk, unserved, project = Desk(), live_project(model="m2"), live_project()
+    for job in unserved.jobs:
+        desk.scheduler.waiting.add(job)
+    desk.scheduler.at_once(project.jobs)
+    await turn()
+    assert desk.store.asked == [project.jobs[0].id]
+    assert desk.scheduler.waiting.place(unserved) == 1
+
+
 async def test_projects_of_one_turn_are_given_away_together() -> None:
     desk, one, other = Desk(workers=2), live_project(), live_project(account_id="other")
     desk.scheduler.at_once(one.jobs)

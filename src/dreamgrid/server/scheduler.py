@@ -13,6 +13,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import NamedTuple
 
+from dreamgrid.protocol.params import Network
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.live import LiveJob
 from dreamgrid.server.store.base import Acquisition, Choice, Store
@@ -251,6 +252,7 @@ class Scheduler:
         self._loop = asyncio.get_running_loop()
         self._hinted = False
         self._new: list[LiveJob] = []  # in line, and not yet stored
+        self._new_kinds: set[tuple[Network, str]] = set()  # network and model of these
 
     def hint(self) -> None:
         """Something changed: look again, once for all hints of this turn of the event loop."""
@@ -259,23 +261,29 @@ class Scheduler:
             self._loop.call_soon(self._dispatch_hinted)
 
     def at_once(self, jobs: Sequence[LiveJob]) -> None:
-        """Gives jobs that are about to be stored to idle workers, where nobody waits.
+        """Gives jobs of a project that is about to be stored to idle workers.
+
+        Nothing happens where others wait for the same model: then no worker is idle, or there is a
+        reason why they wait.
 
         Call this before they are given to the store, in the same turn of the event loop: then the
         assignment follows them there and shares their commit. Where the store refuses the jobs it
         refuses to assign them. Only what is stored stays in line: what no worker took is out of it
         again after this turn, and is put there later by whoever called this.
         """
-        if self.waiting and not self._new:
+        kind = (jobs[0].project.network, jobs[0].render.model)
+        if self.waiting.waits_for(*kind) and kind not in self._new_kinds:
             return
         if not self._new:
             self._loop.call_soon(self._dispatch_new)
         self._new += jobs
+        self._new_kinds.add(kind)
         for job in jobs:
             self.waiting.add(job)
 
     def _dispatch_new(self) -> None:
         new, self._new = self._new, []
+        self._new_kinds.clear()
         self._dispatch()
         for job in new:
             self.waiting.withdraw(job)
