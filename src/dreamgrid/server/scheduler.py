@@ -153,7 +153,8 @@ class _Choice:
 
     def _rank(self, number: int, job: LiveJob) -> tuple[bool, bool, float]:
         worker, model = self._workers[number], job.render.model
-        return worker.loaded_model != model, model not in worker.kept, worker.cost(model)
+        cold = worker.loaded_model != model
+        return cold, cold and model not in worker.kept, worker.cost(model)
 
     def _fits(self, number: int, job: LiveJob) -> bool:
         worker, project = self._workers[number], job.project
