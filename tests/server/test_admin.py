@@ -11,7 +11,7 @@ from dreamgrid.protocol.socket import CLOSE_BLOCKED, CLOSE_NOT_ALLOWED
 from dreamgrid.protocol.worker import Cancel, Draining, Welcome
 from dreamgrid.server.store.sqlite_audit import audit_file
 from tests.server.conftest import MakeGrid
-from tests.support.grid import Grid
+from tests.support.grid import LEASE_S, Grid
 from tests.support.wallets import member
 from tests.support.wire import PNG, App, Worker, hello_of
 
@@ -398,9 +398,16 @@ async def test_a_worker_that_left_to_rest_is_shown_with_its_reason_until_it_is_b
     back = await grid.worker_socket(worker.hello)
     await back.expect(Welcome)
     assert (await grid.data("/v1/admin/workers")).get("away") is None
-    await back.send(Draining())
-    await back.fence()
-    await back.leave()
+    grid.clock.advance(LEASE_S + 1)  # it falls silent, as a machine that has crashed
+    await grid.without_workers()
+    assert (await grid.data("/v1/admin/workers")).get("away") is None
+
+
+async def test_a_worker_that_ended_for_good_is_not_shown_as_one_that_rests(grid: Grid) -> None:
+    worker = await grid.worker("w1")
+    await worker.send(Draining())
+    await worker.fence()
+    await worker.leave()
     await grid.without_workers()
     assert (await grid.data("/v1/admin/workers")).get("away") is None
 

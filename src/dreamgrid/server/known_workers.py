@@ -71,10 +71,14 @@ class KnownWorkers:
             self._rows |= {row.id: row for row in rows}
             self._store.note_workers(rows).add_done_callback(lambda future: future.exception())
 
+    def joined(self, session: WorkerSession) -> None:
+        """A worker is here; what it said when it left the last time is over."""
+        self.note([session])
+        self._resting.pop(session.id, None)
+
     def left(self, session: WorkerSession) -> None:
         """A worker has left; it may have said that it rests."""
         self.note([session])
-        self._resting.pop(session.id, None)
         if session.rests_because:
             self._resting[session.id] = session.rests_because
 

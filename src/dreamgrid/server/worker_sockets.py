@@ -157,7 +157,7 @@ class WorkerSockets:
         rendering = self._services.rendering
         note_claims(session, hello.speeds, rendering.speeds, self._services.catalog)
         replaced = self._services.workers.add(session)
-        self._services.known_workers.note([session])
+        self._services.known_workers.joined(session)
         if replaced is not None:
             rendering.worker_left(replaced, abruptly=True)
             replaced.close(socket.CLOSE_REPLACED, "a newer connection of this worker took over")
