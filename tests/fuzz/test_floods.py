@@ -1,6 +1,6 @@
 """Floods: too much of everything, from an account that means ill, within the limits by default.
 
-A friend is answered in time all along, the server's memory stays within a bound, and afterwards it
+A friend is answered all along, the server's memory stays within a bound, and afterwards it
 has no more tasks than before. DREAMGRID_FUZZ_SECONDS sets how long each flood lasts.
 """
 
