@@ -273,29 +273,32 @@ async def test_a_retry_that_crosses_a_cancel_comes_to_nothing(grid: Grid) -> Non
 async def test_who_comes_back_under_a_cancel_that_is_too_late_hears_of_all_results(
     grid: Grid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app, worker = await grid.app(), await grid.worker()
+    app, other, worker = await grid.app(), await grid.app("app-2"), await grid.worker()
     project = await app.request(numberOfImages=2)
     await worker.finish(await worker.assigned())
     job = await worker.assigned()
     await worker.upload(job, PNG)
     await grid.store.hold()
     enters, balances = asyncio.Event(), grid.store.balances
+    cancels, cancel = asyncio.Event(), grid.store.cancel
 
     def noted(account_id: str) -> Any:
         enters.set()
         return balances(account_id)
 
+    def canceled(*project: Any, **how: Any) -> Any:
+        cancels.set()
+        return cancel(*project, **how)
+
     monkeypatch.setattr(grid.store, "balances", noted)
+    monkeypatch.setattr(grid.store, "cancel", canceled)
     back = await grid.socket(appId="app-1")
     await asyncio.wait_for(enters.wait(), PATIENCE_S)  # the first of three writes that wait
     await worker.send(finished(job.job_id, job.attempt, PNG))
     await worker.fence()
-    assert grid._apps is not None
-    projects = grid._apps._services.projects
-    cancel = asyncio.create_task(projects.end(projects._open._projects[project]))
-    await asyncio.sleep(0)
+    await other.send("jobError", {"jobID": project, **CANCELED})
+    await asyncio.wait_for(cancels.wait(), PATIENCE_S)
     grid.store.release()
-    await cancel
     await back.wait_state("jobCompleted", jobID=project)
     assert back.frames[0]["activeProjects"] == []
     results = [frame["imgID"] for frame in back.about(project) if frame.type == "jobResult"]
