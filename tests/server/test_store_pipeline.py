@@ -90,8 +90,19 @@ def test_nothing_is_answered_before_the_beginning_was_checked(
     connection.execute("INSERT INTO thing VALUES (1, 'a', NULL)")
     with pytest.raises(ValueError, match="not 7"):
         connection.execute("SELECT id FROM thing").fetchone()
+    assert connection.in_transaction
     connection.rollback()
     assert stored(connection) == []
+
+
+def test_a_transaction_is_open_though_every_answer_has_been_read(
+    connection: PostgresConnection,
+) -> None:
+    begin(connection)
+    assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert connection.in_transaction
+    connection.commit()
+    assert not connection.in_transaction
 
 
 def test_a_table_that_was_changed_meanwhile_fails_one_transaction_and_no_more(

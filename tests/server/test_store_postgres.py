@@ -114,6 +114,16 @@ async def test_a_database_that_is_away_is_said_clearly_and_heals(
     assert await store.account(ADA) is not None
 
 
+async def test_text_that_postgresql_cannot_hold_fails_its_own_write_and_no_other(
+    store: PostgresStore,
+) -> None:
+    with pytest.raises(psycopg.DataError):
+        await store.submit(project(10, app_id="a\0b"))
+    balance = await store.grant(ADA, "spark", 1, NOW)
+    assert (balance.posted_micros, balance.held_micros) == (1_001, 0)
+    assert await store.open_projects() == []
+
+
 class Deaf(PostgresConnection):
     """Breaks at a commit that comes after `armed` was set: before or after it took effect."""
 

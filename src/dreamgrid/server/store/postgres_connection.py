@@ -80,7 +80,9 @@ class PostgresConnection:
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction has begun and not ended."""
-        return self.lost or self._connection.info.transaction_status is not TransactionStatus.IDLE
+        # In a pipeline libpq calls itself idle whenever every answer so far has been read.
+        idle = self._connection.info.transaction_status is TransactionStatus.IDLE
+        return self.lost or self._piped or not idle
 
     def begin(self, sql: str, values: Sequence[Any], check: Callable[[Any], None]) -> Cursor:
         """Begins a transaction whose statements do not wait for each other, with one of them.
