@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 MANIFESTS = DEPLOY / "kubernetes"
 PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")
+CONTAINERS = PAGE.partition("## Starting it in containers")[2].partition("\n## ")[0]
 ENDS_WITHIN_S = 5  # what docs/cli.md says of a server that is told to stop
 SOURCE = "\n".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
 
@@ -141,8 +142,31 @@ def test_what_the_files_set_is_known() -> None:
 
 def secrets_told() -> set[str]:
     """The names of the secrets that the page says how to make."""
-    part = PAGE.partition("## Starting it in containers")[2].partition("\n## ")[0]
-    return set(re.findall(r"> (?:deploy/secrets/)?([\w-]+)$", part, re.MULTILINE))
+    return {path.rpartition("/")[2] for path in secret_files()}
+
+
+def secret_files() -> list[str]:
+    """The files that the page has somebody write."""
+    return re.findall(r"> (\S+)$", CONTAINERS, re.MULTILINE)
+
+
+def test_secrets_are_written_where_nobody_else_looks_and_git_does_not_either() -> None:
+    files = secret_files()
+    assert {path.rpartition("/")[0] for path in files} == {"deploy/secrets"}
+    makes = re.findall(r"^    (mkdir .*)$", CONTAINERS, re.MULTILINE)
+    assert makes == ["mkdir -p -m 700 deploy/secrets"] * 2
+    files.append("deploy/monitoring/key")
+    assert files[-1] in CONTAINERS
+    ignored = subprocess.run(
+        ["git", "check-ignore", *files], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ignored.stdout.split() == files
+
+
+def test_kubernetes_is_given_secrets_that_were_written() -> None:
+    given = re.findall(r"--from-file=(\S+)", CONTAINERS)
+    assert given
+    assert set(given) <= set(secret_files())
 
 
 def test_nodes_reach_each_other_where_they_say_and_nobody_else_does() -> None:
