@@ -57,6 +57,30 @@ async def test_all_nodes_sign_with_a_new_secret_and_believe_the_old_one(
     assert (folder / NAME).read_bytes() == (one.config.data_dir / NAME).read_bytes() != secret
 
 
+async def test_a_coordinator_that_cannot_store_new_secrets_goes_on_and_takes_them_later(
+    make_node: MakeNode,
+    address: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(node, "SECRETS_LOOK_S", 0.05)
+    grid = await make_node()
+    token = (await member(grid, "ann"))["token"]
+    file = grid.config.data_dir / NAME
+    secret, in_the_way = file.read_bytes(), file.with_name(f"{NAME}.old-1")
+    in_the_way.mkdir()
+    assert rotate(address, grid.clock())
+    async with asyncio.timeout(PATIENCE_S):
+        while "new secrets cannot be taken" not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert await signed_in(grid, token) == 200
+    assert file.read_bytes() == secret
+    in_the_way.rmdir()
+    await takes(file, secret)
+    after = (await Person(grid, "ann").log_in())[1]["data"]["token"]
+    assert [await signed_in(grid, one) for one in (token, after)] == [200, 200]
+
+
 async def test_secrets_of_before_come_along_when_a_server_becomes_a_node(
     make_node: MakeNode, tmp_path: Path
 ) -> None:

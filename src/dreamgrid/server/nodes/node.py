@@ -188,13 +188,19 @@ class Node:
         return ring
 
     async def _follow_secrets(self, ring: Shared, take: Callable[[], None]) -> None:
+        """Takes secrets that were exchanged; while it cannot, the ones of before go on."""
         while True:
             await asyncio.sleep(SECRETS_LOOK_S)
-            with contextlib.suppress(psycopg.Error):  # away; the beats say so
-                before, ring = ring, await self._take_secrets()
-                if ring != before:
+            try:
+                shared = await self._take_secrets()
+                if shared != ring:
                     take()
+                    ring = shared
                     _log.warning("sign-ins are signed with a new secret from now on")
+            except psycopg.Error:
+                pass  # away; the beats say so
+            except (ConfigError, OSError) as error:
+                _log.error("new secrets cannot be taken, which is tried again: %s", error)
 
     @asynccontextmanager
     async def _relaying(self) -> AsyncIterator[Callable[[], Awaitable[None]]]:
