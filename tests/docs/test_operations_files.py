@@ -254,6 +254,16 @@ def test_the_nodes_of_the_compose_file_differ_only_in_their_name() -> None:
     assert all(f"{name}=" in PAGE for name in re.findall(r"\$\{([A-Z_]+):\?", text))
 
 
+def test_the_store_of_the_compose_file_is_for_trials_wherever_it_is_told_of() -> None:
+    files = (DEPLOY / "nodes-compose.yaml", ROOT / "docs/operations.md", ROOT / "docs/scale.md")
+    for path in files:
+        told = " ".join(path.read_text("utf-8").replace("#", " ").split())
+        limits = re.search(r"[Ff]or trials: (.* while somebody replaces it)\.", told)
+        assert limits is not None, path
+        for limit in ("not upload to it", "slower with every file", "half a file"):
+            assert limit in limits[1]
+
+
 def test_the_page_tells_what_the_server_s_compose_file_wants_to_know() -> None:
     text = (DEPLOY / "server-compose.yaml").read_text("utf-8")
     compose = yaml.safe_load(text)
