@@ -36,7 +36,7 @@ from dreamgrid.worker.config import WorkerConfig
 from dreamgrid.worker.worker import run_worker
 from tests.worker import puppet_engine
 
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 """How long a test waits for what must come; only a failing test waits so long."""
 
 KEY = "the-key-of-the-worker"
@@ -289,6 +289,7 @@ def config_of(url: str, data_dir: Path, **changes: object) -> WorkerConfig:
         "data_dir": data_dir,
         "name": "Ada's worker",
         "threads": 1,
+        "slots": 1,
         "transfer_retry_s": 0.01,
         "reconnect_min_s": 0.01,
         "reconnect_max_s": 0.02,

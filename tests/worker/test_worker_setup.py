@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import uuid
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def test_every_spelling_of_the_server_is_understood(
         ({"name": "x" * 65}, "name must be"),
         ({"network": "slow"}, "is not one of fast, relaxed"),
         ({"engines": 0}, "slots"),
+        ({"slots": -1}, "slots"),
         ({"engines": 2, "slots": 1}, r"slots \(1\) must be at least engines \(2\)"),
         ({"threads": -1}, "must be positive"),
         ({"reconnect_min_s": 20.0, "reconnect_max_s": 15.0}, "reconnect_min_s"),
@@ -72,15 +74,20 @@ def test_threads_are_shared_between_the_engines(tmp_path: Path) -> None:
     assert config_of("http://h", tmp_path, threads=0).threads_per_engine >= 1
 
 
-@pytest.mark.parametrize(("gpu", "held"), [(True, 6), (False, 2)])
-async def test_on_a_gpu_as_many_jobs_are_held_as_its_engine_wants(
-    tmp_path: Path, gpu: bool, held: int
+@pytest.mark.parametrize(
+    ("gpu", "slots", "held"), [(True, 0, 6), (False, 0, 2), (True, 2, 2), (True, 7, 7)]
+)
+async def test_on_a_gpu_as_many_jobs_are_held_as_its_engine_wants_unless_its_owner_says(
+    tmp_path: Path, gpu: bool, slots: int, held: int
 ) -> None:
+    def wanted(folder: Path, models: Collection[str]) -> int:
+        return 6 if (folder, *models) == (tmp_path, "puppet-v2") else 5
+
     (puppets,) = PUPPETS.engines
-    wanting = replace(puppets, spec=replace(puppets.spec, held=lambda _: 6))
+    wanting = replace(puppets, spec=replace(puppets.spec, held=wanted))
     on = Gpu(index=0, uuid="GPU-aa", name="Big", memory_bytes=24 * GIB) if gpu else None
     async with ServerRoom().open() as room:
-        config = config_of(room.url, tmp_path, slots=2, gpu=on)
+        config = config_of(room.url, tmp_path, slots=slots, gpu=on, models=("puppet-v2",))
         async with running_worker(config, Registry(engines=(wanting,))) as worker:
             line = await room.line()
             assert line.hello.slots == held

@@ -179,7 +179,6 @@ async def _work(
         threads=options.threads,
         filter_threshold=options.filter_threshold,
         sound_font=options.sound_font,
-        slots=2,
         models=plan_work(registry, look(options.server.data_dir)).models,
         drain_grace_s=_DRAIN_S,
     )

@@ -232,7 +232,8 @@ class EngineSpec:
         prospects: What a machine can do with the models that it knows, also those that `models`
             leaves out; what it says nothing about can be served where `models` names it.
         held: How many jobs to hold at a time on a GPU, by what its engine kept in this folder of
-            its worker. More than two only where they are short: they are kept from others.
+            its worker, and by which of its models are served. More than two only where they are
+            short: they are kept from others.
         uses_gpu: It renders on the GPU that its process sees. A worker gives it a process of its
             own on every GPU.
         source: Where weights of a model can be fetched, for `dreamgrid work download`. None: it
@@ -251,7 +252,7 @@ class EngineSpec:
     early: tuple[str, ...] = ()
     examine: Callable[[], tuple[Finding, ...]] = field(default=lambda: ())
     prospects: Callable[[Machine], tuple[Prospect, ...]] = field(default=lambda _: ())
-    held: Callable[[Path], int] = field(default=lambda _: 2)
+    held: Callable[[Path, Collection[str]], int] = field(default=lambda _folder, _models: 2)
     uses_gpu: bool = False
     source: Callable[[str], Source | None] = field(default=lambda _: None)
     control_nets: Callable[[str], Mapping[str, Source]] = field(default=lambda _: {})

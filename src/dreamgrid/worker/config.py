@@ -28,8 +28,8 @@ class WorkerConfig:
             it measured itself, and one per core until then.
         engines: Engine processes, each with its own copy of the model: renders at the same time.
         slots: Jobs held at the same time. More slots than engines let the next job's inputs
-            download and the last result upload while an engine renders. On a GPU that
-            renders pictures only, more are held.
+            download and the last result upload while an engine renders. 0: one more than engines,
+            or, with one engine on a GPU, as many as the models that it serves are worth.
         network: The pool to work in.
         models: Serve only these catalogue ids. Empty: all that the installed engines can serve.
         gpu: The only GPU that its engines see. None: all that there are.
@@ -61,7 +61,7 @@ class WorkerConfig:
     name: str = ""
     threads: int = 0
     engines: int = 1
-    slots: int = 1
+    slots: int = 0
     network: Network = "fast"
     models: tuple[str, ...] = ()
     gpu: Gpu | None = None
@@ -98,7 +98,7 @@ class WorkerConfig:
             raise ConfigError(f"name must be at most {MAX_NAME_CHARS} printable characters")
         if self.network not in NETWORKS:
             raise ConfigError(f"network '{self.network}' is not one of {', '.join(NETWORKS)}")
-        if not 1 <= self.engines <= self.slots:
+        if not 1 <= self.engines <= (self.slots or self.engines):
             raise ConfigError(
                 f"slots ({self.slots}) must be at least engines ({self.engines}), and engines "
                 "at least 1: an engine without a job to hold would never render"

@@ -131,7 +131,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             network=self.network,
             filter_threshold=self.filter_threshold,
             sound_font=_path(self.sound_font) if self.sound_font else None,
-            slots=2,
             models=self.models,
         )
 

@@ -130,17 +130,20 @@ def _serving(config: WorkerConfig, registry: Registry) -> dict[str, str]:
 
 
 def _slots(config: WorkerConfig, registry: Registry, serving: Mapping[str, str]) -> int:
-    """As many as were set, or more where its engines on a GPU want more.
+    """As many as were set, else one that waits or, on a GPU, as many as its engines want.
 
     Args:
         config: The worker's settings.
         registry: The engines that are installed.
         serving: Model id to engine reference, for what this worker serves.
     """
-    if config.gpu is None or config.engines > 1 or config.slots < 2:
+    if config.slots:
         return config.slots
-    specs = [one.spec for one in registry.engines if one.reference in set(serving.values())]
-    return max(config.slots, min(spec.held(config.data_dir) for spec in specs))
+    if config.gpu is None or config.engines > 1:
+        return config.engines + 1
+    specs = {one.reference: one.spec for one in registry.engines}
+    models = {used: [m for m, one in serving.items() if one == used] for used in serving.values()}
+    return min(specs[used].held(config.data_dir, served) for used, served in models.items())
 
 
 def _early(serving: dict[str, str], registry: Registry) -> tuple[str, ...]:

@@ -9,7 +9,15 @@ import pytest
 from dreamgrid.engines import diffusers as spec
 from dreamgrid.engines import remembered
 from dreamgrid.engines.diffusers import batching
-from dreamgrid.engines.diffusers.batching import ALONE, Proof, Proofs, judged, prove, widest
+from dreamgrid.engines.diffusers.batching import (
+    ALONE,
+    SHORT_S,
+    Proof,
+    Proofs,
+    judged,
+    prove,
+    worth_holding,
+)
 
 Picture = Callable[[int, int, int], int]
 """Takes a seed, its place in the pass, and the width of the pass."""
@@ -63,7 +71,6 @@ def test_a_pass_is_as_wide_as_is_quickest() -> None:
 def test_what_was_found_is_kept_for_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert widest(tmp_path) == 1
     monkeypatch.setattr(remembered.settings, "folder", tmp_path)
     monkeypatch.setattr(batching, "MOST_REMEMBERED", 2)
     proofs = Proofs()
@@ -72,21 +79,38 @@ def test_what_was_found_is_kept_for_the_next_start(
         proofs.note(kind, found)
     again = Proofs()
     assert [again.of(kind) for kind in ("one", "two", "three")] == [None, found, found]
-    assert widest(tmp_path) == 4
     (tmp_path / "passes.json").write_text("{")
     assert Proofs().of("two") is None
 
 
-def test_more_than_two_jobs_are_held_only_where_all_of_them_are_pictures(
+def test_more_than_two_jobs_are_held_only_where_all_of_them_are_known_to_be_short(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remembered.settings, "folder", tmp_path)
-    Proofs().note("a kind", Proof(width=4, alone_s=1.0, together_s=1.5))
-    monkeypatch.setattr(spec, "_models", lambda: ("sd-v1-5",))
-    assert spec.ENGINE.held(tmp_path) == 8
-    assert spec.ENGINE.held(tmp_path / "of another") == 3
-    monkeypatch.setattr(spec, "_models", lambda: ("sd-v1-5", "wan_v2.2-14b-fp8_t2v"))
-    assert spec.ENGINE.held(tmp_path) == 2
+    proofs = Proofs()
+    proofs.note("sd-v1-5 256x256", Proof(width=4, alone_s=1.0, together_s=1.5))
+    proofs.note("sd-xl 512x512", Proof(width=1, alone_s=SHORT_S))
+    assert worth_holding(tmp_path, ["sd-v1-5"]) == 8
+    assert worth_holding(tmp_path, ["sd-xl"]) == 3
+    assert worth_holding(tmp_path, ["sd-v1-5", "sd-xl"]) == 8
+    assert worth_holding(tmp_path, ["sd-v1-5", "flux1-dev"]) == 2  # nothing is known of it
+    assert worth_holding(tmp_path / "of another", ["sd-v1-5"]) == 2
+    proofs.note("sd-xl 1024x1024", Proof(width=1, alone_s=2 * SHORT_S))
+    assert worth_holding(tmp_path, ["sd-v1-5", "sd-xl"]) == 2
+    assert worth_holding(tmp_path, ["sd-v1-5"]) == 8
+    proofs.note("sd-v1-5 512x512", ALONE)  # how long it takes was not found out
+    assert worth_holding(tmp_path, ["sd-v1-5"]) == 2
+
+
+def test_where_videos_are_made_two_jobs_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered.settings, "folder", tmp_path)
+    video = "wan_v2.2-14b-fp8_t2v"
+    for model in ("sd-v1-5", video):
+        Proofs().note(f"{model} 256x256", Proof(width=4, alone_s=1.0, together_s=1.5))
+    assert spec.ENGINE.held(tmp_path, ["sd-v1-5"]) == 8
+    assert spec.ENGINE.held(tmp_path, ["sd-v1-5", video]) == 2
 
 
 def test_without_a_place_to_keep_it_nothing_is_lost_but_time(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ nothing; `dreamgrid work download` does, on request.
 | `HF_HUB_CACHE` | `~/.cache/huggingface/hub` | the Hugging Face cache; `HF_HOME/hub` counts, too |
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from dreamgrid.engines.base import Engine, EngineSpec, Finding, Prospect, Source
-from dreamgrid.engines.diffusers.batching import widest
+from dreamgrid.engines.diffusers.batching import worth_holding
 from dreamgrid.engines.diffusers.family import Family, families
 from dreamgrid.engines.diffusers.fitting import Fit, fit, weights_bytes
 from dreamgrid.engines.diffusers.weights import (
@@ -177,10 +177,10 @@ def _source(model: str) -> Source | None:
     )
 
 
-def _held(folder: Path) -> int:
-    """Of pictures one to render, one to upload and one that waits, or two widest passes."""
-    served = {family.result for family in families() if set(family.weights) & set(_models())}
-    return max(3, 2 * widest(folder)) if served == {"image"} else 2
+def _held(folder: Path, models: Collection[str]) -> int:
+    """More than two only where all that is made are pictures, and short."""
+    made = {family.result for family in families() if set(family.weights) & set(models)}
+    return worth_holding(folder, models) if made == {"image"} else 2
 
 
 def _net_sources(model: str) -> Mapping[str, Source]:

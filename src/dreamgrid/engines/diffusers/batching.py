@@ -13,7 +13,7 @@ has shown that it makes no difference, in one of two ways:
 What is compared are the decoder's own numbers, before they are rounded to pixels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ WORTH_IT = 0.9
 
 LATER_AT_MOST = 1.25
 """Fixed: a pass may take so many times as long as one picture alone, which then waits for it."""
+
+SHORT_S = 2.0
+"""A picture that takes longer alone may keep others waiting: no more jobs than two are held."""
 
 MOST_REMEMBERED = 500
 _FILE = "passes"
@@ -127,7 +130,20 @@ class Proofs:
         remembered.keep(_FILE, self._known)
 
 
-def widest(folder: Path) -> int:
-    """Pictures in the widest pass that was proved in a worker's folder."""
+def worth_holding(folder: Path, models: Collection[str]) -> int:
+    """How many jobs of some models to hold at a time.
+
+    Where all of their pictures are known to be short: two of the widest passes, or one to render,
+    one to upload and one that waits. Else two, because what is held keeps others waiting.
+
+    Args:
+        folder: The worker's, where what was found is kept.
+        models: Catalogue ids of those that it serves.
+    """
     known = remembered.recall(_FILE, dict[str, Proof], folder) or {}
-    return max((proof.width for proof in known.values()), default=1)
+    found = [(kind.partition(" ")[0], proof) for kind, proof in known.items()]
+    proofs = [proof for model, proof in found if model in models]
+    unknown = set(models) - {model for model, _ in found}
+    if unknown or not all(0 < one.alone_s <= SHORT_S for one in proofs):
+        return 2
+    return max(3, *(2 * one.width for one in proofs))
