@@ -1,10 +1,12 @@
 import asyncio
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from dreamgrid.server import whereabouts
 from dreamgrid.server.blobs.folder import load_secret
 from dreamgrid.server.config import NodeSettings, ServerConfig
+from dreamgrid.server.store.postgres_nodes import PostgresNodes
 from tests.cli.conftest import Call
 from tests.support import postgres
 from tests.support.grid import Grid
@@ -20,7 +22,8 @@ def test_new_secrets_replace_those_of_the_folder(tmp_path: Path, call: Call) -> 
     asyncio.run(begun(data))
     before = {name: (data / name).read_bytes() for name in ("token-secret", "blob-secret")}
     ran = call("rotate", "--json", "--data", str(data), environment={})
-    assert (ran.returncode, ran.last_json["secrets"]) == (0, list(before))
+    assert ran.returncode == 0
+    assert ran.last_json == {"event": "rotated", "where": "folder", "secrets": list(before)}
     for name, secret in before.items():
         assert (data / name).read_bytes() != secret
         assert (data / f"{name}.old-1").read_bytes() == secret
@@ -48,8 +51,25 @@ def test_a_node_s_folder_wants_the_database_that_its_secret_is_shared_through(
     assert (ran.returncode, "no nodes share" in ran.last_json["message"]) == (2, True)
     assert (tmp_path / "token-secret").read_bytes() == secret
     whereabouts.note(replace(node, node=None))
-    ran = call("rotate", "--data", str(tmp_path), environment=named)
+    ran = call("rotate", "--data", str(tmp_path), environment=named)  # a server by itself
     assert (ran.returncode, (tmp_path / "token-secret").read_bytes() != secret) == (0, True)
+
+
+def test_a_database_that_is_named_goes_before_the_secrets_of_a_folder(
+    tmp_path: Path, call: Call
+) -> None:
+    """An operator's machine may have a grid of its own in the folder that is taken by default."""
+    name, address = "token-secret", postgres.new_database()
+    secret = load_secret(tmp_path / name)
+    with closing(PostgresNodes(address)) as nodes:
+        shared = nodes.change_secrets(name, lambda known: {name: secret.hex()})
+        ran = call("rotate", "--json", "--data", str(tmp_path), "--store", address, environment={})
+        after = nodes.secrets(name)
+    assert ran.returncode == 0
+    assert ran.last_json == {"event": "rotated", "where": "database", "secrets": [name]}
+    assert (tmp_path / name).read_bytes() == secret
+    assert after[name] != shared[name]
+    assert after[f"{name}.old-1"].startswith(shared[name])
 
 
 def test_the_address_of_a_store_may_lie_in_a_file(tmp_path: Path, call: Call) -> None:
