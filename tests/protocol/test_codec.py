@@ -252,3 +252,19 @@ def test_a_worker_cannot_report_negative_progress(field: str) -> None:
     report = {"type": "progress", "job_id": "J", "attempt": 1, "step": 1, "step_count": 2}
     with pytest.raises(ProtocolError, match=field):
         codec.decode_from_worker(msgspec.json.encode(report | {field: -1}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "most", "beyond"),
+    [
+        ("heartbeat", "kept", ["x" * 200] * 100, ["x" * 201]),
+        ("heartbeat", "kept", ["m"] * 100, ["m"] * 101),
+        ("draining", "reason", "x" * 500, "x" * 501),
+    ],
+)
+def test_what_a_worker_says_of_itself_has_a_length(
+    kind: str, field: str, most: Any, beyond: Any
+) -> None:
+    codec.decode_from_worker(json.dumps({"type": kind, field: most}))
+    with pytest.raises(ProtocolError, match=field):
+        codec.decode_from_worker(json.dumps({"type": kind, field: beyond}))

@@ -27,6 +27,7 @@ Seed = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEED)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
+ModelName = Annotated[str, msgspec.Meta(max_length=200)]
 Objection = Literal["image", "prompt"]
 """What a content filter objects to."""
 
@@ -174,7 +175,7 @@ class Heartbeat(WorkerMessage, tag="heartbeat", frozen=True, kw_only=True):
             it of models that it saw the worker deliver jobs for.
     """
 
-    kept: Annotated[tuple[str, ...], msgspec.Meta(max_length=100)] = ()
+    kept: Annotated[tuple[ModelName, ...], msgspec.Meta(max_length=100)] = ()
 
 
 class Draining(WorkerMessage, tag="draining", frozen=True, kw_only=True):
@@ -184,7 +185,7 @@ class Draining(WorkerMessage, tag="draining", frozen=True, kw_only=True):
         reason: Why it leaves and will come back by itself, for people to read. Empty: it ends.
     """
 
-    reason: str = ""
+    reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
 
 
 class ServerMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
