@@ -247,8 +247,10 @@ class ClusterSoak(Soak):
     @contextmanager
     def _killed(self, victim: Victim) -> Iterator[None]:
         victim.kill()
-        yield
-        victim.restart()
+        try:
+            yield
+        finally:
+            victim.restart()
 
     @contextmanager
     def _stopped(self, victim: Victim) -> Iterator[None]:
@@ -260,8 +262,10 @@ class ClusterSoak(Soak):
     @contextmanager
     def _paused(self, victim: Victim) -> Iterator[None]:
         victim.process.send_signal(signal.SIGSTOP)
-        yield
-        victim.process.send_signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            victim.process.send_signal(signal.SIGCONT)
 
     @contextmanager
     def _rolling_restart(self) -> Iterator[None]:
@@ -281,8 +285,10 @@ class ClusterSoak(Soak):
         if place in ("other nodes", "all"):
             places = self._machines.others(number) if place == "other nodes" else ["0.0.0.0/0"]
         self._machines.cut_off(number, places, port=port, silently=silently)
-        yield
-        self._machines.mend(number)
+        try:
+            yield
+        finally:
+            self._machines.mend(number)
 
     def _coordinator(self) -> Victim:
         """The node that serves as such, or did last."""

@@ -73,9 +73,11 @@ def away() -> Iterator[None]:
     (running,) = _running
     running.process.send_signal(signal.SIGQUIT)
     running.process.wait(PATIENCE_S)
-    yield
-    running.process = running.start()
-    _wait_for(running)
+    try:
+        yield
+    finally:
+        running.process = running.start()
+        _wait_for(running)
 
 
 @contextlib.contextmanager
@@ -88,9 +90,11 @@ def paused() -> Iterator[None]:
     everybody = [postmaster, *postmaster.children()]
     for process in everybody:
         process.suspend()
-    yield
-    for process in reversed(everybody):
-        process.resume()
+    try:
+        yield
+    finally:
+        for process in reversed(everybody):
+            process.resume()
 
 
 def new_database() -> str:
