@@ -1,6 +1,7 @@
 """A puppet that renders several jobs in one pass: as many as their negative prompts say.
 
-Jobs with the same first word in their prompts may share one. A file tells how many did.
+Jobs with the same first word in their prompts may share one. A file tells how many did. Together,
+those that say `leave` end when one of them was told to.
 """
 
 import os
@@ -36,14 +37,20 @@ class PuppetBatcher:
 
     def render_together(self, jobs: Sequence[Job]) -> Sequence[Unfinished]:
         canceled: set[int] = set()
-        for step in (1, 2):
+
+        def tell(step: int) -> None:
             for number, job in enumerate(jobs):
                 try:
                     job.on_step(Step(step=step, step_count=2))
                 except RenderCanceled:
                     canceled.add(number)
-            if step == 1:
-                self._obey(jobs)
+
+        tell(1)
+        self._obey(jobs)
+        while jobs[0].render.prompt == "leave" and len(jobs) > 1 and not canceled:
+            time.sleep(0.001)
+            tell(1)
+        tell(2)
         return [
             _refused if number in canceled else _finish_of(job, len(jobs))
             for number, job in enumerate(jobs)
