@@ -38,6 +38,48 @@ def test_a_workflow_becomes_a_model_in_the_folder_of_the_worker(
     assert "is there already" in again.stderr
 
 
+def test_a_workflow_that_another_mapping_uses_is_not_overwritten(
+    call: Call, exported: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "workflows"
+    folder.mkdir()
+    (folder / exported.name).write_text("of somebody else")
+    environment = {"DREAMGRID_COMFYUI_WORKFLOWS": str(folder)}
+    ran = call("work", "map", str(exported), "--model", "my-xl", environment=environment)
+    assert ran.returncode == BAD_INPUT
+    assert "is another workflow" in ran.stderr
+    assert {one.name: one.read_text() for one in folder.iterdir()} == {
+        exported.name: "of somebody else"
+    }
+
+
+def test_what_could_not_be_read_again_is_not_written(
+    call: Call, exported: Path, tmp_path: Path
+) -> None:
+    graph = json.loads(exported.read_text())
+    graph["10"] = {"class_type": "LoadImage", "inputs": {}}
+    exported.write_text(json.dumps(graph))
+    environment = {"DREAMGRID_COMFYUI_WORKFLOWS": str(tmp_path / "workflows")}
+    ran = call("work", "map", str(exported), "--model", "my-xl", environment=environment)
+    assert ran.returncode == BAD_INPUT, ran.stdout
+    assert not (tmp_path / "workflows").exists()
+
+
+def test_files_that_no_job_can_bring_are_told(call: Call, exported: Path, tmp_path: Path) -> None:
+    graph = json.loads(exported.read_text())
+    for name in ("first", "second"):
+        graph[name] = {
+            "class_type": "LoadAudio",
+            "inputs": {"audio": f"{name}.mp3"},
+            "_meta": {"title": f"The {name}\x7f"},
+        }
+    exported.write_text(json.dumps(graph))
+    environment = {"DREAMGRID_COMFYUI_WORKFLOWS": str(tmp_path / "workflows")}
+    ran = call("work", "map", str(exported), "--model", "my-xl", environment=environment)
+    assert ran.returncode == 0, ran.stderr
+    assert "no role is left for The second: " in ran.stdout
+
+
 def test_a_mapping_can_be_looked_at_first(call: Call, exported: Path, tmp_path: Path) -> None:
     environment = {"DREAMGRID_COMFYUI_WORKFLOWS": str(tmp_path / "workflows")}
     ran = call("work", "map", str(exported), "--show", environment=environment)

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 from rich.markup import escape
@@ -29,7 +30,8 @@ def propose(workflow: Path, *, model: str, show: bool) -> None:
         show: Only print the mapping.
 
     Raises:
-        ConfigError: It is no such workflow, or there is a file of its name already.
+        ConfigError: It is no such workflow, or there is another file of its name already. Then
+            nothing is written.
     """
     try:
         found = draft(read_graph(workflow))
@@ -53,14 +55,20 @@ def _write(workflow: Path, text: str) -> Path:
     mapping, beside = folder / f"{workflow.stem}.toml", folder / f"{workflow.stem}.json"
     if mapping.exists():
         raise ConfigError(f"{mapping} is there already: move it away, or change it by hand")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (beside.exists() and beside.samefile(workflow)):
-            shutil.copyfile(workflow, beside)
-        mapping.write_text(text, "utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write to {folder}: {error.strerror}") from error
-    read_workflow(mapping)  # what was written can be read, or this says what is wrong
+    if beside.exists() and not beside.samefile(workflow):
+        raise ConfigError(f"{beside} is another workflow: give yours another name")
+    with TemporaryDirectory() as name:
+        trial = Path(name, mapping.name)
+        try:
+            shutil.copyfile(workflow, trial.with_name(beside.name))
+            trial.write_text(text, "utf-8")
+            read_workflow(trial)  # what is written can be read, or this says what is wrong
+            folder.mkdir(parents=True, exist_ok=True)
+            if not beside.exists():
+                shutil.copyfile(workflow, beside)
+            shutil.copyfile(trial, mapping)
+        except OSError as error:
+            raise ConfigError(f"cannot write to {folder}: {error.strerror}") from error
     return mapping
 
 
@@ -68,6 +76,9 @@ def _remarks(found: Draft, model: str) -> list[str]:
     remarks = [f"takes {', '.join(found.settings)}"]
     if found.inputs:
         remarks.append(f"serves jobs that bring {', '.join(found.inputs)}")
+    if found.own_files:
+        titles = ", ".join(map(found.title, found.own_files))
+        remarks.append(f"no role is left for {titles}: they read the files that they name now")
     missing = [name for name in _EXPECTED[found.media] if name not in found.settings]
     if missing:
         remarks.append(f"no place was found for {', '.join(missing)}: add it to [settings]")

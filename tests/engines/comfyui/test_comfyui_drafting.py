@@ -52,6 +52,32 @@ def test_files_and_titles_of_a_workflow_are_in_its_mapping(tmp_path: Path) -> No
     assert 'prompt = "positive.text"  # What to paint' in text
 
 
+def test_control_characters_do_no_harm() -> None:
+    graph = read_graph(OWN_WORKFLOWS / "checkpoint.json")
+    graph["checkpoint"]["inputs"]["ckpt_name"] = "ink\x7f\x00.safetensors"
+    graph["positive"]["_meta"] = {"title": "What\x7f to\x00 paint"}
+    text = draft(graph).toml("checkpoint.json", "ink-xl")
+    told = tomllib.loads(text)
+    assert told["models"] == {"ink-xl": {"checkpoint.ckpt_name": "ink\x7f\x00.safetensors"}}
+    assert "  # What to paint\n" in text
+
+
+def test_each_role_is_given_once_and_nodes_without_one_are_told() -> None:
+    graph = read_graph(OWN_WORKFLOWS / "checkpoint.json")
+    pictures = [f"picture {number}" for number in range(18)]
+    for node in pictures:
+        graph[node] = {"class_type": "LoadImage", "inputs": {"image": "a.png"}}
+    for node in ("sound", "another sound"):
+        graph[node] = {"class_type": "LoadAudio", "inputs": {"audio": "a.mp3"}}
+    found = draft(graph)
+    assert found.inputs["referenceAudio"] == "sound.audio"
+    assert found.own_files == ("picture 17", "another sound")
+    assert set(found.inputs.values()) == {
+        "sound.audio",
+        *(f"{node}.image" for node in pictures[:17]),
+    }
+
+
 def test_a_workflow_that_saves_nothing_is_refused() -> None:
     graph = read_graph(OWN_WORKFLOWS / "checkpoint.json")
     del graph["save"]

@@ -67,6 +67,7 @@ class Draft:
         files: Places that name files, to what they name.
         settings: Setting to its places.
         inputs: Asset role to its place.
+        own_files: Nodes for whose file no role was left: it is always the one that they name.
         loras: Outputs of a model and its text encoder, between which and their readers LoRAs go;
             empty: none was found.
         titles: Node to what its owner calls it, for remarks.
@@ -77,6 +78,7 @@ class Draft:
     files: Mapping[str, str]
     settings: Mapping[str, list[str]]
     inputs: Mapping[str, str]
+    own_files: tuple[str, ...] = ()
     loras: Mapping[str, str] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
 
@@ -90,7 +92,7 @@ class Draft:
         lines = [
             f"# {model}, proposed by 'dreamgrid work map'; what may stand here: docs/comfyui.md",
             f"workflow = {_text(workflow)}",
-            f"result = {_text(self.result)}  # {self._title(self.result)}",
+            f"result = {_text(self.result)}  # {self.title(self.result)}",
             "",
             f"[models.{_text(model)}]",
             *(f"{_text(place)} = {_text(file)}" for place, file in self.files.items()),
@@ -104,11 +106,13 @@ class Draft:
         return "\n".join([*lines, ""])
 
     def _of(self, places: list[str]) -> str:
-        nodes = dict.fromkeys(self._title(place.rpartition(".")[0]) for place in places)
+        nodes = dict.fromkeys(self.title(place.rpartition(".")[0]) for place in places)
         return f"  # {', '.join(nodes)}"
 
-    def _title(self, node: str) -> str:
-        return " ".join(self.titles.get(node, node).split())
+    def title(self, node: str) -> str:
+        """What the owner calls a node, in one line that can be shown and stand in a comment."""
+        line = " ".join(self.titles.get(node, node).split())
+        return "".join(character for character in line if character.isprintable())
 
 
 def draft(graph: Graph) -> Draft:
@@ -132,12 +136,14 @@ def draft(graph: Graph) -> Draft:
         if setting is not None and _is_meant(graph, node, setting):
             settings.setdefault(setting, []).append(f"{node}.{name}")
     settings |= _two_halves(graph)
+    inputs, own_files = _inputs(graph, media)
     return Draft(
         result=result,
         media=media,
         files=_files(graph),
         settings=settings,
-        inputs=_inputs(graph, media),
+        inputs=inputs,
+        own_files=own_files,
         loras=_loras(graph),
         titles={node: _named(described) for node, described in graph.items()},
     )
@@ -234,7 +240,9 @@ def _files(graph: Graph) -> dict[str, str]:
     return found
 
 
-def _inputs(graph: Graph, media: str) -> dict[str, str]:
+def _inputs(graph: Graph, media: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Roles to their places, and the nodes for which none was left."""
+    own_files: list[str] = []
     roles: dict[str, str] = {}
     shown = {"image": ["startingImage"], "video": ["referenceImage", "referenceImageEnd"]}
     pictures = shown.get(media, [])
@@ -244,9 +252,12 @@ def _inputs(graph: Graph, media: str) -> dict[str, str]:
         kind = described["class_type"]
         if kind not in _LOADERS:
             continue
-        role = loaders.get(kind) or next(one for one in free if one not in roles)
-        roles[role] = f"{node}.{_LOADERS[kind]}"
-    return roles
+        role = loaders.get(kind) or next((one for one in free if one not in roles), None)
+        if role is None or role in roles:
+            own_files.append(node)
+        else:
+            roles[role] = f"{node}.{_LOADERS[kind]}"
+    return roles, tuple(own_files)
 
 
 def _loras(graph: Graph) -> dict[str, str]:
@@ -266,7 +277,7 @@ def _named(described: Mapping[str, Any]) -> str:
 
 def _text(value: str) -> str:
     """A TOML string."""
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML wants it so
 
 
 def _places(places: list[str]) -> str:
