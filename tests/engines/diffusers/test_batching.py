@@ -14,7 +14,6 @@ from dreamgrid.engines.diffusers.batching import (
     SHORT_S,
     Proof,
     Proofs,
-    judged,
     prove,
     worth_holding,
 )
@@ -36,35 +35,35 @@ def maker(
 
 
 @pytest.mark.parametrize(
-    ("picture", "seconds", "expected"),
+    ("picture", "seconds", "width"),
     [
-        (lambda seed, _n, _w: seed, lambda w: 1.0 + 0.1 * w, (4, False)),
-        (lambda seed, _n, _w: seed, float, (1, False)),  # nothing gained
-        (lambda seed, _n, w: seed + 100 * w, lambda w: 1.0 + 0.01 * w, (4, True)),
-        (lambda seed, _n, w: seed + 100 * w, lambda w: 1.0 + 0.5 * w, (1, False)),  # late
-        (lambda seed, n, w: seed + n * (w == 4), lambda w: 1.0 + 0.1 * w, (2, False)),
-        (lambda seed, n, _w: seed + 100 * n, lambda _: 1.0, (1, False)),  # the place counts
+        (lambda seed, _n, _w: seed, lambda w: 1.0 + 0.1 * w, 4),
+        (lambda seed, _n, _w: seed, float, 1),  # nothing gained
+        (lambda seed, _n, w: seed + 100 * w, lambda w: 1.0 + 0.01 * w, 1),  # not as alone
+        (lambda seed, n, w: seed + n * (w == 4), lambda w: 1.0 + 0.1 * w, 2),
+        (lambda seed, n, _w: seed + 100 * n, lambda _: 1.0, 1),  # the place counts
+        (lambda seed, n, _w: seed + 100 * (n == 1), lambda _: 1.0, 1),  # one place
+        (lambda seed, n, w: seed + 100 * (w == 4 and n == 2), lambda _: 1.0, 2),
+        (lambda seed, n, w: seed + 100 * (w == 4 and n == seed == 3), lambda _: 1.0, 2),
+        (lambda seed, n, w: seed + 100 * (w == 4 and n == 0 and seed == 3), lambda _: 1.0, 2),
     ],
 )
-def test_a_pass_is_shared_where_it_changes_nothing_and_is_worth_it(
-    picture: Picture, seconds: Callable[[int], float], expected: tuple[int, bool]
+def test_a_pass_is_shared_where_it_changes_nothing_at_any_place_and_is_worth_it(
+    picture: Picture, seconds: Callable[[int], float], width: int
 ) -> None:
-    proof = prove(maker(picture, seconds), eq)
-    assert (proof.width, proof.fixed) == expected
+    assert prove(maker(picture, seconds), eq).width == width
 
 
 def test_pictures_that_take_long_are_not_tried_together() -> None:
     seen: list[int] = []
     proof = prove(maker(lambda seed, _n, _w: seed, lambda _: 60.0, seen), eq)
     assert proof.width == 1
-    assert seen == [1, 1]
+    assert set(seen) == {1}
 
 
 def test_a_pass_is_as_wide_as_is_quickest() -> None:
-    comes = judged(4, alone_s=1.0, together_s=2.5, same=True)
-    assert [comes.width_for(count) for count in (1, 2, 3, 4)] == [1, 1, 4, 4]
-    fixed = judged(4, alone_s=1.0, together_s=1.1, same=False)
-    assert [fixed.width_for(count) for count in (1, 2, 3, 4)] == [4, 4, 4, 4]
+    found = Proof(width=4, alone_s=1.0, together_s=2.5)
+    assert [found.width_for(count) for count in (1, 2, 3, 4)] == [1, 1, 4, 4]
     assert [ALONE.width_for(count) for count in (1, 4)] == [1, 1]
 
 

@@ -55,7 +55,7 @@ def engine(
 ) -> Iterator[DiffusersEngine]:
     """With nothing proved yet, and where how long something takes decides nothing."""
     monkeypatch.setattr(remembered.settings, "folder", tmp_path)
-    for name in ("WORTH_IT", "LATER_AT_MOST", "LONGEST_ALONE_S"):
+    for name in ("WORTH_IT", "LONGEST_ALONE_S"):
         monkeypatch.setattr(batching, name, 1e9)
     monkeypatch.setattr(engine_module, "LONGEST_ALONE_S", 1e9)
     one = cast(DiffusersEngine, engines(SD))
@@ -92,11 +92,11 @@ def plant(
 
 
 @pytest.mark.parametrize(
-    ("factor", "proved"),
+    ("factor", "width"),
     [
-        (lambda _: 0.5, (4, False)),
-        (lambda rows: 0.5 + len(rows) / 64, (4, True)),
-        (lambda rows: 0.5 + rows[0].mean() / 64, (1, False)),
+        (lambda _: 0.5, 4),
+        (lambda rows: 0.5 + len(rows) / 64, 1),
+        (lambda rows: 0.5 + rows[0].mean() / 64, 1),
     ],
     ids=["the same", "by width", "by neighbour"],
 )
@@ -105,22 +105,22 @@ def test_a_quiet_moment_proves_whether_pictures_may_share_a_pass(
     monkeypatch: pytest.MonkeyPatch,
     widths: list[int],
     factor: Callable[[Any], Any],
-    proved: tuple[int, bool],
+    width: int,
 ) -> None:
     plant(engine, monkeypatch, factor)
     assert engine.together(render(), ()) == (engine.together(render(9), ())[0], 1)
     engine.generate(render(), {}, nothing)
     assert widths == [1], "nothing is proved yet"
     engine.learn(lambda: False)
-    width, fixed = proved
     assert engine.together(render(), ())[1] == width
     monkeypatch.setattr(engine, "_proofs", Proofs())  # from the disk
     assert engine.together(render(), ())[1] == width
     widths.clear()
     alone = [engine.generate(render(seed), {}, nothing).data for seed in (11, 12, 13)]
-    if fixed:
-        assert widths == [4, 4, 4]
+    assert widths == [1, 1, 1], "who is alone is made alone"
+    widths.clear()
     assert files(engine, jobs(11, 12, 13)) == alone
+    assert widths == ([4] if width == 4 else [1, 1, 1])
     assert alone == [engine.generate(render(seed), {}, nothing).data for seed in (11, 12, 13)]
 
 
@@ -146,7 +146,14 @@ def test_only_what_differs_in_nothing_but_the_seed_may_share_a_pass(
     net = ControlNet(name="canny")
     assert engine.together(render(control_net=net), ())[1] == 1
     assert engine.together(render(), ("startingImage",))[1] == 1
-    assert engine.together(render(width=32), ())[1] == 1, "not proved"
+    for other in (
+        {"width": 32},
+        {"steps": 3},
+        {"sampler": "euler_ancestral"},
+        {"sampler": "lcm"},
+        {"scheduler": "karras"},
+    ):
+        assert engine.together(render(**other), ())[1] == 1, "not proved"
 
 
 def test_who_is_canceled_leaves_the_pass_and_each_sees_its_own_steps(
@@ -241,8 +248,12 @@ def test_what_decides_the_rounding_decides_what_is_known(
         engine._kind_of(render()),
         engine._kind_of(render(width=128)),
         engine._kind_of(render(guidance=1.0)),
+        engine._kind_of(render(sampler="euler_ancestral")),
+        engine._kind_of(render(sampler="lcm")),
+        engine._kind_of(render(scheduler="karras")),
+        engine._kind_of(render(steps=1)),
     }
     monkeypatch.setattr(torch, "__version__", "another")
     kinds.add(engine._kind_of(render()))
-    assert len(kinds) == 4
+    assert len(kinds) == 8
     assert engine._kind_of(msgspec.structs.replace(render(), model="not loaded")) is None

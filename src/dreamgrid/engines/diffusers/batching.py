@@ -1,14 +1,8 @@
-"""Whether several pictures in one pass are the same, to the last bit, and quicker. Measured.
+"""Whether pictures of one pass are the same as alone, to the last bit, and quicker. Measured.
 
 Libraries choose their kernels by shape, so a picture that is computed beside others may round
 differently, and then some of its pixels differ by a level. A pass is shared only where this machine
-has shown that it makes no difference, in one of two ways:
-
-- **As it comes.** A picture is the same alone and beside others.
-- **Fixed.** It is not, but it is the same at every place of a pass of one width, whatever is beside
-  it. Then every picture of that kind is made in a pass of that width, also a single one, whose pass
-  is filled up. That is worth it where a wide pass takes hardly longer than a narrow one: small
-  pictures on a large GPU.
+has shown that it makes no difference: a picture is the same alone and at every place of a pass.
 
 What is compared are the decoder's own numbers, before they are rounded to pixels.
 """
@@ -28,10 +22,7 @@ LONGEST_ALONE_S = 10.0
 """A picture that takes longer alone fills its device: nothing is tried."""
 
 WORTH_IT = 0.9
-"""As it comes: a pass must take less than this share of the time of its pictures one by one."""
-
-LATER_AT_MOST = 1.25
-"""Fixed: a pass may take so many times as long as one picture alone, which then waits for it."""
+"""A pass must take less than this share of the time of its pictures one by one."""
 
 SHORT_S = 2.0
 """A picture that takes longer alone may keep others waiting: no more jobs than two are held."""
@@ -45,21 +36,22 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         width: Pictures in one pass; 1: one by one.
-        fixed: Every pass has that width, also that of a single picture.
         alone_s: One picture.
         together_s: So many pictures in one pass; 0: not tried.
     """
 
     width: int
-    fixed: bool = False
     alone_s: float = 0.0
     together_s: float = 0.0
 
     def width_for(self, count: int) -> int:
         """The width of a pass for so many jobs; 1: they are made one by one."""
-        if self.fixed or count * self.alone_s > self.together_s > 0:
-            return self.width
-        return 1
+        return self.width if count * self.alone_s > self.together_s > 0 else 1
+
+    @property
+    def pays(self) -> bool:
+        """Whether a full pass is worth it."""
+        return 0 < self.together_s < WORTH_IT * self.width * self.alone_s
 
 
 ALONE = Proof(width=1)
@@ -70,46 +62,40 @@ Make = Callable[[Sequence[int]], tuple[Sequence[Any], float]]
 
 
 def prove(make: Make, equal: Callable[[Any, Any], bool]) -> Proof:
-    """Renders the same pictures alone and together, at different places, and compares them.
+    """Renders the same pictures alone and together, each at every place, and compares them.
 
     Args:
         make: Renders them; whatever it raises is passed on.
         equal: Whether two pictures are the same to the last bit.
     """
-    seeds = range(1, WIDTHS[0] + 1)
-    alone = [make([seed]) for seed in seeds[:2]]
-    alone_s = min(seconds for _, seconds in alone)
-    if alone_s > LONGEST_ALONE_S:
-        return Proof(width=1, alone_s=alone_s)
-    for width in WIDTHS:
-        some, some_s = make(seeds[:width])
-        moved, moved_s = make(seeds[:width][::-1])
-        if not all(equal(a, b) for a, b in zip(some, reversed(moved), strict=True)):
+    seeds = list(range(WIDTHS[0]))
+    made_alone = [make([seed]) for seed in seeds]
+    alone = [pictures[0] for pictures, _ in made_alone]
+    alone_s = min(seconds for _, seconds in made_alone)
+    widths = WIDTHS if alone_s <= LONGEST_ALONE_S else ()
+    for width in widths:
+        together_s = _together_s(make, equal, alone[:width])
+        if together_s is None:
             continue
-        together_s = min(some_s, moved_s)
-        same = all(equal(one[0], other) for (one, _), other in zip(alone, some, strict=False))
-        proof = judged(width, alone_s, together_s, same=same)
-        if proof.width > 1:
+        proof = Proof(width=width, alone_s=alone_s, together_s=together_s)
+        if proof.pays:
             return proof
     return Proof(width=1, alone_s=alone_s)
 
 
-def judged(width: int, alone_s: float, together_s: float, *, same: bool) -> Proof:
-    """Whether a pass is worth it whose pictures do not depend on each other.
-
-    Args:
-        width: Of the pass.
-        alone_s: One picture.
-        together_s: The pass.
-        same: Its pictures are those that are made alone.
-    """
-    if same:
-        worth_it = together_s < WORTH_IT * width * alone_s
-    else:
-        worth_it = together_s < LATER_AT_MOST * alone_s
-    if not worth_it:
-        return Proof(width=1, alone_s=alone_s, together_s=together_s)
-    return Proof(width=width, fixed=not same, alone_s=alone_s, together_s=together_s)
+def _together_s(
+    make: Make, equal: Callable[[Any, Any], bool], alone: Sequence[Any]
+) -> float | None:
+    """How long a pass of these pictures takes; None: one of them differs at one of its places."""
+    shortest_s = float("inf")
+    seeds = list(range(len(alone)))
+    for shift in seeds:
+        order = seeds[shift:] + seeds[:shift]
+        pictures, seconds = make(order)
+        if not all(equal(alone[seed], one) for seed, one in zip(order, pictures, strict=True)):
+            return None
+        shortest_s = min(shortest_s, seconds)
+    return shortest_s
 
 
 class Proofs:

@@ -155,9 +155,11 @@ class DiffusersEngine:
         if task is None or not can_share(task):
             return None
         size = f"{render.width}x{render.height}"
+        # Some samplers draw noise without the generators of a pass, but none for their last step.
+        steps = f"{render.sampler} {render.scheduler} {render.steps} steps"
         guided = "guided" if render.guidance > 1 else "unguided"
         threads = torch.get_num_threads()
-        return f"{render.model} {size} {guided} {model.computes_on} threads {threads}"
+        return f"{render.model} {size} {steps} {guided} {model.computes_on} threads {threads}"
 
     def _pass(self, model: LoadedModel, jobs: Sequence[Job], *, width: int) -> Pass:
         weights, render = self._weights[self._name], jobs[0].render
