@@ -154,3 +154,34 @@ async def test_an_account_without_money_is_refused() -> None:
         await one.worker()
         with pytest.raises(dreamgrid.InsufficientFunds):
             await ask(one)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"does": "fial"}, "a worker can: finish, fail, "),
+        ({"times": -1}, "1 or more"),
+        ({"times": 0}, "1 or more"),
+        ({"render_s": -0.1}, "0 or more"),
+        ({"render_s": float("nan")}, "0 or more"),
+    ],
+)
+def test_a_behaviour_that_does_not_exist_is_refused_at_once(
+    wrong: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(dreamgrid.InvalidRequest, match=said):
+        Behaviour(**wrong)
+
+
+async def test_a_typo_in_what_a_worker_is_adds_none() -> None:
+    wrongs: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"behaviour": "fall_silnt"}, "a worker can: finish, fail, "),
+        ({"models": ("pattern-v2",)}, "did you mean pattern-v1"),
+        ({"network": "fats"}, "fast"),
+        ({"slots": 0}, "1 slot or more"),
+    )
+    async with grid() as one:
+        for wrong, said in wrongs:
+            with pytest.raises(dreamgrid.InvalidRequest, match=said):
+                await one.worker(**wrong)
+        assert not one.workers

@@ -1,7 +1,10 @@
 """What a scripted worker does with the jobs that it gets."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+from dreamgrid.errors import InvalidRequest
 
 Does = Literal[
     "finish",
@@ -36,9 +39,20 @@ class Behaviour:
         render_s: How long a render takes on the grid's clock. 0: no time at all.
         times: For how many jobs; after them it finishes what it gets. None: for all.
         retryable: Whether what failed may succeed on another attempt.
+
+    Raises:
+        InvalidRequest: No worker can do that, or a number is below 0 (`times`: below 1).
     """
 
     does: Does = "finish"
     render_s: float = 0.0
     times: int | None = None
     retryable: bool = True
+
+    def __post_init__(self) -> None:
+        if self.does not in get_args(Does):
+            raise InvalidRequest(f"a worker can: {', '.join(get_args(Does))}; not {self.does!r}")
+        if not 0 <= self.render_s < math.inf:
+            raise InvalidRequest("a render takes a number of seconds, 0 or more")
+        if self.times is not None and self.times < 1:
+            raise InvalidRequest("times is a number of jobs, 1 or more; leave it out for all jobs")

@@ -14,10 +14,10 @@ from typing import Any
 import aiohttp
 
 from dreamgrid.client.aio import AsyncClient
-from dreamgrid.errors import ConfigError
+from dreamgrid.errors import ConfigError, InvalidRequest
 from dreamgrid.protocol.params import Network
 from dreamgrid.server.app import ServerReady, run_server
-from dreamgrid.server.catalog import Catalog
+from dreamgrid.server.catalog import Catalog, check_network
 from dreamgrid.server.config import MICROS, NO_LIMIT, ServerConfig
 from dreamgrid.testing.behaviour import Behaviour, Does
 from dreamgrid.testing.clock import ManualClock
@@ -153,16 +153,25 @@ class Grid:
             name: As apps see it. None: made up.
             slots: How many jobs it holds at once.
             network: The pool it belongs to.
+
+        Raises:
+            UnknownModel: This grid has no such model.
+            InvalidRequest: No worker can do that, there is no such network, or it has no slot.
         """
+        catalog = Catalog.load(self._config.catalog_files)
         if models is None:
-            models = tuple(model.id for model in Catalog.load(self._config.catalog_files).models())
+            models = tuple(model.id for model in catalog.models())
+        for model_id in models:
+            catalog.model(model_id)
+        if slots < 1:
+            raise InvalidRequest("a worker has 1 slot or more")
         worker = ScriptedWorker(
             self._http,
             self.clock,
             name=name or f"worker-{next(self._numbers)}",
             models=models,
             slots=slots,
-            network=network,
+            network=check_network(network),
             behaviour=Behaviour(does=behaviour) if isinstance(behaviour, str) else behaviour,
         )
         self.workers.append(worker)
