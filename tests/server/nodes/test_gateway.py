@@ -17,6 +17,8 @@ from dreamgrid.server.config import Rate
 from dreamgrid.server.nodes import gateway as gateway_module
 from dreamgrid.server.nodes.gateway import Gateway
 from dreamgrid.server.relays import HEADER
+from dreamgrid.server.routes import health
+from dreamgrid.server.services import Services
 from tests.server.nodes.conftest import MakeNode
 from tests.support.grid import Grid
 from tests.support.wire import PATIENCE_S, PNG
@@ -75,10 +77,29 @@ async def test_every_node_tells_its_own_metrics_to_who_may_read_them(
     await app.leave()
 
 
+async def test_a_node_tells_its_own_metrics_however_long_those_of_the_coordinator_are(
+    coordinator: Grid, gateway: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered = []
+
+    def long(services: Services) -> tuple[bytes, str]:
+        rendered.append(services)
+        return b"#" * (gateway_module.MAX_WHOLE_BYTES + 1), "text/plain"
+
+    monkeypatch.setattr(health, "exposed", long)
+    status, _, told = await asked(gateway, "GET", "/metrics", None, {})
+    assert (status, b"dreamgrid_coordinates 0.0" in told) == (200, True)
+    assert not rendered, "a coordinator only says whether the caller may know them"
+    assert (await asked(coordinator, "GET", "/metrics", None, {}))[2].startswith(b"#")
+    assert len(rendered) == 1
+
+
 REQUESTS: list[tuple[str, str, bytes | None, dict[str, str]]] = [
     ("GET", "/v4/account/balance", None, {}),
     ("GET", "/v4/account/balance", None, {"api-key": "dgk_wrong"}),
     ("HEAD", "/v4/account/balance", None, {}),
+    ("HEAD", "/metrics", None, {}),
+    ("GET", "/metrics", None, {"api-key": "dgk_wrong"}),
     ("GET", "/v4/account/balance", None, {"Origin": "https://app.example"}),
     (
         *("OPTIONS", "/v4/account/balance", None),

@@ -168,11 +168,12 @@ class Gateway:
 
     async def _own_metrics(self, request: web.Request) -> web.StreamResponse:
         """Each node tells its own; whether the caller may know them, the coordinator says."""
-        answer = await self._relay(request, 0)
-        # Who connected before this node took over is still served here, and asks it, too.
-        if answer.status != 200 or answer.prepared or self._node == self._own_node:
-            return answer
-        return metrics_answer(partial(exposed_relay, self._told))
+        # Who connected before this node took over is still served here, and is told of the grid.
+        if self._node != self._own_node:
+            permission = await self._relay(request, 0, method="HEAD")
+            if permission.status == 200:
+                return metrics_answer(partial(exposed_relay, self._told))
+        return await self._relay(request, 0)
 
     def _headers(self, request: web.Request) -> CIMultiDict[str]:
         kept = [pair for pair in request.headers.items() if pair[0].lower() not in _HOPS]
@@ -184,7 +185,10 @@ class Gateway:
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────
 
-    async def _relay(self, request: web.Request, hold_s: float) -> web.StreamResponse:
+    async def _relay(
+        self, request: web.Request, hold_s: float, method: str = ""
+    ) -> web.StreamResponse:
+        """The coordinator's answer to a request, or to its like with another method."""
         try:
             async with asyncio.timeout(BODY_WITHIN_S):
                 body = await request.read()
@@ -198,7 +202,7 @@ class Gateway:
             try:
                 async with asyncio.timeout(None) as relay:
                     with self._while_it_coordinates(relay):
-                        return await self._ask(request, body, node)
+                        return await self._ask(request, body, node, method or request.method)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
                 pass  # nobody heard of it
             except (aiohttp.ClientError, OSError, TimeoutError):
@@ -211,9 +215,11 @@ class Gateway:
                 raise _nobody()
             await asyncio.sleep(RETRY_S)
 
-    async def _ask(self, request: web.Request, body: bytes, node: str) -> web.StreamResponse:
+    async def _ask(
+        self, request: web.Request, body: bytes, node: str, method: str
+    ) -> web.StreamResponse:
         async with self._session.request(
-            request.method,
+            method,
             _url(node, request),
             headers=self._headers(request),
             skip_auto_headers=_OWN,
@@ -224,11 +230,12 @@ class Gateway:
                 pair for pair in answer.headers.items() if pair[0].lower() not in _OF_ANSWERS
             )
             size = answer.content_length
-            if request.method == "HEAD":
+            if method == "HEAD":
                 response: web.StreamResponse = web.StreamResponse(
                     status=answer.status, reason=answer.reason, headers=headers
                 )
-                await response.prepare(request)
+                if request.method == method:
+                    await response.prepare(request)
                 return response
             if size is not None and size <= MAX_WHOLE_BYTES:
                 headers.popall("Content-Length", None)

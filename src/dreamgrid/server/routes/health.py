@@ -40,9 +40,11 @@ def routes(services: Services) -> Endpoints:
         return Ready()
 
     @api.get("/metrics", content_types=_TEXT, also={501: "The extra `metrics` is missing."})
-    async def metrics(account: Account) -> web.Response:
+    async def metrics(account: Account, request: web.Request) -> web.Response:
         """What there is to measure, as Prometheus reads it. For administrators."""
         admin.require(account)
+        if request.method == "HEAD":  # nodes ask so whether a caller may know theirs
+            return web.Response(content_type="text/plain")
         return metrics_answer(partial(exposed, services))
 
     return api
