@@ -1,7 +1,8 @@
 """A puppet that renders several jobs in one pass: as many as their negative prompts say.
 
 Jobs with the same first word in their prompts may share one. A file tells how many did. Together,
-those that say `leave` end when one of them was told to.
+those that say `leave` end when one of them was told to, and those that say `all` when all were.
+The file of one that says `passes` tells how many there were instead of its seed.
 """
 
 import os
@@ -20,6 +21,9 @@ LEARNING_VARIABLE = "PUPPET_LEARNING"
 
 
 class PuppetBatcher:
+    def __init__(self) -> None:
+        self._passes = 0
+
     def load(self, model: str) -> None:
         pass
 
@@ -37,6 +41,7 @@ class PuppetBatcher:
 
     def render_together(self, jobs: Sequence[Job]) -> Sequence[Unfinished]:
         canceled: set[int] = set()
+        self._passes += 1
 
         def tell(step: int) -> None:
             for number, job in enumerate(jobs):
@@ -50,9 +55,14 @@ class PuppetBatcher:
         while jobs[0].render.prompt == "leave" and len(jobs) > 1 and not canceled:
             time.sleep(0.001)
             tell(1)
+        while jobs[0].render.prompt == "all" and len(jobs) > 1:
+            time.sleep(0.001)
+            tell(1)
+            if len(canceled) == len(jobs):
+                raise RenderCanceled("all were told to stop")
         tell(2)
         return [
-            _refused if number in canceled else _finish_of(job, len(jobs))
+            _refused if number in canceled else _finish_of(job, len(jobs), self._passes)
             for number, job in enumerate(jobs)
         ]
 
@@ -71,13 +81,14 @@ def _refused() -> Artifact:
     raise RenderCanceled("told to stop")
 
 
-def _finish_of(job: Job, count: int) -> Unfinished:
+def _finish_of(job: Job, count: int, passes: int) -> Unfinished:
     def finish() -> Artifact:
         command, _, argument = job.render.prompt.partition(" ")
         if command == "late":
             gate(argument)
+        seed = passes if command == "passes" else job.render.seed
         return Artifact(
-            data=f"{os.getpid()} {count} {job.render.seed}".encode(),
+            data=f"{os.getpid()} {count} {seed}".encode(),
             content_type="image/png",
             steps=2,
         )

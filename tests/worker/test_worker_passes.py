@@ -101,6 +101,21 @@ async def test_a_job_that_is_canceled_leaves_its_pass_and_the_others_go_on(
     assert host.crashes == 0
 
 
+async def test_a_pass_that_all_of_its_jobs_leave_is_not_begun_again(
+    host: EngineHost, tmp_path: Path
+) -> None:
+    async with busy(host, tmp_path):
+        asked = [Asked(host, puppet("all", seed=seed, most=2)) for seed in (1, 2)]
+    await asked[1].stepped.wait()
+    for one in asked:
+        one.task.cancel()
+    for one in asked:
+        with pytest.raises(asyncio.CancelledError):
+            await one.task
+    assert host.crashes == 0
+    assert await Asked(host, puppet("passes")).told() == (1, 3)
+
+
 async def test_a_pass_that_fails_is_tried_again_one_by_one(
     host: EngineHost, tmp_path: Path
 ) -> None:

@@ -217,9 +217,13 @@ class Child:
             if len(jobs) == 1:
                 self._answer(jobs[0], error)
                 return
-            traceback.print_exc()
+            if not isinstance(error, RenderCanceled):
+                traceback.print_exc()
             for job in jobs:  # whichever it was, the others shall not end with it
-                self._pass(engine, [job])
+                if self._todo.stopped(job.number):
+                    self._answer(job, RenderCanceled("the job was told to stop"))
+                else:
+                    self._pass(engine, [job])
             return
         self._finished()
         self._finishing = threading.Thread(
