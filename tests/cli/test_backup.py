@@ -181,6 +181,22 @@ def test_a_copy_from_before_a_move_is_not_mixed_with_what_came_after(
     assert call(*asked, str(tmp_path / "another"), environment={}).returncode == 0
 
 
+def test_an_old_database_beside_a_grid_that_is_elsewhere_is_not_copied(
+    tmp_path: Path, call: Call
+) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    asyncio.run(begun(data))
+    asked = ("backup", str(copy), "--json", "--data", str(data))
+    assert call(*asked, environment={}).returncode == 0
+    good = (copy / "dreamgrid.sqlite").stat()
+    note = {"store": "postgresql://db.example.org/grid"}
+    (data / "kept-elsewhere.json").write_text(json.dumps(note))
+    refused = call(*asked, environment={})
+    assert (refused.returncode, note["store"] in refused.last_json["message"]) == (2, True)
+    assert not (copy / "kept-elsewhere.json").exists()
+    assert os.path.samestat((copy / "dreamgrid.sqlite").stat(), good)
+
+
 async def test_a_grid_in_postgres_comes_back_from_a_dump_and_a_copy(tmp_path: Path) -> None:
     data, copy, dump = tmp_path / "data", tmp_path / "copy", tmp_path / "grid.dump"
     store, restored = postgres.new_database(), postgres.new_database()

@@ -6,16 +6,19 @@ import json
 import os
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from dreamgrid.errors import ConfigError
 from dreamgrid.server import whereabouts
+from dreamgrid.server.app import run_server
 from dreamgrid.server.blobs.s3 import S3Blobs
 from dreamgrid.server.blobs.s3_settings import parse
-from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.config import NodeSettings, ServerConfig
 from dreamgrid.server.folder_lock import held
+from dreamgrid.server.store.choice import copy_to_postgres
 from dreamgrid.server.store.postgres_connection import PostgresConnection
 from dreamgrid.server.store.postgres_schema import migrate
 from tests.cli.conftest import Call
@@ -263,6 +266,43 @@ def test_a_grid_that_runs_or_whose_target_is_not_empty_is_not_moved(
     refused = call(*asked, environment={})
     assert (refused.returncode, refused.last_json["error"]) == (2, "ConfigError")
     assert "another grid" in refused.last_json["message"]
+
+
+async def test_a_grid_that_was_not_moved_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
+    data, keys = tmp_path / "data", {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    async with Grid(data) as grid:
+        key = grid.key
+    before = {path: path.read_bytes() for path in data.iterdir() if path.is_file()}
+    alone = ServerConfig(data_dir=data, port=0, store=postgres.new_database())
+    node = NodeSettings(address="10.0.0.5:8771")
+    for config in (alone, replace(alone, node=node, blobs=parse("s3://media", keys))):
+        with pytest.raises(ConfigError, match="move it to PostgreSQL with 'dreamgrid move'"):
+            await begins(config)
+        assert {path: path.read_bytes() for path in data.iterdir() if path.is_file()} == before
+    with closing(PostgresConnection(str(alone.store))) as database:
+        tables = "SELECT 1 FROM pg_tables WHERE schemaname = 'public'"
+        assert database.execute(tables).fetchall() == []
+    async with Grid(data) as grid:
+        assert grid.key == key
+
+
+async def test_a_move_that_was_broken_off_before_it_renamed_the_file_keeps_no_server_from_it(
+    tmp_path: Path,
+) -> None:
+    data, store = tmp_path / "data", postgres.new_database()
+    async with Grid(data):
+        pass
+    config = ServerConfig(data_dir=data, port=0, store=store)
+    copy_to_postgres(data / "dreamgrid.sqlite", store, lambda done, total: None)
+    whereabouts.add(config)
+    await begins(config)
+
+
+async def begins(config: ServerConfig) -> None:
+    """Starts a server and stops it at once."""
+    stop = asyncio.Event()
+    stop.set()
+    await run_server(config, stop=stop, on_ready=lambda ready: None)
 
 
 def test_books_that_do_not_add_up_stay_where_they_are(tmp_path: Path, call: Call) -> None:

@@ -64,7 +64,13 @@ def back_up(source: Path, target: Path, on_progress: Progress) -> Copied:
     if not source.is_dir():
         raise ConfigError(f"there is no data folder {source}; name it with --data")
     _check_target(source, target)
-    elsewhere = whereabouts.noted(source).store if whereabouts.missing_database(source) else None
+    elsewhere = whereabouts.noted(source).store
+    file = source / whereabouts.DATABASE
+    if elsewhere is not None and file.exists():
+        raise ConfigError(
+            f"the database of this grid is {elsewhere}, so {file} is an old one or another "
+            "grid's: take it out of the folder, and try again"
+        )
     _check_not_outdated(target, elsewhere, whereabouts.missing_media(source))
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
     for unfinished in target.glob(f"*{_UNFINISHED}"):

@@ -86,11 +86,19 @@ def _write(folder: Path, found: Whereabouts) -> None:
 
 
 def check(config: ServerConfig) -> None:
-    """Looks whether these settings leave out what the folder's note names.
+    """Looks whether these settings fit what the folder holds, before anything is written.
 
     Raises:
-        ConfigError: They do, and the folder has none of its own.
+        ConfigError: They leave out what the folder's note names, and the folder has none of its
+            own; or they name a database, and the folder holds a grid that was not moved there.
     """
+    store, folder = of(config).store, config.data_dir
+    # Where the note names this database, a move was broken off before it renamed the file.
+    if store not in (None, noted(folder).store) and (folder / DATABASE).exists():
+        raise ConfigError(
+            f"{folder} holds a grid of its own, in '{DATABASE}': move it to PostgreSQL with "
+            "'dreamgrid move', or name another folder with --data"
+        )
     media = missing_media(config.data_dir)
     missing = missing_database(config.data_dir)
     if config.store is None and missing:
