@@ -90,6 +90,15 @@ def test_nothing_is_answered_before_the_beginning_was_checked(
     connection.execute("INSERT INTO thing VALUES (1, 'a', NULL)")
     with pytest.raises(ValueError, match="not 7"):
         connection.execute("SELECT id FROM thing").fetchone()
+    connection.rollback()
+    assert stored(connection) == []
+
+
+def test_a_transaction_whose_beginning_is_refused_is_open_until_it_is_undone(
+    connection: PostgresConnection,
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        connection.begin("SELECT 0", (), lambda row: 1 // row[0]).fetchone()
     assert connection.in_transaction
     connection.rollback()
     assert stored(connection) == []

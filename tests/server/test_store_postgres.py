@@ -17,6 +17,7 @@ from dreamgrid.server.store import postgres as postgres_module
 from dreamgrid.server.store import sqlite_schema
 from dreamgrid.server.store.base import SubmitResult
 from dreamgrid.server.store.choice import audit_at, migrate_at, postgres_store
+from dreamgrid.server.store.connection import Connection
 from dreamgrid.server.store.postgres import PostgresStore
 from dreamgrid.server.store.postgres_connection import PostgresConnection, parsed
 from dreamgrid.states import ProjectState
@@ -117,11 +118,16 @@ async def test_a_database_that_is_away_is_said_clearly_and_heals(
 async def test_text_that_postgresql_cannot_hold_fails_its_own_write_and_no_other(
     store: PostgresStore,
 ) -> None:
+    rename = "UPDATE account SET username = ? WHERE id = ? RETURNING username"
+
+    def twice(connection: Connection) -> None:
+        assert connection.execute(rename, ("half", ADA)).fetchone() == ("half",)
+        connection.execute(rename, ("a\0b", ADA))
+
     with pytest.raises(psycopg.DataError):
-        await store.submit(project(10, app_id="a\0b"))
-    balance = await store.grant(ADA, "spark", 1, NOW)
-    assert (balance.posted_micros, balance.held_micros) == (1_001, 0)
-    assert await store.open_projects() == []
+        await store._write(twice)
+    assert (await store.grant(ADA, "spark", 1, NOW)).posted_micros == 1_001
+    assert await store.account(ADA) == account(ADA)
 
 
 class Deaf(PostgresConnection):
