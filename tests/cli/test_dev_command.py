@@ -47,6 +47,19 @@ def test_orders_come_in_and_json_lines_go_out(tmp_path: Path) -> None:
         assert process.wait(timeout=60) == 0
 
 
+def test_a_mistyped_order_sends_nobody_to_a_help_that_is_not_there() -> None:
+    ended = subprocess.run(
+        [*COMMAND, "dev", "--port", "0"],
+        input="dance\nquit\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=clean({}),
+        check=True,
+    )
+    assert ended.stderr == "error: there is no order 'dance'; try help\n"
+
+
 def test_without_orders_it_runs_until_a_signal() -> None:
     process = start("dev", "--json", "--port", "0")
     assert process.stdout is not None

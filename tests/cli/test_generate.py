@@ -101,7 +101,7 @@ def test_a_picture_can_begin_with_another_one(generate: Call, tmp_path: Path) ->
         (["--size", "99"], 2, "write it as 512x512"),
         (["--size", "tall"], 2, "square"),
         (["--image", "no-such-file.png"], 2, "there is no file"),
-        (["--strength", "0.5"], 2, "starting_image"),
+        (["--strength", "0.5"], 2, "--strength needs --image"),
         (["--seed", "-2"], 2, "0 to 4294967295"),
         (["--format", "bmp"], 2, "bmp"),
         (["--max-cost", "0.000001"], 1, "'dreamgrid estimate' tells prices"),

@@ -363,6 +363,15 @@ async def test_a_paused_worker_gets_no_jobs_until_it_is_resumed(grid: Grid) -> N
     assert [one[0] for one in await trail(grid)] == ["resume", "pause"]
 
 
+async def test_a_worker_that_is_misspelled_is_told_with_the_one_that_was_meant(
+    grid: Grid,
+) -> None:
+    await grid.worker("attic")
+    status, told = await refused(grid, "workers", {"worker": "atic", "action": "pause"})
+    assert status == 404
+    assert "did you mean attic? 'dreamgrid admin workers' lists them" in told
+
+
 async def test_a_drained_worker_finishes_what_it_has_and_gets_no_more(grid: Grid) -> None:
     app, worker = await grid.app(), await grid.worker("w1")
     await app.request(numberOfImages=2)

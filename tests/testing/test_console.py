@@ -67,6 +67,22 @@ async def test_time_the_network_and_the_server_obey(one: Grid) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("advance x", "'x' is no number"),
+        ("worker slots=many", "'many' is no whole number"),
+        ("worker fail render=long", "'long' is no number"),
+        ("worker fail times=2.5", "'2.5' is no whole number"),
+        ("faults seed=a", "'a' is no whole number"),
+        ("faults cut=often", "'often' is no number"),
+    ],
+)
+async def test_what_should_be_a_number_is_named(one: Grid, line: str, said: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"{said}; try help"):
+        await Console(one).do(line)
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "jump",

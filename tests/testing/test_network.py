@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+import dreamgrid
 from dreamgrid.testing import Faults, grid
 
 SOON_S = 60
@@ -32,6 +33,14 @@ async def test_everything_is_made_and_charged_once_whatever_goes_wrong(faults: F
             cost += Decimal(record.cost_actual.cost_in_token)
         assert (await one.client.account.balance()).spark == before - cost
         assert cost > 0
+
+
+async def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
+    async with grid(faults=Faults()) as one:
+        port = int(one.url.rpartition(":")[2])
+        with pytest.raises(dreamgrid.ConfigError, match="--port 0 for any free one"):
+            async with grid(faults=Faults(), port=port):
+                pass
 
 
 async def test_a_network_without_faults_carries_everything() -> None:

@@ -142,6 +142,14 @@ async def test_a_model_that_nothing_serves_is_named(tmp_path: Path) -> None:
         await run_worker(config, stop=asyncio.Event(), registry=PUPPETS)
 
 
+async def test_a_model_that_is_misspelled_is_told_with_the_one_that_was_meant(
+    tmp_path: Path,
+) -> None:
+    config = config_of("http://h", tmp_path, models=("puppet-v9",))
+    with pytest.raises(ConfigError, match="did you mean puppet-v"):
+        await run_worker(config, stop=asyncio.Event(), registry=PUPPETS)
+
+
 async def test_a_sound_font_that_cannot_be_played_is_named_at_the_start(tmp_path: Path) -> None:
     pytest.importorskip("midirenderer")
     config = config_of("http://h", tmp_path, sound_font=tmp_path / "none.sf2")

@@ -65,7 +65,7 @@ async def _obey(
             async with busy:
                 answer = await console.do(order)
         except (DreamgridError, OSError) as error:
-            exits.report(error)
+            exits.report(error, advises=False)  # an order has no --help
             continue
         if as_json:
             exits.say_json({"event": "done", "order": order} | answer)

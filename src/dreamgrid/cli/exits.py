@@ -100,8 +100,13 @@ def advice_for(error: Exception) -> str:
     return _ending(error).advice
 
 
-def report(error: Exception) -> None:
-    """One line about the failure and one about what to do next, on stderr; or one JSON line."""
+def report(error: Exception, *, advises: bool = True) -> None:
+    """One line about the failure and one about what to do next, on stderr; or one JSON line.
+
+    Args:
+        error: What went wrong.
+        advises: Whether what helps after a command helps here too.
+    """
     message, advice = _words(error)
     if speaks_json.get():
         said = {"event": "failed", "error": type(error).__name__, "message": message}
@@ -109,7 +114,7 @@ def report(error: Exception) -> None:
         return
     console = stderr()
     console.print(f"[bold red]error:[/] {escape(message)}")
-    if advice:
+    if advice and advises:
         console.print(f"[dim]{escape(advice)}[/]")
 
 

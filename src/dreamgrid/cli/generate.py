@@ -130,10 +130,12 @@ def beginning(image: Path | None, mask: Path | None, strength: float | None) -> 
     """The settings of a picture to begin with; where a mask is white, all of it is painted anew.
 
     Raises:
-        InvalidRequest: There is a mask, but nothing that it is for.
+        InvalidRequest: There is a mask or a strength, but nothing that it is for.
     """
     if mask is not None and image is None:
         raise InvalidRequest("--mask needs --image: the picture that it is for")
+    if strength is not None and image is None:
+        raise InvalidRequest("--strength needs --image: the picture to begin with")
     return {
         "starting_image": image,
         "strength": 1.0 if mask and strength is None else strength,

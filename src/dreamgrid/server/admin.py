@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from difflib import get_close_matches
 from typing import Literal
 
 from dreamgrid.errors import InvalidRequest, NotAllowed, NotFound
@@ -294,8 +295,12 @@ class Admin:
             if worker in (one.id, one.id.rpartition("/")[2], one.name)
         ]
         if not found:
+            asked, names = worker[:80], {one.name for one in self._workers.all()}
+            close = get_close_matches(asked, sorted(names), n=1)
+            meant = f": did you mean {close[0]}?" if close else ";"
             raise NotFound(
-                f"no worker {worker[:80]} is connected; GET /v1/admin/workers lists them"
+                f"no worker {asked} is connected{meant} 'dreamgrid admin workers' lists them, "
+                "as GET /v1/admin/workers does"
             )
         if len(found) > 1:
             raise InvalidRequest(f"several workers have the name {worker[:80]}; use the id of one")

@@ -36,7 +36,7 @@ async def start(site: web.BaseSite, host: str, port: int, option: str) -> None:
     try:
         await site.start()
     except OSError as error:
-        raise _cannot_listen(host, port, option, error) from error
+        raise cannot_listen(host, port, option, error) from error
 
 
 class Spare:
@@ -72,7 +72,7 @@ class Spare:
                 self._sockets.append(_bound(family, place))
         except OSError as error:
             self.close()
-            raise _cannot_listen(self._host, self._port, self._option, error) from error
+            raise cannot_listen(self._host, self._port, self._option, error) from error
 
     async def listen(self, runner: web.AppRunner) -> None:
         """Serves there, until the runner ends.
@@ -119,10 +119,11 @@ def door(config: ServerConfig) -> socket.socket:
     try:
         return socket.create_server((config.host, config.port), family=family, backlog=1024)
     except OSError as error:
-        raise _cannot_listen(config.host, config.port, "--port", error) from error
+        raise cannot_listen(config.host, config.port, "--port", error) from error
 
 
-def _cannot_listen(host: str, port: int, option: str, error: OSError) -> ConfigError:
+def cannot_listen(host: str, port: int, option: str, error: OSError) -> ConfigError:
+    """What to say where nothing can listen, and which option names another place."""
     return ConfigError(
         f"cannot listen on {host} port {port} ({error.strerror or error}); "
         f"choose another with {option}{', or --port 0 for any free one' * (option == '--port')}"

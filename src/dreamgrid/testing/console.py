@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Awaitable, Callable
-from decimal import Decimal
 from typing import Any, cast, get_args
 
 from dreamgrid.errors import InvalidRequest
@@ -73,7 +72,7 @@ class Console:
         name = given.pop("name", None)
         if name is not None and any(one.name == name for one in self._grid.workers):
             raise InvalidRequest(f"there is a worker {name} already")
-        slots = int(given.pop("slots", "1"))
+        slots = _whole(given.pop("slots", "1"))
         _nothing_left(given)
         made = await self._grid.worker(
             behaviour, models=tuple(models.split(",")) if models else None, name=name, slots=slots
@@ -112,10 +111,10 @@ class Console:
             raise InvalidRequest("this grid has no network that could have faults")
         wanted: dict[str, Any] = {}
         if "seed" in given:
-            wanted["seed"] = int(given.pop("seed"))
+            wanted["seed"] = _whole(given.pop("seed"))
         names = {name: name for name in ("cut", "repeat", "swap", "disk_error", "kill")}
         names["delay"] = "delay_s"
-        wanted |= {names[name]: float(given.pop(name)) for name in list(given) if name in names}
+        wanted |= {names[name]: _number(given.pop(name)) for name in list(given) if name in names}
         _nothing_left(given)
         network.faults = dataclasses.replace(network.faults, **wanted) if wanted else Faults()
         return dataclasses.asdict(network.faults)
@@ -124,7 +123,7 @@ class Console:
         _nothing_left(given)
         if len(words) != 1:
             raise ValueError("by how many seconds?")
-        seconds = float(Decimal(words[0]))
+        seconds = _number(words[0])
         if not 0 <= seconds <= 10_000_000:
             raise ValueError("at least 0 seconds, and at most a few months")
         await self._grid.advance(seconds)
@@ -168,10 +167,24 @@ def _behaviour(does: str, given: dict[str, str]) -> Behaviour:
     times = given.pop("times", None)
     return Behaviour(
         does=cast("Does", does),  # it looks itself
-        render_s=float(given.pop("render", "0")),
-        times=None if times is None else int(times),
+        render_s=_number(given.pop("render", "0")),
+        times=None if times is None else _whole(times),
         retryable=given.pop("retryable", "yes") != "no",
     )
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is no number") from None
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is no whole number") from None
 
 
 def _nothing_left(given: dict[str, str]) -> None:

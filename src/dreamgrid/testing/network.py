@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import aiohttp
 from aiohttp import WSMsgType, web
 
-from dreamgrid.errors import ConfigError
+from dreamgrid.server.listening import cannot_listen
 from dreamgrid.testing.faults import Faults
 
 HOST = "127.0.0.1"
@@ -61,8 +61,7 @@ class BadNetwork:
         try:
             await web.TCPSite(self._runner, HOST, port).start()
         except OSError as error:
-            reason = error.strerror or error
-            raise ConfigError(f"cannot listen on port {port}: {reason}; choose another") from None
+            raise cannot_listen(HOST, port, "--port", error) from None
         self.url = f"http://{HOST}:{self._runner.addresses[0][1]}"
 
     async def close(self) -> None:

@@ -188,6 +188,10 @@ def read_settings(path: Path) -> Settings:
     """
     try:
         text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no {path}: look at --config, or at {CONFIG_VARIABLE} where that names it"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{path}: {reason}") from error

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
@@ -118,8 +119,13 @@ def _serving(config: WorkerConfig, registry: Registry) -> dict[str, str]:
     available = {model: engine.reference for model, engine in registry.by_model().items()}
     unknown = sorted(set(config.models) - set(available))
     if not available or unknown:
+        close = dict.fromkeys(
+            found for one in unknown for found in get_close_matches(one, available, n=1)
+        )
+        meant = f"did you mean {' or '.join(close)}? " if close else ""
         problem = (
-            f"no installed engine serves {', '.join(unknown)}; there are: {', '.join(available)}"
+            f"no installed engine serves {', '.join(unknown)}; {meant}"
+            f"there are: {', '.join(available)}"
             if available
             else "no engine can serve a model on this machine"
         )
