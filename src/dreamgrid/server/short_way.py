@@ -5,82 +5,72 @@ out: a turn of the event loop and some ten calls for each step of each render. H
 offered as soon as aiohttp has read them. What is not taken goes on into its queue, and until its
 task has dealt with it so does all that follows: nothing overtakes.
 
-aiohttp has no door for this, so `short_way` puts something between its parser and its queue.
+aiohttp has no door for this, so `inlet` makes one. Where that does not fit the aiohttp that is
+installed, all messages go the usual way.
 """
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
-from aiohttp import WSMsgType, web
-from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
+from aiohttp import web
 
-_NO_LIMIT = 1 << 30  # of what waits; the queue behind has one
+try:
+    from dreamgrid.server.inlet import InletSocket, unlike_expected
+except ImportError as error:
+    NO_SHORT_WAY: str | None = str(error)
+else:
+    NO_SHORT_WAY = unlike_expected()
+"""Why this aiohttp has no short way; None: it has one."""
 
 
 class ShortWay:
     """Whether the messages of a connection are dealt with where they arrive.
 
     Attributes:
-        take: Is given a message and says whether it has dealt with it. What it raises is not lost:
-            the same message then goes the usual way, where the same is raised again. None: nobody
-            is ready for messages.
+        take: Is given a message and says whether it has dealt with it. None: nobody is ready for
+            messages.
     """
 
     def __init__(self) -> None:
         self.take: Callable[[bytes], bool] | None = None
         self._ahead = 0  # messages that wait, or are in the hands of the connection's task
+        self._failure: Exception | None = None
 
     def offer(self, message: bytes) -> bool:
         """Whether a message is dealt with. If not, it must now go the usual way."""
         if not self._ahead and self.take is not None:
-            with suppress(Exception):
+            try:
                 if self.take(message):
                     return True
+            except Exception as error:  # whoever reads the connection must not get it
+                self._failure = error
         self._ahead += 1
         return False
+
+    def raise_failure(self) -> None:
+        """Raises what `take` raised.
+
+        The task of the connection calls it before it deals with a message that came the usual way,
+        and at the end: what was dealt with by half is not dealt with again.
+        """
+        if self._failure is not None:
+            raise self._failure
 
     def dealt_with(self) -> None:
         """The task of the connection is done with a message that went the usual way."""
         self._ahead -= 1
 
-
-class _Inlet(WebSocketDataQueue):
-    """Stands before the queue that aiohttp made for a connection."""
-
-    def __init__(self, way: ShortWay, request: web.Request, behind: WebSocketDataQueue) -> None:
-        super().__init__(request.protocol, _NO_LIMIT, loop=asyncio.get_running_loop())
-        self._way = way
-        self._behind = behind
-
-    def feed_data(self, data: Any, size: int) -> None:
-        """A message, or a control frame, has come."""
-        is_message = data[0] is WSMsgType.TEXT or data[0] is WSMsgType.BINARY
-        if not (is_message and self._way.offer(data[1])):
-            self._behind.feed_data(data, size)
-
-    def feed_eof(self) -> None:
-        """Nothing more will come."""
-        self._behind.feed_eof()
-
-    def set_exception(self, *error: BaseException) -> None:
-        """What came cannot be read."""
-        self._behind.set_exception(*error)
+    def end(self) -> None:
+        """The connection closes: no message is taken any more."""
+        self._ahead += 1
 
 
-def short_way(ws: web.WebSocketResponse, request: web.Request, *, max_bytes: int) -> ShortWay:
-    """The short way into a connection; call it right after the upgrade.
+def socket_with(way: ShortWay, *, max_bytes: int) -> web.WebSocketResponse:
+    """A WebSocket whose messages take the short way where there is one; text is bytes.
 
     Args:
-        ws: The connection, without compression and with text as bytes.
-        request: Its upgrade.
+        way: The way.
         max_bytes: Longest message.
     """
-    way = ShortWay()
-    assert ws._reader is not None, "the upgrade is done"
-    inlet = _Inlet(way, request, ws._reader)
-    request.protocol._payload_parser = WebSocketReader(
-        inlet, max_bytes, compress=False, decode_text=False
-    )
-    return way
+    if NO_SHORT_WAY is None:
+        return InletSocket(way.offer, way.end, max_bytes=max_bytes)
+    return web.WebSocketResponse(compress=False, max_msg_size=max_bytes, decode_text=False)

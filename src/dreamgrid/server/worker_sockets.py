@@ -4,6 +4,7 @@ import asyncio
 import logging
 from functools import partial
 
+import aiohttp
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from dreamgrid.errors import ProtocolError, ServerUnavailable
@@ -23,14 +24,14 @@ from dreamgrid.protocol.worker import (
     Started,
     Welcome,
 )
-from dreamgrid.server import conversation
+from dreamgrid.server import conversation, short_way
 from dreamgrid.server.auth import Account
 from dreamgrid.server.bus.base import ban_subject
 from dreamgrid.server.claims import note_claims
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.outbox import Outbox, close_reason
 from dreamgrid.server.services import Services
-from dreamgrid.server.short_way import ShortWay, short_way
+from dreamgrid.server.short_way import ShortWay, socket_with
 from dreamgrid.server.workers import WorkerSession
 
 HELLO_WITHIN_S = 10.0
@@ -44,6 +45,12 @@ class WorkerSockets:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._clock = services.clock
+        if short_way.NO_SHORT_WAY is not None:
+            _log.warning(
+                "reports of workers cost more than they need to, with aiohttp %s: %s",
+                aiohttp.__version__,
+                short_way.NO_SHORT_WAY,
+            )
 
     def routes(self) -> Endpoints:
         """Where workers connect."""
@@ -63,11 +70,9 @@ class WorkerSockets:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Runs one connection from the upgrade to its end."""
-        ws = web.WebSocketResponse(
-            compress=False, max_msg_size=codec.MAX_WORKER_MESSAGE_BYTES, decode_text=False
-        )
+        way = ShortWay()
+        ws = socket_with(way, max_bytes=codec.MAX_WORKER_MESSAGE_BYTES)
         await ws.prepare(request)
-        way = short_way(ws, request, max_bytes=codec.MAX_WORKER_MESSAGE_BYTES)
         return await conversation.hold(ws, self._converse(request, ws, way))
 
     async def _converse(
@@ -178,6 +183,7 @@ class WorkerSockets:
         async for frame in ws:
             if frame.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 continue
+            way.raise_failure()
             session.seen_at_s = self._clock()
             wait_s = self._services.limits.worker_message(session.id, len(frame.data))
             if wait_s > 0:
@@ -199,10 +205,14 @@ class WorkerSockets:
                 await ws.close(code=socket.CLOSE_PROTOCOL, message=reason)
                 return
             way.dealt_with()
+        way.raise_failure()
 
     def _take(self, session: WorkerSession, data: bytes) -> bool:
         """Deals with a message as soon as it is read, if it is one that nobody has to wait for."""
-        message = codec.decode_from_worker(data)
+        try:
+            message = codec.decode_from_worker(data)
+        except ProtocolError:
+            return False  # it is refused on the usual way
         if isinstance(message, Finished | Hello):
             return False
         if not self._services.limits.may_send(session.id, len(data)):
