@@ -225,11 +225,33 @@ def test_a_job_that_comes_ends_the_proof_which_is_taken_up_later(
     engine.learn(lambda: True)
     assert widths == [1, 1]
     assert engine.together(render(), ())[1] == 1
+    assert Proofs().of(engine._kind_of(render()) or "") is None, "it is to be found out yet"
     engine.learn(lambda: False)
     assert engine.together(render(), ())[1] == 4
     widths.clear()
     engine.learn(lambda: False)
     assert widths == [], "it is known"
+
+
+def test_a_proof_that_ends_its_process_is_not_tried_again(
+    engine: DiffusersEngine, monkeypatch: pytest.MonkeyPatch, widths: list[int]
+) -> None:
+    engine.generate(render(), {}, nothing)
+
+    def die(*_: object) -> Proof:
+        known = Proofs().of(engine._kind_of(render()) or "")  # what the next process will read
+        assert known is not None
+        assert known.width == 1
+        raise SystemExit("killed")
+
+    monkeypatch.setattr(engine_module, "prove", die)
+    with pytest.raises(SystemExit):
+        engine.learn(lambda: False)
+    monkeypatch.setattr(engine, "_proofs", Proofs())
+    engine.generate(render(), {}, nothing)
+    widths.clear()
+    engine.learn(lambda: False)
+    assert widths == []
 
 
 def test_pictures_that_take_long_alone_are_not_even_tried(

@@ -115,6 +115,11 @@ class Proofs:
             del self._known[next(iter(self._known))]
         remembered.keep(_FILE, self._known)
 
+    def forget(self, kind: str) -> None:
+        """Nothing was found after all."""
+        if self._known.pop(kind, None) is not None:
+            remembered.keep(_FILE, self._known)
+
 
 def worth_holding(folder: Path, models: Collection[str]) -> int:
     """How many jobs of some models to hold at a time.

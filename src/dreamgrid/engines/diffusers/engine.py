@@ -129,15 +129,16 @@ class DiffusersEngine:
             made = [output.images[0].cpu() for output in one.run(Given({}), raw=True)]
             return made, time.perf_counter() - began_s
 
+        self._proofs.note(kind, ALONE)  # stays, should the process die of it
         try:
             self._proofs.note(kind, prove(make, torch.equal))
         except RenderCanceled:
+            self._proofs.forget(kind)
             self._unproven = render
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
             free_memory()
-            self._proofs.note(kind, ALONE)
 
     def _proof_of(self, render: AnyRender) -> Proof | None:
         """What is known of such pictures; None: nothing yet."""
