@@ -171,6 +171,25 @@ async def test_a_crash_costs_the_render_under_way_and_not_the_one_that_waits(
     assert host.crashes == 0
 
 
+async def test_a_crash_costs_the_latest_render_and_not_one_whose_file_is_unfinished(
+    host: EngineHost, tmp_path: Path
+) -> None:
+    late, gate = Gate(tmp_path, "late"), Gate(tmp_path)
+    unfinished = Asked(host, puppet(f"late {late.path}", seed=1))
+    latest = Asked(host, puppet(gate.prompt, seed=2))
+    await latest.stepped.wait()
+    assert host._line is not None
+    unfinished.begun.clear()
+    host._line.child.kill()
+    with pytest.raises(EngineCrashed):
+        await latest.task
+    anew = asyncio.create_task(unfinished.begun.wait())
+    await asyncio.wait({anew, unfinished.task}, return_when=asyncio.FIRST_COMPLETED)
+    assert not unfinished.task.done()
+    await late.open()
+    assert await unfinished.told() == (1, 1)
+
+
 async def test_an_engine_may_learn_in_a_quiet_moment_and_a_job_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -230,6 +230,8 @@ class Child:
             target=self._finish, args=(jobs, unfinished, began_s), name="finish"
         )
         self._finishing.start()
+        if jobs[0].alone:
+            self._finished()  # should it end the process once more, it was this one
 
     def _finish(
         self, jobs: Sequence[Render], unfinished: Sequence[Unfinished], began_s: float

@@ -113,7 +113,7 @@ class EngineHost:
             try:
                 return await line.render(run)
             except EngineCrashed:
-                if run.begun and run.together == 1:
+                if run is line.latest and run.together == 1:
                     raise
                 alone = alone or run.begun
 

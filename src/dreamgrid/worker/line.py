@@ -58,6 +58,7 @@ class Line:
     Attributes:
         child: The process.
         killed: It was ended on purpose, which is no crash.
+        latest: The render that began last; files of those before it may be unfinished.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Line:
         """
         self.child = child
         self.killed = False
+        self.latest: Run | None = None
         self._tasks = tasks
         self._patience = patience
         self._crashed = crashed
@@ -138,6 +140,7 @@ class Line:
         match frame:
             case Begun() if run := self._runs.get(frame.number):
                 run.begun = True
+                self.latest = run
                 run.on_begun()
             case Loaded() if run := self._runs.get(frame.number):
                 run.together = frame.together
