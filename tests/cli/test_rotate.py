@@ -83,6 +83,14 @@ def test_the_address_of_a_store_may_lie_in_a_file(tmp_path: Path, call: Call) ->
     assert call("audit", "--json", environment=environment).last_json["clean"]
 
 
+def test_an_audit_names_the_database_without_who_may_use_it(call: Call) -> None:
+    address = postgres.new_database()
+    assert call("migrate", "--store", address, environment={}).returncode == 0
+    audited = call("audit", "--store", f"{address}&password=s3cret", environment={})
+    assert audited.returncode == 0
+    assert audited.stdout.strip().endswith(f" in {address.replace('postgres@', '')}")
+
+
 def test_the_address_of_a_bus_may_lie_in_a_file(tmp_path: Path, call: Call) -> None:
     (tmp_path / "bus").write_text("nats://nats.example.org\n")
     environment = {"DREAMGRID_BUS_FILE": str(tmp_path / "bus")}

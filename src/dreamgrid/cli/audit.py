@@ -26,13 +26,13 @@ def audit(
     - `dreamgrid audit --store postgresql://grid@db.example.org/grid`
     """
     from dreamgrid.server.store.choice import audit_at  # noqa: PLC0415 (loads the store)
-    from dreamgrid.server.whereabouts import missing_database  # noqa: PLC0415
+    from dreamgrid.server.whereabouts import missing_database, without_user  # noqa: PLC0415
 
     exits.speaks_json.set(as_json)
     store = store_address(store)
     if not store and (advice := missing_database(data_dir(data))):
         raise ConfigError(advice)
-    where = "the database of --store" if store else str(data_dir(data) / DATABASE)
+    where = without_user(store) if store else str(data_dir(data) / DATABASE)
     report = audit_at(store, data_dir(data) / DATABASE)
     if as_json:
         told = {"event": "audited", "clean": report.clean, **msgspec.to_builtins(report)}

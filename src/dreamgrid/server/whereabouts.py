@@ -49,13 +49,13 @@ def of(config: ServerConfig) -> Whereabouts:
     """Where a server with these settings keeps its parts."""
     store = blobs = None
     if config.store is not None:
-        store = _without_user(config.store)
+        store = without_user(config.store)
     if config.blobs is not None:
         blobs = address(config.blobs)
     return Whereabouts(store=store, blobs=blobs, node=config.node is not None)
 
 
-def _without_user(store: str) -> str:
+def without_user(store: str) -> str:
     """A database's address with nothing in it but where it is."""
     parts = urlsplit(store)
     hosts = parts.netloc.rpartition("@")[2]
