@@ -225,6 +225,15 @@ def test_what_cannot_start_says_why_in_a_line(
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.parametrize("command", ["serve", "up"])
+def test_nothing_is_said_to_start_where_a_setting_is_wrong(
+    command: str, call: Call, tmp_path: Path
+) -> None:
+    wrong = ("--port", "0", "--public-url", "grid.example.org")
+    ran = call(command, *wrong, environment={"DREAMGRID_DATA": str(tmp_path / "data")})
+    assert (ran.returncode, ran.stdout) == (2, "")
+
+
 def test_a_worker_with_a_wrong_key_is_told_and_ends(grid: Grid, call: Call, tmp_path: Path) -> None:
     ran = call(
         *("work", "--server", grid.ready["url"], "--key", "wrong"),

@@ -99,6 +99,7 @@ def _serve(grid: GridOptions, *, as_json: bool) -> None:
     async def serve(stop: asyncio.Event) -> None:
         await run_grid(grid, stop=stop, on_ready=on_ready)
 
+    grid.server.validate()
     if not as_json:
         console.print("starting ...", style="dim")
     loop.serve(serve)
