@@ -23,6 +23,8 @@ WHOLE_LIFE = ["queued", "assigned", "started", "job_completed", "completed"]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook_sender, "LOOK_EVERY_S", 0.01)
+    # Who gives up tries again when the clock has moved on, which stands still here.
+    monkeypatch.setattr(webhook_sender, "ANSWER_WITHIN_S", 2 * PATIENCE_S)
 
 
 @pytest.fixture
