@@ -161,6 +161,16 @@ class Driver:
         self._process.stdin.write(line.encode())
         return self._within(answer, command)
 
+    async def waiting_for(self, project: str) -> Awaitable[Any]:
+        """Has the SDK wait for a project; returns when it does so, before anything is rendered.
+
+        Awaiting what it returns gives the results. The oldest SDK counts what it has when it is
+        asked too late, and a process may read what a server says before what it is told here.
+        """
+        answer = self.send("wait", project=project)
+        await self.send("snapshot", project=project)  # commands are begun in their order
+        return answer
+
     def until(self, event: str, *, app: str | None = None, **data: Any) -> Awaitable[Event]:
         """The first event of this name whose data holds these values: seen already, or to come."""
 

@@ -24,7 +24,7 @@ async def test_a_new_account_makes_a_picture_at_once(
     await stranger.call("projects.waitForModels")
     assert await stranger.get("account.currentAccount.username") == "Alice"
     project = await stranger.create()
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     await (await worker.job()).render(png(1))
     assert len(await finished) == 1
     address = await stranger.get("account.currentAccount.walletAddress")
@@ -75,7 +75,7 @@ async def test_a_session_is_resumed_with_tokens_that_were_kept(
 ) -> None:
     await resume(stranger, await member(grid, "Alice"))
     project = await stranger.create()
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     await (await worker.job()).render(png(1))
     assert len(await finished) == 1
 
@@ -106,7 +106,7 @@ async def test_a_second_account_sees_and_touches_nothing_of_the_first(
 ) -> None:
     await stranger.sign_up("Mallory")
     project = await app.create(count=2)
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     done, running = await worker.job(), await worker.job()
     await done.render(png(1))
     await running.start()

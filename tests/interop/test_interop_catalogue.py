@@ -69,7 +69,7 @@ async def test_a_preset_gives_its_size_to_estimate_and_picture(
     project = await app.create(sizePreset="portrait_3_4")
     job = await worker.job()
     assert extent_of(job.assign.render) == (768, 1024)
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     await job.render(png(1))
     assert len(await finished) == 1
 

@@ -20,7 +20,7 @@ async def test_a_lost_connection_in_mid_project_is_taken_up_again(
     app: App, driver: Driver, grid: Grid, worker: ScriptedWorker
 ) -> None:
     project = await app.create(count=2)
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     first, second = await worker.job(), await worker.job()
     await first.start()
     await first.step(2)
@@ -42,7 +42,7 @@ async def test_a_project_that_ends_while_its_app_is_away_is_delivered_afterwards
     app: App, driver: Driver, grid: Grid, worker: ScriptedWorker
 ) -> None:
     project = await app.create()
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     job = await worker.job()
     await job.start()
     await job.step(1)
@@ -58,7 +58,7 @@ async def test_a_restarted_server_carries_on_with_what_it_was_doing(
     app: App, driver: Driver, grid: Grid
 ) -> None:
     project = await app.create(modelId="dreamlet-v1")  # which no worker serves yet
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     queued = await driver.until("project", type="queued", projectId=project)
     assert queued["data"].get("queueStatus", "no-workers") == "no-workers"
     again = driver.until_next("connected")
@@ -93,8 +93,7 @@ async def test_two_apps_of_one_account_see_their_own_projects(
 ) -> None:
     other = await sign_in("other")
     mine, theirs = await app.create(), await other.create()
-    # Asked for before the end: the oldest SDK counts what it has when it is asked too late.
-    finished = [driver.send("wait", project=one) for one in (mine, theirs)]
+    finished = [await driver.waiting_for(one) for one in (mine, theirs)]
     for picture in (png(1), png(2)):
         await (await worker.job()).render(picture)
     assert [len(await one) for one in finished] == [1, 1]
@@ -112,7 +111,7 @@ async def test_a_second_connection_of_the_same_app_replaces_the_first(
     closed = await driver.until("disconnected")
     assert (closed["app"], closed["data"]["code"]) == ("first", 4015)
     project = await App(driver, "second").create()
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     await (await worker.job()).render(png(1))
     assert len(await finished) == 1
 
@@ -168,7 +167,7 @@ async def test_switching_the_network_changes_the_models_on_offer(
 
         await driver.until_true(only_dreamlet, "the models of the other network")
         project = await app.create(modelId="dreamlet-v1")
-        finished = driver.send("wait", project=project)
+        finished = await driver.waiting_for(project)
         await (await relaxed.job()).render(png(1))
         assert len(await finished) == 1
 
@@ -199,7 +198,7 @@ async def test_an_app_hears_only_of_what_it_wants(
 ) -> None:
     await app.call("setSocketEventSubscriptions", {"unsubscribe": ["jobProgress"]})
     project = await app.create()
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     job = await worker.job()
     await job.start()
     await job.step(2)
@@ -235,7 +234,7 @@ async def test_an_app_sees_what_the_accounts_other_apps_are_doing(
 ) -> None:
     other = await sign_in("other")
     mine, theirs = await app.create(), await other.create()
-    finished = [driver.send("wait", project=one) for one in (mine, theirs)]
+    finished = [await driver.waiting_for(one) for one in (mine, theirs)]
     first = await worker.job()
     await driver.until("project", app="other", type="queued", projectId=theirs)
     (elsewhere,) = await app.call("projects.listProjectsElsewhere")

@@ -68,7 +68,7 @@ def png(picture: Image.Image) -> bytes:
 
 async def painted(driver: Driver, project: str, job: Job, engine: DreamletEngine) -> Image.Image:
     """What the engine makes of a job, as the app gets it."""
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     await job.render(await made_by(engine, job))
     (url,) = await finished
     with Image.open(io.BytesIO(await fetch(url))) as picture:

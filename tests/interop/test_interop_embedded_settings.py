@@ -95,7 +95,7 @@ async def make(
 ) -> Made:
     """One project through the SDK, rendered by the real engine."""
     project = await app.create(**asked)
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     job = await worker.job()
     render = job.assign.render
     inputs = {role: await job.input(role) for role in render.assets}

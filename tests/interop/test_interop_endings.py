@@ -52,7 +52,7 @@ async def test_canceling_a_running_project_stops_the_worker(
 async def test_one_of_two_renders_fails(app: App, driver: Driver, worker: ScriptedWorker) -> None:
     before = await app.spark()
     project = await app.create(count=2)
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     good, bad = await worker.job(), await worker.job()
     await bad.start()
     await bad.fail("the lamp went out")
@@ -71,7 +71,7 @@ async def test_a_project_whose_renders_all_fail_is_rejected_and_costs_nothing(
 ) -> None:
     before = await app.spark()
     project = await app.create(count=2)
-    finished = asyncio.ensure_future(driver.send("wait", project=project))
+    finished = asyncio.ensure_future(await driver.waiting_for(project))
     for job in (await worker.job(), await worker.job()):
         await job.start()
         await job.fail("the lamp went out")
@@ -86,7 +86,7 @@ async def test_a_render_that_is_tried_again_keeps_its_identity(
     app: App, driver: Driver, worker: ScriptedWorker
 ) -> None:
     project = await app.create()
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     first = await worker.job()
     await first.start()
     await first.step(2)

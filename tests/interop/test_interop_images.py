@@ -17,7 +17,7 @@ async def test_one_picture_is_made_and_can_be_fetched(
     app: App, driver: Driver, worker: ScriptedWorker
 ) -> None:
     project = await app.create(seed=7)
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     job = await worker.job()
     assert job.assign.render.prompt == "a lighthouse"
     assert job.assign.render.seed == 7
@@ -34,7 +34,7 @@ async def test_the_link_of_a_picture_can_be_made_anew(
     app: App, driver: Driver, worker: ScriptedWorker
 ) -> None:
     project = await app.create()
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     job = await worker.job()
     await job.render(png(10))
     (first,) = await finished
@@ -45,7 +45,7 @@ async def test_the_link_of_a_picture_can_be_made_anew(
 
 async def test_two_pictures_with_previews(app: App, driver: Driver, worker: ScriptedWorker) -> None:
     project = await app.create(count=2, previews=2)
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     first, second = await worker.job(), await worker.job()
     for job in (first, second):
         await job.start()
@@ -61,7 +61,7 @@ async def test_a_picture_made_from_an_uploaded_one(
     app: App, driver: Driver, worker: ScriptedWorker
 ) -> None:
     project = await app.create(startingImage=file(png(99)), startingImageStrength=0.25)
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     job = await worker.job()
     assert await job.input("startingImage") == png(99)
     assert isinstance(job.assign.render, ImageRender)
@@ -75,7 +75,7 @@ async def test_what_the_content_filter_objects_to_is_withheld_and_free(
 ) -> None:
     before = await app.spark()
     project = await app.create()
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     await (await worker.job()).render(png(1), sensitive=("image",))
     assert await finished == []
     await app.until_spark(before)
@@ -90,7 +90,7 @@ async def test_an_app_without_the_filter_gets_the_picture_with_a_label(
     app: App, driver: Driver, worker: ScriptedWorker, sdk: Sdk
 ) -> None:
     project = await app.create(disableNSFWFilter=True)
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     await (await worker.job()).render(png(1), sensitive=("image", "prompt"))
     (url,) = await finished
     assert await fetch(url) == png(1)
@@ -106,7 +106,7 @@ async def test_what_was_made_lately_can_be_listed_and_looked_up(
     if sdk.name.startswith("js"):
         return  # these versions know no such list
     project = await app.create()
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     await (await worker.job()).render(png(10))
     urls = await finished
     (found,) = await app.call("projects.listRecent")

@@ -54,7 +54,7 @@ async def worker(grid: Grid) -> AsyncIterator[ScriptedWorker]:
 
 async def test_a_video_is_made_from_words(app: App, driver: Driver, worker: ScriptedWorker) -> None:
     project = await app.create(**FILM, width=640, height=480, seed=7, shift=3)
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     job = await worker.job()
     render = job.assign.render
     assert isinstance(render, VideoRender)
@@ -77,7 +77,7 @@ async def test_the_last_frame_of_a_video_is_fetched(
     app: App, driver: Driver, worker: ScriptedWorker
 ) -> None:
     project = await app.create(**FILM)
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     job = await worker.job()
     await job.give_last_frame(png(3))
     await job.render(MP4)
@@ -127,7 +127,7 @@ async def test_references_are_in_the_estimate_of_a_video_as_in_its_price(
         contextImages=[file(png(1)), file(png(2))],
         referenceVideos=[file(MP4)],
     )
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     job = await worker.job()
     assert await job.input("contextImage2") == png(2)
     (video,) = (role for role in job.assign.render.assets if role.startswith("referenceVideo"))
@@ -151,7 +151,7 @@ async def test_a_video_is_made_larger_as_its_settings_say(
         processingSpeed="faster",
         **wanted,
     )
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     job = await worker.job()
     assert await job.input("referenceVideo") == MP4
     render = job.assign.render
@@ -171,7 +171,7 @@ async def test_a_video_begins_with_an_uploaded_picture_and_ends_with_another(
         referenceImage=file(png(1)),
         referenceImageEnd=file(png(2)),
     )
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     job = await worker.job()
     assert await job.input("referenceImage") == png(1)
     assert await job.input("referenceImageEnd") == png(2)
@@ -188,7 +188,7 @@ async def test_a_video_follows_an_uploaded_sound(
         referenceImage=file(png(1)),
         referenceAudio=file(WAV),
     )
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     job = await worker.job()
     assert await job.input("referenceAudio") == WAV
     assert await job.input("referenceImage") == png(1)
@@ -225,7 +225,7 @@ async def test_music_is_made(
     project = await app.create(
         **SONG, **settings, creativity=1.2, lyrics="la", outputFormat=output_format
     )
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     job = await worker.job()
     render = job.assign.render
     assert isinstance(render, AudioRender)
@@ -255,7 +255,7 @@ async def test_a_text_is_spoken(app: App, driver: Driver, worker: ScriptedWorker
     project = await app.create(
         type="audio", modelId=VOICE, steps=1, positivePrompt="Good morning.", speaker="heart"
     )
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     job = await worker.job()
     render = job.assign.render
     assert isinstance(render, AudioRender)

@@ -49,7 +49,7 @@ async def test_an_app_behind_a_balancer_gets_its_picture_through_a_takeover(
             app = App(driver, "app")
             await app.call("projects.waitForModels")
         project = await app.create(modelId="dreamlet-v1")  # which nobody serves any more
-        finished = driver.send("wait", project=project)
+        finished = await driver.waiting_for(project)
         await driver.until("project", type="queued", projectId=project)
         again = driver.until_next("connected")
         await one.stop()

@@ -45,7 +45,7 @@ def picture(job: Job) -> ImageRender:
 
 async def made(driver: Driver, project: str, job: Job) -> None:
     """The project's only picture is rendered, and its app gets it."""
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     await job.render(png(1))
     (url,) = await finished
     assert await fetch(url) == png(1)

@@ -13,7 +13,7 @@ async def test_an_app_learns_the_text_of_each_picture(
     app: App, driver: Driver, worker: ScriptedWorker, sdk: Sdk
 ) -> None:
     project = await app.create(count=2, positivePrompt="a {red|blue} apple")
-    finished = driver.send("wait", project=project)
+    finished = await driver.waiting_for(project)
     for text, job in zip(("a red apple", "a blue apple"), await worker.jobs(2), strict=True):
         assert job.assign.render.prompt == text
         await job.start()
