@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from dreamgrid.engines import remembered
-from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
+from dreamgrid.protocol.renders import AnyRender
 from dreamgrid.protocol.worker import Device, MeasuredSpeed
 
 MOST_MODELS = 50
@@ -20,6 +20,16 @@ WORTH_WRITING = 0.1
 """A time is written down anew when it differs by more than this share."""
 
 _FILE = "job-speeds"
+_SIZE = (
+    "steps",
+    "guidance",
+    "width",
+    "height",
+    "frames",
+    "fps",
+    "motion_fps",
+    "duration_s",
+)  # what a job's time depends on; each kind of render has some of them
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,36 +81,5 @@ class JobSpeeds:
 
 def _size_of(render: AnyRender) -> AnyRender:
     """The same work without anything that its app wrote."""
-    match render:
-        case ImageRender():
-            return ImageRender(
-                model=render.model,
-                prompt="",
-                steps=render.steps,
-                guidance=render.guidance,
-                seed=1,
-                width=render.width,
-                height=render.height,
-            )
-        case VideoRender():
-            return VideoRender(
-                model=render.model,
-                prompt="",
-                steps=render.steps,
-                guidance=render.guidance,
-                seed=1,
-                width=render.width,
-                height=render.height,
-                frames=render.frames,
-                fps=render.fps,
-                motion_fps=render.motion_fps,
-            )
-        case AudioRender():
-            return AudioRender(
-                model=render.model,
-                prompt="",
-                steps=render.steps,
-                guidance=render.guidance,
-                seed=1,
-                duration_s=render.duration_s,
-            )
+    size = {name: getattr(render, name) for name in _SIZE if hasattr(render, name)}
+    return type(render)(model=render.model, prompt="", seed=1, **size)
