@@ -180,7 +180,7 @@ def run(rounds: int, soak_jobs: int, say: Callable[[str], None]) -> Media:
 
 @asynccontextmanager
 async def _engine(threads: int) -> AsyncIterator[EngineHost]:
-    serving = {model: found.reference for model, found in find_engines().by_model().items()}
+    serving = {model: (found.reference,) for model, found in find_engines().by_model().items()}
     async with task_group() as tasks:
         host = EngineHost(tasks, Setup(engines=serving, threads=threads))
         try:

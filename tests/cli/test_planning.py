@@ -42,8 +42,16 @@ def test_programs_read_the_same_as_json(call: Call, fresh: dict[str, str]) -> No
     told = call("work", "plan", "--json", environment=fresh).last_json
     assert told["machine"]["gpus"][0]["name"] == "Big GPU"
     assert "dreamlet-v1" in {row["model"] for row in told["serves"]}
+    assert told["engines"]["dreamlet-v1"] == ["dreamlet"]
     states = {row["model"]: row["state"] for row in told["leaves"]}
     assert states[Z_IMAGE] == "absent"
+
+
+def test_an_engine_that_is_preferred_must_be_there(call: Call, fresh: dict[str, str]) -> None:
+    assert call("work", "plan", "--engine", "dreamlet", environment=fresh).returncode == 0
+    ran = call("work", "plan", "--engine", "dreamle", environment=fresh)
+    assert ran.returncode == 2
+    assert "there is no engine dreamle; there are: " in ran.stderr
 
 
 def test_a_named_model_without_weights_is_refused_with_what_to_do(

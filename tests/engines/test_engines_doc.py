@@ -48,7 +48,7 @@ async def test_the_engine_of_the_page_works(
     )
     seen: list[Stepped] = []
     async with task_group() as tasks:
-        host = EngineHost(tasks, Setup(engines={"fog-v1": found.reference}, threads=1))
+        host = EngineHost(tasks, Setup(engines={"fog-v1": (found.reference,)}, threads=1))
         try:
             rendered = await host.render(render, {}, previews=1, on_step=seen.append)
         finally:

@@ -10,6 +10,7 @@ import pytest
 from dreamgrid.engines import pattern
 from dreamgrid.engines.base import EngineSpec
 from dreamgrid.engines.registry import GROUP, find_engines, load_spec
+from dreamgrid.errors import ConfigError
 
 PLUGIN = """
 from dreamgrid.engines.base import EngineSpec
@@ -81,6 +82,16 @@ def test_a_plug_in_serves_a_model_before_the_built_in_engine(plugin: None) -> No
     registry = find_engines([BUILT_IN, theirs("ENGINE")])
     assert registry.by_model()["pattern-v1"].name == "theirs"
     assert [engine.name for engine in registry.engines] == ["theirs", "pattern"]
+
+
+def test_what_the_owner_prefers_comes_first_and_every_claim_is_kept(plugin: None) -> None:
+    registry = find_engines([BUILT_IN, theirs("ENGINE")])
+    assert [engine.name for engine in registry.of("pattern-v1")] == ["theirs", "pattern"]
+    preferring = registry.preferring(["pattern", "pattern"])
+    assert [engine.name for engine in preferring.of("pattern-v1")] == ["pattern", "theirs"]
+    assert preferring.by_model()["theirs-v1"].name == "theirs"
+    with pytest.raises(ConfigError, match="no engine patern; there are: theirs, pattern"):
+        registry.preferring(["patern"])
 
 
 def test_the_first_name_wins_between_plug_ins(plugin: None) -> None:

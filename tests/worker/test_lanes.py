@@ -1,5 +1,6 @@
 """How a machine is divided into workers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,45 @@ def test_only_the_models_that_its_owner_names_are_served(tmp_path: Path) -> None
 def test_a_machine_that_nothing_fits_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no model fits"):
         lanes_of(config_of("http://h", tmp_path), Registry(engines=(PAINTER,)), Machine())
+
+
+def other(name: str, *models: str, shares_gpu: bool) -> FoundEngine:
+    """An engine that drives another program, such as a ComfyUI."""
+    found = engine(name, dict.fromkeys(models, 0), uses_gpu=False)
+    return replace(found, spec=replace(found.spec, shares_gpu=lambda: shares_gpu))
+
+
+@pytest.mark.parametrize("shares_gpu", [True, False])
+def test_the_worker_of_the_first_gpu_asks_all_engines_of_its_models(
+    tmp_path: Path, *, shares_gpu: bool
+) -> None:
+    driver = other("driver", "small-v1", "own-v1", shares_gpu=shares_gpu)
+    registry = Registry(engines=(driver, PAINTER, COMPOSER))
+    rest, big, small = lanes_of(config_of("http://h", tmp_path), registry, TWO)
+    assert big.served_by["small-v1"] == ("driver:ENGINE", "painter:ENGINE")
+    assert big.served_by["large-v1"] == small.served_by["small-v1"] == ("painter:ENGINE",)
+    # What renders on this machine's GPU takes turns with what else is on it.
+    assert ("own-v1" in big.models) is shares_gpu
+    assert ("own-v1" in rest.models) is not shares_gpu
+    assert (big.shares_gpu, small.shares_gpu, rest.shares_gpu) == (shares_gpu, False, False)
+    assert "own-v1" not in small.models
+    assert "music-v1" in rest.models
+
+
+def test_another_program_alone_needs_no_worker_of_a_gpu(tmp_path: Path) -> None:
+    registry = Registry(engines=(other("driver", "own-v1", shares_gpu=True),))
+    (lane,) = lanes_of(config_of("http://h", tmp_path), registry, TWO)
+    assert (lane.models, lane.gpu) == (("own-v1",), None)
+
+
+def test_a_model_that_only_another_program_has_room_for_is_left_to_it(tmp_path: Path) -> None:
+    driver = other("driver", "large-v1", shares_gpu=True)
+    registry = Registry(engines=(PAINTER, driver))
+    (lane,) = lanes_of(config_of("http://h", tmp_path), registry, chosen_gpus(TWO, ("GPU-bb",)))
+    assert lane.served_by == {
+        "small-v1": ("painter:ENGINE",),
+        "large-v1": ("driver:ENGINE",),
+    }
 
 
 def test_a_long_name_keeps_its_number(tmp_path: Path) -> None:

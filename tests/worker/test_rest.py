@@ -132,6 +132,23 @@ def test_a_gpu_is_left_to_others_and_taken_back_when_they_are_quiet(
     assert calls[0] == "pmon -i GPU-big -c 1 -s u"
 
 
+def test_a_program_that_renders_for_the_worker_is_no_reason_to_leave_its_gpu(
+    nvidia_smi: NvidiaSmi, tmp_path: Path, clock: Clock
+) -> None:
+    lent = [True]
+    rules = RestRules(folder=tmp_path, give_way_percent=30)
+    watch = Watch(rules, GPU, now=clock, lends_gpu=lambda: lent[0])
+    nvidia_smi.shows(PMON.format(pid=2**30, sm=90))
+
+    def rests() -> bool:
+        clock.now_s += 10
+        return watch.look() is not None
+
+    assert [rests(), rests(), rests()] == [False, False, False]
+    lent[0] = False
+    assert [rests(), rests()] == [False, True]
+
+
 def test_the_driver_is_not_asked_at_every_look(
     nvidia_smi: NvidiaSmi, tmp_path: Path, clock: Clock
 ) -> None:

@@ -51,7 +51,7 @@ def test_the_page_and_the_errors_know_every_key() -> None:
         ("[worker]\nmodels = ['one', 2]", "line 2: models takes a list of ids"),
         ("[worker]\ngive_way_percent = 101", "line 2: give_way_percent takes .* to 100"),
         ("[worker]\nname = 'x'\nthread = 1", "line 3: there is no thread; did you mean threads"),
-        ("[worker]\nqqqq = 1", "line 2: there is no qqqq; there are: comfyui_url, filter"),
+        ("[worker]\nqqqq = 1", "line 2: there is no qqqq; there are: comfyui_url, engines"),
         ("[worker]\nhours = ['9-5']", "line 2: hours: '9-5' is no time: write 22:00-07:00"),
         ("# mine\n[wroker]\nname = 'x'", r"line 2: there is no wroker here; write \[worker\]"),
         ("[worker]\nname = x", "line 2: this is not TOML: Invalid value; text stands in quotes"),

@@ -38,7 +38,7 @@ from tests.worker import puppet_engine
 from tests.worker.gate import Gate
 
 SETUP = frames.Setup(
-    engines=dict.fromkeys(puppet_engine.MODELS, puppet_engine.REFERENCE), threads=1
+    engines=dict.fromkeys(puppet_engine.MODELS, (puppet_engine.REFERENCE,)), threads=1
 )
 
 
@@ -145,7 +145,8 @@ async def test_a_kill_in_the_middle_says_perhaps_out_of_memory() -> None:
 async def test_a_real_engine_that_gets_no_memory_says_so_and_renders_on(spare_bytes: int) -> None:
     small = job("a red apple", model=dreamlet.MODEL, steps=1)
     large = msgspec.structs.replace(small, width=4096, height=4096)
-    setup = frames.Setup(engines={dreamlet.MODEL: "dreamgrid.engines.dreamlet:ENGINE"}, threads=1)
+    reference = "dreamgrid.engines.dreamlet:ENGINE"
+    setup = frames.Setup(engines={dreamlet.MODEL: (reference,)}, threads=1)
     async with running_host(setup) as host:
         first = await host.render(small, {})
         assert host._line is not None
@@ -248,8 +249,8 @@ async def test_pictures_and_frames_are_judged_by_the_threshold_of_the_worker(
 
     setup = frames.Setup(
         engines={
-            MODEL: "dreamgrid.engines.dreamlet:ENGINE",
-            FROM_TEXT: "dreamgrid.engines.dreamlet.video:ENGINE",
+            MODEL: ("dreamgrid.engines.dreamlet:ENGINE",),
+            FROM_TEXT: ("dreamgrid.engines.dreamlet.video:ENGINE",),
         },
         threads=1,
         filter_threshold=threshold,
@@ -277,7 +278,7 @@ async def test_the_child_plays_music_with_the_sound_font_of_its_worker(tmp_path:
     path = tmp_path / "tiny.sf2"
     path.write_bytes(sound_font({(0, 0): 1}))
     music = "dreamgrid.engines.music:ENGINE"
-    setup = frames.Setup(engines={MUSIC: music}, threads=1, sound_font=str(path))
+    setup = frames.Setup(engines={MUSIC: (music,)}, threads=1, sound_font=str(path))
     render = AudioRender(
         model=MUSIC, prompt="piano", steps=1, guidance=1.0, seed=5, duration_s=1.0,
         output_format="flac",

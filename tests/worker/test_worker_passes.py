@@ -17,8 +17,8 @@ from tests.worker import puppet_batcher, puppet_engine
 from tests.worker.gate import Gate
 
 ENGINES = {
-    puppet_batcher.MODEL: puppet_batcher.REFERENCE,
-    "puppet-v1": puppet_engine.REFERENCE,
+    puppet_batcher.MODEL: (puppet_batcher.REFERENCE,),
+    "puppet-v1": (puppet_engine.REFERENCE,),
 }
 
 

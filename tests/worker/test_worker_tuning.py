@@ -20,7 +20,7 @@ from tests.worker import puppet_engine
 from tests.worker.gate import Gate
 from tests.worker.server_room import PUPPETS, ServerRoom, config_of, running_worker
 
-SETUP = Setup(engines=dict.fromkeys(puppet_engine.MODELS, puppet_engine.REFERENCE), threads=1)
+SETUP = Setup(engines=dict.fromkeys(puppet_engine.MODELS, (puppet_engine.REFERENCE,)), threads=1)
 
 
 def trial(prompt: str = "", model: str = "puppet-v1") -> ImageRender:

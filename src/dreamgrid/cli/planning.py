@@ -1,8 +1,9 @@
 """What a worker would serve on this machine and why not the rest, in plain words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Group
 from rich.markup import escape
@@ -20,21 +21,30 @@ from dreamgrid.worker.lanes import chosen_gpus
 from dreamgrid.worker.plan import WorkPlan, plan_work
 
 
-def show(*, models: tuple[str, ...], config: Path | None, data: Path | None, as_json: bool) -> None:
+def show(given: dict[str, Any], *, config: Path | None, data: Path | None, as_json: bool) -> None:
     """Prints the plan of a worker that is started now.
 
+    Args:
+        given: What was typed, by the names of `Settings`; None for what was not.
+        config: The file that was named.
+        data: The data folder that was named.
+        as_json: Whether programs read it.
+
     Raises:
-        ConfigError: A named model cannot be served; the message says why.
+        ConfigError: A named model cannot be served; the message says why. Or there is no such
+            engine.
     """
     exits.speaks_json.set(as_json)
-    settings = settings_from(config)
+    settings = settings_from(config, given)
     machine = chosen_gpus(look(data_dir(data)), tuple(map(str, settings.gpus)))
-    plan = plan_work(find_engines(), machine, models or settings.models)
+    registry = find_engines().preferring(settings.engines)
+    plan = plan_work(registry, machine, settings.models)
+    names = {one.reference: one.name for one in registry.engines}
+    engines = {model: [names[one] for one in used] for model, used in plan.engines.items()}
     if as_json:
-        told = {"machine": asdict(machine)} | asdict(plan)
-        exits.say_json(told)
+        exits.say_json({"machine": asdict(machine)} | asdict(plan) | {"engines": engines})
     else:
-        stdout().print(Group(about(machine), whole(plan)))
+        stdout().print(Group(about(machine), whole(plan, engines)))
 
 
 def about(machine: Machine) -> Text:
@@ -61,8 +71,13 @@ def brief(plan: WorkPlan) -> Iterator[str]:
         yield "'dreamgrid work plan' says how to get them"
 
 
-def whole(plan: WorkPlan) -> Table:
-    """Every model with its reason."""
+def whole(plan: WorkPlan, engines: Mapping[str, Sequence[str]]) -> Table:
+    """Every model with its reason.
+
+    Args:
+        plan: What becomes of each model.
+        engines: Names of those that may make each model, in order.
+    """
     table = Table.grid(padding=(0, 2))
     table.add_column()
     table.add_column(style="bold", no_wrap=True)
@@ -70,7 +85,10 @@ def whole(plan: WorkPlan) -> Table:
     for prospect in (*plan.serves, *plan.leaves):
         advice = f"\n[dim]{escape(prospect.advice)}[/]" if prospect.advice else ""
         mark = "[green]serves[/]" if prospect in plan.serves else _mark(prospect)
-        table.add_row(mark, escape(prospect.model), escape(prospect.text) + advice)
+        text = prospect.text
+        if len(used := engines.get(prospect.model, ())) > 1:
+            text = "; ".join(filter(None, [f"by {' or '.join(used)}, as a job needs", text]))
+        table.add_row(mark, escape(prospect.model), escape(text) + advice)
     return table
 
 

@@ -29,6 +29,15 @@ Gpus = Annotated[
     list[str] | None,
     typer.Option("--gpu", help="Use only this GPU, by number or UUID; may be given several times."),
 ]
+Engines = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="Prefer this engine where several can make a model and none is quicker, such as "
+        "comfyui or diffusers; may be given several times.",
+    ),
+]
 
 _RESTS = "When it rests"
 _Hours = Annotated[
@@ -83,6 +92,7 @@ def work(
     data: options.Data = None,
     threads: options.Threads = 0,
     gpu: Gpus = None,
+    engine: Engines = None,
     hours: _Hours = None,
     give_way: _GiveWay = None,
     max_celsius: _MaxCelsius = None,
@@ -112,6 +122,7 @@ def work(
         "name": name or None,
         "models": tuple(model) if model else None,
         "gpus": tuple(gpu) if gpu else None,
+        "engines": tuple(engine) if engine else None,
         "threads": threads or None,
         "filter_threshold": filter_threshold,
         "sound_font": None if sound_font is None else str(sound_font),
@@ -126,6 +137,7 @@ def work(
 @app.command()
 def plan(
     model: Models = None,
+    engine: Engines = None,
     config: Config = None,
     data: options.Data = None,
     as_json: options.Json = False,
@@ -139,7 +151,11 @@ def plan(
     """
     from dreamgrid.cli import planning  # noqa: PLC0415 (loads every engine's spec)
 
-    planning.show(models=tuple(model or ()), config=config, data=data, as_json=as_json)
+    given = {
+        "models": tuple(model) if model else None,
+        "engines": tuple(engine) if engine else None,
+    }
+    planning.show(given, config=config, data=data, as_json=as_json)
 
 
 @app.command()

@@ -45,7 +45,7 @@ def work_for(
         target = await _grid(settings, folder)
         shared = settings.config(target.url, target.api_key, folder / "worker")
         rules = settings.rest_rules(shared.data_dir)
-        registry = find_engines()
+        registry = find_engines().preferring(settings.engines)
         machine = chosen_gpus(look(folder), tuple(map(str, settings.gpus)))
         plan = plan_work(registry, machine, settings.models)
         if not as_json:

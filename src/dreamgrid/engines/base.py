@@ -102,6 +102,29 @@ class Keeper(Protocol):
         """The models that are in memory, ready or nearly so."""
 
 
+@runtime_checkable
+class Selective(Protocol):
+    """An engine that knows before a render what it cannot do, where another can make the model."""
+
+    def objection(self, render: AnyRender, roles: Collection[str]) -> str:
+        """Why it cannot make this; "" where it can, as far as it can be told.
+
+        Asked only where several engines of a process serve the model, before one of them loads it.
+
+        Args:
+            render: What to make.
+            roles: Of the inputs that the job brings.
+        """
+
+
+@runtime_checkable
+class Yielding(Protocol):
+    """An engine whose models lie on a GPU that another engine of its process uses, too."""
+
+    def make_way(self) -> None:
+        """Leaves the GPU's memory, because another one begins; its next `load` comes back."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """What `Engine.generate` takes, as one of several."""
@@ -236,6 +259,8 @@ class EngineSpec:
             short: they are kept from others.
         uses_gpu: It renders on the GPU that its process sees. A worker gives it a process of its
             own on every GPU.
+        shares_gpu: Whether it has another program render on a GPU of this machine. Then its models
+            belong to the worker of the first GPU, so that one job at a time is on it.
         source: Where weights of a model can be fetched, for `dreamgrid work download`. None: it
             knows no place.
         control_nets: Where the ControlNets of a model can be fetched, by their names in the grid.
@@ -254,6 +279,7 @@ class EngineSpec:
     prospects: Callable[[Machine], tuple[Prospect, ...]] = field(default=lambda _: ())
     held: Callable[[Path, Collection[str]], int] = field(default=lambda _folder, _models: 2)
     uses_gpu: bool = False
+    shares_gpu: Callable[[], bool] = field(default=lambda: False)
     source: Callable[[str], Source | None] = field(default=lambda _: None)
     control_nets: Callable[[str], Mapping[str, Source]] = field(default=lambda _: {})
     lora_folder: Callable[[], Path | None] = field(default=lambda: None)

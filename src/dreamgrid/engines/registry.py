@@ -4,18 +4,20 @@ The engines that come with dreamgrid use the same door as anyone's plug-in. A pl
 imported, is no `EngineSpec` or fails when asked for its models is reported and left out; it never
 takes the worker down.
 
-Two engines may claim the same model. The first one serves it, in this order: plug-ins before the
-engines that come with dreamgrid (whoever installs a plug-in wants it used), then by entry point
-name, then by reference. `FoundEngine.models` keeps every claim, so that the loser can be shown.
+Several engines may claim the same model, and do it in part: `choice` decides which of them renders
+a job. Where nothing else speaks for one of them, the first does, in this order: what the owner
+prefers, then plug-ins before the engines that come with dreamgrid (whoever installs a plug-in wants
+it used), then by entry point name, then by reference.
 """
 
 import importlib
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dreamgrid.engines.base import EngineSpec
+from dreamgrid.errors import ConfigError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -68,8 +70,30 @@ class Registry:
     engines: tuple[FoundEngine, ...] = ()
     broken: tuple[BrokenEngine, ...] = field(default=())
 
+    def of(self, model: str) -> tuple[FoundEngine, ...]:
+        """The engines that claim a model, in order."""
+        return tuple(engine for engine in self.engines if model in engine.models)
+
+    def preferring(self, names: Sequence[str]) -> "Registry":
+        """The same with some engines in front.
+
+        Args:
+            names: What its owner prefers, in order.
+
+        Raises:
+            ConfigError: There is no engine of such a name.
+        """
+        there = [engine.name for engine in self.engines]
+        for name in names:
+            if name not in there:
+                raise ConfigError(f"there is no engine {name}; there are: {', '.join(there)}")
+        others = [name for name in there if name not in names]
+        places = {name: place for place, name in enumerate([*dict.fromkeys(names), *others])}
+        ordered = sorted(self.engines, key=lambda engine: places[engine.name])
+        return replace(self, engines=tuple(ordered))
+
     def by_model(self) -> dict[str, FoundEngine]:
-        """Which engine serves each model: the first that claims it."""
+        """Which engine comes first for each model."""
         serving: dict[str, FoundEngine] = {}
         for engine in self.engines:
             for model in engine.models:

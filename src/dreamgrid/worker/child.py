@@ -20,8 +20,18 @@ from pathlib import Path
 
 import msgspec
 
-from dreamgrid.engines import remembered, safety
-from dreamgrid.engines.base import Artifact, Batcher, Engine, Job, Keeper, Learner, Step, Unfinished
+from dreamgrid.engines import choice, remembered, safety
+from dreamgrid.engines.base import (
+    Artifact,
+    Batcher,
+    Engine,
+    Job,
+    Keeper,
+    Learner,
+    Step,
+    Unfinished,
+    Yielding,
+)
 from dreamgrid.engines.music import sound_font
 from dreamgrid.engines.registry import load_spec
 from dreamgrid.errors import ModelNotAvailable, OutOfMemory, RenderCanceled
@@ -89,6 +99,7 @@ class Child:
         self._setup: queue.SimpleQueue[Setup | None] = queue.SimpleQueue()
         self._todo = Todo()
         self._engines: dict[str, Engine] = {}
+        self._threads = 1
         self._finishing: threading.Thread | None = None
 
     def run(self) -> None:
@@ -97,6 +108,7 @@ class Child:
         setup = self._setup.get()
         if setup is None:
             return
+        self._threads = setup.threads
         safety.settings.picture_threshold = setup.filter_threshold
         if setup.sound_font:
             sound_font.settings.sound_font = sound_font.read(Path(setup.sound_font))
@@ -122,7 +134,7 @@ class Child:
         if not self._todo.empty:
             return  # a job, which may need another model, or the end
         try:
-            self._engine(setup, model).load(model)
+            self._engine(setup.engines[model][0]).load(model)
         except Exception:  # the job that needs the model will say so to its app
             traceback.print_exc()
 
@@ -154,7 +166,7 @@ class Child:
         if not isinstance(engine, Batcher):
             self._show(engine, job)
             return
-        jobs = [job, *self._mates(engine, job, setup.mates_within_s)]
+        jobs = [job, *self._mates(setup, engine, job)]
         for mate in jobs[1:]:
             self._channel.send(Begun(number=mate.number))
         kept = self._kept()
@@ -163,13 +175,35 @@ class Child:
         self._pass(engine, jobs)
 
     def _loaded(self, setup: Setup, job: Render) -> Engine:
-        engine = self._engine(setup, job.render.model)
+        """The first engine that can do a job and load its model."""
+        engines, objections = self._able(setup, job)
+        for engine in engines:
+            try:
+                self._load(engine, job)
+            except (ModelNotAvailable, OutOfMemory) as error:
+                if len(engines) == 1:
+                    raise
+                objections.append(str(error))
+            else:
+                return engine
+        raise ModelNotAvailable("\n".join(objections))
+
+    def _able(self, setup: Setup, job: Render) -> tuple[list[Engine], list[str]]:
+        references = job.engines or setup.engines.get(job.render.model)
+        if not references:
+            raise ModelNotAvailable(f"this worker does not serve {job.render.model}")
+        return choice.able(references, self._engine, job.render, job.inputs)
+
+    def _load(self, engine: Engine, job: Render) -> None:
         if isinstance(engine, Keeper):
             engine.expect(tuple(dict.fromkeys((*job.upcoming, *self._todo.models))))
         self._stop_if_told(job)
+        if isinstance(engine, Yielding):
+            for other in self._engines.values():
+                if other is not engine and isinstance(other, Yielding):
+                    other.make_way()
         engine.load(job.render.model)
         self._stop_if_told(job)
-        return engine
 
     def _show(self, engine: Engine, job: Render) -> None:
         """Renders a job to its end."""
@@ -188,7 +222,7 @@ class Child:
         keepers = (engine for engine in self._engines.values() if isinstance(engine, Keeper))
         return tuple(model for engine in keepers for model in engine.kept())
 
-    def _mates(self, engine: Batcher, job: Render, within_s: float) -> list[Render]:
+    def _mates(self, setup: Setup, engine: Batcher, job: Render) -> list[Render]:
         kind, most = engine.together(job.render, job.inputs)
         if most < 2 or job.alone:
             return []
@@ -196,9 +230,12 @@ class Child:
         def alike(other: Render) -> bool:
             if other.alone or other.render.model != job.render.model:
                 return False
-            return engine.together(other.render, other.inputs)[0] == kind
+            if engine.together(other.render, other.inputs)[0] != kind:
+                return False
+            first: object = next(iter(self._able(setup, other)[0]), None)
+            return first is engine
 
-        return self._todo.take(alike, most - 1, within_s)
+        return self._todo.take(alike, most - 1, setup.mates_within_s)
 
     def _pass(self, engine: Batcher, jobs: Sequence[Render]) -> None:
         """Renders jobs in one pass; their files are finished beside what comes next."""
@@ -251,12 +288,9 @@ class Child:
         if self._finishing is not None:
             self._finishing.join()
 
-    def _engine(self, setup: Setup, model: str) -> Engine:
-        reference = setup.engines.get(model)
-        if reference is None:
-            raise ModelNotAvailable(f"this worker does not serve {model}")
+    def _engine(self, reference: str) -> Engine:
         if reference not in self._engines:
-            self._engines[reference] = load_spec(reference).create(setup.threads)
+            self._engines[reference] = load_spec(reference).create(self._threads)
         return self._engines[reference]
 
     def _on_step(self, job: Render, step: Step) -> None:

@@ -1,6 +1,7 @@
 """Every setting of a worker: meaning, unit, default. Read once in `cli`, passed down, frozen."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,7 +33,10 @@ class WorkerConfig:
             or, with one engine on a GPU, as many as the models that it serves are worth.
         network: The pool to work in.
         models: Serve only these catalogue ids. Empty: all that the installed engines can serve.
+        served_by: Which engines may make each model, by their references. One that is not named
+            here is made by all engines that serve it.
         gpu: The only GPU that its engines see. None: all that there are.
+        shares_gpu: Another program renders for it on that GPU, too.
         filter_threshold: Score, 0..1, from which the content filter objects to a picture or a frame
             of a video. Lower is stricter.
         sound_font: SoundFont 2 file of the owner with which music is played. None: the music
@@ -64,7 +68,9 @@ class WorkerConfig:
     slots: int = 0
     network: Network = "fast"
     models: tuple[str, ...] = ()
+    served_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     gpu: Gpu | None = None
+    shares_gpu: bool = False
     filter_threshold: float = PICTURE_THRESHOLD
     sound_font: Path | None = None
     quiet_s: float = 20.0

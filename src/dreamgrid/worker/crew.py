@@ -88,7 +88,10 @@ class _Keeper:
         self._over = over
         self._on_event = on_event
         self._look_every_s = rules.look_every_s
-        self._watch = Watch(rules, lane.gpu)
+        self._rendering: set[str] = set()
+        self._watch = Watch(
+            rules, lane.gpu, lends_gpu=lambda: lane.shares_gpu and bool(self._rendering)
+        )
         self._retry_s = retry_s
         self._alone = alone
         self._because = ""  # it rests
@@ -154,4 +157,11 @@ class _Keeper:
                 await self._over.wait()
 
     def _tell(self, event: WorkerEvent) -> None:
+        match event:
+            case events.JobStarted():
+                self._rendering.add(event.job_id)
+            case events.JobFinished() | events.JobFailed():
+                self._rendering.discard(event.job_id)
+            case events.JobCanceled() | events.JobReleased():
+                self._rendering.discard(event.job_id)
         self._on_event(self._lane, event)

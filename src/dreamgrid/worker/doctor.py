@@ -133,11 +133,10 @@ def _gib(size_bytes: int | None) -> str:
 
 
 def _engines(registry: Registry) -> Iterator[Finding]:
-    serving = registry.by_model()
     for engine in registry.engines:
-        models = [model for model in engine.models if serving[model] is engine]
-        if models:
-            yield Finding(level="good", subject=engine.name, text=f"serves {', '.join(models)}")
+        if engine.models:
+            text = f"serves {', '.join(engine.models)}"
+            yield Finding(level="good", subject=engine.name, text=text)
         if engine.limited:
             yield Finding(level="note", subject=engine.name, text=engine.limited)
         closer = engine.spec.examine()
@@ -152,7 +151,7 @@ def _engines(registry: Registry) -> Iterator[Finding]:
             text=f"cannot be used: {broken.reason}",
             advice=f"mend or uninstall the package of {broken.reference}",
         )
-    if not serving:
+    if not registry.by_model():
         yield Finding(
             level="problem",
             subject="engines",

@@ -7,6 +7,7 @@ Errors cross as the name of their class and their message.
 """
 
 import struct
+from collections.abc import Mapping
 from typing import cast
 
 import msgspec
@@ -48,7 +49,8 @@ class Setup(ToChild, tag="setup", frozen=True, kw_only=True):
     """First frame: what the child will be asked for.
 
     Attributes:
-        engines: Model id to the `module:attribute` of the `EngineSpec` that serves it.
+        engines: Model id to the `module:attribute` of each `EngineSpec` that serves it, in the
+            order in which they are asked.
         threads: CPU threads that an engine may use.
         filter_threshold: Score from which the content filter objects to a picture.
         sound_font: SoundFont with which music is played. Empty: our own instruments.
@@ -60,7 +62,7 @@ class Setup(ToChild, tag="setup", frozen=True, kw_only=True):
         environment: Variables of its process, beside the worker's own.
     """
 
-    engines: dict[str, str]
+    engines: Mapping[str, tuple[str, ...]]
     threads: int
     filter_threshold: float = PICTURE_THRESHOLD
     sound_font: str = ""
@@ -78,6 +80,7 @@ class Render(ToChild, tag="render", frozen=True, kw_only=True):
         previews: How many previews to compute on the way.
         upcoming: Models of the jobs that wait for their turn outside.
         alone: In a pass of its own: the process died when it shared one.
+        engines: References of the engines to ask, in order. Empty: those that the setup names.
     """
 
     number: int
@@ -86,6 +89,7 @@ class Render(ToChild, tag="render", frozen=True, kw_only=True):
     previews: int = 0
     upcoming: tuple[str, ...] = ()
     alone: bool = False
+    engines: tuple[str, ...] = ()
 
 
 class Stop(ToChild, tag="stop", frozen=True, kw_only=True):

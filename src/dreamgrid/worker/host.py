@@ -68,6 +68,7 @@ class EngineHost:
         *,
         previews: int = 0,
         upcoming: Sequence[str] = (),
+        engines: Sequence[str] = (),
         on_begun: Callable[[], None] = lambda: None,
         on_loaded: Callable[[], None] = lambda: None,
         on_step: Callable[[Stepped], None] = lambda _: None,
@@ -82,6 +83,7 @@ class EngineHost:
             inputs: Input files by role.
             previews: How many previews to compute on the way.
             upcoming: Models of the jobs that wait.
+            engines: References of the engines to ask, in order. Empty: as its setup says.
             on_begun: Called when its turn has come; again after another one's crash.
             on_loaded: Called when the model is loaded and inference begins.
             on_step: Called after each step.
@@ -108,6 +110,7 @@ class EngineHost:
                 previews=previews,
                 upcoming=tuple(upcoming),
                 alone=alone,
+                engines=tuple(engines),
             )
             run = Run(job=job, on_begun=on_begun, on_loaded=loaded, on_step=on_step)
             try:

@@ -1,6 +1,7 @@
 """What a worker serves on this machine, and why not the rest."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from dreamgrid.engines.base import Prospect
 from dreamgrid.engines.machine import Machine
@@ -17,10 +18,12 @@ class WorkPlan:
     Attributes:
         serves: Models to offer, each with how it runs; an empty text says nothing special.
         leaves: The others, with what is in the way.
+        engines: Which engines make each model to offer, by their references, in order.
     """
 
     serves: tuple[Prospect, ...]
     leaves: tuple[Prospect, ...]
+    engines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -44,10 +47,18 @@ def plan_work(registry: Registry, machine: Machine, wanted: tuple[str, ...] = ()
     told = {engine.reference: _told(engine, machine) for engine in registry.engines}
     serves: list[Prospect] = []
     leaves: dict[str, Prospect] = {}
-    for model, engine in serving.items():
-        prospect = told[engine.reference].get(model) or _plain(model)
+    engines: dict[str, tuple[str, ...]] = {}
+    for model in serving:
+        claims = {
+            one.reference: told[one.reference].get(model) or _plain(model)
+            for one in registry.of(model)
+        }
+        prospect = _best(tuple(claims.values()))
         if model in wanted or (not wanted and prospect.state == "ready"):
             serves.append(prospect)
+            engines[model] = tuple(
+                reference for reference, one in claims.items() if one.state == prospect.state
+            )
         elif not wanted:
             leaves[model] = prospect
     for prospects in told.values():
@@ -59,7 +70,7 @@ def plan_work(registry: Registry, machine: Machine, wanted: tuple[str, ...] = ()
             missing = leaves[model]
             problem = f"this machine cannot serve {model}: {missing.text}"
             raise ConfigError("\n".join(filter(None, [problem, missing.advice])))
-    return WorkPlan(serves=tuple(serves), leaves=tuple(leaves.values()))
+    return WorkPlan(serves=tuple(serves), leaves=tuple(leaves.values()), engines=engines)
 
 
 def _told(engine: FoundEngine, machine: Machine) -> dict[str, Prospect]:
@@ -71,6 +82,13 @@ def _told(engine: FoundEngine, machine: Machine) -> dict[str, Prospect]:
             if known is None or _ORDER.index(found.state) < _ORDER.index(known.state):
                 best[found.model] = found
     return best
+
+
+def _best(claims: tuple[Prospect, ...]) -> Prospect:
+    """What several engines can do with a model, in the words of one that has some."""
+    least = min(_ORDER.index(one.state) for one in claims)
+    best = [one for one in claims if _ORDER.index(one.state) == least]
+    return next((one for one in best if one.text), best[0])
 
 
 def _plain(model: str) -> Prospect:

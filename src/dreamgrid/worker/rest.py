@@ -192,8 +192,18 @@ class Watch:
         gpu: Gpu | None,
         *,
         now: Callable[[], float] = time.time,
+        lends_gpu: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Takes the rules, the worker's GPU if it has one, and the clock."""
+        """Takes what to look at.
+
+        Args:
+            rules: When to rest.
+            gpu: The worker's, if it has one.
+            now: The clock.
+            lends_gpu: Whether another program renders for the worker now: what uses the GPU may be
+                that one, and is not looked at.
+        """
+        self._lends_gpu = lends_gpu
         self._rules = rules
         self._gpu = gpu
         self._now = now
@@ -226,7 +236,7 @@ class Watch:
             celsius = next((one.celsius for one in see().gpus if one.uuid == gpu.uuid), None)
             limit = self._rules.max_celsius - (COOLER_C if self._hot else 0)
             self._hot = celsius is not None and celsius > limit
-        if self._rules.give_way_percent:
+        if self._rules.give_way_percent and not self._lends_gpu():
             others = others_percent(gpu) or 0
             seen = others >= self._rules.give_way_percent
             # Once is nothing: a window that opens uses the GPU for a moment, too.

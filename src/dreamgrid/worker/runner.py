@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from dreamgrid.errors import (
@@ -97,13 +97,26 @@ class JobRun:
         engines: EnginePool,
         files: Files,
         max_input_bytes: int,
+        asked: Sequence[str] = (),
         report: Callable[[WorkerMessage], None],
         on_started: Callable[[], None] = lambda: None,
     ) -> None:
+        """Takes an assignment.
+
+        Args:
+            assign: What to do.
+            engines: Where it is rendered.
+            files: Where inputs come from, and the result goes to.
+            max_input_bytes: Most bytes that the inputs may have together.
+            asked: References of the engines to ask, in order. Empty: in the owner's.
+            report: Tells the server.
+            on_started: Called when inference begins.
+        """
         self.assign = assign
         self.engaged = False
         self.inferring = False
         self._engines = engines
+        self._asked = asked
         self._files = files
         self._max_input_bytes = max_input_bytes
         self._report = report
@@ -192,6 +205,7 @@ class JobRun:
                         inputs,
                         previews=0 if uploads is None else render.previews,
                         upcoming=self._engines.waiting,
+                        engines=self._asked,
                         on_begun=self._begun,
                         on_loaded=self._loaded,
                         on_step=lambda step: self._stepped(step, uploads),

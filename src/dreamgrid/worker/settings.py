@@ -27,6 +27,7 @@ ALLOWED = {
     "name": "at most 64 characters in quotes",
     "models": 'a list of ids of models, such as ["z_image_turbo_bf16"]',
     "gpus": "a list of numbers or beginnings of UUIDs, such as [0, 1]",
+    "engines": 'a list of names of engines, such as ["diffusers", "comfyui"]',
     "threads": "a whole number; 0: as many as are worth it",
     "network": '"fast" or "relaxed"',
     "filter_threshold": "a number from 0, which objects to every picture, to 1",
@@ -85,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         name: Name that users see; a GPU's number is added.
         models: Serve only these.
         gpus: Use only these, by number or the beginning of their UUIDs.
+        engines: Of several engines for a model prefer these, in this order.
         threads: CPU threads for rendering; 0: as many as are worth it.
         network: The pool to work in.
         filter_threshold: Score from which the content filter objects to a picture.
@@ -103,6 +105,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: Name = ""
     models: tuple[str, ...] = ()
     gpus: tuple[int | str, ...] = ()
+    engines: tuple[str, ...] = ()
     threads: Whole = 0
     network: Network = "fast"
     filter_threshold: Share = PICTURE_THRESHOLD

@@ -32,18 +32,23 @@ class StartedEngines:
     """Engines that wait for jobs.
 
     Attributes:
-        models: What they serve.
+        engines: Which of them may make each model, by their references, in the owner's order.
         pool: Lends them to jobs.
         device: What they run on.
         self_test: What is known of their speed, and how more is found out.
         slots: How many jobs to hold at a time.
     """
 
-    models: tuple[str, ...]
+    engines: Mapping[str, tuple[str, ...]]
     pool: EnginePool
     device: Device
     self_test: SelfTest
     slots: int
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """What they serve."""
+        return tuple(self.engines)
 
 
 @asynccontextmanager
@@ -91,7 +96,7 @@ async def started_engines(
         try:
             await pool.start()
             yield StartedEngines(
-                models=tuple(serving), pool=pool, device=device, self_test=self_test, slots=slots
+                engines=serving, pool=pool, device=device, self_test=self_test, slots=slots
             )
         finally:
             await pool.close()
@@ -114,9 +119,12 @@ def software_version() -> str:
         return "unknown"
 
 
-def _serving(config: WorkerConfig, registry: Registry) -> dict[str, str]:
-    """Model id to engine reference, for all models that this worker shall serve."""
-    available = {model: engine.reference for model, engine in registry.by_model().items()}
+def _serving(config: WorkerConfig, registry: Registry) -> dict[str, tuple[str, ...]]:
+    """Model id to the references of engines, for all models that this worker shall serve."""
+    available = {
+        model: config.served_by.get(model) or tuple(one.reference for one in registry.of(model))
+        for model in registry.by_model()
+    }
     unknown = sorted(set(config.models) - set(available))
     if not available or unknown:
         close = dict.fromkeys(
@@ -135,24 +143,25 @@ def _serving(config: WorkerConfig, registry: Registry) -> dict[str, str]:
     return {model: available[model] for model in config.models or available}
 
 
-def _slots(config: WorkerConfig, registry: Registry, serving: Mapping[str, str]) -> int:
+def _slots(config: WorkerConfig, registry: Registry, serving: Mapping[str, tuple[str, ...]]) -> int:
     """As many as were set, else one that waits or, on a GPU, as many as its engines want.
 
     Args:
         config: The worker's settings.
         registry: The engines that are installed.
-        serving: Model id to engine reference, for what this worker serves.
+        serving: Model id to the references of engines, for what this worker serves.
     """
     if config.slots:
         return config.slots
     if config.gpu is None or config.engines > 1:
         return config.engines + 1
     specs = {one.reference: one.spec for one in registry.engines}
-    models = {used: [m for m, one in serving.items() if one == used] for used in serving.values()}
+    used_all = {one for engines in serving.values() for one in engines}
+    models = {used: [m for m, engines in serving.items() if used in engines] for used in used_all}
     return min(specs[used].held(config.data_dir, served) for used, served in models.items())
 
 
-def _early(serving: dict[str, str], registry: Registry) -> tuple[str, ...]:
+def _early(serving: Mapping[str, tuple[str, ...]], registry: Registry) -> tuple[str, ...]:
     """What the process loads before a job asks for it."""
     found = {engine.reference: engine.spec.early for engine in registry.engines}
-    return tuple(model for model, reference in serving.items() if model in found[reference])
+    return tuple(model for model, engines in serving.items() if model in found[engines[0]])

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 
+from dreamgrid.engines.choice import in_turn
 from dreamgrid.engines.registry import Registry, find_engines
 from dreamgrid.protocol.worker import (
     WORKER_PROTOCOL,
@@ -134,6 +135,7 @@ class Worker:
         self._identity = identity
         self._name = config.name or default_name(identity)
         self._models = engines.models
+        self._serving = engines.engines
         self._device = engines.device
         self._engines = engines.pool
         self._self_test = engines.self_test
@@ -271,6 +273,7 @@ class Worker:
             engines=self._engines,
             files=self._files,
             max_input_bytes=self._config.max_input_bytes,
+            asked=self._in_turn(assign.render.model),
             report=self._outbox.post,
             on_started=lambda: self._on_event(
                 events.JobStarted(job_id=job_id, render=assign.render)
@@ -279,6 +282,10 @@ class Worker:
         task = self._tasks.create_task(self._run(job), name=f"job-{job_id}")
         self._jobs[job_id] = (job, task)
         self._none_held.clear()
+
+    def _in_turn(self, model: str) -> tuple[str, ...]:
+        """The engines that may make a model, in the order in which they are asked."""
+        return in_turn(self._serving.get(model, ()), {})
 
     async def _run(self, job: JobRun) -> None:
         """Runs a job and reports its outcome; a canceled one reports nothing."""

@@ -61,6 +61,7 @@ class StandIn:
         graphs: Every graph that was submitted.
         step_gate: Called before each step of a sampler, in the server's loop; may wait or raise.
         failure: Exception type and message with which the next sampler fails.
+        gpu_bytes: What its models take of a GPU.
         with_metadata: Sends previews in the newer form, to sockets that announced it.
     """
 
@@ -68,6 +69,7 @@ class StandIn:
     graphs: list[dict[str, Any]] = field(default_factory=list)
     step_gate: Callable[[int], Any] | None = None
     failure: tuple[str, str] | None = None
+    gpu_bytes: int = 0
     with_metadata: bool = True
     _port: int = 0
     _inputs: dict[str, bytes] = field(default_factory=dict)
@@ -136,6 +138,8 @@ class StandIn:
                 web.get("/history/{id}", self._past),
                 web.post("/upload/image", self._upload),
                 web.get("/view", self._view),
+                web.get("/system_stats", self._stats),
+                web.post("/free", self._free),
             ]
         )
         self._wake = asyncio.Event()
@@ -229,6 +233,15 @@ class StandIn:
     async def _view(self, request: web.Request) -> web.Response:
         data = self._outputs.get(request.query["filename"])
         return web.Response(body=data) if data else web.Response(status=404)
+
+    async def _stats(self, _: web.Request) -> web.Response:
+        device = {"name": "cuda:0", "type": "cuda", "torch_vram_total": self.gpu_bytes}
+        return web.json_response({"devices": [device]})
+
+    async def _free(self, request: web.Request) -> web.Response:
+        if (await request.json()).get("unload_models"):
+            self.gpu_bytes = 0
+        return web.Response(status=200)
 
     async def _work(self) -> None:
         while True:

@@ -54,6 +54,15 @@ class Machine:
         )
 
 
+def test_all_of_them_leave_the_gpu_for_another_engine_and_come_back(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.take("one", "two")
+    machine.warm.leave_gpu()
+    assert machine.on_gpu() == []
+    machine.take("one")
+    assert machine.reads == ["one", "two"], "they had stayed in main memory"
+
+
 class Counted:
     size_bytes = 20
 

@@ -29,6 +29,7 @@ DEFAULT_URL = "http://127.0.0.1:8188"
 OFF = "off"
 OWN_WORKFLOWS = Path(__file__).parent / "workflows"
 
+_HERE = ("127.0.0.1", "localhost", "::1")
 _PROBE_S = 3.0
 _TIMEOUT_S = 30.0
 _NEEDED = {"av": "av", "numpy": "numpy", "PIL": "pillow"}  # modules, and what brings them
@@ -149,11 +150,18 @@ def _found(level: Literal["good", "note", "problem"], text: str, advice: str = "
     return Finding(level=level, subject="ComfyUI", text=text, advice=advice)
 
 
+def _is_here() -> bool:
+    """Whether the ComfyUI is on this machine."""
+    from urllib.parse import urlsplit  # noqa: PLC0415 - only needed once
+
+    return urlsplit(url()).hostname in _HERE
+
+
 def _create(threads: int) -> Engine:
     """ComfyUI has threads of its own."""
     from dreamgrid.engines.comfyui.engine import ComfyEngine  # noqa: PLC0415 - heavy
 
-    return ComfyEngine(lambda: survey()[0], url())
+    return ComfyEngine(lambda: survey()[0], url(), lambda: _get(url(), "/queue", _PROBE_S))
 
 
 ENGINE = EngineSpec(
@@ -167,4 +175,5 @@ ENGINE = EngineSpec(
     optional=True,
     examine=_examine,
     prospects=_prospects,
+    shares_gpu=_is_here,
 )

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from dreamgrid.engines.base import Artifact, OnStep, Step
 from dreamgrid.engines.comfyui.progress import StepCounter
@@ -16,8 +16,9 @@ from dreamgrid.engines.comfyui.server import (
     NodeProgress,
     Preview,
     Succeeded,
+    leave_gpu,
 )
-from dreamgrid.engines.comfyui.workflow import Graph, Offer, bind
+from dreamgrid.engines.comfyui.workflow import Graph, Offer, bind, objection
 from dreamgrid.engines.safety import ContentFilter
 from dreamgrid.engines.starting_image import decode
 from dreamgrid.errors import EngineError, ModelNotAvailable
@@ -43,17 +44,41 @@ _SUBMISSIONS = 2
 class ComfyEngine:
     """Renders one job at a time in another process, which may be another machine's."""
 
-    def __init__(self, survey: Callable[[], Sequence[Offer]], url: str) -> None:
+    def __init__(
+        self,
+        survey: Callable[[], Sequence[Offer]],
+        url: str,
+        ask: Callable[[], object] = lambda: None,
+    ) -> None:
         """Takes the address of ComfyUI, and what finds out what can be made with it now.
 
         Args:
             survey: Asks ComfyUI; raises ConnectionError when it does not answer.
             url: Where it listens.
+            ask: Only looks whether it answers; raises ConnectionError when it does not.
         """
         self._survey = survey
         self._url = url
+        self._ask = ask
+        self._made = False
         self._offers: dict[tuple[str, frozenset[str]], Offer] = {}
         self._filter = ContentFilter()
+
+    def objection(self, render: AnyRender, roles: Collection[str]) -> str:
+        """Why this ComfyUI cannot make a job now; "" where it can."""
+        try:
+            self._ask()
+            self.load(render.model)
+            offer = self._offer(render, roles)
+        except (ConnectionError, ModelNotAvailable) as error:
+            return str(error)
+        return objection(offer, render)
+
+    def make_way(self) -> None:
+        """Has ComfyUI leave its GPU, because another engine uses it; its next job comes back."""
+        if self._made:
+            self._made = False
+            asyncio.run(leave_gpu(self._url))
 
     def load(self, model: str) -> None:
         """Looks whether ComfyUI can make it: the weights are loaded with the first job.
@@ -85,18 +110,24 @@ class ComfyEngine:
             EngineError: The workflow failed, or has no place for what the job asks for.
         """
         self._filter.check(render.prompt)
-        offer = self._offers.get((render.model, frozenset(inputs)))
-        if offer is None:
-            brought = ", ".join(sorted(inputs)) or "none"
-            raise ModelNotAvailable(
-                f"this worker has no workflow for {render.model} with these inputs: {brought}"
-            )
+        offer = self._offer(render, inputs)
         for role, data in inputs.items():
             if role not in MEDIA_ROLES:
                 decode(data, what=role)
+        self._made = True
         job = _Job(offer, render, inputs, on_step)
         data = asyncio.run(job.run(self._url))
         return artifact_of(render, data, job.steps_done, self._filter)
+
+    def _offer(self, render: AnyRender, roles: Collection[str]) -> Offer:
+        """The workflow for a model that takes exactly these inputs."""
+        offer = self._offers.get((render.model, frozenset(roles)))
+        if offer is not None:
+            return offer
+        brought = ", ".join(sorted(roles)) or "none"
+        raise ModelNotAvailable(
+            f"this worker has no workflow for {render.model} with these inputs: {brought}"
+        )
 
 
 class _Job:

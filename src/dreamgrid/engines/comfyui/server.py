@@ -24,6 +24,8 @@ SUBFOLDER = "dreamgrid"
 
 _TIMEOUT = aiohttp.ClientTimeout(total=300, sock_connect=10, sock_read=120)
 _PING_S = 20.0
+_FREE_LOOK_S = 0.1
+_FREE_LOOKS = 30  # how often to look whether the GPU's memory was left
 _PREVIEW = 1
 _PREVIEW_WITH_METADATA = 4
 _OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError")
@@ -136,6 +138,23 @@ class ComfyServer:
             await self._call("POST", "/queue", json={"delete": [prompt_id]})
             await self._call("POST", "/interrupt", json={"prompt_id": prompt_id})
 
+    async def free(self) -> None:
+        """Moves models from the GPU to main memory.
+
+        Raises:
+            Gone: ComfyUI does not answer.
+        """
+        await self._call("POST", "/free", json={"unload_models": True})
+
+    async def gpu_bytes(self) -> int:
+        """What its models take of its GPU's memory, what it keeps for itself included.
+
+        Raises:
+            Gone: ComfyUI does not answer.
+        """
+        stats = await self._call("GET", "/system_stats")
+        return sum(int(one.get("torch_vram_total") or 0) for one in stats.get("devices") or ())
+
     async def view(self, file: Mapping[str, str]) -> bytes:
         """The bytes of a file that a node wrote.
 
@@ -193,6 +212,18 @@ class ComfyServer:
             raise EngineError(
                 f"the engine gave no sensible answer\nComfyUI {path}: {error}"
             ) from error
+
+
+async def leave_gpu(url: str) -> None:
+    """Has a ComfyUI move its models to main memory, and waits a moment until it did."""
+    async with ComfyServer(url) as server:
+        with suppress(Gone, EngineError):  # one that does not answer holds nothing
+            before = await server.gpu_bytes()
+            await server.free()
+            for _ in range(_FREE_LOOKS if before else 0):
+                if await server.gpu_bytes() < before:
+                    break
+                await asyncio.sleep(_FREE_LOOK_S)
 
 
 class Events:

@@ -12,7 +12,7 @@ import copy
 import fnmatch
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -47,6 +47,7 @@ SETTINGS = frozenset(
 """What a mapping can put somewhere: the fields of renders, by their names there."""
 
 _LORA_NODE = "LoraLoader"
+_NAMED = ("sampler", "scheduler")  # settings of which a ComfyUI has those that it lists
 
 
 class LoraPlace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,12 +139,14 @@ class Offer:
         workflow: How it is made.
         weights: The file chosen for each place.
         lora_files: Every LoRA file that ComfyUI lists.
+        names: The samplers and noise schedules that ComfyUI lists, by setting.
     """
 
     model: str
     workflow: Workflow
     weights: Mapping[Place, str]
     lora_files: tuple[str, ...] = ()
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,6 +257,11 @@ def offers_of(workflows: Sequence[Workflow], nodes: NodeInfo) -> tuple[list[Offe
                 workflow=workflow,
                 weights=chosen,
                 lora_files=_listed(nodes, _LORA_NODE, "lora_name"),
+                names={
+                    setting: _choices(workflow, nodes, places[0])
+                    for setting, places in workflow.settings.items()
+                    if setting in _NAMED
+                },
             )
             offers.setdefault((model, frozenset(workflow.inputs)), offer)
     return list(offers.values()), lacks
@@ -287,6 +295,19 @@ def bind(offer: Offer, render: AnyRender, files: Mapping[str, str]) -> Graph:
         raise ModelNotAvailable(f"this worker's workflow for {render.model} takes no ControlNet")
     _insert_loras(graph, offer, render.loras)
     return graph
+
+
+def objection(offer: Offer, render: AnyRender) -> str:
+    """What of a job with the right inputs a workflow cannot do; "" for nothing."""
+    try:
+        bind(offer, render, dict.fromkeys(offer.workflow.inputs, ""))
+    except EngineError as error:
+        return str(error)
+    for setting, known in offer.names.items():
+        name = _value(offer.workflow, render, setting)
+        if name is not None and known and name not in known:
+            return f"this worker's ComfyUI has no {setting} {name}"
+    return ""
 
 
 def _value(workflow: Workflow, render: AnyRender, setting: str) -> object:

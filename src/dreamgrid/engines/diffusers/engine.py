@@ -11,14 +11,14 @@ import torch
 
 from dreamgrid.engines.base import Artifact, Job, OnStep, Step, Unfinished
 from dreamgrid.engines.diffusers.batching import ALONE, LONGEST_ALONE_S, Proof, Proofs, prove
-from dreamgrid.engines.diffusers.family import Net, Task
+from dreamgrid.engines.diffusers.family import Net, Task, check_sampler, settings_of
 from dreamgrid.engines.diffusers.given import Given
 from dreamgrid.engines.diffusers.memory import free_memory, out_of_memory
 from dreamgrid.engines.diffusers.passes import Pass, can_share
 from dreamgrid.engines.diffusers.pipelines import LoadedModel
 from dreamgrid.engines.diffusers.results import artifact_of
 from dreamgrid.engines.diffusers.warm import WarmModels
-from dreamgrid.engines.diffusers.weights import Weights
+from dreamgrid.engines.diffusers.weights import Weights, lora_files
 from dreamgrid.engines.safety import ContentFilter
 from dreamgrid.errors import EngineError, ModelNotAvailable, OutOfMemory, RenderCanceled
 from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender
@@ -75,6 +75,26 @@ class DiffusersEngine:
         """
         (finish,) = self.render_together([Job(render=render, inputs=inputs, on_step=on_step)])
         return finish()
+
+    def objection(self, render: AnyRender, roles: Collection[str]) -> str:
+        """What of a job these weights, LoRAs and pipelines cannot do; "" for nothing."""
+        weights = self._weights.get(render.model)
+        if weights is None:
+            return f"this worker has no weights for {render.model}"
+        try:
+            task = _task_of(weights, render, roles)
+            _net_of(weights, task, render)
+            settings_of(task, render)
+            lora_files(weights, render.loras)
+            check_sampler(weights.family, render)
+        except ModelNotAvailable as error:
+            return str(error)
+        return ""
+
+    def make_way(self) -> None:
+        """Lets its models rest in main memory, because another engine uses the GPU."""
+        self._model, self._name = None, ""
+        self._warm.leave_gpu()
 
     def together(self, render: AnyRender, roles: Collection[str]) -> tuple[str, int]:
         """Jobs that differ in nothing but the seed, where that was proved to change nothing."""
@@ -208,7 +228,7 @@ def _canceled() -> Artifact:
     raise RenderCanceled("the job was told to stop")
 
 
-def _task_of(weights: Weights, render: AnyRender, inputs: Mapping[str, bytes]) -> Task:
+def _task_of(weights: Weights, render: AnyRender, inputs: Collection[str]) -> Task:
     task = weights.family.task(weights.model, frozenset(inputs), render.control_net)
     if task is not None:
         return task

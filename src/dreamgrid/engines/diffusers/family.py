@@ -243,6 +243,24 @@ def settings_of(task: Task, render: AnyRender) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None} | mode.arguments
 
 
+def check_sampler(family: Family, render: AnyRender) -> None:
+    """Refuses a sampler or a noise schedule that these pipelines do not have.
+
+    Raises:
+        ModelNotAvailable: Another worker, or another engine, may have it.
+    """
+    sampler, schedule = render.sampler, render.scheduler
+    if sampler in family.without:
+        raise ModelNotAvailable(f"this worker cannot use the sampler {sampler} here")
+    if family.sampling == "none":
+        return
+    known = samplings()[family.sampling]
+    if sampler and sampler not in known.samplers:
+        raise ModelNotAvailable(f"this worker cannot use the sampler {sampler}")
+    if schedule and schedule not in known.schedules:
+        raise ModelNotAvailable(f"this worker cannot use the schedule {schedule}")
+
+
 def _between(known: Sequence[float], place: float) -> float:
     """A value between two neighbours."""
     before = int(place)

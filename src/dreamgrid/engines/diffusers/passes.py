@@ -11,12 +11,12 @@ import torch
 
 from dreamgrid.engines.base import Job, Step
 from dreamgrid.engines.diffusers import preview
-from dreamgrid.engines.diffusers.family import Net, Task, samplings, settings_of
+from dreamgrid.engines.diffusers.family import Net, Task, check_sampler, samplings, settings_of
 from dreamgrid.engines.diffusers.given import Given
 from dreamgrid.engines.diffusers.memory import out_of_memory
 from dreamgrid.engines.diffusers.pipelines import LoadedModel
 from dreamgrid.engines.diffusers.sampling import scheduler_for, watched
-from dreamgrid.engines.diffusers.weights import Weights
+from dreamgrid.engines.diffusers.weights import Weights, lora_files
 from dreamgrid.errors import ModelNotAvailable, RenderCanceled
 from dreamgrid.protocol.params import Lora
 from dreamgrid.protocol.renders import AudioRender
@@ -81,8 +81,7 @@ class Pass:
         pipeline, render = self._pipeline, self._render
         family = self._weights.family
         pipeline.scheduler = self._model.scheduler
-        if render.sampler in family.without:
-            raise ModelNotAvailable(f"this worker cannot use the sampler {render.sampler} here")
+        check_sampler(family, render)
         if family.sampling != "none":
             shift = getattr(render, "shift", None)
             pipeline.scheduler = scheduler_for(
@@ -129,11 +128,7 @@ class Pass:
             return []
         if not hasattr(self._pipeline, "load_lora_weights"):
             raise ModelNotAvailable(f"{self._weights.model} takes no LoRAs on this worker")
-        files = [self._weights.loras / f"{lora.id}.safetensors" for lora in loras]
-        for lora, file in zip(loras, files, strict=True):
-            if not file.is_file():
-                raise ModelNotAvailable(f"the LoRA {lora.id[:64]} is not installed on this worker")
-        return files
+        return lora_files(self._weights, loras)
 
     def _load_loras(self, loras: Sequence[Lora], files: Sequence[Path]) -> None:
         """Puts LoRAs onto the model in their order, each at its strength."""

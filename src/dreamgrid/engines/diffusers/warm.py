@@ -99,6 +99,12 @@ class WarmModels(Generic[Kept]):
         self._kept[name] = model
         return model
 
+    def leave_gpu(self) -> None:
+        """Takes all models from the GPU."""
+        for name in self._in_turn():
+            if name in self._kept and self._kept[name].on_gpu:
+                self._rest(name)
+
     def make_way(self, name: str) -> bool:
         """Takes all other models from the GPU; False when none was there."""
         stays = self._kept.pop(name)  # it renders: those that rest must not close it for room

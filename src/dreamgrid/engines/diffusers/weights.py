@@ -10,6 +10,8 @@ import msgspec
 
 from dreamgrid.engines.diffusers.checkpoints import ENDING, family_of, shapes_of, why_not
 from dreamgrid.engines.diffusers.family import Family, Net
+from dreamgrid.errors import ModelNotAvailable
+from dreamgrid.protocol.params import Lora
 
 MODELS_VARIABLE = "DREAMGRID_DIFFUSERS_MODELS"
 LORAS = "loras"
@@ -216,6 +218,19 @@ def _has_parts(folder: Path) -> bool:
         return False
     parts = [name for name, kind in index.items() if isinstance(kind, list) and any(kind)]
     return all((folder / name).is_dir() for name in parts)
+
+
+def lora_files(weights: Weights, loras: Sequence[Lora]) -> list[Path]:
+    """Where LoRAs lie, in their order.
+
+    Raises:
+        ModelNotAvailable: One is not here.
+    """
+    files = [weights.loras / f"{lora.id}{ENDING}" for lora in loras]
+    for lora, file in zip(loras, files, strict=True):
+        if not file.is_file():
+            raise ModelNotAvailable(f"the LoRA {lora.id[:64]} is not installed on this worker")
+    return files
 
 
 def _weights_in(folder: Path) -> list[Path]:
