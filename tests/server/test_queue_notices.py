@@ -7,13 +7,17 @@ from typing import Any, ClassVar, cast
 import msgspec
 import pytest
 
+from dreamgrid.protocol.socket import WaitingReason
 from dreamgrid.server import queue_notices, start_times, upkeep
 from dreamgrid.server.forecasts import Forecasts
 from dreamgrid.server.live import LiveJob, LiveProject
-from dreamgrid.server.measures import Measures
+from dreamgrid.server.measures import Measures, QueueSeen
 from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.speeds import Speeds
+from dreamgrid.server.standings import Offer, Seen, reason_of, word_of
 from dreamgrid.server.waiting import WaitingJobs
+from dreamgrid.server.workers import WorkerSession
+from dreamgrid.states import JobEvent
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
 from tests.support.live import live_project, worker
@@ -280,6 +284,117 @@ async def test_others_are_served_while_a_long_queue_is_looked_at(
     assert seen[1] == seen[2] < seen[3] == seen[4] < seen[5] == seen[6]
 
 
+def _notices(
+    waiting: WaitingJobs,
+    projects: dict[str, LiveProject],
+    told: list[tuple[str, int]],
+    able: list[WorkerSession],
+    speeds: Speeds,
+) -> QueueNotices:
+    """Notices of these projects; `told` gets their places as they are told. `able` may change."""
+
+    def seen(project: LiveProject, place: int, offer: Offer) -> Seen:
+        return Seen(
+            offer=offer, connected=lambda one: None, max_running=5, position=place, now_ms=0
+        )
+
+    def tell_place(project: LiveProject, place: int, reason: WaitingReason | None) -> None:
+        project.told_position, project.told_at_s = place, 1_000.0
+        project.told_reason = word_of(reason)
+        project.told_starts_at_s = project.starts_at_s
+        told.append((project.id, place))
+
+    def tell_reason(project: LiveProject, reason: WaitingReason | None) -> None:
+        project.noticed_reason = word_of(reason)
+
+    open_projects = SimpleNamespace(
+        offer=lambda project: Offer(able=tuple(able)),
+        reason=lambda project, place, offer: reason_of(project, seen(project, place, offer)),
+        seen=seen,
+        project=projects.get,
+        tell_place=tell_place,
+        tell_reason=tell_reason,
+    )
+    rendering = SimpleNamespace(
+        scheduler=SimpleNamespace(waiting=waiting),
+        speeds=speeds,
+        forecasts=Forecasts(),
+        measures=Measures(),
+    )
+    workers = SimpleNamespace(all=lambda: able)
+    made, config = cast(Any, QueueNotices), SimpleNamespace(queue_notice_s=60.0)
+    return cast(QueueNotices, made(config, rendering, workers, open_projects, lambda: 1_000.0))
+
+
+def _line_of(waiting: WaitingJobs, count: int) -> dict[str, LiveProject]:
+    """Projects of one account that wait, in their order."""
+    projects = [live_project("ADA", "m1") for _ in range(count)]
+    for project in projects:
+        (job,) = project.jobs
+        job.__class__ = _CountedJob
+        waiting.add(job)
+    return {project.id: project for project in projects}
+
+
+async def test_a_queue_that_nobody_serves_is_looked_through_when_something_happens() -> None:
+    waiting, told = WaitingJobs(), list[tuple[str, int]]()
+    projects, able = _line_of(waiting, 40), list[WorkerSession]()
+    notices = _notices(waiting, projects, told, able, Speeds())
+
+    async def looks() -> int:
+        told.clear()
+        before = _CountedJob.looks
+        await notices.notify()
+        return _CountedJob.looks - before
+
+    everybody = await looks()
+    assert [place for _, place in told] == list(range(1, 41))
+    assert await looks() < everybody / 10
+    assert told == []
+    first, second, *_ = projects.values()
+    first.canceling = True
+    waiting.note(first.jobs[0])
+    await looks()
+    assert told[0] == (second.id, 1)
+    assert len(told) == 39
+    able.append(worker("m1", holds=1))
+    await looks()
+    assert len(told) == 39
+    assert await looks() > everybody / 2  # whoever is served may start any time
+
+
+async def test_what_is_counted_of_a_quiet_queue_stays_true() -> None:
+    waiting, told = WaitingJobs(), list[tuple[str, int]]()
+    projects = _line_of(waiting, 3)
+    notices = _notices(waiting, projects, told, [], Speeds())
+    for _ in range(2):
+        await notices.notify()
+        assert notices._measures.queue.jobs == {("fast", "m1"): 3}
+        assert notices._measures.queue.projects == {"impossible None": 3}
+        assert notices._measures.queue.oldest_ms == min(
+            project.created_ms for project in projects.values()
+        )
+    for project in projects.values():
+        project.canceling = True
+    await notices.notify()
+    assert notices._measures.queue == QueueSeen()
+
+
+async def test_far_back_a_place_is_told_when_it_has_moved_by_a_part_of_itself() -> None:
+    waiting, told = WaitingJobs(), list[tuple[str, int]]()
+    projects = _line_of(waiting, 300)
+    notices = _notices(waiting, projects, told, [worker("m1", holds=1)], Speeds())
+    await notices.notify()
+    told.clear()
+    for project in list(projects.values())[:3]:
+        waiting.take(project.jobs[0], now_ms=5)
+        project.jobs[0].move(JobEvent.ASSIGN)
+    await notices.notify()
+    places = {place for _, place in told}
+    assert {1, 2, 46} <= places  # 3, 4 and 49 before
+    assert not [place for place in places if place > 150]
+
+
 class _CountedJob(LiveJob, eq=False, kw_only=True):
     """Counts how often anybody looks at anything of such a job."""
 
@@ -299,6 +414,8 @@ def test_at_once_no_more_is_done_than_for_a_few_jobs_however_many_wait(
     monkeypatch: pytest.MonkeyPatch, jobs_each: int, accounts: int
 ) -> None:
     monkeypatch.setattr(queue_notices, "SLICE", 10)
+    monkeypatch.setattr(queue_notices, "WALK_SLICE", 10)
+    monkeypatch.setattr(queue_notices, "REST_S", 0)
     monkeypatch.setattr(start_times, "SLICE", 10)
     waiting, speeds, projects = WaitingJobs(), Speeds(), dict[str, LiveProject]()
     for model in ("m1", "m2"):
@@ -311,23 +428,7 @@ def test_at_once_no_more_is_done_than_for_a_few_jobs_however_many_wait(
                 job.__class__ = _CountedJob
                 waiting.add(job)
     told: list[tuple[str, int]] = []
-    open_projects = SimpleNamespace(
-        offer=lambda project: None,
-        reason=lambda project, place, offer: None,
-        project=projects.get,
-        tell_queued=lambda project, place, offer: told.append((project.id, place)),
-        tell_reason=lambda project, offer: None,
-    )
-    rendering = SimpleNamespace(
-        scheduler=SimpleNamespace(waiting=waiting),
-        speeds=speeds,
-        forecasts=Forecasts(),
-        measures=Measures(),
-    )
-    workers = SimpleNamespace(all=lambda: [worker("m1", "m2")])
-    made = cast(Any, QueueNotices)
-    config = SimpleNamespace(queue_notice_s=60.0)
-    turn = made(config, rendering, workers, open_projects, lambda: 1_000.0).notify()
+    turn = _notices(waiting, projects, told, [worker("m1", "m2")], speeds).notify()
     most = 0
     while True:
         before = _CountedJob.looks
@@ -338,4 +439,5 @@ def test_at_once_no_more_is_done_than_for_a_few_jobs_however_many_wait(
         most = max(most, _CountedJob.looks - before)
     assert len(told) == 2 * (600 // jobs_each)
     assert all(project.starts_at_s is not None for project in projects.values())
-    assert most <= 10 * 20 + 6 * jobs_each  # of the queue, and of a project that is told
+    # Of the queue, of why each waits, and of a project that is told.
+    assert most <= 10 * 20 + 10 * 5 + 6 * jobs_each

@@ -22,7 +22,7 @@ from dreamgrid.server.run_limits import RunLimits
 from dreamgrid.server.scheduler import Match, Scheduler, _Choice
 from dreamgrid.server.store import sql_events, sql_money, sql_projects
 from dreamgrid.server.store.base import Acquisition, EventKind, JobEnd
-from dreamgrid.server.waiting import WaitingJobs, _Room
+from dreamgrid.server.waiting import Room, WaitingJobs
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobState
 from tests.simulation.disk import DiskStore
@@ -326,8 +326,8 @@ def the_loaded_model_is_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def what_a_worker_failed_at_keeps_it_from_the_rest_of_the_line(patch: pytest.MonkeyPatch) -> None:
-    fronts = _Room._fronts
-    patch.setattr(_Room, "_fronts", lambda room, line: fronts(room, line)[:1])
+    fronts = Room._fronts
+    patch.setattr(Room, "_fronts", lambda room, line: fronts(room, line)[:1])
 
 
 def an_interruption_counts_as_a_failure(patch: pytest.MonkeyPatch) -> None:

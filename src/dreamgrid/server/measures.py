@@ -71,6 +71,13 @@ class QueueSeen:
     projects: Counter[str] = field(default_factory=Counter)
     oldest_ms: int | None = None
 
+    def add(self, other: "QueueSeen") -> None:
+        """Adds what another part of the queue holds."""
+        self.jobs.update(other.jobs)
+        self.projects.update(other.projects)
+        times_ms = [one for one in (self.oldest_ms, other.oldest_ms) if one is not None]
+        self.oldest_ms = min(times_ms, default=None)
+
 
 class Measures:
     """Everything that is counted.

@@ -22,7 +22,7 @@ from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.known_workers import KnownWorkers
 from dreamgrid.server.live import AccountLoad, LiveJob, LiveProject, from_row
 from dreamgrid.server.rules import Rules
-from dreamgrid.server.standings import Offer, Seen, reason_of
+from dreamgrid.server.standings import Offer, Seen, reason_of, word_of
 from dreamgrid.server.store.base import ProjectRow
 from dreamgrid.server.workers import Workers
 from dreamgrid.states import JobState
@@ -251,24 +251,24 @@ class OpenProjects:
         told = self._told_ends.pop(subject, {})
         return list(told) if orderly else []
 
-    def tell_queued(self, project: LiveProject, position: int, offer: Offer | None = None) -> None:
-        """Tells the project's app where it waits.
+    def tell_queued(self, project: LiveProject, position: int) -> None:
+        """Tells the project's app where it waits, at this place in line.
 
-        Args:
-            project: It waits, and none of its jobs is on a worker.
-            position: Its place in line.
-            offer: Who there is for it. None: that is looked up.
+        None of its jobs is on a worker.
         """
-        standing = self._standing(project, position, offer)
+        self.tell_place(project, position, self.reason(project, position))
+
+    def tell_place(self, project: LiveProject, position: int, reason: WaitingReason | None) -> None:
+        """The same by who knows already why it waits."""
         project.told_position = position
         project.told_at_s = self._clock()
         project.told_starts_at_s = project.starts_at_s
-        project.told_reason = word_of(standing.reason)
-        self.tell(project, frames.queued(project, standing))
+        project.told_reason = word_of(reason)
+        if self._bus.listening(project.subject) or self._bus.listening(project.watch_subject):
+            self.tell(project, frames.queued(project, self._standing(project, position, reason)))
 
-    def tell_reason(self, project: LiveProject, offer: Offer | None = None) -> None:
+    def tell_reason(self, project: LiveProject, reason: WaitingReason | None) -> None:
         """Tells why jobs of the project wait, or that none does, to those who follow that."""
-        reason = self.reason(project, project.told_position, offer)
         project.noticed_reason = word_of(reason)
         subject = queue_subject(project.account_id, project.app_id)
         if self._bus.listening(subject):
@@ -310,9 +310,8 @@ class OpenProjects:
         return Start(seconds=most_likely, earliest_seconds=earliest, latest_seconds=latest)
 
     def _standing(
-        self, project: LiveProject, position: int, offer: Offer | None = None
+        self, project: LiveProject, position: int, reason: WaitingReason | None
     ) -> frames.Standing:
-        reason = self.reason(project, position, offer)
         served = reason is None or reason.reason != WAITS_NO_WORKERS
         start = self.start(project) if served else None
         return frames.Standing(position=position, served=served, start=start, reason=reason)
@@ -336,7 +335,8 @@ class OpenProjects:
 
     def replay(self, project: LiveProject, position: int) -> Iterator[bytes]:
         """Frames that tell an app all it must know of a project."""
-        return frames.replay(project, self._standing(project, position), urls=self.result_urls)
+        standing = self._standing(project, position, self.reason(project, position))
+        return frames.replay(project, standing, urls=self.result_urls)
 
     async def recall(self, row: ProjectRow) -> LiveProject:
         """A project as it was stored, with what only its files can tell.
@@ -392,11 +392,6 @@ class OpenProjects:
                 self._loop.call_later(_WRITE_AGAIN_S, self._try, write, done)
 
         write().add_done_callback(written)
-
-
-def word_of(reason: WaitingReason | None) -> str:
-    """What of a reason counts as news when it changes; empty for none."""
-    return "" if reason is None else f"{reason.state} {reason.waits_for}"
 
 
 def key_of_result(job: LiveJob) -> str:

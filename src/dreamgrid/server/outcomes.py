@@ -180,6 +180,8 @@ class Outcomes:
         if worker is not None:
             worker.jobs.pop(job.id, None)
             self._scheduler.hint()  # the slot is free; the commit need not be waited for
+        else:
+            self._scheduler.waiting.note(job)
         # Other jobs of the project may be settling too: their ends are stored before this one.
         after = project_state(
             [state if other is job else other.ending or other.state for other in project.jobs]

@@ -359,6 +359,8 @@ class Projects:
         for job in project.jobs:
             if job.on_worker:
                 self._rendering.stop_on_worker(job)
+            else:
+                self._rendering.scheduler.waiting.note(job)
         now_ms = milliseconds(self._clock)
         reason = failures.ARTIST_CANCELED
         cancel = self._store.cancel(project.id, reason, now_ms, claimed=claimed, message=message)

@@ -1,22 +1,59 @@
 """Tells waiting projects where they stand: their place, when they will start, and why they wait."""
 
 import asyncio
+from dataclasses import dataclass, field
 
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.measures import QueueSeen
-from dreamgrid.server.open_projects import OpenProjects, word_of
+from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.rendering import Rendering
-from dreamgrid.server.standings import Offer
+from dreamgrid.server.standings import Offer, Words
 from dreamgrid.server.start_times import foretell
+from dreamgrid.server.waiting import Room
 from dreamgrid.server.workers import Workers
 
-SLICE = 500
-"""How many jobs are looked at before somebody else has a turn of the event loop."""
+SLICE = 200
+"""How many jobs are looked at before others have the event loop; half a millisecond."""
+
+WALK_SLICE = 1_000
+"""How many are put in order before that."""
+
+REST_S = 0.002
+"""How long others have it then. Whoever is served meanwhile meets a slice or two, and no more."""
+
+PLACES_MOVED_ONE_IN = 50
+"""By what part of itself a place must move to be worth a frame of its own: far back, each job that
+is taken moves everybody by a place that nobody minds."""
 
 START_MOVED_S = 5.0
 """By how much an expected start must move to be worth a frame of its own."""
+
+
+@dataclass(slots=True)
+class _Looked:
+    """A room of the queue, as it was looked through last.
+
+    Attributes:
+        changes: Its number of changes when its order was found.
+        offer: Who there was for its jobs.
+        jobs: Its jobs in the order of their turns, until all were looked at.
+        at_s: Clock time of that.
+        seen: What is counted of it.
+    """
+
+    room: Room
+    changes: int
+    offer: Offer
+    jobs: list[LiveJob] = field(default_factory=list)
+    at_s: float = 0.0
+    seen: QueueSeen = field(default_factory=QueueSeen)
+
+    def still(self, room: Room, offer: Offer, since_s: float) -> bool:
+        """Whether all is as it was, so that nobody has to be told anything since a time."""
+        same = self.room is room and self.changes == room.changes
+        return same and self.offer == offer and self.at_s > since_s
 
 
 class QueueNotices:
@@ -30,7 +67,10 @@ class QueueNotices:
         open_projects: OpenProjects,
         clock: Clock,
     ) -> None:
-        self._config = config
+        self._notice_s = config.queue_notice_s
+        # Rooms that nobody serves, by their `id`: nothing changes there by itself, so they are not
+        # looked through again before everybody is to be told anyhow, or something happens.
+        self._quiet: dict[int, _Looked] = {}
         self._waiting = rendering.scheduler.waiting
         self._speeds = rendering.speeds
         self._forecasts = rendering.forecasts
@@ -44,76 +84,101 @@ class QueueNotices:
         return project.told_position or self._waiting.place(project)
 
     async def notify(self) -> None:
-        """Tells what has changed, and after a while also what has not; a turn of upkeep."""
+        """Tells what has changed, and after a while also what has not; a turn of upkeep.
+
+        Rests often: with a long queue this takes seconds, of which it works a small part.
+        """
         rooms = await self._walked()
-        now_ms = milliseconds(self._clock)
-        starts_s: dict[str, float] = {}
-        for told in foretell(rooms, self._workers.all(), self._speeds, now_ms):
+        now_s, now_ms = self._clock(), milliseconds(self._clock)
+        starts_at_s: dict[str, float] = {}
+        looked_at = [room.jobs for room in rooms if room.jobs]
+        for told in foretell(looked_at, self._workers.all(), self._speeds, now_ms):
             if told is None:
-                await asyncio.sleep(0)
+                await asyncio.sleep(REST_S)
             else:
                 project_id, starts_in_s = told
-                starts_s[project_id] = starts_in_s
-        looked_at = 0
-        seen = QueueSeen()
-        for jobs in rooms:
-            placed: set[str] = set()
-            offer = self._open.offer(jobs[0].project)  # the same for all of a room
-            seen.jobs[jobs[0].project.network, jobs[0].render.model] += len(jobs)
-            for job in jobs:
-                project = job.project
-                looked_at += 1
-                if seen.oldest_ms is None or job.waits_since_ms < seen.oldest_ms:
-                    seen.oldest_ms = job.waits_since_ms
-                if project.id not in placed:
-                    placed.add(project.id)
-                    known = self._open.project(project.id) is project and project.stored
-                    if known and not project.canceling:
-                        self._look(project, len(placed), starts_s.get(project.id), offer)
-                        seen.projects[project.noticed_reason] += 1
-                        looked_at += len(project.jobs) - 1  # all of them tell whether it waits
-                if looked_at >= SLICE:
-                    looked_at = 0
-                    await asyncio.sleep(0)
-        self._measures.queue = seen
+                starts_at_s[project_id] = now_s + starts_in_s
+        everything = QueueSeen()
+        for room in rooms:
+            if room.jobs:
+                await self._look_through(room, starts_at_s)
+            everything.add(room.seen)
+        self._measures.queue = everything
+        self._quiet = {id(room.room): room for room in rooms if not room.offer.able}
 
-    async def _walked(self) -> list[list[LiveJob]]:
-        """The jobs of each room in the order of their turns."""
+    async def _walked(self) -> list["_Looked"]:
+        """Every room, with its jobs in the order of their turns if it has to be looked through."""
         rooms = []
-        for walk in list(self._waiting.walks()):
-            jobs: list[LiveJob] = []
-            for job in walk:
-                if job is not None:
-                    jobs.append(job)
-                if job is None or len(jobs) % SLICE == 0:
-                    await asyncio.sleep(0)
-            if jobs:  # else they were all taken while the order was found
-                rooms.append(jobs)
+        for room, job in self._waiting.occupied():
+            offer = self._open.offer(job.project)  # the same for all of a room
+            before = self._quiet.get(id(room))
+            if before is not None and before.still(room, offer, self._clock() - self._notice_s):
+                rooms.append(before)
+                continue
+            looked = _Looked(room, room.changes, offer)
+            for job_or_pause in room.walk():
+                if job_or_pause is not None:
+                    looked.jobs.append(job_or_pause)
+                if job_or_pause is None or len(looked.jobs) % WALK_SLICE == 0:
+                    await asyncio.sleep(REST_S)
+            if looked.jobs:  # else they were all taken while the order was found
+                rooms.append(looked)
         return rooms
 
+    async def _look_through(self, room: "_Looked", starts_at_s: dict[str, float]) -> None:
+        """Looks at each project of a room, and forgets its jobs."""
+        placed: set[str] = set()
+        first, seen = room.jobs[0], room.seen
+        room.offer = self._open.offer(first.project)
+        words = Words(room.offer, self._open.seen)
+        seen.jobs[first.project.network, first.render.model] = len(room.jobs)
+        looked_at = 0
+        for job in room.jobs:
+            project = job.project
+            looked_at += 1
+            if seen.oldest_ms is None or job.waits_since_ms < seen.oldest_ms:
+                seen.oldest_ms = job.waits_since_ms
+            if project.id not in placed:
+                placed.add(project.id)
+                known = self._open.project(project.id) is project and project.stored
+                if known and not project.canceling:
+                    starts_s = starts_at_s.get(project.id)
+                    self._look(project, len(placed), starts_s, words)
+                    seen.projects[project.noticed_reason] += 1
+                    looked_at += len(project.jobs) - 1  # all of them tell whether it waits
+            if looked_at >= SLICE:
+                looked_at = 0
+                await asyncio.sleep(REST_S)
+                words = Words(room.offer, self._open.seen)  # workers may have become free, or busy
+        room.jobs = []
+        room.at_s = self._clock()
+
     def _look(
-        self, project: LiveProject, place: int, starts_in_s: float | None, offer: Offer
+        self, project: LiveProject, place: int, starts_at_s: float | None, words: Words
     ) -> None:
         now_s = self._clock()
-        project.starts_at_s = None if starts_in_s is None else now_s + starts_in_s
-        if starts_in_s is not None:
-            told = self._forecasts.forecast(starts_in_s, now_s)
+        project.starts_at_s = starts_at_s
+        if starts_at_s is not None:
+            told = self._forecasts.forecast(max(0.0, starts_at_s - now_s), now_s)
             project.starts_between_s = (now_s + told.earliest_s, now_s + told.latest_s)
-        untouched = not any(job.attempt for job in project.jobs)
-        if starts_in_s is not None and project.forecast is None and untouched:
-            project.forecast = self._forecasts.forecast(starts_in_s, now_s)
+            if project.forecast is None and not any(job.attempt for job in project.jobs):
+                project.forecast = told
         if project.load.max_running == 0:
             project.forecast = None  # nobody foretold that an administrator would let it wait
-        word = word_of(self._open.reason(project, place, offer))
-        if project.waiting and (
-            place != project.told_position
+        word = words.of(project, place)
+        news = (
+            abs(place - project.told_position) > project.told_position // PLACES_MOVED_ONE_IN
             or word != project.told_reason
             or _moved(project.told_starts_at_s, project.starts_at_s)
-            or now_s - project.told_at_s >= self._config.queue_notice_s
-        ):
-            self._open.tell_queued(project, place, offer)
-        if word != project.noticed_reason:
-            self._open.tell_reason(project, offer)
+            or now_s - project.told_at_s >= self._notice_s
+        )
+        is_told = news and project.waiting
+        if is_told or word != project.noticed_reason:
+            reason = self._open.reason(project, place, words.offer)
+            if is_told:
+                self._open.tell_place(project, place, reason)
+            if word != project.noticed_reason:
+                self._open.tell_reason(project, reason)
 
 
 def _moved(told_s: float | None, now_s: float | None) -> bool:

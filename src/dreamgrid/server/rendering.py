@@ -151,7 +151,7 @@ class Rendering:
         worker.send(assignment(job, worker.origin, self._blobs, self._config, self._catalog))
         self._open.tell(project, frames.initiating(job))
         if project.noticed_reason:
-            self._open.tell_reason(project)
+            self._open.tell_reason(project, self._open.reason(project, project.told_position))
 
     def _not_assigned(self, job: LiveJob) -> None:
         if job.ended:  # canceled while the assignment was on its way

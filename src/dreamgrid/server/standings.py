@@ -215,12 +215,54 @@ def reason_of(project: LiveProject, seen: Seen) -> WaitingReason | None:
     )
 
 
+def word_of(reason: WaitingReason | None) -> str:
+    """What of a reason counts as news when it changes; empty for none."""
+    return "" if reason is None else f"{reason.state} {reason.waits_for}"
+
+
+class Words:
+    """The `word_of` many projects for which there is the same offer, while no worker gets free.
+
+    Most of them wait for one of a few reasons, each of which is found once: what of a project
+    decides is its place, and how many jobs of its account workers hold and may hold. Where more
+    decides, it is looked at by itself.
+
+    Args:
+        offer: Who there is for them.
+        seen: What the grid looks like to a project at a place in line.
+    """
+
+    def __init__(self, offer: Offer, seen: Callable[[LiveProject, int, Offer], Seen]) -> None:
+        self.offer = offer
+        self._seen = seen
+        self._free_slots = sum(one.free_slots for one in offer.able)
+        self._known: dict[tuple[int, int | None, bool], str] = {}
+
+    def of(self, project: LiveProject, place: int) -> str:
+        """Why a project waits, at this place in line."""
+        job = _next_in_line(project)
+        if job is None:
+            return ""
+        own = job.failed_on or job.back_at_ms or job.settling or project.targeting.preferred
+        if own or not project.stored:
+            return word_of(reason_of(project, self._seen(project, place, self.offer)))
+        kind = (project.load.running, project.load.max_running, place > self._free_slots)
+        word = self._known.get(kind)
+        if word is None:
+            seen = self._seen(project, place, self.offer)
+            word = self._known[kind] = word_of(reason_of(project, seen))
+        return word
+
+
 def _next_in_line(project: LiveProject) -> LiveJob | None:
     """The job of a project that can start first: one that no worker had yet, if there is any."""
-    waiting = [job for job in project.jobs if job.state is JobState.QUEUED]
-    return next((job for job in waiting if not (job.failed_on or job.settling)), None) or next(
-        iter(waiting), None
-    )
+    had = None
+    for job in project.jobs:
+        if job.state is JobState.QUEUED:
+            if not (job.failed_on or job.settling):
+                return job
+            had = had or job
+    return had
 
 
 def _word(standing: JobStanding) -> str:

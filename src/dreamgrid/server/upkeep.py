@@ -68,7 +68,8 @@ def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) 
             _log.info("removed %d uploads that no project used", removed)
 
     group.create_task(_every(LEASES_EVERY_S, leases), name="upkeep-leases")
-    group.create_task(_every(POSITIONS_EVERY_S, positions), name="upkeep-positions")
+    positions_loop = _every(POSITIONS_EVERY_S, positions, rests=False)  # it rests on its way
+    group.create_task(positions_loop, name="upkeep-positions")
 
     async def history() -> None:
         before_ms = milliseconds(services.clock) - services.config.history_kept_s * 1000
@@ -82,7 +83,9 @@ def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) 
     group.create_task(_every(HISTORY_EVERY_S, history), name="upkeep-history")
 
 
-async def _every(period_s: float, work: Callable[[], Awaitable[None]]) -> None:
+async def _every(
+    period_s: float, work: Callable[[], Awaitable[None]], *, rests: bool = True
+) -> None:
     loop = asyncio.get_running_loop()
     while True:
         began_s = loop.time()
@@ -91,4 +94,4 @@ async def _every(period_s: float, work: Callable[[], Awaitable[None]]) -> None:
         except (DreamgridError, OSError) as error:  # such as a full disk: the next turn may succeed
             _log.warning("upkeep failed and is tried again: %s", error)
         took_s = loop.time() - began_s
-        await asyncio.sleep(max(period_s, (WORKS_ONE_IN - 1) * took_s))
+        await asyncio.sleep(max(period_s, (WORKS_ONE_IN - 1) * took_s if rests else 0.0))

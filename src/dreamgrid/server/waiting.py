@@ -34,8 +34,8 @@ NEWCOMER_MS = 60 * 60 * 1000
 MAX_WALKED = 200
 """How many jobs of a line are looked at to say at once where a project stands."""
 
-AT_ONCE = 4_000
-"""After how many lines or jobs a walk through the queue pauses; a few milliseconds."""
+AT_ONCE = 1_000
+"""After how many lines or jobs a walk through the queue pauses; a millisecond."""
 
 _NOBODY: frozenset[str] = frozenset()
 
@@ -167,19 +167,24 @@ Ranked = tuple[tuple[int, int], int, _Line]
 """A line with its rank, and a number by which lines of the same rank keep their order."""
 
 
-class _Room:
+class Room:
     """The jobs that wait for the same kind of worker.
 
     `_heap` has every line once, by the rank that it had when it was put there: that may be too low
     by now, but never too high, so the first one whose rank still holds is the first of all.
+
+    Attributes:
+        changes: Grows whenever a job comes, goes or no longer waits, or an account had a turn here.
     """
 
     def __init__(self) -> None:
+        self.changes = 0
         self.lines: dict[str, _Line] = {}
         self._heap: list[tuple[int, int, int, str, _Line]] = []
         self._numbers = count()
 
     def open_line(self, account_id: str, account: _Account, since_ms: int) -> _Line:
+        """Begins the line of an account that has none here."""
         line = self.lines[account_id] = _Line(account, since_ms)
         account.lines += 1
         self._push(account_id, line)
@@ -258,9 +263,13 @@ class _Room:
             left -= max(1, walked)
         return 1 + ahead + others
 
-    def has_any(self) -> bool:
-        """Whether anybody waits here still."""
-        return any(_waits(job) for line in self.lines.values() for job in line.in_order())
+    def anyone(self) -> LiveJob | None:
+        """A job that waits here still; None: there is none."""
+        for line in self.lines.values():
+            fronts = self._fronts(line)
+            if fronts:
+                return fronts[0]
+        return None
 
     def walk(self) -> Iterator[LiveJob | None]:
         """The jobs in the order in which they would be taken, as things stood at the beginning.
@@ -313,7 +322,7 @@ class WaitingJobs:
     """All queued jobs."""
 
     def __init__(self) -> None:
-        self._rooms: dict[tuple[Network, str], dict[Targeting, _Room]] = {}
+        self._rooms: dict[tuple[Network, str], dict[Targeting, Room]] = {}
         self._accounts: OrderedDict[str, _Account] = OrderedDict()  # the one served last at the end
         self._turns = count(1)
 
@@ -328,19 +337,30 @@ class WaitingJobs:
         One that is in line already keeps its place: nothing may be given away twice.
         """
         if job.in_line:
+            self.note(job)
             return
         job.in_line = True
         project = job.project
         rooms = self._rooms.setdefault((project.network, job.render.model), {})
         room = rooms.get(project.targeting)
         if room is None:
-            room = rooms[project.targeting] = _Room()
+            room = rooms[project.targeting] = Room()
         line = room.lines.get(project.account_id)
         if line is None:
             account = self._account(project.account_id, job.created_ms)
             account.ahead_ms = project.load.ahead_ms
             line = room.open_line(project.account_id, account, job.created_ms)
         line.add(job, first=first)
+        room.changes += 1
+
+    def note(self, job: LiveJob) -> None:
+        """Notes that a job may wait no longer, or again, though it stays in line."""
+        room = self._room_of(job.project) if job.in_line else None
+        if room is not None:
+            room.changes += 1
+
+    def _room_of(self, project: LiveProject) -> Room | None:
+        return self._rooms.get((project.network, project.model), {}).get(project.targeting)
 
     def _account(self, account_id: str, now_ms: int) -> _Account:
         """An account; those that were served too long ago to matter are forgotten."""
@@ -386,6 +406,7 @@ class WaitingJobs:
         """
         project = job.project
         room = self._rooms[project.network, job.render.model][project.targeting]
+        room.changes += 1
         line = room.lines[project.account_id]
         queue = line.queue(job)
         assert queue[0] is job, "only a job whose turn it is may be taken"
@@ -402,6 +423,7 @@ class WaitingJobs:
         if job.in_line:
             project = job.project
             room = self._rooms[project.network, job.render.model][project.targeting]
+            room.changes += 1
             room.lines[project.account_id].withdraw(job)
 
     def _remove_room(self, network: Network, model: str, targeting: Targeting) -> None:
@@ -414,24 +436,31 @@ class WaitingJobs:
 
     def place(self, project: LiveProject) -> int:
         """Where a project stands: 1 for the one whose job comes next. 0: it is not in line."""
-        room = self._rooms.get((project.network, project.model), {}).get(project.targeting)
+        room = self._room_of(project)
         line = room.lines.get(project.account_id) if room is not None else None
         if room is None or line is None or project.id not in line.projects:
             return 0
         return room.place(project, line)
 
-    def walks(self) -> Iterator[Iterator[LiveJob | None]]:
-        """The jobs of each room, in the order of their turns as things stand; None is a pause.
+    def occupied(self) -> list[tuple[Room, LiveJob]]:
+        """Each room with a job that waits there.
 
         Forgets rooms in which nobody waits any more: those that no worker serves are not looked
         at otherwise.
         """
+        found = []
         for (network, model), rooms in list(self._rooms.items()):
             for targeting, room in list(rooms.items()):
-                if room.has_any():
-                    yield room.walk()
+                job = room.anyone()
+                if job is not None:
+                    found.append((room, job))
                 else:
                     self._remove_room(network, model, targeting)
+        return found
+
+    def walks(self) -> Iterator[Iterator[LiveJob | None]]:
+        """The jobs of each room, in the order of their turns as things stand; None is a pause."""
+        return (room.walk() for room, _ in self.occupied())
 
     def rooms(self) -> Iterator[Iterator[LiveJob]]:
         """The same without pauses."""
