@@ -25,8 +25,10 @@ from dreamgrid.server.store.base import Acquisition, EventKind, JobEnd
 from dreamgrid.server.waiting import Room, WaitingJobs
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobState
+from tests.simulation import scenarios
 from tests.simulation.disk import DiskStore
 from tests.simulation.server import MIN_RUN_S
+from tests.simulation.world import Plan
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -366,39 +368,40 @@ def a_failure_is_settled_before_it_is_stored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Outcomes, "_requeue", hasty)
 
 
-PLANTED: tuple[Plant, ...] = (
-    a_delivered_job_is_paid_twice,
-    money_is_minted_on_cancel,
-    a_failed_job_keeps_its_hold,
-    what_is_withheld_is_charged,
-    an_interrupted_job_is_forgotten,
-    a_restart_forgets_what_was_on_a_worker,
-    a_late_result_is_accepted,
-    a_result_of_an_old_attempt_is_taken,
-    an_older_connection_of_an_app_replaces_a_newer_one,
-    a_job_is_given_to_two_workers,
-    a_job_is_given_away_before_that_is_stored,
-    a_project_is_acknowledged_before_it_is_stored,
-    an_end_is_told_before_it_is_stored,
-    a_frame_follows_the_end,
-    a_retry_has_another_id,
-    an_event_is_told_without_its_change,
-    a_change_has_no_event,
-    the_numbers_of_events_have_gaps,
-    a_watcher_misses_an_event,
-    a_turn_does_not_count,
-    an_accepted_project_is_dropped_when_its_app_leaves,
-    a_render_may_take_for_ever,
-    a_render_is_taken_away_too_early,
-    a_project_may_wait_for_ever,
-    a_project_is_given_up_too_early,
-    a_worker_that_fails_at_everything_is_never_paused,
-    one_worker_is_filled_before_the_next,
-    who_delivers_how_often_is_ignored,
-    the_loaded_model_is_ignored,
-    what_a_worker_failed_at_keeps_it_from_the_rest_of_the_line,
-    an_interruption_counts_as_a_failure,
-    a_job_may_kill_worker_after_worker,
-    a_restart_forgets_how_often_a_job_failed,
-    a_failure_is_settled_before_it_is_stored,
-)
+PLANTED: dict[Plant, Plan] = {
+    a_delivered_job_is_paid_twice: scenarios.QUIET,
+    money_is_minted_on_cancel: scenarios.CANCELS,
+    a_failed_job_keeps_its_hold: scenarios.HOPELESS_FAILURES,
+    what_is_withheld_is_charged: scenarios.OBJECTIONS,
+    an_interrupted_job_is_forgotten: scenarios.INTERRUPTIONS,
+    a_restart_forgets_what_was_on_a_worker: scenarios.RESTARTS,
+    a_late_result_is_accepted: scenarios.ECHOES,
+    a_result_of_an_old_attempt_is_taken: scenarios.ECHOES,
+    an_older_connection_of_an_app_replaces_a_newer_one: scenarios.SLOW_GREETINGS,
+    a_job_is_given_to_two_workers: scenarios.QUIET,
+    a_job_is_given_away_before_that_is_stored: scenarios.QUIET,
+    a_project_is_acknowledged_before_it_is_stored: scenarios.QUIET,
+    an_end_is_told_before_it_is_stored: scenarios.QUIET,
+    a_frame_follows_the_end: scenarios.QUIET,
+    a_retry_has_another_id: scenarios.INTERRUPTIONS,
+    an_event_is_told_without_its_change: scenarios.INTERRUPTIONS,
+    a_change_has_no_event: scenarios.INTERRUPTIONS,
+    the_numbers_of_events_have_gaps: scenarios.INTERRUPTIONS,
+    a_watcher_misses_an_event: scenarios.WATCHERS,
+    a_turn_does_not_count: scenarios.FLOOD,
+    an_accepted_project_is_dropped_when_its_app_leaves: scenarios.DEPARTURES,
+    a_render_may_take_for_ever: scenarios.ENDLESS_RENDERS,
+    a_render_is_taken_away_too_early: scenarios.SLOW_RENDERS,
+    a_project_may_wait_for_ever: scenarios.WAITING_IN_VAIN,
+    a_project_is_given_up_too_early: scenarios.WAITING_IN_VAIN,
+    a_worker_that_fails_at_everything_is_never_paused: scenarios.FAILURES,
+    one_worker_is_filled_before_the_next: scenarios.SPREADING,
+    who_delivers_how_often_is_ignored: scenarios.UNEVEN_WORKERS,
+    the_loaded_model_is_ignored: scenarios.UNEVEN_WORKERS,
+    what_a_worker_failed_at_keeps_it_from_the_rest_of_the_line: scenarios.FAILURES,
+    an_interruption_counts_as_a_failure: scenarios.INTERRUPTIONS,
+    a_job_may_kill_worker_after_worker: scenarios.CRASHING_WORKERS,
+    a_restart_forgets_how_often_a_job_failed: scenarios.CRASHES_AND_FAILURES,
+    a_failure_is_settled_before_it_is_stored: scenarios.CRASHES_WITH_A_FULL_DISK,
+}
+"""Each bug, and what makes it show in most histories."""

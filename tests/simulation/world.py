@@ -47,6 +47,21 @@ ENDS_WITHIN_S = 1_500.0
 
 TRACE_LINES = 120
 
+TROUBLES = (
+    "disk is slow",
+    "disk is full",
+    "crash",
+    "crash in the middle",
+    "restart",
+    "worker dies",
+    "worker retires",
+    "lines are cut",
+    "administrator takes a job back",
+    "administrator ends a project",
+)
+
+ACTIONS = (*["ask"] * 4, "ask again", "watch", "cancel", "leave")
+
 
 class HistoryFailed(AssertionError):
     """Something was not true. The message names the seed, says what, and tells what led to it."""
@@ -68,6 +83,8 @@ class Plan:
         early_cut: Share of apps' connections that break while they are being greeted.
         max_queue_s: How long a job may wait. 0: for ever. With a limit some apps ask for workers
             that never come.
+        troubles: What breaks; one of these each time.
+        actions: What apps do; one of these each time.
     """
 
     lasts_s: float
@@ -80,6 +97,8 @@ class Plan:
     max_queue_s: float = 0.0
     hiccups: float = 0.0
     early_cut: float = 0.0
+    troubles: tuple[str, ...] = TROUBLES
+    actions: tuple[str, ...] = ACTIONS
 
 
 def plan_of(chance: random.Random, *, flood: bool) -> Plan:
@@ -121,9 +140,9 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 class World:
     """One history while it happens."""
 
-    def __init__(self, seed: int, loop: VirtualLoop) -> None:
+    def __init__(self, seed: int, loop: VirtualLoop, plan: Plan | None = None) -> None:
         self.chance = random.Random(seed)
-        self.plan = plan_of(self.chance, flood=seed % 5 == 4)
+        self.plan = plan or plan_of(self.chance, flood=seed % 5 == 4)
         self.loop = loop
         self.trace: list[tuple[float, str, str, Any]] = []
         self.disk = Disk(self.chance, loop.clock)
@@ -256,7 +275,7 @@ class World:
         for app in self.apps:
             self.start(app.live())
             self.start(self._use(app))
-        if not self.plan.flood:
+        if self.plan.troubles and not self.plan.flood:
             self.start(self._trouble())
         self.start(self._watch_idleness())
         history = self.loop.create_task(self._until_the_end())
@@ -301,38 +320,38 @@ class World:
             for _ in range(20 if app is self.apps[0] else 2):
                 app.ask(count=2)
             return
-        actions: list[Callable[[], None]] = [
-            *[lambda: app.ask(chance.randint(1, 3))] * 4,
-            app.ask_again,
-            app.watch,
-            app.cancel,
-            app.leave,
-        ]
+        actions: dict[str, Callable[[], None]] = {
+            "ask": lambda: app.ask(chance.randint(1, 3)),
+            "ask again": app.ask_again,
+            "watch": app.watch,
+            "cancel": app.cancel,
+            "leave": app.leave,
+        }
         while not self.calm:
             await asyncio.sleep(chance.uniform(0.5, 10.0))
             if app.greeted and not self.calm:
-                chance.choice(actions)()
+                actions[chance.choice(self.plan.actions)]()
 
     async def _trouble(self) -> None:
         chance = self.chance
-        troubles: list[Callable[[], None]] = [
-            self._disk_is_slow,
-            self._disk_is_full,
-            self._crash,
-            self._crash_in_the_middle,
-            self._restart,
-            self._worker_dies,
-            self._worker_retires,
-            self._lines_are_cut,
-            self._administrator_takes_a_job_back,
-            self._administrator_ends_a_project,
-        ]
+        troubles: dict[str, Callable[[], None]] = {
+            "disk is slow": self._disk_is_slow,
+            "disk is full": self._disk_is_full,
+            "crash": self._crash,
+            "crash in the middle": self._crash_in_the_middle,
+            "restart": self._restart,
+            "worker dies": self._worker_dies,
+            "worker retires": self._worker_retires,
+            "lines are cut": self._lines_are_cut,
+            "administrator takes a job back": self._administrator_takes_a_job_back,
+            "administrator ends a project": self._administrator_ends_a_project,
+        }
         while not self.calm:
             await asyncio.sleep(chance.uniform(0.0, 2 * self.plan.trouble_every_s))
             if self.server.running and not self.calm:
-                trouble = chance.choice(troubles)
-                self.note("trouble", trouble.__name__.strip("_").replace("_", " "), "")
-                trouble()
+                trouble = chance.choice(self.plan.troubles)
+                self.note("trouble", trouble, "")
+                troubles[trouble]()
                 self._look()
 
     def _look(self) -> None:
@@ -505,8 +524,12 @@ def _nothing_beside_the_point() -> Iterator[None]:
         gc.set_threshold(*thresholds)
 
 
-def run_history(seed: int) -> "World":
+def run_history(seed: int, plan: Plan | None = None) -> "World":
     """Lets one history happen; `lines` tells it to people.
+
+    Args:
+        seed: Decides everything.
+        plan: What kind of history it is, rather than what the seed makes of that too.
 
     Raises:
         HistoryFailed: Something was not true.
@@ -515,7 +538,7 @@ def run_history(seed: int) -> "World":
     worlds: list[World] = []
 
     async def history(loop: VirtualLoop) -> None:
-        world = World(seed, loop)
+        world = World(seed, loop, plan)
         worlds.append(world)
         await world.run()
 
