@@ -34,6 +34,11 @@ PLAIN_GRAPH = """{
   "save": {"class_type": "SaveImage",
            "inputs": {"images": ["empty", 0], "filename_prefix": "dreamgrid/test"}}
 }"""
+OWNERS_GRAPH = {
+    "e": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8}},
+    "s": {"class_type": "KSampler", "inputs": {"steps": 1, "latent_image": ["e", 0]}},
+    "o": {"class_type": "SaveImage", "inputs": {"images": ["s", 0]}},
+}
 PLAIN_MAPPING = """
 workflow = "plain.json"
 result = "save"
@@ -224,8 +229,9 @@ def test_a_file_that_vanished_makes_the_model_unavailable(
     grid: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = loaded()
-    monkeypatch.setattr(stand_in, "CHECKPOINTS", [])
-    with pytest.raises(ModelNotAvailable, match="no longer on this worker"):
+    needed = stand_in.OBJECT_INFO["CheckpointLoaderSimple"]["input"]["required"]
+    monkeypatch.setitem(needed, "ckpt_name", [[], {}])
+    with pytest.raises(ModelNotAvailable, match="no longer offers what this model needs"):
         engine.generate(render(), {}, nothing)
 
 
@@ -270,9 +276,7 @@ def test_a_job_behind_the_owners_own_work_goes_elsewhere(
         await busy.wait()
 
     grid.step_gate = wait
-    grid.queue_up(
-        Job("owners", "somebody", {"s": {"class_type": "KSampler", "inputs": {"steps": 1}}})
-    )
+    grid.queue_up(Job("owners", "somebody", OWNERS_GRAPH))
     with pytest.raises(ModelNotAvailable, match="busy with other work"):
         loaded().generate(render(), {}, nothing)
     grid.release(busy)
@@ -294,6 +298,91 @@ def test_a_result_of_another_size_is_an_error(address: str, tmp_path: Path) -> N
     (tmp_path / "plain.toml").write_text(PLAIN_MAPPING.replace(', height = "empty.height"', ""))
     with pytest.raises(EngineError, match="40x8 pixels instead of 40x24"):
         loaded("plain-v1").generate(render("plain-v1", width=40, height=24), {}, nothing)
+
+
+def test_a_result_is_waited_for_until_the_history_knows_it(
+    grid: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ComfyUI tells of success first, and may then take its time to put models away."""
+    monkeypatch.setattr(engine_module, "SIGN_OF_LIFE_S", 0.01)
+
+    async def until_asked_in_vain() -> None:
+        grid.asked = grid.event()
+        await grid.asked.wait()
+
+    grid.end_gate = until_asked_in_vain
+    assert loaded().generate(render(), {}, nothing).steps == 4
+
+
+def test_an_end_while_the_socket_was_down_is_read_from_the_history(
+    grid: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "SIGN_OF_LIFE_S", 0.01)
+    grid.failure = ("ValueError", "too late")
+    hung_up, deaf = threading.Event(), grid.event()
+
+    async def wait(step: int) -> None:
+        await deaf.wait()
+
+    grid.step_gate = wait
+
+    def on_step(step: Step) -> None:
+        if not hung_up.is_set():
+            hung_up.set()
+            grid.deaf = True
+            grid.hang_up()
+            grid.release(deaf)
+
+    with pytest.raises(EngineError, match="the render failed") as raised:
+        loaded().generate(render(), {}, on_step)
+    assert "too late" in str(raised.value)
+
+
+def test_a_job_that_the_owner_stops_is_told_as_such(grid: StandIn) -> None:
+    def on_step(step: Step) -> None:
+        if step.step == 1:
+            grid.interrupt_all()
+
+    with pytest.raises(EngineError, match="owner stopped this job"):
+        loaded().generate(render(steps=1000), {}, on_step)
+
+
+def test_a_cancel_leaves_the_owners_own_work_alone(
+    grid: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "SIGN_OF_LIFE_S", 0.01)
+    busy = grid.event()
+
+    async def wait(step: int) -> None:
+        await busy.wait()
+
+    grid.step_gate = wait
+    grid.queue_up(Job("owners", "somebody", OWNERS_GRAPH))
+
+    def on_step(step: Step) -> None:
+        raise RenderCanceled("enough")
+
+    with pytest.raises(RenderCanceled):
+        loaded().generate(render(), {}, on_step)
+    assert grid.interrupts == []
+    grid.release(busy)
+
+
+def test_a_file_that_vanished_later_makes_the_model_unavailable(grid: StandIn) -> None:
+    grid.failure = ("FileNotFoundError", "Model in folder 'checkpoints' not found")
+    with pytest.raises(ModelNotAvailable, match="no longer offers what this model needs"):
+        loaded().generate(render(), {}, nothing)
+
+
+def test_a_comfyui_that_is_too_old_is_told_as_such(grid: StandIn) -> None:
+    grid.version = "0.3.44"
+    assert comfyui.ENGINE.models() == ()
+    assert comfyui.ENGINE.examine is not None
+    (found,) = comfyui.ENGINE.examine()
+    assert found.level == "problem"
+    assert "it is 0.3.44, 0.3.45 is needed" in found.text
+    grid.version = "0.3.64"
+    assert "sd-v1-5" in comfyui.ENGINE.models()
 
 
 def test_only_an_owner_who_asked_for_it_hears_that_none_answers(

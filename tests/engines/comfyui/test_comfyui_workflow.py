@@ -118,6 +118,34 @@ def test_what_is_missing_is_told_in_words(tmp_path: Path) -> None:
     assert no_node.reason == "ComfyUI has no node KSampler: update it, or install the nodes"
 
 
+def test_a_workflow_is_offered_only_by_a_comfyui_that_is_new_enough(tmp_path: Path) -> None:
+    newer = MAPPING.replace('result = "Save"', 'result = "Save"\nsince = "0.10.0"')
+    workflow = read_workflow(written(tmp_path, newer))
+    have = nodes("mine.safetensors")
+    for version in ("0.10.0", "v0.10.1", "1.0", ""):
+        offers, lacks = offers_of([workflow], have, version)
+        assert ([offer.model for offer in offers], lacks) == (["mine"], [])
+    offers, (too_old,) = offers_of([workflow], have, "0.9.12")
+    assert offers == []
+    assert too_old.reason == "ComfyUI 0.9.12 is too old: update it to 0.10.0 or a later one"
+    lacking = nodes("mine.safetensors", without="KSampler")
+    _, (unknown,) = offers_of([workflow], lacking)
+    assert unknown.reason == "ComfyUI has no node KSampler: update it to 0.10.0 or a later one"
+    _, (absent,) = offers_of([workflow], lacking, "0.10.0")
+    assert absent.reason == "ComfyUI has no node KSampler: update it, or install the nodes"
+
+
+def test_a_version_stands_for_the_models_of_other_mappings_too(tmp_path: Path) -> None:
+    newer = MAPPING.replace('result = "Save"', 'result = "Save"\nsince = { mine = "0.10.0" }')
+    written(tmp_path, newer)
+    other = tmp_path / "other.toml"
+    other.write_text(MAPPING.partition("[models]")[0] + 'models = "mine.toml"\nsettings = {}\n')
+    assert read_workflow(other).since == {"mine": "0.10.0"}
+    written(tmp_path, newer.replace("mine = ", "yours = "))
+    with pytest.raises(ConfigError, match="yours is no model of this mapping"):
+        read_workflow(other)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "complaint"),
     [

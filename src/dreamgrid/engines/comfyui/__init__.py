@@ -20,6 +20,7 @@ import msgspec
 
 from dreamgrid.engines.base import Engine, EngineSpec, Finding, Prospect
 from dreamgrid.engines.comfyui.stopped import installed, models_in
+from dreamgrid.engines.comfyui.versions import is_older
 from dreamgrid.engines.comfyui.workflow import Lack, Offer, offers_of, read_workflows
 from dreamgrid.engines.machine import Machine
 
@@ -27,6 +28,8 @@ URL_VARIABLE = "DREAMGRID_COMFYUI_URL"
 WORKFLOWS_VARIABLE = "DREAMGRID_COMFYUI_WORKFLOWS"
 DEFAULT_URL = "http://127.0.0.1:8188"
 OFF = "off"
+OLDEST = "0.3.45"
+"""The first ComfyUI that takes the id that a job is given."""
 OWN_WORKFLOWS = Path(__file__).parent / "workflows"
 
 _HERE = ("127.0.0.1", "localhost", "::1")
@@ -35,6 +38,10 @@ _TIMEOUT_S = 30.0
 _NEEDED = {"av": "av", "numpy": "numpy", "PIL": "pillow"}  # modules, and what brings them
 
 _log = logging.getLogger(__name__)
+
+
+class TooOld(ConnectionError):
+    """A ComfyUI answers, but no job could be followed in it."""
 
 
 def url() -> str:
@@ -56,19 +63,28 @@ def survey() -> tuple[list[Offer], list[Lack]]:
     The owner's workflows come before dreamgrid's. Nothing can be made while no ComfyUI answers.
 
     Raises:
-        ConnectionError: No ComfyUI answers at `url()`.
+        ConnectionError: No ComfyUI answers at `url()`, or one that is too old (`TooOld`).
     """
     workflows, errors = read_workflows(folder())
     for error in errors:
         _log.warning("a workflow is left out: %s", error)
     own, _ = read_workflows(OWN_WORKFLOWS)
-    return offers_of([*workflows, *own], _object_info(url()))
+    version = _version(url())
+    return offers_of([*workflows, *own], _get(url(), "/object_info", _TIMEOUT_S), version)
 
 
-def _object_info(address: str) -> dict[str, Any]:
-    """Every node class with the files that it offers: some megabytes, after a few seconds."""
-    _get(address, "/queue", _PROBE_S)  # whatever else listens there shall not hold up the worker
-    return _get(address, "/object_info", _TIMEOUT_S)
+def _version(address: str) -> str:
+    """Which ComfyUI answers; empty: it does not say. A short question before the long ones.
+
+    Raises:
+        ConnectionError: None answers.
+        TooOld: One answers that is older than `OLDEST`.
+    """
+    system = _get(address, "/system_stats", _PROBE_S).get("system")
+    version = str(system.get("comfyui_version") or "") if isinstance(system, dict) else ""
+    if is_older(version, OLDEST):
+        raise TooOld(f"the ComfyUI at {address} is too old: it is {version}, {OLDEST} is needed")
+    return version
 
 
 def _get(address: str, path: str, timeout_s: float) -> dict[str, Any]:
@@ -111,6 +127,8 @@ def _examine() -> tuple[Finding, ...]:
     ]
     try:
         offers, lacks = survey()
+    except TooOld as error:
+        return (*broken, _found("problem", str(error), "update ComfyUI"))
     except ConnectionError as error:
         wanted = bool(os.environ.get(URL_VARIABLE))
         advice = f"start it, or say where it listens: {URL_VARIABLE}=http://HOST:PORT"

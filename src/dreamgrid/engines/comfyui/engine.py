@@ -11,11 +11,12 @@ from dreamgrid.engines.comfyui.results import artifact_of, small_jpeg
 from dreamgrid.engines.comfyui.server import (
     Began,
     ComfyServer,
+    Ended,
     Events,
     Gone,
     NodeProgress,
     Preview,
-    Succeeded,
+    check_history,
     leave_gpu,
 )
 from dreamgrid.engines.comfyui.workflow import Graph, Offer, bind, objection
@@ -193,7 +194,7 @@ class _Job:
         while True:
             event = await events.next(self._prompt_id, within_s=SIGN_OF_LIFE_S)
             match event:
-                case Succeeded():
+                case Ended():
                     return
                 case Began():
                     began = True
@@ -205,8 +206,8 @@ class _Job:
                     self._preview = data
                 case None:
                     self._report()
-                    if _ended(await server.history(self._prompt_id)):
-                        return
+                    if check_history(await server.history(self._prompt_id)):
+                        return  # its end was told while the socket was down
                     self._lose_patience(began, loop.time() - heard_s)
                     continue
             heard_s = loop.time()
@@ -229,6 +230,7 @@ class _Job:
 
     async def _result(self, server: ComfyServer) -> bytes:
         entry = await server.history(self._prompt_id)
+        check_history(entry)
         outputs = entry.get("outputs", {}).get(self._offer.workflow.result, {})
         for values in outputs.values():
             for file in values if isinstance(values, list) else ():
@@ -252,9 +254,3 @@ class _Job:
             else:
                 return
         raise ModelNotAvailable("this worker's ComfyUI went away and did not come back")
-
-
-def _ended(history: Mapping[str, object]) -> bool:
-    """Whether the history tells that all nodes have run; an error came by the socket."""
-    status = history.get("status")
-    return isinstance(status, Mapping) and status.get("completed") is True

@@ -29,6 +29,9 @@ _FREE_LOOKS = 30  # how often to look whether the GPU's memory was left
 _PREVIEW = 1
 _PREVIEW_WITH_METADATA = 4
 _OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError")
+_NO_MEMORY = ("allocation on device", "can't allocate memory", "not enough memory")
+_ABSENT = ("FileNotFoundError",)
+_NOT_OFFERED = "this worker's ComfyUI no longer offers what this model needs"
 _HELLO = {"type": "feature_flags", "data": {"supports_preview_metadata": True}}
 
 
@@ -58,11 +61,11 @@ class Preview:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Succeeded:
-    """All nodes have run."""
+class Ended:
+    """No node runs any more, and the history tells what became of the prompt."""
 
 
-Event = Began | NodeProgress | Preview | Succeeded
+Event = Began | NodeProgress | Preview | Ended
 
 
 class ComfyServer:
@@ -105,7 +108,7 @@ class ComfyServer:
 
         Raises:
             Gone: ComfyUI does not answer.
-            ModelNotAvailable: A file that the workflow loads is no longer there.
+            ModelNotAvailable: A file or node that the workflow uses is no longer there.
             EngineError: ComfyUI refuses the workflow.
         """
         body = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
@@ -117,11 +120,10 @@ class ComfyServer:
         Raises:
             Gone: ComfyUI does not answer.
         """
-        if await self.history(prompt_id):
+        queue = await self._call("GET", "/queue")  # first: a prompt moves from here to the history
+        if _is_in(queue, prompt_id, "queue_running", "queue_pending"):
             return True
-        queue = await self._call("GET", "/queue")
-        waiting = [*queue.get("queue_running", ()), *queue.get("queue_pending", ())]
-        return any(entry[1] == prompt_id for entry in waiting)
+        return bool(await self.history(prompt_id))
 
     async def history(self, prompt_id: str) -> dict[str, Any]:
         """What became of a prompt that ended; empty before.
@@ -133,10 +135,14 @@ class ComfyServer:
         return entry if isinstance(entry, dict) else {}
 
     async def cancel(self, prompt_id: str) -> None:
-        """Takes a prompt out of the queue, or interrupts it. Does nothing when it has ended."""
+        """Takes a prompt out of the queue, or interrupts it. Does nothing when it has ended.
+
+        ComfyUIs of before 0.3.57 interrupt whatever runs, so it is looked at first.
+        """
         with suppress(Gone, EngineError):
             await self._call("POST", "/queue", json={"delete": [prompt_id]})
-            await self._call("POST", "/interrupt", json={"prompt_id": prompt_id})
+            if _is_in(await self._call("GET", "/queue"), prompt_id, "queue_running"):
+                await self._call("POST", "/interrupt", json={"prompt_id": prompt_id})
 
     async def free(self) -> None:
         """Moves models from the GPU to main memory.
@@ -239,6 +245,7 @@ class Events:
         Raises:
             Gone: The socket was closed.
             OutOfMemory: The prompt failed for want of memory.
+            ModelNotAvailable: It failed for want of a file.
             EngineError: It failed otherwise, or somebody stopped it in ComfyUI.
         """
         try:
@@ -275,12 +282,10 @@ class Events:
             case "progress":
                 value, count = int(data["value"]), int(data["max"])
                 return NodeProgress(node=str(data.get("node")), value=value, count=count)
-            case "execution_success":
-                return Succeeded()
-            case "execution_error":
+            case "executing" if data.get("node") is None:
+                return Ended()  # "execution_success" comes before the history knows of it
+            case "execution_error" | "execution_interrupted":
                 raise error_of(data)
-            case "execution_interrupted":
-                raise EngineError("the worker's owner stopped this job")
         return None
 
     def _shown(self, frame: bytes, prompt_id: str) -> Event | None:
@@ -298,14 +303,39 @@ class Events:
         return None
 
 
+def check_history(entry: Mapping[str, Any]) -> bool:
+    """Whether a prompt has ended well, by its entry in the history; False: it has not ended.
+
+    Raises:
+        OutOfMemory: It failed for want of memory.
+        ModelNotAvailable: It failed for want of a file.
+        EngineError: It failed otherwise, or somebody stopped it in ComfyUI.
+    """
+    status = entry.get("status")
+    if not isinstance(status, Mapping):
+        return False
+    for kind, data in status.get("messages") or ():
+        if kind in ("execution_error", "execution_interrupted"):
+            raise error_of(data)
+    return status.get("completed") is True
+
+
 def error_of(data: Mapping[str, Any]) -> EngineError:
-    """What went wrong in a node, from the data of `execution_error`."""
-    kind = str(data.get("exception_type", "")).rpartition(".")[2]
+    """What ended a prompt early, from the data of `execution_error` or `execution_interrupted`."""
+    if "exception_type" not in data:
+        return EngineError("the worker's owner stopped this job")
+    kind = str(data["exception_type"]).rpartition(".")[2]
     message = str(data.get("exception_message", "")).strip()
     node = f"ComfyUI: {data.get('node_type')} (node {data.get('node_id')}): {kind}: {message}"
-    if kind in _OUT_OF_MEMORY or "allocation on device" in message.lower():
+    if kind in _OUT_OF_MEMORY or any(words in message.lower() for words in _NO_MEMORY):
         return OutOfMemory(f"this job does not fit into the memory of this worker's GPU\n{node}")
+    if kind in _ABSENT:
+        return ModelNotAvailable(f"{_NOT_OFFERED}\n{node}")
     return EngineError(f"the render failed\n{node}")
+
+
+def _is_in(queue: Mapping[str, Any], prompt_id: str, *places: str) -> bool:
+    return any(entry[1] == prompt_id for place in places for entry in queue.get(place, ()))
 
 
 def _refused(status: int, body: bytes) -> EngineError:
@@ -315,15 +345,14 @@ def _refused(status: int, body: bytes) -> EngineError:
     except msgspec.DecodeError:
         return EngineError(f"the engine refused the job\nComfyUI answers {status}")
     error = answer.get("error")
-    said = [
-        f"ComfyUI answers {status}: {error.get('message') if isinstance(error, dict) else error}"
-    ]
-    missing = False
+    told = error if isinstance(error, dict) else {"message": error}
+    said = [f"ComfyUI answers {status}: {told.get('message')} {told.get('details') or ''}".rstrip()]
+    missing = told.get("type") == "invalid_prompt"  # a node class that is no longer there
     for node, described in (answer.get("node_errors") or {}).items():
         for found in described.get("errors", ()):
             missing |= found.get("type") == "value_not_in_list"
             said.append(f"node {node}: {found.get('message')}: {found.get('details')}")
     owner = "\n".join(said)
     if missing:
-        return ModelNotAvailable(f"a file of this model is no longer on this worker\n{owner}")
+        return ModelNotAvailable(f"{_NOT_OFFERED}\n{owner}")
     return EngineError(f"the engine refused the job\n{owner}")

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from dreamgrid.engines.comfyui.versions import each_models, too_old
 from dreamgrid.errors import ConfigError, EngineError, ModelNotAvailable
 from dreamgrid.protocol.params import Lora
 from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
@@ -75,6 +76,8 @@ class MappingFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         progress: The nodes that report steps, in the order in which they run. Empty: those whose
             inputs take the steps.
         multiple: What the settings `whole_width` and `whole_height` are multiples of, in pixels.
+        since: The first version of ComfyUI that can run it, such as `0.8.0`, or a table with one
+            for each model. Left out: any.
     """
 
     workflow: str
@@ -87,6 +90,7 @@ class MappingFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     loras: LoraPlace | None = None
     progress: list[str] = []
     multiple: int = 1
+    since: str | dict[str, str] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +118,7 @@ class Workflow:
         lora_clip: The text encoder's output, likewise.
         progress: Ids of the nodes that report steps, in order.
         multiple: What `whole_width` and `whole_height` are multiples of.
+        since: Catalogue id to the first version of ComfyUI that can run it, where one is known.
     """
 
     name: str
@@ -128,6 +133,7 @@ class Workflow:
     lora_clip: tuple[str, int] | None
     progress: tuple[str, ...]
     multiple: int = 1
+    since: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,9 +192,10 @@ def read_workflow(path: Path) -> Workflow:
         ConfigError: One of them is missing, broken, or names what the graph does not have.
     """
     mapping = _read_mapping(path)
-    models = mapping.models
+    models, since = mapping.models, mapping.since
     if isinstance(models, str):
-        models = _read_mapping(path.parent / models).models
+        other = _read_mapping(path.parent / models)
+        models, since = other.models, since or other.since
     if isinstance(models, str):
         raise ConfigError(f"{path}: the models of {mapping.models} are those of a third file")
     beside = path.parent / mapping.workflow
@@ -197,7 +204,7 @@ def read_workflow(path: Path) -> Workflow:
     except (OSError, msgspec.DecodeError) as error:
         raise ConfigError(f"{path}: its workflow {mapping.workflow}: {error}") from error
     try:
-        return _resolved(path.stem, mapping, models, graph)
+        return _resolved(path.stem, mapping, models, each_models(since, models), graph)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 
@@ -219,13 +226,16 @@ def read_graph(path: Path) -> Graph:
     return graph
 
 
-def offers_of(workflows: Sequence[Workflow], nodes: NodeInfo) -> tuple[list[Offer], list[Lack]]:
+def offers_of(
+    workflows: Sequence[Workflow], nodes: NodeInfo, version: str = ""
+) -> tuple[list[Offer], list[Lack]]:
     """Which models can be served with the node classes and files that a ComfyUI has.
 
     Args:
         workflows: What could be done; of two that serve one model with the same inputs the first
             one that works counts.
         nodes: The answer of `/object_info`.
+        version: ComfyUI's own; empty: unknown.
 
     Returns:
         The offers, and what is missing for the others.
@@ -235,13 +245,9 @@ def offers_of(workflows: Sequence[Workflow], nodes: NodeInfo) -> tuple[list[Offe
     for workflow in workflows:
         absent = sorted({node["class_type"] for node in workflow.graph.values()} - set(nodes))
         for model, weights in workflow.models.items():
-            if absent:
-                reason = f"ComfyUI has no node {', '.join(absent)}: update it, or install the nodes"
-                lacks.append(Lack(model=model, workflow=workflow.name, reason=reason))
-                continue
             chosen: dict[Place, str] = {}
-            reason = ""
-            for place, pattern in weights:
+            reason = too_old(absent, workflow.since.get(model, ""), version)
+            for place, pattern in () if reason else weights:
                 files = _choices(workflow, nodes, place)
                 found = [file for file in files if matches(file, pattern)]
                 if not found:
@@ -394,7 +400,11 @@ def _read_mapping(path: Path) -> MappingFile:
 
 
 def _resolved(
-    name: str, mapping: MappingFile, models: dict[str, dict[str, str]], graph: Graph
+    name: str,
+    mapping: MappingFile,
+    models: dict[str, dict[str, str]],
+    since: Mapping[str, str],
+    graph: Graph,
 ) -> Workflow:
     unknown = sorted(set(mapping.settings) - SETTINGS)
     if unknown:
@@ -423,6 +433,7 @@ def _resolved(
         lora_clip=_output(graph, mapping.loras.clip) if mapping.loras else None,
         progress=tuple(progress),
         multiple=mapping.multiple,
+        since=since,
     )
 
 
