@@ -10,17 +10,33 @@ import msgspec
 import torch
 
 from dreamgrid.engines.base import Artifact, Job, OnStep, Step, Unfinished
-from dreamgrid.engines.diffusers.batching import ALONE, LONGEST_ALONE_S, Proof, Proofs, prove
+from dreamgrid.engines.diffusers.batching import (
+    ALONE,
+    LONGEST_ALONE_S,
+    WIDTHS,
+    Proof,
+    Proofs,
+    prove,
+)
+from dreamgrid.engines.diffusers.checkpoints import ENDING
 from dreamgrid.engines.diffusers.family import Net, Task, check_sampler, settings_of
 from dreamgrid.engines.diffusers.given import Given
 from dreamgrid.engines.diffusers.memory import free_memory, out_of_memory
-from dreamgrid.engines.diffusers.passes import Pass, can_share
+from dreamgrid.engines.diffusers.passes import Pass
 from dreamgrid.engines.diffusers.pipelines import LoadedModel
 from dreamgrid.engines.diffusers.results import artifact_of
+from dreamgrid.engines.diffusers.texts import UnlikeTexts, lengths, some_like
 from dreamgrid.engines.diffusers.warm import WarmModels
 from dreamgrid.engines.diffusers.weights import Weights, lora_files
 from dreamgrid.engines.safety import ContentFilter
-from dreamgrid.errors import EngineError, ModelNotAvailable, OutOfMemory, RenderCanceled
+from dreamgrid.errors import (
+    EngineError,
+    ModelNotAvailable,
+    OutOfMemory,
+    RenderCanceled,
+    RenderRefused,
+)
+from dreamgrid.protocol.params import Lora
 from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender
 
 
@@ -97,19 +113,42 @@ class DiffusersEngine:
         self._warm.leave_gpu()
 
     def together(self, render: AnyRender, roles: Collection[str]) -> tuple[str, int]:
-        """Jobs that differ in nothing but the seed, where that was proved to change nothing."""
-        kind = msgspec.json.encode(msgspec.structs.replace(render, seed=0, previews=0)).decode()
-        proof = None if roles else self._proof_of(render)
-        return kind, 1 if proof is None else proof.width
+        """Jobs that differ in prompts and seed only, where that was proved to change nothing."""
+        kind = None if roles else self._kind_of(render)
+        if kind is None:
+            return "", 1
+        proof = self._proofs.of(kind)
+        # Whatever else may be asked for; what it is encoded as is not the pass's business.
+        plan = msgspec.structs.replace(
+            render, prompt="", negative_prompt="", seed=0, previews=0, output_format="png"
+        )
+        asked = msgspec.json.encode(plan).decode()
+        return f"{kind} {asked}", 1 if proof is None else proof.width
 
     def render_together(self, jobs: Sequence[Job]) -> Sequence[Unfinished]:
         """Renders jobs in one pass, or one by one where that is quicker."""
+        refusals = [self._refusal(job.render.prompt) for job in jobs]
+        allowed = [job for job, refusal in zip(jobs, refusals, strict=True) if refusal is None]
+        made = iter(self._finishes(allowed) if allowed else ())
+        return [next(made) if refusal is None else refusal for refusal in refusals]
+
+    def _refusal(self, prompt: str) -> Unfinished | None:
+        """How a job ends whose prompt the content filter refuses; None: it is let through."""
+        try:
+            self._filter.check(prompt)
+        except RenderRefused as refused:
+            return partial(_raise, refused)
+        return None
+
+    def _finishes(self, jobs: Sequence[Job]) -> Sequence[Unfinished]:
         width = self._width_for(jobs)
         if width > 1:
             try:
                 return self._render(jobs, width=width)
             except OutOfMemory:
                 self._proofs.note(self._kind_of(jobs[0].render) or "", ALONE)
+            except UnlikeTexts:
+                pass  # they are not as long as they looked
         began_s = time.perf_counter()
         finishes = [finish for job in jobs for finish in self._render([job], width=1)]
         if time.perf_counter() - began_s > LONGEST_ALONE_S * len(jobs):
@@ -139,12 +178,11 @@ class DiffusersEngine:
             if busy():
                 raise RenderCanceled("there is a job")
 
+        examples = self._examples(render, kind)
+
         def make(seeds: Sequence[int]) -> tuple[list[Any], float]:
             began_s = time.perf_counter()
-            jobs = [
-                Job(render=msgspec.structs.replace(render, seed=seed), inputs={}, on_step=on_step)
-                for seed in seeds
-            ]
+            jobs = [Job(render=examples[seed], inputs={}, on_step=on_step) for seed in seeds]
             one = self._pass(model, jobs, width=len(jobs))
             made = [output.images[0].cpu() for output in one.run(Given({}), raw=True)]
             return made, time.perf_counter() - began_s
@@ -155,10 +193,27 @@ class DiffusersEngine:
         except RenderCanceled:
             self._proofs.forget(kind)
             self._unproven = render
+        except UnlikeTexts:
+            pass  # one by one, then
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
             free_memory()
+
+    def _examples(self, render: AnyRender, kind: str) -> list[AnyRender]:
+        """Renders of the same kind, each with its own seed and, where there are some, texts."""
+
+        def like(field: str) -> list[str]:
+            def alike(text: str) -> bool:
+                return self._kind_of(msgspec.structs.replace(render, **{field: text})) == kind
+
+            return some_like(getattr(render, field), WIDTHS[0], alike)
+
+        pairs = zip(like("prompt"), reversed(like("negative_prompt")), strict=True)
+        return [
+            msgspec.structs.replace(render, prompt=prompt, negative_prompt=negative, seed=seed)
+            for seed, (prompt, negative) in enumerate(pairs)
+        ]
 
     def _proof_of(self, render: AnyRender) -> Proof | None:
         """What is known of such pictures; None: nothing yet."""
@@ -170,17 +225,21 @@ class DiffusersEngine:
         model, weights = self._model, self._weights.get(render.model)
         if model is None or weights is None or not isinstance(render, ImageRender):
             return None
-        if self._name != render.model or render.loras or render.control_net is not None:
+        if self._name != render.model or render.control_net is not None:
             return None
         task = weights.family.task(weights.model, frozenset(), None)
-        if task is None or not can_share(task):
+        texts = weights.family.texts
+        if task is None or texts is None:
             return None
         size = f"{render.width}x{render.height}"
         # Some samplers draw noise without the generators of a pass, but none for their last step.
         steps = f"{render.sampler} {render.scheduler} {render.steps} steps"
-        guided = "guided" if render.guidance > 1 else "unguided"
+        guided = "guided" if render.guidance > texts.guided_above else "unguided"
         threads = torch.get_num_threads()
-        return f"{render.model} {size} {steps} {guided} {model.computes_on} threads {threads}"
+        long = "{}+{}".format(*lengths(model.tokenizer, texts, render))
+        loras = "".join(f" {_name_of(lora, weights)}" for lora in render.loras)
+        asked = f"{render.model} {size} {steps} {guided} texts {long}{loras}"
+        return f"{asked} {model.computes_on} threads {threads}"
 
     def _pass(self, model: LoadedModel, jobs: Sequence[Job], *, width: int) -> Pass:
         weights, render = self._weights[self._name], jobs[0].render
@@ -194,7 +253,6 @@ class DiffusersEngine:
         model = self._model
         if model is None or self._name != render.model:
             raise EngineError(f"{render.model} is not loaded")
-        self._filter.check(render.prompt)
         weights = self._weights[self._name]
         task = _task_of(weights, render, inputs)
         net, work = _net_of(weights, task, render), _work_of(weights, render)
@@ -215,7 +273,7 @@ class DiffusersEngine:
                 break
         shown = zip(jobs, made, strict=True)
         return [
-            _canceled
+            partial(_raise, RenderCanceled("the job was told to stop"))
             if number in one.canceled
             else partial(
                 artifact_of, job.render, raw, one.steps, model.rate_hz, self._filter, given.finish
@@ -224,8 +282,14 @@ class DiffusersEngine:
         ]
 
 
-def _canceled() -> Artifact:
-    raise RenderCanceled("the job was told to stop")
+def _name_of(lora: Lora, weights: Weights) -> str:
+    """What tells a LoRA from others, at its strength."""
+    file = weights.loras / f"{lora.id}{ENDING}"
+    return f"{lora.id}*{lora.strength}@{file.stat().st_mtime_ns if file.exists() else 0}"
+
+
+def _raise(error: Exception) -> Artifact:
+    raise error
 
 
 def _task_of(weights: Weights, render: AnyRender, inputs: Collection[str]) -> Task:

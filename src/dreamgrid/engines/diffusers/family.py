@@ -119,6 +119,26 @@ class Size(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return self.whole - self.networks * self.largest
 
 
+class Texts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the prompts of several jobs are encoded for one pass: see `texts`.
+
+    Attributes:
+        encoded: Arguments of the pipeline for what its `encode_prompt` gives back, in that order;
+            empty for what the pipeline works out itself.
+        encoded_negative: The same for the negative prompt, where it takes a call of its own.
+        arguments: Further arguments of `encode_prompt`.
+        guided_above: The guidance from which on there is a negative prompt.
+        lengths_of: How many tokens make a length that may differ within a pass: what is encoded is
+            as long as its text, up to so many. 0: it is always as long.
+    """
+
+    encoded: tuple[str, ...]
+    encoded_negative: tuple[str, ...] = ()
+    arguments: dict[str, Any] = {}
+    guided_above: float = 1.0
+    lengths_of: int = 0
+
+
 class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Models with the same pipelines.
 
@@ -134,6 +154,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         eight_bits: Catalogue ids that mean weights in 8 bits: where memory is short, their networks
             are kept so, and compute in `dtype`. The others promise more and are never rounded.
         tasks: What can be made.
+        texts: How jobs from text alone share a pass. None: they do not.
         arguments: Further arguments for all of its pipelines.
         scheduler: Settings of its scheduler that differ from those that come with the weights.
         sigmas: Noise levels that a distilled model was trained with, from the first step on; other
@@ -156,6 +177,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sizes: dict[str, Size] = {}
     eight_bits: tuple[str, ...] = ()
     tasks: tuple[Task, ...]
+    texts: Texts | None = None
     net_class: str = ""
     control_nets: dict[str, Net] = {}
     single_file: SingleFile | None = None

@@ -1,12 +1,10 @@
 """One run of a pipeline, from the settings of its jobs to what it makes for each of them."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import diffusers
 import torch
 
 from dreamgrid.engines.base import Job, Step
@@ -16,23 +14,17 @@ from dreamgrid.engines.diffusers.given import Given
 from dreamgrid.engines.diffusers.memory import out_of_memory
 from dreamgrid.engines.diffusers.pipelines import LoadedModel
 from dreamgrid.engines.diffusers.sampling import scheduler_for, watched
+from dreamgrid.engines.diffusers.texts import UnlikeTexts, encoded
 from dreamgrid.engines.diffusers.weights import Weights, lora_files
 from dreamgrid.errors import ModelNotAvailable, RenderCanceled
 from dreamgrid.protocol.params import Lora
-from dreamgrid.protocol.renders import AudioRender
+from dreamgrid.protocol.renders import AnyRender, AudioRender
 
-_COUNT = "num_images_per_prompt"
 _OUTPUT_TYPES = {"image": "pil", "video": "np", "audio": "pt"}
 
 
-def can_share(task: Task) -> bool:
-    """Whether a task's pipeline makes several pictures in one pass."""
-    kind = getattr(diffusers, task.pipeline, None)
-    return kind is not None and _COUNT in inspect.signature(kind.__call__).parameters
-
-
 class Pass:
-    """One run of a pipeline, for one job or several that differ in nothing but the seed.
+    """One run of a pipeline, for one job or several that differ in nothing but prompts and seed.
 
     Attributes:
         steps: Performed so far.
@@ -77,6 +69,9 @@ class Pass:
         Args:
             given: The pictures that came with it.
             raw: Pictures as the decoder's own numbers.
+
+        Raises:
+            UnlikeTexts: The prompts of its jobs cannot be computed together.
         """
         pipeline, render = self._pipeline, self._render
         family = self._weights.family
@@ -98,16 +93,16 @@ class Pass:
             arguments["sigmas"] = family.sigmas_of(render.steps)
         if self._net is not None:
             arguments |= self._net.arguments
-        seeds = [job.render.seed for job in self._jobs]
-        seeds += seeds[:1] * (self._width - len(seeds))
-        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        if self._width > 1:
-            arguments[_COUNT] = self._width
-            self._pipeline.vae.enable_slicing()  # each picture is decoded alone
+        renders = [job.render for job in self._jobs]
+        renders += renders[:1] * (self._width - len(renders))
+        generators = [torch.Generator("cpu").manual_seed(one.seed) for one in renders]
         torch.manual_seed(render.seed)  # some pipelines draw a little without the generator
         files = self._lora_files(render.loras)
         try:
             self._load_loras(render.loras, files)
+            if self._width > 1:
+                arguments = self._shared(arguments, renders)
+                pipeline.vae.enable_slicing()  # each picture is decoded alone
             with watched(pipeline.scheduler, self._stepped):
                 made = pipeline(
                     **arguments,
@@ -121,6 +116,15 @@ class Pass:
             pipeline.maybe_free_model_hooks()
             if files:
                 pipeline.unload_lora_weights()
+
+    def _shared(self, arguments: dict[str, Any], renders: Sequence[AnyRender]) -> dict[str, Any]:
+        """The arguments with what was encoded of all prompts in place of the first job's."""
+        texts = self._weights.family.texts
+        if texts is None:
+            raise UnlikeTexts
+        said = {self._task.arguments.get(name) for name in ("prompt", "negative_prompt")}
+        kept: dict[str, Any] = {n: value for n, value in arguments.items() if n not in said}
+        return kept | encoded(self._pipeline, texts, renders)
 
     def _lora_files(self, loras: Sequence[Lora]) -> list[Path]:
         """Where LoRAs lie, in their order."""

@@ -70,6 +70,11 @@ class LoadedModel:
         return self._scheduler
 
     @property
+    def tokenizer(self) -> Any:
+        """What counts the words of its prompts."""
+        return self._base.tokenizer
+
+    @property
     def rate_hz(self) -> int:
         """Samples per second of its sound; 0: it makes none."""
         vocoder = getattr(self._base, "vocoder", None)
