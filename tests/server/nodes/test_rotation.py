@@ -1,6 +1,9 @@
 """One command exchanges what signs sign-ins, on all nodes, and nobody is logged out."""
 
 import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from tests.support.wallets import Person, member
 from tests.support.wire import PATIENCE_S
 
 NAME, MONTH_S = "token-secret", 30 * 24 * 60 * 60.0
+TAKEN = "signed with a new secret"
 
 
 def rotate(address: str, now_s: float) -> bool:
@@ -28,14 +32,27 @@ async def signed_in(grid: Grid, token: str) -> int:
     return (await grid.call("GET", "/v1/account/me", key="", headers=bearer))[0]
 
 
-def secret_in(path: Path) -> bytes:
-    return path.read_bytes()
+@contextmanager
+def awaiting(words: str) -> Iterator[asyncio.Event]:
+    """Meanwhile the event is set as soon as a node says this in its log."""
+    said = asyncio.Event()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if words in record.getMessage():
+                said.set()
+
+    logger, listener = logging.getLogger("dreamgrid"), Listener()
+    logger.addHandler(listener)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(listener)
 
 
-async def takes(path: Path, before: bytes) -> None:
+async def heard(said: asyncio.Event) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while secret_in(path) == before:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        await said.wait()
 
 
 async def test_all_nodes_sign_with_a_new_secret_and_believe_the_old_one(
@@ -45,8 +62,9 @@ async def test_all_nodes_sign_with_a_new_secret_and_believe_the_old_one(
     one, two = await make_node(), await make_node()
     before = (await member(one, "ann"))["token"]
     secret = (one.config.data_dir / NAME).read_bytes()
-    assert rotate(address, one.clock())
-    await takes(one.config.data_dir / NAME, secret)
+    with awaiting(TAKEN) as taken:
+        assert rotate(address, one.clock())
+        await heard(taken)
     after = (await Person(two, "ann").log_in())[1]["data"]["token"]
     assert [await signed_in(two, token) for token in (before, after)] == [200, 200]
     await one.stop()
@@ -58,10 +76,7 @@ async def test_all_nodes_sign_with_a_new_secret_and_believe_the_old_one(
 
 
 async def test_a_coordinator_that_cannot_store_new_secrets_goes_on_and_takes_them_later(
-    make_node: MakeNode,
-    address: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    make_node: MakeNode, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(node, "SECRETS_LOOK_S", 0.05)
     grid = await make_node()
@@ -69,14 +84,14 @@ async def test_a_coordinator_that_cannot_store_new_secrets_goes_on_and_takes_the
     file = grid.config.data_dir / NAME
     secret, in_the_way = file.read_bytes(), file.with_name(f"{NAME}.old-1")
     in_the_way.mkdir()
-    assert rotate(address, grid.clock())
-    async with asyncio.timeout(PATIENCE_S):
-        while "new secrets cannot be taken" not in caplog.text:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    with awaiting("new secrets cannot be taken") as failed:
+        assert rotate(address, grid.clock())
+        await heard(failed)
     assert await signed_in(grid, token) == 200
     assert file.read_bytes() == secret
-    in_the_way.rmdir()
-    await takes(file, secret)
+    with awaiting(TAKEN) as taken:
+        in_the_way.rmdir()
+        await heard(taken)
     after = (await Person(grid, "ann").log_in())[1]["data"]["token"]
     assert [await signed_in(grid, one) for one in (token, after)] == [200, 200]
 
