@@ -63,6 +63,9 @@ class Disk:
         hiccup = self.hiccups and self._chance.random() < self.hiccups
         return self._chance.uniform(0.0, HICCUP_S if hiccup else self.longest_s)
 
+    def answers_at_once(self) -> bool:
+        return self._chance.random() < 0.5
+
     def rows(self, sql: str, *values: Any) -> list[Any]:
         """Reads what is stored, behind everybody's back."""
         return self.connection.execute(sql, values).fetchall()
@@ -184,6 +187,14 @@ class MemoryBlobs:
         await asyncio.sleep(self._disk.delay_s())
         found = self._files.get(key)
         return found[0] if found is not None else None
+
+    @property
+    def size_at_once(self) -> Callable[[str], int | None] | None:
+        """A local store and a distant one by turns."""
+        return self._size if self._disk.answers_at_once() else None
+
+    def _size(self, key: str) -> int | None:
+        return self._files[key][0].size_bytes if key in self._files else None
 
     async def read(self, key: str, *, max_bytes: int) -> bytes:
         return b"x" * min(max_bytes, self._files[key][0].size_bytes)

@@ -28,13 +28,25 @@ class DeliveredFiles:
         Raises:
             ServerUnavailable: The media store is away, so nobody knows.
         """
-        keys = [key_of_result(job)]
-        if isinstance(job.render, VideoRender):
-            keys.append(key_of_last_frame(job))
-            found = await asyncio.gather(*map(self._blobs.stat, keys))
-        else:
-            found = [await self._blobs.stat(keys[0])]  # without a task, which costs more than it
-        result_bytes, *others = (None if one is None else one.size_bytes for one in found)
+        keys = _keys_of(job)
+        found = await asyncio.gather(*map(self._blobs.stat, keys))
+        sizes = [None if one is None else one.size_bytes for one in found]
+        return self._judged(job, size_bytes, dict(zip(keys, sizes, strict=True)))
+
+    def look_at_once(self, job: LiveJob, size_bytes: int) -> bool:
+        """Whether nothing is wrong, as far as the store can tell without waiting.
+
+        False: `look` tells.
+        """
+        size_of = self._blobs.size_at_once
+        if size_of is None:
+            return False
+        sizes = {key: size_of(key) for key in _keys_of(job)}
+        return self._judged(job, size_bytes, sizes) is None
+
+    def _judged(self, job: LiveJob, size_bytes: int, sizes: dict[str, int | None]) -> str | None:
+        """The same for files of which `sizes` says how many bytes of each are there."""
+        result_bytes, *others = sizes.values()
         frame_bytes = others[0] if others else None
         if result_bytes != size_bytes:
             return "the result never arrived whole"
@@ -45,9 +57,9 @@ class DeliveredFiles:
             if stored_bytes > most_bytes:
                 return f"the {name} has {stored_bytes} bytes, at most {most_bytes} are taken"
         job.last_frame = frame_bytes is not None
-        for key, one in zip(keys, found, strict=True):
-            if one is not None:
-                self._kept.arrived(key, one.size_bytes)
+        for key, there_bytes in sizes.items():
+            if there_bytes is not None:
+                self._kept.arrived(key, there_bytes)
         return None
 
     async def remove(self, job: LiveJob) -> None:
@@ -60,3 +72,10 @@ class DeliveredFiles:
         await asyncio.gather(*(self._blobs.delete(key) for key in keys))
         for key in keys:
             self._kept.gone(key)
+
+
+def _keys_of(job: LiveJob) -> list[str]:
+    """Where the result lies, and the last frame of a video."""
+    if isinstance(job.render, VideoRender):
+        return [key_of_result(job), key_of_last_frame(job)]
+    return [key_of_result(job)]

@@ -213,21 +213,30 @@ class WorkerSockets:
             message = codec.decode_from_worker(data)
         except ProtocolError:
             return False  # it is refused on the usual way
-        if isinstance(message, Finished | Hello):
+        if isinstance(message, Hello):
             return False
+        if isinstance(message, Finished) and not self._services.rendering.is_delivered(
+            session, message
+        ):
+            return False  # its files have to be waited for
         if not self._services.limits.may_send(session.id, len(data)):
             return False
         session.seen_at_s = self._clock()
         return self._apply(session, message)
 
     def _apply(self, session: WorkerSession, message: AnyWorkerMessage) -> bool:
-        """Does what a message says; False when it may not come here."""
+        """Does what a message says; False when it may not come here.
+
+        Of a result it must be known already that it is there.
+        """
         rendering = self._services.rendering
         match message:
             case Progress():  # as nearly all are
                 rendering.progressed(session, message)
             case Started():
                 rendering.started(session, message)
+            case Finished():
+                rendering.delivered(session, message)
             case Failed():
                 rendering.failed(session, message)
             case Released():

@@ -107,6 +107,14 @@ class Blobs(Protocol):
         """Size and type of a file, or None when there is none. Cheap."""
         ...
 
+    @property
+    def size_at_once(self) -> Callable[[str], int | None] | None:
+        """Tells the length of a file, or None when there is none, without waiting.
+
+        None: this store cannot, and only `stat` tells.
+        """
+        ...
+
     async def read(self, key: str, *, max_bytes: int) -> bytes:
         """The first `max_bytes` of a file.
 

@@ -157,6 +157,11 @@ class S3Blobs:
 
     # ── single files ─────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def size_at_once(self) -> None:
+        """Nothing is known of a file before the store has answered."""
+        return None
+
     async def stat(self, key: str) -> BlobInfo | None:
         answer = await self._bucket.call("HEAD", self._name(key))
         if answer.status == 404:
