@@ -17,13 +17,15 @@ from dreamgrid.protocol.worker import (
     WorkerMessage,
 )
 from dreamgrid.server import short_way
+from dreamgrid.server.app_sockets import AppSession, AppSockets
 from dreamgrid.server.limits import Limits
+from dreamgrid.server.projects import Projects
 from dreamgrid.server.short_way import ShortWay
 from dreamgrid.server.worker_sockets import WorkerSockets
 from dreamgrid.server.workers import WorkerSession
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
-from tests.support.wire import hello_of
+from tests.support.wire import PNG, hello_of, new_id
 
 Take = Callable[[WorkerSockets, WorkerSession, bytes], bool]
 Apply = Callable[[WorkerSockets, WorkerSession, AnyWorkerMessage], bool]
@@ -128,6 +130,44 @@ async def test_reports_take_the_short_way(grid: Grid, monkeypatch: pytest.Monkey
         "jobResult",
         "jobCompleted",
     ]
+
+
+async def test_requests_take_the_short_way_unless_they_bring_inputs(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits until its inputs were looked at is not overtaken by its own cancel."""
+    found: list[bool] = []
+    original: Callable[[AppSockets, AppSession, bytes], bool] = AppSockets._take
+
+    def take(sockets: AppSockets, session: AppSession, data: bytes) -> bool:
+        found.append(original(sockets, session, data))
+        return found[-1]
+
+    monkeypatch.setattr(AppSockets, "_take", take)
+    app, project = await grid.app(), new_id()
+    asked = f"/v1/image/uploadUrl?imageId=X&jobId={project}&type=startingImage"
+    async with grid.http.put((await grid.data(asked))["uploadUrl"], data=PNG) as answer:
+        assert answer.status == 200
+    await app.request()
+    await app.wait_state("queued")
+    assert found == [True]
+    await app.request(project, hasStartingImage=True, strength=0.5)
+    await app.cancel(project)
+    assert (await grid.record(project))["status"] == "cancelled"
+    assert found == [True, False], "the cancel waits in line behind its request"
+
+
+async def test_a_request_that_the_server_fails_at_ends_its_connection(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(projects: Projects, *asked: object) -> None:
+        raise RuntimeError("a bug in the middle")
+
+    app = await grid.app()
+    monkeypatch.setattr(Projects, "submit_at_once", fail)
+    await app.request()
+    assert await app.closed() == 1011
+    assert "a bug in the middle" in caplog.text
 
 
 @pytest.mark.parametrize("kind", [Progress, Heartbeat])

@@ -13,7 +13,7 @@ from dreamgrid.errors import NotFound
 from dreamgrid.protocol import codec
 from dreamgrid.protocol.socket import CLOSE_REPLACED
 from dreamgrid.server.auth import Account
-from dreamgrid.server.projects import App
+from dreamgrid.server.new_projects import App
 from dreamgrid.server.store.base import EventRow
 from tests.simulation.lines import Line
 from tests.simulation.logs import ENDS

@@ -18,8 +18,8 @@ from dreamgrid.server.bus.memory import MemoryBus
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.config import NO_LIMIT, ServerConfig
 from dreamgrid.server.conversation import CLOSE_SURPRISE
+from dreamgrid.server.new_projects import App
 from dreamgrid.server.outbox import Outbox
-from dreamgrid.server.projects import App
 from dreamgrid.server.services import Services
 from dreamgrid.server.worker_sockets import WorkerSockets
 from tests.simulation.disk import Disk, DiskStore
@@ -109,7 +109,7 @@ class Server:
         arrival = next(self._apps._arrivals)
         session = AppSession(arrival, app, cast(Outbox, outbox), {})
         socket = cast(web.WebSocketResponse, ServerSocket(line))
-        self._converse(line, outbox, self._apps._serve(session, socket))
+        self._converse(line, outbox, self._apps._serve(session, socket, line.short_way))
 
     def accept_worker(
         self, line: Line, outbox: ServerOutbox, account: Account, hello: Hello

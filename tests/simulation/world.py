@@ -26,7 +26,7 @@ from dreamgrid.server.accounts import LOCAL_ACCOUNT
 from dreamgrid.server.admin import Admin
 from dreamgrid.server.auth import Account, account_of
 from dreamgrid.server.catalog import Catalog
-from dreamgrid.server.projects import App
+from dreamgrid.server.new_projects import App
 from dreamgrid.server.store.base import AccountRow, WorkerRow
 from dreamgrid.states import JobState
 from tests.simulation import virtual_time

@@ -6,6 +6,7 @@ sent by our own SDK. What the fields mean to dreamgrid is told in `request_param
 """
 
 import re
+from itertools import compress
 from operator import attrgetter
 from typing import Annotated, ClassVar
 
@@ -151,8 +152,7 @@ class KeyFrame(_InputFlags, frozen=True, kw_only=True, rename="camel", omit_defa
 
     def assets(self) -> tuple[str, ...]:
         """Roles of the inputs that this request says were uploaded."""
-        flags = _flags_of(self)
-        roles = [role for role, flag in zip(FLAG_OF_ROLE, flags, strict=True) if flag]
+        roles = list(compress(FLAG_OF_ROLE, _flags_of(self)))
         if self.has_reference_audio_identity and REFERENCE_AUDIO not in roles:
             roles.append(REFERENCE_AUDIO)  # both lie in the same slot
         if any(net.has_image for net in self.current_control_nets_job or ()):

@@ -25,9 +25,10 @@ from dreamgrid.server.bus.base import (
     network_subject,
     queue_subject,
 )
+from dreamgrid.server.new_projects import App
 from dreamgrid.server.outbox import Outbox, close_reason
-from dreamgrid.server.projects import App
 from dreamgrid.server.services import Services
+from dreamgrid.server.short_way import ShortWay, socket_with
 
 PING_EVERY_S = 25.0
 SWARM_EVERY_S = 0.5
@@ -93,16 +94,14 @@ class AppSockets:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Runs one connection from the upgrade to its end."""
-        ws = web.WebSocketResponse(
-            heartbeat=PING_EVERY_S,
-            compress=False,
-            max_msg_size=codec.MAX_CLIENT_MESSAGE_BYTES,
-            decode_text=False,
-        )
+        way = ShortWay()
+        ws = socket_with(way, max_bytes=codec.MAX_CLIENT_MESSAGE_BYTES, ping_every_s=PING_EVERY_S)
         await ws.prepare(request)
-        return await conversation.hold(ws, self._converse(request, ws))
+        return await conversation.hold(ws, self._converse(request, ws, way))
 
-    async def _converse(self, request: web.Request, ws: web.WebSocketResponse) -> None:
+    async def _converse(
+        self, request: web.Request, ws: web.WebSocketResponse, way: ShortWay
+    ) -> None:
         arrival = next(self._arrivals)
         credential, account = await conversation.authenticated(self._services, request, "read")
         if request.transport is None:
@@ -128,17 +127,22 @@ class AppSockets:
                 ban_subject("app", session.app.app_id),
             ),
         ):
-            await self._serve(session, ws)
+            await self._serve(session, ws, way)
 
-    async def _serve(self, session: AppSession, ws: web.WebSocketResponse) -> None:
+    async def _serve(self, session: AppSession, ws: web.WebSocketResponse, way: ShortWay) -> None:
         sender = asyncio.create_task(session.outbox.run(), name="app-sender")
         try:
             await self._enter(session)
+            way.take = partial(self._take, session)
             async for message in ws:
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    way.raise_failure()
                     await self._pace(session, len(message.data))
                     await self._on_frame(session, message.data)
+                    way.dealt_with()
+            way.raise_failure()
         finally:
+            way.take = None
             self._leave(session, orderly=ws.close_code == WSCloseCode.OK)
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
@@ -270,6 +274,27 @@ class AppSockets:
                 )
             )
         await asyncio.sleep(wait_s)
+
+    def _take(self, session: AppSession, data: bytes) -> bool:
+        """Deals with a request as soon as it is read, if it brings no inputs to be looked at."""
+        try:
+            envelope = codec.open_envelope(data)
+            if envelope.type != JobRequest.message_type:
+                return False
+            request = codec.decode_payload(envelope, JobRequest)
+        except ProtocolError:
+            return False  # it is refused on the usual way
+        account = session.app.account
+        if request.key_frames[0].assets():
+            return False
+        if not self._services.limits.app_may_send(account, len(data)):
+            return False
+        try:
+            account.require("render")
+            self._services.projects.submit_at_once(session.app, request, envelope.data)
+        except DreamgridError as error:
+            session.outbox.put(frames.refused(request.project_id, error))
+        return True
 
     async def _on_frame(self, session: AppSession, data: bytes | str) -> None:
         try:

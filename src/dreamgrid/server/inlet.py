@@ -59,9 +59,16 @@ class InletSocket(web.WebSocketResponse):
     """
 
     def __init__(
-        self, offer: Callable[[bytes], bool], end: Callable[[], None], *, max_bytes: int
+        self,
+        offer: Callable[[bytes], bool],
+        end: Callable[[], None],
+        *,
+        max_bytes: int,
+        ping_every_s: float | None,
     ) -> None:
-        super().__init__(compress=False, max_msg_size=max_bytes, decode_text=False)
+        super().__init__(
+            heartbeat=ping_every_s, compress=False, max_msg_size=max_bytes, decode_text=False
+        )
         self._way_in = (offer, end)
         self._max_bytes = max_bytes
 

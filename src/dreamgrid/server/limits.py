@@ -71,6 +71,10 @@ class Limits:
         """Counts a message of a worker; the seconds to wait before the next."""
         return min(MAX_PAUSE_S, self._worker_messages.borrow(worker_id, _tokens_of(size_bytes)))
 
+    def app_may_send(self, account: Account, size_bytes: int) -> bool:
+        """Counts a message of an app if nobody need wait; else it is yet to be counted."""
+        return self._messages.takes(account.id, _tokens_of(size_bytes))
+
     def may_send(self, worker_id: str, size_bytes: int) -> bool:
         """Counts a message of a worker if it need not wait; else it is yet to be counted."""
         return self._worker_messages.takes(worker_id, _tokens_of(size_bytes))

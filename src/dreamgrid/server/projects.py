@@ -2,10 +2,7 @@
 
 import asyncio
 import logging
-import secrets
-from dataclasses import dataclass
-
-import msgspec
+from collections.abc import Iterable
 
 from dreamgrid.errors import (
     InvalidRequest,
@@ -16,12 +13,9 @@ from dreamgrid.errors import (
 from dreamgrid.protocol import failures
 from dreamgrid.protocol.codec import MAX_REQUEST_BYTES
 from dreamgrid.protocol.job_request import JobRequest, same_request, valid_id
-from dreamgrid.protocol.params import MAX_SEED, AnyParams, Network
-from dreamgrid.protocol.renders import AnyRender
-from dreamgrid.protocol.request_params import params_from_request
 from dreamgrid.protocol.rest import ProjectRecord
 from dreamgrid.protocol.rest_projects import ListedJob
-from dreamgrid.server import frames, pricing, prompt_language, records
+from dreamgrid.server import frames, records
 from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.auth import Account
 from dreamgrid.server.blobs.base import Blobs
@@ -30,33 +24,16 @@ from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.garbage import uncollected
-from dreamgrid.server.job_ids import new_job_id
 from dreamgrid.server.kept_files import KeptFiles
 from dreamgrid.server.known_workers import KnownWorkers
-from dreamgrid.server.live import LiveJob, LiveProject, extent_of, from_row, to_row
+from dreamgrid.server.live import LiveProject, from_row, to_row
+from dreamgrid.server.new_projects import App, NewProjects
 from dreamgrid.server.open_projects import OpenProjects, key_of_last_frame, key_of_result
 from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.refused_projects import id_taken, refusal
 from dreamgrid.server.rendering import Rendering
-from dreamgrid.server.resolve.prompts import check_text
 from dreamgrid.server.store.base import Ended, Store, SubmitResult, Submitted
 from dreamgrid.states import JobEvent, JobState, may
-
-
-@dataclass(frozen=True, kw_only=True)
-class App:
-    """Who speaks: an account, through one of its apps.
-
-    Attributes:
-        network: The connection's default network.
-        origin: How the app reached this server.
-    """
-
-    account: Account
-    app_id: str
-    network: Network
-    origin: str
-
 
 _log = logging.getLogger("dreamgrid.projects")
 
@@ -85,7 +62,7 @@ class Projects:
         self._blobs = blobs
         self._accounts = accounts
         self._open = open_projects
-        self._known_workers = known_workers
+        self._new = NewProjects(config, catalog, known_workers, clock)
         self._rendering = rendering
         self._queue = queue
         self._kept = kept
@@ -136,37 +113,41 @@ class Projects:
             ServerRestarting: The server is stopping.
         """
         began_s = self._clock()
-        project_id = valid_id(request.project_id)
-        if len(raw) > MAX_REQUEST_BYTES:
-            raise InvalidRequest(
-                f"the request has {len(raw)} bytes; at most {MAX_REQUEST_BYTES} are allowed"
-            )
-        known = self._open.project(project_id)
-        if known is not None:
-            self._answer_again(app, known, raw)
+        project = self._checked(app, request, raw)
+        if project is None:
             return
-        self._check_admission(app)
-        model = self._catalog.model(request.key_frames[0].model_id)
-        params = params_from_request(request, model.media)
-        network = params.network or app.network
-        most_chars = model.spec.max_prompt_chars or self._config.max_prompt_chars
-        check_text("prompt", params.prompt, most_chars)  # with its flags
-        said = prompt_language.read(request, network)
-        params = msgspec.structs.replace(params, network=network, prompt=said.prompt)
-        if params.disable_safety and self._config.filter_always:
-            raise InvalidRequest("this grid's content filter is always on: leave disableSafety out")
-        renders = self._catalog.resolve(params, self._config, lambda: secrets.randbelow(MAX_SEED))
-        self._catalog.check_inputs(params)
-        self._known_workers.check(network, model.id, said.targeting)
-        if params.assets:
-            await self._check_assets(app, project_id, params)
-            known = self._open.project(project_id)
+        assets = project.jobs[0].render.assets
+        if assets:
+            await self._check_assets(app, project.id, assets)
+            known = self._open.project(project.id)
             if known is not None:  # the same request again, while the assets were looked at
                 self._answer_again(app, known, raw)
                 return
             self._check_admission(app)  # others may have been faster
-        project = self._new_project(app, project_id, params, renders, raw)
-        project.targeting, project.dynamic = said.targeting, said.dynamic
+        self._accept(app, project, began_s)
+
+    def submit_at_once(self, app: App, request: JobRequest, raw: bytes) -> None:
+        """The same for a request that brings no inputs, so that nothing has to be waited for."""
+        began_s = self._clock()
+        project = self._checked(app, request, raw)
+        if project is not None:
+            self._accept(app, project, began_s)
+
+    def _checked(self, app: App, request: JobRequest, raw: bytes) -> LiveProject | None:
+        """A project that may be accepted, if its inputs are there; None: it was known already."""
+        if len(raw) > MAX_REQUEST_BYTES:
+            raise InvalidRequest(
+                f"the request has {len(raw)} bytes; at most {MAX_REQUEST_BYTES} are allowed"
+            )
+        known = self._open.project(valid_id(request.project_id))
+        if known is not None:
+            self._answer_again(app, known, raw)
+            return None
+        self._check_admission(app)
+        return self._new.make(app, request, raw)
+
+    def _accept(self, app: App, project: LiveProject, began_s: float) -> None:
+        """Takes a project up and gives it to the store."""
         self._open.add(project)
         self._rendering.scheduler.at_once(project.jobs)
         stored = self._store.submit(to_row(project))
@@ -184,7 +165,7 @@ class Projects:
         self._open.check_room(app.account.id)
         self._kept.check(app.account.id)
 
-    async def _check_assets(self, app: App, project_id: str, params: AnyParams) -> None:
+    async def _check_assets(self, app: App, project_id: str, assets: Iterable[str]) -> None:
         """Every input that a request speaks of is there, and no longer than it may be.
 
         Raises:
@@ -192,7 +173,7 @@ class Projects:
             InvalidRequest: One is too long.
         """
         with self._open.beginning(project_id):
-            for role in params.assets:
+            for role in assets:
                 there = await self._blobs.stat(input_key(app.account.id, project_id, role))
                 if there is None or project_id in self._open.inputs_leaving:
                     raise MissingAsset(f"the request says that {role} was uploaded, but it was not")
@@ -201,54 +182,6 @@ class Projects:
                     raise InvalidRequest(
                         f"{role} has {there.size_bytes} bytes, at most {most_bytes} are taken"
                     )
-
-    def _new_project(
-        self,
-        app: App,
-        project_id: str,
-        params: AnyParams,
-        renders: tuple[AnyRender, ...],
-        raw: bytes,
-    ) -> LiveProject:
-        token = params.token_type or self._config.default_token_type
-        model = self._catalog.model(params.model)
-        network = params.network or app.network
-        now_ms = milliseconds(self._clock)
-        quote = pricing.quote(model, renders, network=network, assets=params.assets, at_ms=now_ms)
-        first = renders[0]
-        width, height = extent_of(first)
-        project = LiveProject(
-            id=project_id,
-            account_id=app.account.id,
-            app_id=app.app_id,
-            model=model.id,
-            network=network,
-            token_type=token,
-            origin=app.origin,
-            request=raw,
-            width=width,
-            height=height,
-            steps=first.steps,
-            previews=first.previews,
-            output_format=first.output_format,
-            disable_safety=params.disable_safety,
-            hold_micros=quote.project_micros(token),
-            key_id=app.account.key_id,
-            created_ms=now_ms,
-        )
-        project.jobs = [
-            LiveJob(
-                id=new_job_id(now_ms),
-                project=project,
-                index=index,
-                render=render,
-                price_micros=quote.job_micros(token),
-                created_ms=now_ms,
-                step_count=render.steps,
-            )
-            for index, render in enumerate(renders)
-        ]
-        return project
 
     def _answer_again(self, app: App, project: LiveProject, raw: bytes) -> None:
         if project.account_id != app.account.id or not same_request(project.request, raw):

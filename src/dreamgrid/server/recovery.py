@@ -9,8 +9,9 @@ from dreamgrid.server.auth import Account
 from dreamgrid.server.bus.base import app_subject
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.live import LiveProject
+from dreamgrid.server.new_projects import App
 from dreamgrid.server.open_projects import OpenProjects
-from dreamgrid.server.projects import App, Projects
+from dreamgrid.server.projects import Projects
 from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.store.base import Store
 

@@ -118,9 +118,10 @@ class Rendering:
             self.scheduler.waiting.add(job)
 
     def stop_on_worker(self, job: LiveJob) -> None:
-        """Tells the worker that holds a canceled job to stop."""
+        """Tells the worker that holds a canceled job to stop, unless it does not know of it yet."""
         worker = self._workers.get(job.worker_id)
-        if worker is not None and worker.jobs.pop(job.id, None) is not None:
+        held = worker is not None and worker.jobs.pop(job.id, None) is not None
+        if worker is not None and held and not job.assigning:
             worker.send(Cancel(job_id=job.id, attempt=job.attempt))
 
     # ── assignment ───────────────────────────────────────────────────────────────────────────────

@@ -64,13 +64,18 @@ class ShortWay:
         self._ahead += 1
 
 
-def socket_with(way: ShortWay, *, max_bytes: int) -> web.WebSocketResponse:
+def socket_with(
+    way: ShortWay, *, max_bytes: int, ping_every_s: float | None = None
+) -> web.WebSocketResponse:
     """A WebSocket whose messages take the short way where there is one; text is bytes.
 
     Args:
         way: The way.
         max_bytes: Longest message.
+        ping_every_s: How often a silent peer is asked for a sign of life. None: never.
     """
     if NO_SHORT_WAY is None:
-        return InletSocket(way.offer, way.end, max_bytes=max_bytes)
-    return web.WebSocketResponse(compress=False, max_msg_size=max_bytes, decode_text=False)
+        return InletSocket(way.offer, way.end, max_bytes=max_bytes, ping_every_s=ping_every_s)
+    return web.WebSocketResponse(
+        heartbeat=ping_every_s, compress=False, max_msg_size=max_bytes, decode_text=False
+    )
