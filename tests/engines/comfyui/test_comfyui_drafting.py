@@ -1,5 +1,6 @@
 """Proposed mappings, for the workflows whose true mappings are known: dreamgrid's own."""
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from dreamgrid.engines.comfyui import OWN_WORKFLOWS
 from dreamgrid.engines.comfyui.drafting import draft
-from dreamgrid.engines.comfyui.workflow import read_graph, read_workflow
+from dreamgrid.engines.comfyui.workflow import Graph, read_graph, read_workflow
 from dreamgrid.errors import ConfigError
 
 GUESSED = {"prompt", "negative_prompt", "seed", "steps", "guidance", "sampler", "scheduler"}
@@ -76,6 +77,39 @@ def test_each_role_is_given_once_and_nodes_without_one_are_told() -> None:
         "sound.audio",
         *(f"{node}.image" for node in pictures[:17]),
     }
+
+
+def base_and_refiner(start: int) -> Graph:
+    """Two checkpoints in a row, each with a text encoder of its own, as SDXL's are used."""
+    graph = read_graph(OWN_WORKFLOWS / "checkpoint.json")
+    half = {"steps": 20, "start_at_step": 0, "end_at_step": start, "noise_seed": 1}
+    graph["sampler"] = {"class_type": "KSamplerAdvanced", "inputs": graph["sampler"]["inputs"]}
+    del graph["sampler"]["inputs"]["seed"]
+    for node in ("checkpoint", "positive", "negative", "sampler"):
+        text = (
+            json.dumps(graph[node]).replace('["', '["second ').replace("second latent", "sampler")
+        )
+        graph[f"second {node}"] = json.loads(text)
+    graph["sampler"]["inputs"] |= half
+    graph["second sampler"]["inputs"] |= half | {"start_at_step": start, "end_at_step": 10000}
+    graph["decoded"]["inputs"]["samples"] = ["second sampler", 0]
+    return graph
+
+
+def test_a_refiner_hears_the_prompt_too() -> None:
+    found = draft(base_and_refiner(10))
+    assert found.settings["prompt"] == ["positive.text", "second positive.text"]
+    assert found.settings["negative_prompt"] == ["negative.text", "second negative.text"]
+    assert found.settings["steps"] == ["sampler.steps", "second sampler.steps"]
+    halves = ["sampler.end_at_step", "second sampler.start_at_step"]
+    assert found.settings["half_steps"] == halves
+    assert found.loras == {}  # which of the two they would be for is not known
+
+
+def test_steps_that_are_split_unevenly_stay_as_they_are() -> None:
+    settings = draft(base_and_refiner(16)).settings
+    assert "steps" not in settings
+    assert "half_steps" not in settings
 
 
 def test_a_workflow_that_saves_nothing_is_refused() -> None:

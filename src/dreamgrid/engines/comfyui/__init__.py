@@ -35,7 +35,8 @@ OWN_WORKFLOWS = Path(__file__).parent / "workflows"
 _HERE = ("127.0.0.1", "localhost", "::1")
 _PROBE_S = 3.0
 _TIMEOUT_S = 30.0
-_NEEDED = {"av": "av", "numpy": "numpy", "PIL": "pillow"}  # modules, and what brings them
+_NEEDED = {"av": "av", "numpy": "numpy", "PIL": "pillow", "yaml": "pyyaml"}
+"""Modules, and the packages that bring them."""
 
 _log = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ def _examine() -> tuple[Finding, ...]:
 def _prospects(_machine: Machine) -> tuple[Prospect, ...]:
     """What a ComfyUI could serve that is installed here and does not run."""
     here = installed()
-    if not url() or here is None:
+    if not url() or here is None or any(find_spec(module) is None for module in _NEEDED):
         return ()
     try:
         _get(url(), "/queue", _PROBE_S)

@@ -123,19 +123,24 @@ def draft(graph: Graph) -> Draft:
     """
     result, media = _result(graph)
     settings: dict[str, list[str]] = {}
-    prompts = {side: _prompt(graph, side) for side in _SIDES}
-    if prompts["positive"] is None:
-        others = (text for text in _texts(graph, graph) if text != prompts["negative"])
-        prompts["positive"] = next(others, None)
-    if prompts["positive"]:
-        settings["prompt"] = [prompts["positive"]]
-    if prompts["negative"] and prompts["negative"] != prompts["positive"]:  # of Flux both are one
-        settings["negative_prompt"] = [prompts["negative"]]
+    prompt, negative = (_prompts(graph, side) for side in _SIDES)
+    negative = [place for place in negative if place not in prompt]  # of Flux both are one
+    if not prompt:
+        others = (text for text in _texts(graph, graph) if text not in negative)
+        prompt = [text for text in [next(others, None)] if text]
+    if prompt:
+        settings["prompt"] = prompt
+    if negative:
+        settings["negative_prompt"] = negative
     for node, name, _ in _values(graph):
         setting = _BY_NAME.get(name)
         if setting is not None and _is_meant(graph, node, setting):
             settings.setdefault(setting, []).append(f"{node}.{name}")
-    settings |= _two_halves(graph)
+    if _is_split(graph):
+        halves = _two_halves(graph)
+        settings |= halves
+        if not halves:
+            settings.pop("steps", None)  # other counts would not fit where the split is
     inputs, own_files = _inputs(graph, media)
     return Draft(
         result=result,
@@ -170,13 +175,19 @@ def _values(graph: Graph) -> Iterator[tuple[str, str, Any]]:
                 yield node, name, value
 
 
+def _is_split(graph: Graph) -> bool:
+    """Whether two samplers share the steps."""
+    return any(name == "start_at_step" and value for _, name, value in _values(graph))
+
+
 def _two_halves(graph: Graph) -> dict[str, list[str]]:
-    """Where the second of two samplers in a row begins, which is where the first one ends."""
+    """Where the second of two samplers in a row begins, if that is after half of the steps."""
     ends = [(node, value) for node, name, value in _values(graph) if name == "end_at_step"]
     starts = [(node, value) for node, name, value in _values(graph) if name == "start_at_step"]
     for first, end in ends:
+        steps = graph[first]["inputs"].get("steps")
         for second, start in starts:
-            if end == start and first != second:
+            if end == start and first != second and end * 2 == steps:
                 return {HALF_STEPS: [f"{first}.end_at_step", f"{second}.start_at_step"]}
     return {}
 
@@ -195,15 +206,11 @@ def _is_meant(graph: Graph, node: str, setting: str) -> bool:
     return not empty and kind == "ImageScale"
 
 
-def _prompt(graph: Graph, side: str) -> str | None:
-    """The text that reaches what a sampler reads under a name."""
-    for described in graph.values():
-        link = described.get("inputs", {}).get(side)
-        if isinstance(link, list):
-            found = _text_above(graph, link, side, set())
-            if found is not None:
-                return found
-    return None
+def _prompts(graph: Graph, side: str) -> list[str]:
+    """The texts that reach what samplers read under a name."""
+    links = (described.get("inputs", {}).get(side) for described in graph.values())
+    found = (_text_above(graph, link, side, set()) for link in links if isinstance(link, list))
+    return list(dict.fromkeys(place for place in found if place is not None))
 
 
 def _text_above(graph: Graph, link: list[Any], side: str, seen: set[str]) -> str | None:
@@ -262,12 +269,15 @@ def _inputs(graph: Graph, media: str) -> tuple[dict[str, str], tuple[str, ...]]:
 
 def _loras(graph: Graph) -> dict[str, str]:
     kinds = {described["class_type"]: node for node, described in graph.items()}
+    loaders = [described["class_type"] for described in graph.values()]
+    if loaders.count("CheckpointLoaderSimple") > 1:
+        return {}  # a base and a refiner: which one a LoRA is for, its owner knows
     if "CheckpointLoaderSimple" in kinds:
         node = kinds["CheckpointLoaderSimple"]
         return {"model": f"{node}.0", "clip": f"{node}.1"}
     model = kinds.get("UNETLoader")
     clip = kinds.get("CLIPLoader") or kinds.get("DualCLIPLoader")
-    alone = sum(described["class_type"] == "UNETLoader" for described in graph.values()) == 1
+    alone = loaders.count("UNETLoader") == 1
     return {"model": f"{model}.0", "clip": f"{clip}.0"} if model and clip and alone else {}
 
 

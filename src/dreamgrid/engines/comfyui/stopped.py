@@ -1,14 +1,19 @@
 """A ComfyUI that is installed here but does not run: which models its files would be enough for."""
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dreamgrid.engines.comfyui.workflow import Workflow, matches
 
 FOLDER_VARIABLE = "DREAMGRID_COMFYUI_FOLDER"
+EXTRA_PATHS = "extra_model_paths.yaml"
+"""The file in which ComfyUI's owner names more folders with models."""
 
 _USUAL = ("~/ComfyUI", "~/comfy/ComfyUI", "~/Documents/ComfyUI", "~/Applications/ComfyUI")
+
+_log = logging.getLogger(__name__)
 
 
 def installed() -> Path | None:
@@ -21,7 +26,12 @@ def installed() -> Path | None:
 
 def models_in(folder: Path, workflows: Sequence[Workflow]) -> tuple[str, ...]:
     """Models whose every file lies in a ComfyUI's model folders."""
-    files = [path.name for path in (folder / "models").rglob("*") if path.is_file()]
+    files = [
+        file
+        for models in (folder / "models", *_extra_folders(folder / EXTRA_PATHS))
+        for _, _, names in os.walk(models, followlinks=True)  # large models lie on another disk
+        for file in names
+    ]
     return tuple(
         dict.fromkeys(
             model
@@ -30,3 +40,21 @@ def models_in(folder: Path, workflows: Sequence[Workflow]) -> tuple[str, ...]:
             if weights and all(any(matches(file, one) for file in files) for _, one in weights)
         )
     )
+
+
+def _extra_folders(path: Path) -> Iterator[Path]:
+    """What the file says, as ComfyUI reads it: sections of kinds of models, each with folders."""
+    import yaml  # noqa: PLC0415 - only where such a file can be
+
+    try:
+        sections = yaml.safe_load(path.read_bytes()) or {}
+        for section in sections.values():
+            kinds = (section or {}).copy()
+            base = Path(os.path.expandvars(kinds.pop("base_path", ""))).expanduser()
+            kinds.pop("is_default", None)
+            for folders in kinds.values():
+                yield from (path.parent / base / one for one in folders.split("\n") if one)
+    except FileNotFoundError:
+        return
+    except (OSError, AttributeError, TypeError, yaml.YAMLError) as error:
+        _log.warning("%s cannot be read: %s", path, error)
