@@ -390,6 +390,54 @@ async def test_a_request_sent_again_after_a_cancel_is_answered_with_that(grid: G
     assert (await grid.spark())["net"] == "1000.000000"
 
 
+@pytest.mark.parametrize("when", ["unstored", "waiting", "rendering"])
+async def test_another_app_that_sends_the_same_request_is_told_as_much(
+    grid: Grid, when: str
+) -> None:
+    app, other = await grid.app(), await grid.app("app-2")
+    if when == "unstored":
+        await grid.store.hold()
+    project = await app.request(numberOfImages=1)
+    worker = await grid.worker() if when == "rendering" else None
+    if worker is not None:
+        job = await worker.assigned()
+        await worker.start(job)
+        await app.wait_state("jobStarted", jobID=project)
+    elif when == "waiting":
+        await app.wait_state("queued", jobID=project)
+    else:
+        await app.fence()
+    await other.request(project, numberOfImages=1)
+    await other.fence()
+    seen = {"unstored": [], "waiting": ["queued"], "rendering": ["jobStarted"]}[when]
+    assert other.told(project) == seen
+    grid.store.release()
+    if worker is None:
+        worker = await grid.worker()
+        job = await worker.assigned()
+    await worker.finish(job)
+    for one in (app, other):
+        await one.wait_state("jobCompleted", jobID=project)
+        await one.fence()
+        assert [word for word in one.told(project) if word in ("jobResult", "jobCompleted")] == [
+            "jobResult",
+            "jobCompleted",
+        ]
+
+
+async def test_another_app_that_sent_the_same_request_hears_that_it_was_canceled(
+    grid: Grid,
+) -> None:
+    app, other = await grid.app(), await grid.app("app-2")
+    project = await app.request()
+    await app.wait_state("queued", jobID=project)
+    await other.request(project)
+    await other.wait_state("queued", jobID=project)
+    await app.cancel(project)
+    error = await other.wait_for("jobError", jobID=project)
+    assert (error["error"], "imgID" in error.payload) == ("artistCanceled", False)
+
+
 @pytest.mark.parametrize("when", ["waiting", "ended"])
 async def test_an_id_cannot_be_used_for_another_request(grid: Grid, when: str) -> None:
     app, worker = await grid.app(), await grid.worker()

@@ -179,6 +179,7 @@ class LiveProject(msgspec.Struct, eq=False, kw_only=True):
         forecast: The first forecast of that, until it starts.
         subject: Where its app listens.
         watch_subject: Where those listen who watch it alone.
+        also_told: Where other apps of the account listen that sent the same request.
     """
 
     id: str
@@ -219,6 +220,7 @@ class LiveProject(msgspec.Struct, eq=False, kw_only=True):
     forecast: Forecast | None = None
     subject: str = ""
     watch_subject: str = ""
+    also_told: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.subject = app_subject(self.account_id, self.app_id)

@@ -36,6 +36,9 @@ HEARD_AFTER_S = 60.0
 A dead connection is found within one ping and its timeout, which is well below.
 """
 
+MOST_ALSO_TOLD = 20
+"""Apps beside its own that a project is told to: the newest that sent the same request."""
+
 SERVICE = "dreamgrid-server"
 """Whose the spans of a trace are."""
 
@@ -193,9 +196,24 @@ class OpenProjects:
     # ── telling apps ─────────────────────────────────────────────────────────────────────────────
 
     def tell(self, project: LiveProject, frame: bytes, key: str | None = None) -> None:
-        """Sends a frame to the project's app, and to those who watch the project alone."""
+        """Sends a frame to the project's apps, and to those who watch the project alone."""
         self._bus.publish(project.subject, frame, key)
         self._bus.publish(project.watch_subject, frame, key)
+        if project.also_told:
+            self.tell_others(project, frame, key)
+
+    def tell_others(self, project: LiveProject, frame: bytes, key: str | None = None) -> None:
+        """Sends a frame to the apps that sent the same request as the project's own."""
+        for subject in project.also_told:
+            self._bus.publish(subject, frame, key)
+
+    def tell_again(self, project: LiveProject, subject: str, position: int) -> None:
+        """Sends an app of the account where the project stands, and all that follows."""
+        if subject != project.subject and subject not in project.also_told:
+            project.also_told = (*project.also_told, subject)[-MOST_ALSO_TOLD:]
+        if project.stored and not project.canceling:  # else what follows tells it soon
+            for frame in self.replay(project, position):
+                self._bus.publish(subject, frame)
 
     def changed(self, project: LiveProject) -> None:
         """Tells those who watch the project that its log has grown, where no frame says so."""
@@ -264,7 +282,8 @@ class OpenProjects:
         project.told_at_s = self._clock()
         project.told_starts_at_s = project.starts_at_s
         project.told_reason = word_of(reason)
-        if self._bus.listening(project.subject) or self._bus.listening(project.watch_subject):
+        subjects = (project.subject, project.watch_subject, *project.also_told)
+        if any(map(self._bus.listening, subjects)):
             self.tell(project, frames.queued(project, self._standing(project, position, reason)))
 
     def tell_reason(self, project: LiveProject, reason: WaitingReason | None) -> None:

@@ -20,6 +20,7 @@ from dreamgrid.server.accounts import Accounts
 from dreamgrid.server.auth import Account
 from dreamgrid.server.blobs.base import Blobs
 from dreamgrid.server.blobs.keys import input_key, preview_key
+from dreamgrid.server.bus.base import app_subject
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.clock import Clock, milliseconds
 from dreamgrid.server.config import ServerConfig
@@ -186,9 +187,8 @@ class Projects:
     def _answer_again(self, app: App, project: LiveProject, raw: bytes) -> None:
         if project.account_id != app.account.id or not same_request(project.request, raw):
             raise id_taken(project.id)
-        if project.stored and not project.canceling:
-            for frame in self._open.replay(project, self._queue.position(project)):
-                self._open.tell(project, frame)
+        asker = app_subject(app.account.id, app.app_id)
+        self._open.tell_again(project, asker, self._queue.position(project))
 
     def _submitted(
         self, app: App, project: LiveProject, future: asyncio.Future[Submitted], began_s: float
@@ -254,8 +254,10 @@ class Projects:
         """
         project = self._open.project(project_id.upper())
         if project is not None and project.account_id == app.account.id:
-            own = project.app_id == app.app_id
-            await (self._cancel(project, claimed=True) if own else self.end(project))
+            if project.app_id != app.app_id:
+                await self.end(project)
+            elif await self._cancel(project, claimed=True):
+                self._open.tell_others(project, frames.ended(project))
 
     async def end(self, project: LiveProject, message: str = "") -> None:
         """Ends a project without having been asked by its own app, which is told.
