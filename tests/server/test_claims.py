@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender
-from dreamgrid.protocol.worker import MeasuredSpeed
+from dreamgrid.protocol.worker import Heartbeat, MeasuredSpeed
 from dreamgrid.server.catalog import Catalog
 from dreamgrid.server.claims import note_claims
 from dreamgrid.server.pricing import work_s
@@ -128,6 +128,17 @@ def test_impossible_claims_are_passed_over(render: AnyRender) -> None:
 async def test_who_says_that_it_is_slower_gets_its_jobs_after_the_others(grid: Grid) -> None:
     slow = await grid.worker("slow", speeds=(claim(8.0),))
     quick = await grid.worker("quick", speeds=(claim(0.01),))
+    app = await grid.app()
+    await app.request()
+    await quick.assigned()
+    await slow.fence()
+
+
+async def test_what_a_worker_finds_out_after_its_hello_counts_as_well(grid: Grid) -> None:
+    slow = await grid.worker("slow")
+    quick = await grid.worker("quick")
+    await slow.send(Heartbeat(speeds=(claim(8.0),)))
+    await slow.fence()
     app = await grid.app()
     await app.request()
     await quick.assigned()

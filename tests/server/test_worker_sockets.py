@@ -26,8 +26,12 @@ async def test_a_worker_is_welcomed_with_lease_and_heartbeat(grid: Grid) -> None
     worker = await grid.worker_socket(hello_of(models=("pattern-v1", "unheard-of", "other")))
     welcome = await worker.expect(Welcome)
     assert welcome == Welcome(
-        lease_s=LEASE_S, heartbeat_s=5.0, unknown_models=("other", "unheard-of")
+        lease_s=LEASE_S,
+        heartbeat_s=5.0,
+        unknown_models=("other", "unheard-of"),
+        trials=welcome.trials,
     )
+    assert [trial.model for trial in welcome.trials] == ["pattern-v1"]
 
 
 async def test_a_worker_gets_no_jobs_for_models_that_the_grid_does_not_know(grid: Grid) -> None:

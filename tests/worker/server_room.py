@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 
 from dreamgrid.engines.registry import FoundEngine, Registry
 from dreamgrid.protocol import codec
-from dreamgrid.protocol.renders import ImageRender
+from dreamgrid.protocol.renders import AnyRender, ImageRender
 from dreamgrid.protocol.worker import (
     WORKER_PATH,
     AnyWorkerMessage,
@@ -96,6 +96,7 @@ class ServerRoom:
         refuse_with: Close code and reason for every new connection.
         heartbeat_s: What the welcome says.
         unknown_models: What the welcome says.
+        trials: What the welcome says.
         files: What was uploaded, and what can be downloaded, by key.
         answers: Statuses for the next requests to a key, before it works.
         held: Requests to these keys wait until the event is set.
@@ -107,6 +108,7 @@ class ServerRoom:
     refuse_with: tuple[int, str] | None = None
     heartbeat_s: float = 5.0
     unknown_models: tuple[str, ...] = ()
+    trials: tuple[AnyRender, ...] = ()
     files: dict[str, bytes] = field(default_factory=dict)
     answers: dict[str, list[int]] = field(default_factory=dict)
     held: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -154,7 +156,12 @@ class ServerRoom:
         assert isinstance(hello, Hello)
         line = Line(request, socket, hello)
         await line.send(
-            Welcome(lease_s=30.0, heartbeat_s=self.heartbeat_s, unknown_models=self.unknown_models)
+            Welcome(
+                lease_s=30.0,
+                heartbeat_s=self.heartbeat_s,
+                unknown_models=self.unknown_models,
+                trials=self.trials,
+            )
         )
         self._lines.put_nowait(line)
         await line.listen(settles=self.settles)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from dreamgrid.cli import exits
 from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.measuring import Known, remembered_in
 from dreamgrid.cli.owner import settings_from
 from dreamgrid.cli.stdout import stdout
 from dreamgrid.engines.base import Prospect
@@ -41,10 +42,12 @@ def show(given: dict[str, Any], *, config: Path | None, data: Path | None, as_js
     plan = plan_work(registry, machine, settings.models)
     names = {one.reference: one.name for one in registry.engines}
     engines = {model: [names[one] for one in used] for model, used in plan.engines.items()}
+    speeds = tuple(remembered_in(data_dir(data) / "worker"))
     if as_json:
-        exits.say_json({"machine": asdict(machine)} | asdict(plan) | {"engines": engines})
+        told = {"engines": engines, "speeds": [asdict(known) for known in speeds]}
+        exits.say_json({"machine": asdict(machine)} | asdict(plan) | told)
     else:
-        stdout().print(Group(about(machine), whole(plan, engines)))
+        stdout().print(Group(about(machine), whole(plan, engines, speeds)))
 
 
 def about(machine: Machine) -> Text:
@@ -71,12 +74,15 @@ def brief(plan: WorkPlan) -> Iterator[str]:
         yield "'dreamgrid work plan' says how to get them"
 
 
-def whole(plan: WorkPlan, engines: Mapping[str, Sequence[str]]) -> Table:
+def whole(
+    plan: WorkPlan, engines: Mapping[str, Sequence[str]], speeds: Sequence[Known] = ()
+) -> Table:
     """Every model with its reason.
 
     Args:
         plan: What becomes of each model.
         engines: Names of those that may make each model, in order.
+        speeds: What was measured here.
     """
     table = Table.grid(padding=(0, 2))
     table.add_column()
@@ -88,6 +94,10 @@ def whole(plan: WorkPlan, engines: Mapping[str, Sequence[str]]) -> Table:
         text = prospect.text
         if len(used := engines.get(prospect.model, ())) > 1:
             text = "; ".join(filter(None, [f"by {' or '.join(used)}, as a job needs", text]))
+        for known in speeds:
+            if known.model == prospect.model and prospect in plan.serves:
+                took = f"{known.took_s:.2f} s for {known.made} by {known.engine}"
+                text = "; ".join(filter(None, [text, took]))
         table.add_row(mark, escape(prospect.model), escape(text) + advice)
     return table
 

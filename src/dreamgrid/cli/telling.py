@@ -15,13 +15,16 @@ def tell(console: Console, lane: WorkerConfig, event: events.WorkerEvent) -> Non
     if exits.speaks_json.get():
         gpu = {} if lane.gpu is None else {"gpu": lane.gpu.index}
         exits.say_json({"event": type(event).__name__} | _plain(event) | gpu)
-    elif line := _about_jobs(event) or _about_worker(event):
+    elif line := _about_jobs(event) or _about_trials(event) or _about_worker(event):
         console.print(line if lane.gpu is None else f"[dim]GPU {lane.gpu.index}[/] {line}")
 
 
 def _plain(event: events.WorkerEvent) -> dict[str, object]:
     if isinstance(event, events.JobStarted):
         return {"job_id": event.job_id, "model": event.render.model}
+    if isinstance(event, events.TrialEnded):
+        told = ("model", "engine", "took_s", "step_s", "made")
+        return {name: getattr(event, name) for name in told}
     return asdict(event)
 
 
@@ -34,6 +37,19 @@ def _about_jobs(event: events.WorkerEvent) -> str:
         case events.Measured():
             line = f"measured itself: best on {event.threads} threads, from the next start on"
             return f"[dim]{line}[/]"
+    return ""
+
+
+def _about_trials(event: events.WorkerEvent) -> str:
+    match event:
+        case events.TrialBegan():
+            return f"[dim]measures {escape(event.model)} with {escape(event.engine)}[/]"
+        case events.TrialEnded():
+            line = f"{event.model}: {event.took_s:.2f} s for {event.made}, by {event.engine}"
+            return f"[dim]{escape(line)}[/]"
+        case events.TrialFailed():
+            line = f"{event.model} could not be measured with {event.engine}: {event.reason}"
+            return f"[yellow]{escape(line)}[/]"
     return ""
 
 

@@ -99,6 +99,9 @@ def work(
     max_watts: _MaxWatts = None,
     filter_threshold: options.FilterThreshold = None,
     sound_font: options.SoundFont = None,
+    no_measure: Annotated[
+        bool, typer.Option("--no-measure", help="Make no trial renders while there are no jobs.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Run a worker that renders for a grid. It dials out and needs no open port.
@@ -124,6 +127,7 @@ def work(
         "gpus": tuple(gpu) if gpu else None,
         "engines": tuple(engine) if engine else None,
         "threads": threads or None,
+        "measure": False if no_measure else None,
         "filter_threshold": filter_threshold,
         "sound_font": None if sound_font is None else str(sound_font),
         "hours": tuple(hours) if hours else None,
@@ -156,6 +160,37 @@ def plan(
         "engines": tuple(engine) if engine else None,
     }
     planning.show(given, config=config, data=data, as_json=as_json)
+
+
+@app.command()
+def measure(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL...]", help="Ids of models. Default: all.")
+    ] = None,
+    gpu: Gpus = None,
+    config: Config = None,
+    data: options.Data = None,
+    threads: options.Threads = 0,
+    as_json: options.Json = False,
+) -> None:
+    """Measure how long models take here, with each engine that can make them.
+
+    A worker does the same by itself while it has nothing to do, and remembers it. Models that need
+    a picture or another input are left out.
+
+    For example:
+
+    - `dreamgrid work measure`
+    - `dreamgrid work measure z_image_turbo_bf16 --json`
+    """
+    from dreamgrid.cli import measuring  # noqa: PLC0415 (loads every engine's spec)
+
+    given: dict[str, Any] = {
+        "models": tuple(dict.fromkeys(models)) if models else None,
+        "gpus": tuple(gpu) if gpu else None,
+        "threads": threads or None,
+    }
+    raise typer.Exit(measuring.measure(given, config=config, data=data, as_json=as_json))
 
 
 @app.command()

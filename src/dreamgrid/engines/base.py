@@ -257,6 +257,8 @@ class EngineSpec:
         held: How many jobs to hold at a time on a GPU, by what its engine kept in this folder of
             its worker, and by which of its models are served. More than two only where they are
             short: they are kept from others.
+        version: Of what it renders with, as far as that decides how quick it is: another one is
+            measured anew. Called once by the worker.
         uses_gpu: It renders on the GPU that its process sees. A worker gives it a process of its
             own on every GPU.
         shares_gpu: Whether it has another program render on a GPU of this machine. Then its models
@@ -278,6 +280,7 @@ class EngineSpec:
     examine: Callable[[], tuple[Finding, ...]] = field(default=lambda: ())
     prospects: Callable[[Machine], tuple[Prospect, ...]] = field(default=lambda _: ())
     held: Callable[[Path, Collection[str]], int] = field(default=lambda _folder, _models: 2)
+    version: Callable[[], str] = field(default=lambda: "")
     uses_gpu: bool = False
     shares_gpu: Callable[[], bool] = field(default=lambda: False)
     source: Callable[[str], Source | None] = field(default=lambda _: None)

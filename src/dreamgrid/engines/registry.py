@@ -39,6 +39,7 @@ class FoundEngine:
         reference: `module:attribute` of its `EngineSpec`; how the child process finds it again.
         spec: The spec itself.
         models: Catalogue ids that it can serve on this machine; empty when something is missing.
+        version: Of what it renders with.
         limited: What they lack on this machine; empty for nothing.
     """
 
@@ -47,6 +48,7 @@ class FoundEngine:
     spec: EngineSpec
     models: tuple[str, ...]
     limited: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +138,7 @@ def find_engines(points: "Iterable[EntryPoint] | None" = None) -> Registry:
             spec = load_spec(point.value)
             models = _models_of(spec)
             limited = spec.limited()
+            version = spec.version() if models else ""
         except Exception as error:  # whatever a plug-in does, the other engines stay usable
             reason = f"{type(error).__name__}: {error}"
             fields = {"engine": point.name, "reason": reason}
@@ -149,6 +152,7 @@ def find_engines(points: "Iterable[EntryPoint] | None" = None) -> Registry:
                     spec=spec,
                     models=models,
                     limited=limited,
+                    version=version,
                 )
             )
     return Registry(engines=tuple(found), broken=tuple(broken))

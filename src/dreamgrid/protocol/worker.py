@@ -173,9 +173,11 @@ class Heartbeat(WorkerMessage, tag="heartbeat", frozen=True, kw_only=True):
     Attributes:
         kept: Models that it has in memory beside the one that it renders with. A server believes
             it of models that it saw the worker deliver jobs for.
+        speeds: What it has found out about its speed since it said hello.
     """
 
     kept: Annotated[tuple[ModelName, ...], msgspec.Meta(max_length=100)] = ()
+    speeds: Annotated[tuple[MeasuredSpeed, ...], msgspec.Meta(max_length=100)] = ()
 
 
 class Draining(WorkerMessage, tag="draining", frozen=True, kw_only=True):
@@ -199,11 +201,14 @@ class Welcome(ServerMessage, tag="welcome", frozen=True, kw_only=True):
         lease_s: A job is given to another worker when nothing was heard for this long.
         heartbeat_s: How often to send `heartbeat`.
         unknown_models: Ids from `hello` that this grid's catalogue does not list.
+        trials: A render with all the defaults of each model that the worker serves and that needs
+            no input: by what it can measure itself.
     """
 
     lease_s: float
     heartbeat_s: float
     unknown_models: tuple[str, ...] = ()
+    trials: tuple[AnyRender, ...] = ()
 
 
 class Download(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.outbox import Outbox, close_reason
 from dreamgrid.server.services import Services
 from dreamgrid.server.short_way import ShortWay, socket_with
+from dreamgrid.server.trials import trials_of
 from dreamgrid.server.workers import WorkerSession
 
 HELLO_WITHIN_S = 10.0
@@ -171,6 +172,7 @@ class WorkerSockets:
                 lease_s=config.lease_s,
                 heartbeat_s=config.heartbeat_s,
                 unknown_models=tuple(sorted(set(hello.models) - session.models)),
+                trials=trials_of(self._services.catalog, session.models, config),
             )
         )
         _log.info("worker joined: %s with %s", session.name, ", ".join(sorted(session.models)))
@@ -244,6 +246,9 @@ class WorkerSockets:
             case Heartbeat():
                 # What it never rendered it might only say to get jobs before others.
                 session.kept = frozenset(message.kept) & session.rendered
+                if message.speeds:
+                    catalog = self._services.catalog
+                    note_claims(session, message.speeds, rendering.speeds, catalog)
             case Draining():
                 self._services.workers.note_draining(session, one_line(message.reason))
         return not isinstance(message, Hello)

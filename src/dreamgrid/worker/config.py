@@ -41,6 +41,7 @@ class WorkerConfig:
             of a video. Lower is stricter.
         sound_font: SoundFont 2 file of the owner with which music is played. None: the music
             engine's own instruments.
+        measure: Whether it finds out by trial renders how quick its models are.
         quiet_s: Seconds without a job before the worker measures itself, if it has not done so.
             0: it never does.
         max_input_bytes: Most bytes that the inputs of one job may have together.
@@ -73,6 +74,7 @@ class WorkerConfig:
     shares_gpu: bool = False
     filter_threshold: float = PICTURE_THRESHOLD
     sound_font: Path | None = None
+    measure: bool = True
     quiet_s: float = 20.0
     max_input_bytes: int = 64 * 1024 * 1024
     transfer_attempts: int = 8

@@ -42,8 +42,11 @@ async def run_crew(
     over = asyncio.Event()
     errors: list[DreamgridError] = []
     alone = len(lanes) == 1
+    measuring = asyncio.Lock()
     keepers = [
-        _Keeper(lane, registry, over, on_event, rules=rules, retry_s=retry_s, alone=alone)
+        _Keeper(
+            lane, registry, over, on_event, measuring, rules=rules, retry_s=retry_s, alone=alone
+        )
         for lane in lanes
     ]
 
@@ -78,6 +81,7 @@ class _Keeper:
         registry: Registry,
         over: asyncio.Event,
         on_event: OnCrewEvent,
+        measuring: asyncio.Lock,
         *,
         rules: RestRules,
         retry_s: float,
@@ -87,6 +91,7 @@ class _Keeper:
         self._registry = registry
         self._over = over
         self._on_event = on_event
+        self._measuring = measuring
         self._look_every_s = rules.look_every_s
         self._rendering: set[str] = set()
         self._watch = Watch(
@@ -135,6 +140,7 @@ class _Keeper:
                     registry=self._registry,
                     on_event=self._tell,
                     why=lambda: self._because,
+                    measuring=self._measuring,
                 )
             watching.cancel()
 

@@ -1,8 +1,9 @@
 """What a worker tells whoever runs it, such as the command line. All in the past tense."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dreamgrid.protocol.renders import AnyRender
+from dreamgrid.protocol.worker import MeasuredSpeed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +116,44 @@ class Measured:
     took_s: dict[str, float]
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrialBegan:
+    """The worker has nothing to do, and measures how long a model takes with an engine."""
+
+    model: str
+    engine: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialEnded:
+    """It has measured that.
+
+    Attributes:
+        model: Catalogue id.
+        engine: Name of the engine.
+        took_s: Seconds for a render with all the defaults, with the model loaded.
+        step_s: Seconds for one of its steps.
+        made: That render in words, such as `1024x1024 in 8 steps`.
+        speed: What servers are told.
+    """
+
+    model: str
+    engine: str
+    took_s: float
+    step_s: float
+    made: str
+    speed: MeasuredSpeed = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialFailed:
+    """That could not be made; jobs may be, with other settings."""
+
+    model: str
+    engine: str
+    reason: str
+
+
 WorkerEvent = (
     Joined
     | Disconnected
@@ -128,4 +167,7 @@ WorkerEvent = (
     | Resumed
     | DrainBegan
     | Measured
+    | TrialBegan
+    | TrialEnded
+    | TrialFailed
 )

@@ -64,6 +64,10 @@ class JobSpeeds:
         others = (speed for speed in measured if speed.render.model not in self._speeds)
         return (*self._speeds.values(), *others)
 
+    def knows(self, model: str) -> bool:
+        """Whether a job of a model was rendered."""
+        return model in self._speeds
+
     def note(self, render: AnyRender, took_s: float) -> None:
         """A job is done, whose model was loaded when it began."""
         if render.loras or render.control_net is not None or render.assets or took_s <= 0:

@@ -24,6 +24,9 @@ MAX_WAITING = 1000
 """Messages about jobs that are kept, and unsettled outcomes. Far more than any worker has jobs, so
 only a server that settles nothing at all reaches it; then the oldest outcome is given up."""
 
+MAX_SPEEDS = 100
+"""Most speeds that a heartbeat tells."""
+
 _Key = tuple[str, int]
 _log = logging.getLogger(__name__)
 
@@ -46,6 +49,9 @@ class Outbox:
             case Progress():
                 self._put_progress(message)
             case Heartbeat():
+                if self._heartbeat is not None:  # what it would have told is news still
+                    speeds = (*self._heartbeat.speeds, *message.speeds)[-MAX_SPEEDS:]
+                    message = msgspec.structs.replace(message, speeds=speeds)
                 self._heartbeat = message
             case Finished() | Failed():
                 key = (message.job_id, message.attempt)

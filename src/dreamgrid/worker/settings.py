@@ -29,6 +29,7 @@ ALLOWED = {
     "gpus": "a list of numbers or beginnings of UUIDs, such as [0, 1]",
     "engines": 'a list of names of engines, such as ["diffusers", "comfyui"]',
     "threads": "a whole number; 0: as many as are worth it",
+    "measure": "true, or false: do not find out by trial renders how quick models are",
     "network": '"fast" or "relaxed"',
     "filter_threshold": "a number from 0, which objects to every picture, to 1",
     "sound_font": "the path of a SoundFont 2 file",
@@ -88,6 +89,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         gpus: Use only these, by number or the beginning of their UUIDs.
         engines: Of several engines for a model prefer these, in this order.
         threads: CPU threads for rendering; 0: as many as are worth it.
+        measure: Find out by trial renders how quick models are.
         network: The pool to work in.
         filter_threshold: Score from which the content filter objects to a picture.
         sound_font: SoundFont with which music is played.
@@ -107,6 +109,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gpus: tuple[int | str, ...] = ()
     engines: tuple[str, ...] = ()
     threads: Whole = 0
+    measure: bool = True
     network: Network = "fast"
     filter_threshold: Share = PICTURE_THRESHOLD
     sound_font: str = ""
@@ -135,6 +138,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             filter_threshold=self.filter_threshold,
             sound_font=_path(self.sound_font) if self.sound_font else None,
             models=self.models,
+            measure=self.measure,
         )
 
     def rest_rules(self, folder: Path) -> RestRules:

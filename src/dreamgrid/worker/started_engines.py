@@ -22,6 +22,7 @@ from dreamgrid.worker.host import EngineHost, EnginePool
 from dreamgrid.worker.identity import probe_device
 from dreamgrid.worker.line import Patience
 from dreamgrid.worker.tasks import task_group
+from dreamgrid.worker.trials import Contestant
 from dreamgrid.worker.tuning import SelfTest, plan_for
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ class StartedEngines:
         engines: Which of them may make each model, by their references, in the owner's order.
         pool: Lends them to jobs.
         device: What they run on.
+        contestants: Each of them, as it is measured.
+        measured_elsewhere: Models that the self-test measures, in its own process.
         self_test: What is known of their speed, and how more is found out.
         slots: How many jobs to hold at a time.
     """
@@ -42,6 +45,8 @@ class StartedEngines:
     engines: Mapping[str, tuple[str, ...]]
     pool: EnginePool
     device: Device
+    contestants: tuple[Contestant, ...]
+    measured_elsewhere: frozenset[str]
     self_test: SelfTest
     slots: int
 
@@ -96,7 +101,13 @@ async def started_engines(
         try:
             await pool.start()
             yield StartedEngines(
-                engines=serving, pool=pool, device=device, self_test=self_test, slots=slots
+                engines=serving,
+                pool=pool,
+                device=device,
+                contestants=_contestants(registry, serving, device),
+                measured_elsewhere=frozenset(trial.model for trial in plan.trials),
+                self_test=self_test,
+                slots=slots,
             )
         finally:
             await pool.close()
@@ -159,6 +170,25 @@ def _slots(config: WorkerConfig, registry: Registry, serving: Mapping[str, tuple
     used_all = {one for engines in serving.values() for one in engines}
     models = {used: [m for m, engines in serving.items() if used in engines] for used in used_all}
     return min(specs[used].held(config.data_dir, served) for used, served in models.items())
+
+
+def _contestants(
+    registry: Registry, serving: Mapping[str, tuple[str, ...]], device: Device
+) -> tuple[Contestant, ...]:
+    """The engines of a worker, each with what its speed depends on."""
+    used = {reference for engines in serving.values() for reference in engines}
+    machine = f"{device.kind} {device.name} {device.memory_bytes} {software_version()}"
+    return tuple(
+        Contestant(
+            reference=one.reference,
+            name=one.name,
+            measured_on=f"{machine} {one.version}".strip(),
+            # These say themselves by what they are measured, in one piece.
+            whole=frozenset(model for model in one.models if one.spec.trial(model) is not None),
+        )
+        for one in registry.engines
+        if one.reference in used
+    )
 
 
 def _early(serving: Mapping[str, tuple[str, ...]], registry: Registry) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from dreamgrid.protocol.worker import (
     Draining,
     Failed,
     Finished,
+    Heartbeat,
     Hello,
     MeasuredSpeed,
     Released,
@@ -36,6 +37,7 @@ from dreamgrid.worker.runner import JobFailed, JobRun
 from dreamgrid.worker.started_engines import StartedEngines, software_version, started_engines
 from dreamgrid.worker.tasks import task_group
 from dreamgrid.worker.transfers import Files
+from dreamgrid.worker.trials import Trials
 
 SETTLE_S = 0.5
 """At the end, how long to wait until everything is sent and settled."""
@@ -66,6 +68,7 @@ async def run_worker(
     registry: Registry | None = None,
     engines: StartedEngines | None = None,
     why: Callable[[], str] = lambda: "",
+    measuring: asyncio.Lock | None = None,
 ) -> None:
     """Works for a server until told to stop.
 
@@ -82,6 +85,7 @@ async def run_worker(
         engines: Those that were started ahead of it, with the same settings. None: starts them.
         why: Says, when it is told to stop, why it will be back; the server's administrators read
             it. Empty: it will not.
+        measuring: Held while it measures itself, where other workers of this machine do so, too.
 
     Raises:
         ConfigError: A setting is wrong, or no engine can serve a model here; the message says
@@ -93,11 +97,11 @@ async def run_worker(
     """
     config.validate()
     if engines is not None:
-        await _work(config, engines, stop, finish, on_ready, on_event, why)
+        await _work(config, engines, stop, finish, on_ready, on_event, why, measuring)
         return
     registry = find_engines() if registry is None else registry
     async with started_engines(config, registry) as started:
-        await _work(config, started, stop, finish, on_ready, on_event, why)
+        await _work(config, started, stop, finish, on_ready, on_event, why, measuring)
 
 
 async def _work(
@@ -108,13 +112,13 @@ async def _work(
     on_ready: Callable[[events.Joined], None],
     on_event: Callable[[WorkerEvent], None],
     why: Callable[[], str],
+    measuring: asyncio.Lock | None,
 ) -> None:
     identity = worker_id(config.data_dir)
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=jar) as session:
-        await Worker(config, identity, engines, session, on_ready, on_event, why).serve(
-            stop, asyncio.Event() if finish is None else finish
-        )
+        worker = Worker(config, identity, engines, session, on_ready, on_event, why, measuring)
+        await worker.serve(stop, asyncio.Event() if finish is None else finish)
 
 
 class Worker:
@@ -129,6 +133,7 @@ class Worker:
         on_ready: Callable[[events.Joined], None],
         on_event: Callable[[WorkerEvent], None],
         why: Callable[[], str] = lambda: "",
+        measuring: asyncio.Lock | None = None,
     ) -> None:
         self._config = config
         self._why = why
@@ -141,6 +146,11 @@ class Worker:
         self._self_test = engines.self_test
         self._slots = engines.slots
         self._job_speeds = JobSpeeds(config.data_dir, engines.device, software_version())
+        self._elsewhere = engines.measured_elsewhere
+        self._trials = Trials(
+            config.data_dir, engines.engines, engines.contestants, engines.pool, self._tried
+        )
+        self._measuring = measuring
         self._files = Files(session, config)
         self._on_ready = on_ready
         self._on_event = on_event
@@ -173,8 +183,8 @@ class Worker:
             finally:
                 for job_id in tuple(self._jobs):
                     self._cancel(job_id)
-                self._engines.kill_busy()  # nobody waits for their next step any more
                 testing.cancel()
+                self._engines.kill_busy()  # nobody waits for their next step any more
                 line.cancel()
 
     async def _measure(self) -> None:
@@ -182,6 +192,17 @@ class Worker:
         if tuning is not None:
             took_s = {speed.render.model: speed.took_s for speed in tuning.speeds}
             self._on_event(events.Measured(threads=tuning.threads, took_s=took_s))
+            self._outbox.post(Heartbeat(kept=self._engines.kept, speeds=self._speeds()))
+        if self._config.measure and self._config.quiet_s > 0:
+            await self._trials.run(self._is_busy, self._config.quiet_s, self._measuring)
+
+    def _is_busy(self) -> bool:
+        return bool(self._jobs) or self._stopping or self._draining
+
+    def _tried(self, event: WorkerEvent) -> None:
+        if isinstance(event, events.TrialEnded) and not self._job_speeds.knows(event.model):
+            self._outbox.post(Heartbeat(kept=self._engines.kept, speeds=(event.speed,)))
+        self._on_event(event)
 
     # ── the connection's callbacks ───────────────────────────────────────────────────────────────
 
@@ -206,7 +227,11 @@ class Worker:
     def _speeds(self) -> tuple[MeasuredSpeed, ...]:
         tuning = self._self_test.tuning
         served = set(self._models)
-        known = self._job_speeds.beside(tuning.speeds if tuning is not None else ())
+        tried = self._trials.speeds()
+        found = {speed.render.model for speed in tried}
+        tuned = () if tuning is None else tuning.speeds
+        tried += tuple(speed for speed in tuned if speed.render.model not in found)
+        known = self._job_speeds.beside(tried)
         return tuple(speed for speed in known if speed.render.model in served)
 
     def _welcomed(self, welcome: Welcome) -> None:
@@ -227,6 +252,10 @@ class Worker:
         _log.info("joined %s as %s with %s", joined.server_url, self._name, joined.models)
         if not joined.models:
             _log.warning("this grid's catalogue lists none of %s", self._models)
+        self._trials.want(
+            welcome.trials,
+            lambda model: model in self._elsewhere or self._job_speeds.knows(model),
+        )
         self._on_event(joined)
         if not self._joined:
             self._joined = True
@@ -268,6 +297,7 @@ class Worker:
             self._outbox.post(Released(job_id=job_id, attempt=assign.attempt))
             return
         self._self_test.disturb()
+        self._trials.disturb(assign.render.model)
         job = JobRun(
             assign,
             engines=self._engines,
@@ -285,7 +315,7 @@ class Worker:
 
     def _in_turn(self, model: str) -> tuple[str, ...]:
         """The engines that may make a model, in the order in which they are asked."""
-        return in_turn(self._serving.get(model, ()), {})
+        return in_turn(self._serving.get(model, ()), self._trials.took_s(model))
 
     async def _run(self, job: JobRun) -> None:
         """Runs a job and reports its outcome; a canceled one reports nothing."""
@@ -331,6 +361,7 @@ class Worker:
     def _forget(self, job_id: str) -> None:
         self._jobs.pop(job_id, None)
         self._self_test.disturb()
+        self._trials.disturb()
         if not self._jobs:
             self._none_held.set()
 
@@ -339,6 +370,7 @@ class Worker:
     async def _drain(self, stop: asyncio.Event) -> None:
         """Takes nothing new, lets renders finish (a moment after `stop`), hands back the rest."""
         self._stopping = True
+        self._trials.disturb()
         self._outbox.post(Draining(reason=self._why()))
         self._on_event(events.DrainBegan(reason="this worker is stopping"))
         for job, _ in tuple(self._jobs.values()):

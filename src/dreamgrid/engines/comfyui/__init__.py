@@ -194,5 +194,6 @@ ENGINE = EngineSpec(
     optional=True,
     examine=_examine,
     prospects=_prospects,
+    version=lambda: f"ComfyUI {_version(url())}",
     shares_gpu=_is_here,
 )

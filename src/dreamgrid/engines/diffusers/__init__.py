@@ -11,6 +11,7 @@ nothing; `dreamgrid work download` does, on request.
 """
 
 from collections.abc import Collection, Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -200,6 +201,10 @@ def _net_sources(model: str) -> Mapping[str, Source]:
     }
 
 
+def _version() -> str:
+    return " ".join(f"{name} {version(name)}" for name in ("torch", "diffusers"))
+
+
 def _create(threads: int) -> Engine:
     from dreamgrid.engines.diffusers.engine import DiffusersEngine  # noqa: PLC0415 - heavy
 
@@ -215,6 +220,7 @@ ENGINE = EngineSpec(
     examine=_examine,
     prospects=_prospects,
     held=_held,
+    version=_version,
     uses_gpu=True,
     source=_source,
     control_nets=_net_sources,

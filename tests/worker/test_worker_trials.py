@@ -1,0 +1,223 @@
+"""A worker measures its models by trial renders while nobody needs it, and tells its grid."""
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import pytest
+
+from dreamgrid.engines import remembered
+from dreamgrid.engines.registry import Registry
+from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
+from dreamgrid.protocol.worker import Finished, Heartbeat
+from dreamgrid.worker import trials as module
+from dreamgrid.worker.events import TrialBegan, TrialEnded, TrialFailed
+from dreamgrid.worker.frames import Stepped
+from dreamgrid.worker.trials import described, kept_trials
+from dreamgrid.worker.worker import run_worker
+from tests.worker import puppet_engine, puppet_rivals
+from tests.worker.gate import Gate
+from tests.worker.server_room import PUPPETS, ServerRoom, config_of, running_worker
+from tests.worker.test_worker_choice import FIRST, RIVALS, SECOND
+
+
+def trial(model: str = "puppet-v1", prompt: str = "an apple", steps: int = 20) -> ImageRender:
+    return ImageRender(
+        model=model, prompt=prompt, width=8, height=8, steps=steps, guidance=1.0, seed=1
+    )
+
+
+async def test_what_is_measured_is_told_at_once_and_remembered(tmp_path: Path) -> None:
+    room = ServerRoom(trials=(trial(), trial("puppet-v2"), trial("not served")))
+    async with room.open():
+        config = config_of(room.url, tmp_path, quiet_s=0.01)
+        async with running_worker(config) as worker:
+            line = await room.line()
+            assert line.hello.speeds == ()
+            for model in ("puppet-v1", "puppet-v2"):
+                assert (await worker.event(TrialBegan)).model == model
+                ended = await worker.event(TrialEnded)
+                assert (ended.model, ended.engine, ended.made) == (
+                    model,
+                    "puppet",
+                    "8x8 in 20 steps",
+                )
+            told: list[AnyRender] = []
+            while len(told) < 2:
+                told += [one.render for one in (await line.expect(Heartbeat)).speeds]
+            assert told == [trial(), trial("puppet-v2")]
+        async with running_worker(config) as worker:
+            line = await room.line()
+            assert [one.render for one in line.hello.speeds] == told
+            await line.send(room.assign("1"))
+            await line.expect(Finished)
+        assert not [event for event in worker.told if isinstance(event, TrialBegan)]
+
+
+async def test_a_job_ends_a_trial_at_once_and_it_begins_anew_afterwards(tmp_path: Path) -> None:
+    room = ServerRoom(trials=(trial(prompt="endless"),))
+    async with room.open():
+        config = config_of(room.url, tmp_path, quiet_s=0.01)
+        async with running_worker(config) as worker:
+            line = await room.line()
+            for number in "12":
+                await worker.event(TrialBegan)
+                await line.send(room.assign(number))
+                await line.expect(Finished, number)
+    assert not [event for event in worker.told if isinstance(event, TrialEnded | TrialFailed)]
+    assert kept_trials(tmp_path) == ()
+
+
+async def test_a_job_does_not_wait_for_the_weights_of_another_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = Gate(tmp_path)
+    monkeypatch.setenv(puppet_engine.LOADED_VARIABLE, str(loaded.path))
+    room = ServerRoom(trials=(trial("puppet-v2"),))
+    async with room.open():
+        config = config_of(room.url, tmp_path / "worker", quiet_s=60.0)
+        monkeypatch.setattr(module, "FIRST_QUIET_S", 0.0)
+        async with running_worker(config) as worker:
+            line = await room.line()
+            await worker.event(TrialBegan)  # it loads until somebody listens
+            await line.send(room.assign("1"))
+            heard = ""
+            while "puppet-v1" not in heard:  # else the trial had not got that far
+                heard = await asyncio.to_thread(loaded.path.read_text)
+            await line.expect(Finished)
+    assert not [event for event in worker.told if isinstance(event, TrialEnded | TrialFailed)]
+
+
+async def test_what_cannot_be_measured_is_told_and_not_tried_again(tmp_path: Path) -> None:
+    room = ServerRoom(trials=(trial(prompt="fail OutOfMemory"), trial("puppet-v2")))
+    async with room.open():
+        config = config_of(room.url, tmp_path, quiet_s=0.01)
+        async with running_worker(config) as worker:
+            failed = await worker.event(TrialFailed)
+            assert (failed.model, failed.reason) == ("puppet-v1", "OutOfMemory on purpose")
+            assert (await worker.event(TrialEnded)).model == "puppet-v2"
+    assert [one.render.model for one in kept_trials(tmp_path)] == ["puppet-v2"]
+
+
+@pytest.mark.parametrize("changes", [{"measure": False}, {"quiet_s": 0.0}])
+async def test_nothing_is_measured_where_it_is_not_wanted(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    room = ServerRoom(trials=(trial(),))
+    async with room.open():
+        config = config_of(room.url, tmp_path, **({"quiet_s": 0.001} | changes))
+        async with running_worker(config) as worker:
+            line = await room.line()
+            for number in "123":
+                await line.send(room.assign(number))
+                await line.expect(Finished, number)
+    assert not [event for event in worker.told if isinstance(event, TrialBegan)]
+
+
+async def test_of_two_engines_both_are_measured_and_the_quicker_gets_the_jobs(
+    tmp_path: Path,
+) -> None:
+    room = ServerRoom(trials=(trial(puppet_rivals.MODEL),))
+    async with room.open():
+        config = config_of(room.url, tmp_path, quiet_s=0.01)
+        async with running_worker(config, RIVALS) as worker:
+            await room.line()
+            assert {(await worker.event(TrialEnded)).engine for _ in RIVALS.engines} == {
+                "first",
+                "second",
+            }
+        for quicker, slower, made_by in ((FIRST, SECOND, b"first"), (SECOND, FIRST, b"second")):
+            took_s = {quicker: 1.0, slower: 2.0}
+            kept = tuple(
+                msgspec.structs.replace(one, took_s=took_s[one.engine])
+                for one in kept_trials(tmp_path)
+            )
+            remembered.keep("trials", kept, tmp_path)
+            (tmp_path / "job-speeds.json").unlink(missing_ok=True)
+            async with running_worker(config, RIVALS):
+                line = await room.line()
+                assert [one.took_s for one in line.hello.speeds] == [1.0]
+                await line.send(room.assign("1", "a fox", model=puppet_rivals.MODEL))
+                await line.expect(Finished)
+            assert room.files["result/1"].split()[0] == made_by
+
+
+async def test_another_version_of_an_engine_is_measured_anew(tmp_path: Path) -> None:
+    room = ServerRoom(trials=(trial(),))
+    (found,) = PUPPETS.engines
+    newer = Registry(engines=(replace(found, version="2.0"),))
+    async with room.open():
+        config = config_of(room.url, tmp_path, quiet_s=0.01)
+        for registry in (PUPPETS, newer):
+            async with running_worker(config, registry) as worker:
+                assert (await room.line()).hello.speeds == ()
+                await worker.event(TrialEnded)
+
+
+class Turn(asyncio.Lock):
+    """A lock that says when somebody wants it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wanted = asyncio.Event()
+
+    async def acquire(self) -> Literal[True]:
+        self.wanted.set()
+        return await super().acquire()
+
+
+async def test_workers_of_a_machine_measure_one_after_the_other(tmp_path: Path) -> None:
+    turn, stop = Turn(), asyncio.Event()
+    told: list[str] = []
+    room = ServerRoom(trials=(trial(),))
+    async with room.open(), turn:
+        turn.wanted.clear()
+        working = asyncio.create_task(
+            run_worker(
+                config_of(room.url, tmp_path, quiet_s=0.01),
+                stop=stop,
+                on_event=lambda event: told.append(type(event).__name__),
+                registry=PUPPETS,
+                measuring=turn,
+            )
+        )
+        await turn.wanted.wait()  # it would begin now, but another one measures
+        stop.set()
+        await working
+    assert "TrialBegan" not in told
+
+
+def test_a_short_render_tells_how_long_the_whole_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    timed = module._Timed(trial(steps=20))
+    timed.begin(4)
+    assert timed.render.steps == 4
+    for step in (1, 2, 2, 3, 4):  # with a sign of life in between
+        now[0] += 5.0 if step == 1 else 1.5
+        timed.stepped(Stepped(number=1, step=step, step_count=4))
+    assert timed.step_s == pytest.approx(2.0)
+    assert timed.whole_s(13.0) == pytest.approx(13.0 + 16 * 2.0)
+    timed = module._Timed(trial(steps=1))
+    timed.begin(4)
+    assert (timed.render.steps, timed.step_s, timed.whole_s(5.0)) == (1, 0.0, 5.0)
+
+
+def test_what_was_made_is_told_in_few_words() -> None:
+    film = VideoRender(
+        model="v", prompt="", steps=4, guidance=1, seed=1, width=64, height=32, frames=9, fps=8,
+        motion_fps=8,
+    )  # fmt: skip
+    song = AudioRender(model="a", prompt="", steps=8, guidance=1, seed=1, duration_s=30)
+    assert described(trial()) == "8x8 in 20 steps"
+    assert described(film) == "64x32, 9 frames in 4 steps"
+    assert described(song) == "30 s in 8 steps"
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", "\0"])
+def test_a_spoiled_file_counts_as_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "trials.json").write_text(content)
+    assert kept_trials(tmp_path) == ()
