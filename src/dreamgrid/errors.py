@@ -53,7 +53,14 @@ class DreamgridError(Exception):
 
 
 class InvalidRequest(DreamgridError):
-    """The request itself is wrong; sending it again unchanged will not help."""
+    """The request itself is wrong; sending it again unchanged will not help.
+
+    Attributes:
+        field: Name of the field that is wrong, as the request spells it. None: no single one is, or
+            only the message tells.
+    """
+
+    field: str | None = None
 
 
 class UnknownModel(InvalidRequest):

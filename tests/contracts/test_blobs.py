@@ -18,6 +18,13 @@ async def test_what_was_put_can_be_fetched(media: Store, data: bytes, durable: b
     assert await media.get() == data
 
 
+@pytest.mark.parametrize("data", [b"", PNG, LONG], ids=["empty", "small", "long"])
+async def test_what_the_server_writes_can_be_fetched(media: Store, data: bytes) -> None:
+    await media.blobs.write(KEY, b"before")
+    await media.blobs.write(KEY, data)
+    assert await media.get() == data
+
+
 async def test_the_same_key_again_replaces_the_file(media: Store) -> None:
     await media.put(LONG)
     await media.put(PNG)

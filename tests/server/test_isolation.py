@@ -246,6 +246,7 @@ def entries(ann: Ann) -> dict[str, list[Try]]:
         "POST /v1/account/sign-in-links/use": public(
             "/v1/account/sign-in-links/use", 403, {"secret": "guessed"}
         ),
+        **openai(ann),
         "GET /studio/{file}": public("/studio/mark.svg"),
         "GET /favicon.ico": public("/favicon.ico"),
         "GET /": public("/"),
@@ -254,6 +255,23 @@ def entries(ann: Ann) -> dict[str, list[Try]]:
         "GET /docs/api": public("/docs/api"),
         "GET /docs/socket": public("/docs/socket"),
         "GET /docs/style.css": public("/docs/style.css"),
+    }
+
+
+def openai(ann: Ann) -> dict[str, list[Try]]:
+    """Ann's projects are pictures, so she has no videos either; empty requests are refused."""
+    base, one = "/openai/v1", f"/openai/v1/videos/{ann.running.project_id}"
+    return {
+        f"GET {base}/models": personal(f"{base}/models"),
+        f"GET {base}/models/{{model}}": personal(f"{base}/models/pattern-v1"),
+        f"POST {base}/images/generations": personal(f"{base}/images/generations", {}, 400),
+        f"POST {base}/images/edits": personal(f"{base}/images/edits", {}, 400),
+        f"POST {base}/audio/speech": personal(f"{base}/audio/speech", {}, 400),
+        f"POST {base}/videos": personal(f"{base}/videos", {}, 400),
+        f"GET {base}/videos": personal(f"{base}/videos"),
+        f"GET {base}/videos/{{video}}": foreign(one, owner=404),
+        f"GET {base}/videos/{{video}}/content": foreign(f"{one}/content", owner=404),
+        f"DELETE {base}/videos/{{video}}": foreign(one, owner=404),
     }
 
 

@@ -199,6 +199,10 @@ class MemoryBlobs:
     async def read(self, key: str, *, max_bytes: int) -> bytes:
         return b"x" * min(max_bytes, self._files[key][0].size_bytes)
 
+    async def write(self, key: str, data: bytes) -> None:
+        await asyncio.sleep(self._disk.delay_s())
+        self.put(key, len(data))
+
     async def delete(self, key: str) -> bool:
         await asyncio.sleep(self._disk.delay_s())
         return self._files.pop(key, None) is not None

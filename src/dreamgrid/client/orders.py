@@ -5,7 +5,6 @@ server's catalogue. What it does not limit is left to the server, and so are the
 and schedules: servers know aliases that no catalogue lists.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +28,7 @@ from dreamgrid.protocol.assets import (
     REFERENCE_MASK,
     REFERENCE_VIDEO,
 )
+from dreamgrid.protocol.frame_counts import frames_in
 from dreamgrid.protocol.model_names import ANY_OF, AUDIO_IDENTITY, needs_of, workflow_of
 from dreamgrid.protocol.params import MAX_SEED, STARTING_IMAGE, AnyParams, Lora, Media
 from dreamgrid.protocol.rest import ModelEntry, NumberRange, StringChoice
@@ -276,34 +276,21 @@ def _control_net(net: object) -> dict[str, object]:
 
 
 def _frames(plain: dict[str, Any], options: VideoOptions) -> dict[str, Any]:
-    """How many frames the wanted duration has, as near as the model can make.
-
-    The first frame shows time 0, so a second of 16 frames has 17; models that make frames in groups
-    of their own, which do not begin after a first frame, count without it.
-    """
+    """How many frames the wanted duration has, if one is wanted."""
     duration_s = plain.pop("duration_s", None)
     if duration_s is None:
         return {}
     if "frames" in plain:
         raise InvalidRequest("give either duration_s or frames, not both")
-    if not isinstance(duration_s, int | float) or not math.isfinite(duration_s):
-        raise InvalidRequest(f"duration_s is {duration_s!r}: give seconds")
-    limit = options.frames
     fps = plain.get("fps") or (options.fps.default if options.fps else None)
-    rate = options.motion_fps or fps
-    if limit is None or rate is None:
-        raise InvalidRequest(f"{options.model} does not say its frame rate: give frames and fps")
-    step = max(1, int(limit.step or 1))
-    extra = 1 if (int(limit.min) - 1) % step == 0 else 0
-    wanted = math.floor(duration_s * rate + 0.5) + extra
-    if not limit.min - step / 2 <= wanted <= limit.max + step / 2:
-        low, high = ((end - extra) / rate for end in (limit.min, limit.max))
-        raise InvalidRequest(
-            f"duration_s is {duration_s:g}: {options.model} allows {low:.3g} to {high:.3g}"
-        )
-    groups = math.floor((wanted - limit.min) / step + 0.5)
-    most = int(limit.max - limit.min) // step
-    return {"frames": int(limit.min) + step * min(max(groups, 0), most)}
+    frames = frames_in(
+        duration_s,
+        "duration_s",
+        model=options.model,
+        allowed=options.frames,
+        per_second=options.motion_fps or fps,
+    )
+    return {"frames": frames}
 
 
 def _converted(plain: dict[str, Any], kind: type[AnyParams]) -> AnyParams:

@@ -79,6 +79,7 @@ _SPELLINGS = (
     _Spelling(errors.DuplicateProject, 4005, 409),
     _Spelling(errors.UsernameTaken, USERNAME_TAKEN, 400),
     _Spelling(errors.UnreadableMedia, 4006, 400),
+    _Spelling(errors.RenderRefused, 4008, 400),
     _Spelling(errors.InvalidRequest, 4000, 400),
     _Spelling(errors.ModelNotServed, 4104, 503),
     _Spelling(errors.SpendingCapReached, 4007, 402),

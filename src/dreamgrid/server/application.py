@@ -19,6 +19,8 @@ from dreamgrid.server.http import (
     errors_middleware,
     is_websocket,
 )
+from dreamgrid.server.openai import api as openai
+from dreamgrid.server.openai.errors import openai_errors
 from dreamgrid.server.routes import (
     account,
     admin,
@@ -52,6 +54,7 @@ def application(services: Services, apps: AppSockets, workers: WorkerSockets) ->
         client_max_size=MAX_BODY_BYTES,
         middlewares=[
             cors_middleware,
+            openai_errors,
             errors_middleware,
             _account_middleware(services),
             _socket_middleware(apps),
@@ -83,6 +86,7 @@ def endpoints(services: Services, workers: WorkerSockets) -> list[Endpoints]:
         elsewhere,
         health,
         studio,
+        openai,
     )
     subjects = [room.routes(services) for room in rooms]
     if isinstance(services.blobs, LocalBlobs):  # other stores serve their files themselves

@@ -20,6 +20,7 @@ import msgspec
 from aiohttp import web
 
 from dreamgrid import errors as failures
+from dreamgrid.protocol import failures as failures_on_wire
 from dreamgrid.protocol.rest import Success
 from dreamgrid.protocol.scopes import Scope
 from dreamgrid.server import http
@@ -65,6 +66,7 @@ class Endpoint(web.AbstractRouteDef):
         receives: Media types of a request body that is no JSON.
         also: Further HTTP statuses, and what they mean.
         events: What travels in an answer that is a stream.
+        error_body: The shape of its errors.
     """
 
     method: str
@@ -81,6 +83,7 @@ class Endpoint(web.AbstractRouteDef):
     receives: tuple[str, ...] = ()
     also: Mapping[int, str] = field(default_factory=dict)
     events: tuple[type[msgspec.Struct], ...] = ()
+    error_body: type[msgspec.Struct] = failures_on_wire.ErrorBody
 
     def __post_init__(self) -> None:
         unknown = set(self.takes) - _GIVEN
@@ -160,11 +163,19 @@ class Endpoints:
     Args:
         subject: Its name.
         about: What it is about, in a sentence or two.
+        error_body: The shape of their errors.
     """
 
-    def __init__(self, subject: str, about: str) -> None:
+    def __init__(
+        self,
+        subject: str,
+        about: str,
+        *,
+        error_body: type[msgspec.Struct] = failures_on_wire.ErrorBody,
+    ) -> None:
         self.subject = subject
         self.about = about
+        self._error_body = error_body
         self._all: list[Endpoint] = []
 
     def __iter__(self) -> Iterator[Endpoint]:
@@ -207,6 +218,7 @@ class Endpoints:
                         handler=handler,
                         takes=takes,
                         answer=hints["return"],
+                        error_body=self._error_body,
                         **options,
                     )
                 )

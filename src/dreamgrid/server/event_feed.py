@@ -27,6 +27,7 @@ class EventFeeds:
         self._store = store
         self._bus = bus
         self._open: set[EventFeed] = set()
+        self._closed = False
 
     @asynccontextmanager
     async def watch(self, project_id: str, *, after: int = 0) -> AsyncIterator["EventFeed"]:
@@ -34,6 +35,8 @@ class EventFeeds:
         feed = EventFeed(self._store, project_id, after=after)
         unsubscribe = self._bus.subscribe(project_subject(project_id), feed.hint)
         self._open.add(feed)
+        if self._closed:
+            feed.close()
         try:
             yield feed
         finally:
@@ -56,7 +59,8 @@ class EventFeeds:
         return ended and not rows
 
     def close_all(self) -> None:
-        """Ends every watcher; clients come back with the number of their last event."""
+        """Ends every watcher, now and later; clients come back with the number they know."""
+        self._closed = True
         for feed in self._open:
             feed.close()
 

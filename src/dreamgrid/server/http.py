@@ -31,10 +31,14 @@ COOKIE_COUNTS = web.RequestKey("cookie_counts", bool)
 _UNSET = ("", "undefined")
 """What clients write for a parameter that they leave out; the second is the oldest client's."""
 
+_FIELD = re.compile(r"(?:required|unknown) field `([^`]+)`|at `\$\.(?P<place>[^`.\[]+)")
 _MISSING = re.compile(r"missing required field `(\w+)`")
 _OF_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via", relays.HEADER)
 BODY_WITHIN_S = 30.0
 """How long the body of a request may take to arrive, all of it."""
+
+ERROR = web.ResponseKey("error", DreamgridError)
+"""What an answer that is an error stands for, where it has a class."""
 
 _json = msgspec.json.Encoder()
 _log = logging.getLogger("dreamgrid.server")
@@ -61,6 +65,7 @@ def error_answer(error: DreamgridError) -> web.Response:
     """An error as every client expects it."""
     body = failures.body_of(error)
     response = bare_answer(body, status=failures.http_status_of(error))
+    response[ERROR] = error
     if body.retry_after is not msgspec.UNSET:
         response.headers["Retry-After"] = str(max(1, round(body.retry_after)))
     return response
@@ -149,7 +154,7 @@ def parameters(place: str, given: Mapping[str, str], kind: type[Parameters]) -> 
     try:
         return msgspec.convert(known, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(_explained(place, str(error), kind)) from None
+        raise _wrong(_explained(place, str(error), kind), str(error)) from None
 
 
 def _refuse_repeats(place: str, given: Mapping[str, str], kind: type[msgspec.Struct]) -> None:
@@ -157,6 +162,15 @@ def _refuse_repeats(place: str, given: Mapping[str, str], kind: type[msgspec.Str
     for field in msgspec.structs.fields(kind):
         if names[field.encode_name] > 1:
             raise InvalidRequest(f"{place} parameter '{field.encode_name}': send it once only")
+
+
+def _wrong(message: str, problem: str) -> InvalidRequest:
+    """The error for what a decoder found, with the name of the field."""
+    error = InvalidRequest(message)
+    found = _FIELD.search(problem)
+    if found is not None:
+        error.field = found[1] or found["place"]
+    return error
 
 
 def _explained(place: str, problem: str, kind: Any) -> str:
@@ -172,6 +186,8 @@ def _hint(problem: str, kind: Any) -> str:
     """The words that the field allows in which a problem was found, if it is a choice of words."""
     _, _, where = problem.partition(" - at `$.")
     name = re.split(r"[.\[`]", where)[0]
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return ""
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     choices = [one for one in _choices(fields[name].type) if one] if name in fields else []
     return f"; use {' or '.join(choices)}" if choices else ""
@@ -198,8 +214,9 @@ async def body(request: web.Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw or b"{}", type=kind)
     except codec.UNREADABLE as error:
-        raise InvalidRequest(
-            f"the body is not what {request.path} takes: {error}{_hint(str(error), kind)}"
+        raise _wrong(
+            f"the body is not what {request.path} takes: {error}{_hint(str(error), kind)}",
+            str(error),
         ) from None
 
 

@@ -22,7 +22,6 @@ SAME_AS = "x-same-as"
 """Names the operation of which another path is only a further spelling."""
 
 _REF = "#/components/schemas/{name}"
-_ERROR: Json = {"$ref": _REF.format(name="ErrorBody")}
 _PATTERN_OF_PARAMETER = re.compile(r"{(\w+):[^{}]*}")
 _SECURITY_SCHEMES: Json = {
     "key": {"type": "apiKey", "in": "header", "name": "api-key", "description": "An API key."},
@@ -113,8 +112,8 @@ class _Lookup:
 
 def _structured(endpoints: Iterable[Endpoint]) -> Iterator[Any]:
     """Every type that travels as JSON."""
-    yield failures.ErrorBody
     for endpoint in endpoints:
+        yield endpoint.error_body
         if JSON in endpoint.content_types:
             yield endpoint.json_answer
         if "body" in endpoint.takes:
@@ -199,20 +198,20 @@ def _responses(endpoint: Endpoint, schema_of: _Lookup) -> Json:
         success = {"description": "The connection is a WebSocket from here on."}
     responses: Json = {str(endpoint.status): success}
     too_large = {413: "The body is too large."} if "body" in endpoint.takes else {}
+    refused = {JSON: {"schema": schema_of(endpoint.error_body)}}
+    numbered = endpoint.error_body is failures.ErrorBody
     for status, meaning in (too_large | dict(endpoint.also)).items():
         responses[str(status)] = {"description": meaning}
         if status >= 400:
-            responses[str(status)]["content"] = {JSON: {"schema": _ERROR}}
+            responses[str(status)]["content"] = refused
         elif status not in (204, 304):  # these have no body
             responses[str(status)]["content"] = content
     for error in endpoint.all_errors:
         status = failures.http_status_of(error(""))
-        known = responses.setdefault(
-            str(status), {"description": "", "content": {JSON: {"schema": _ERROR}}}
-        )
+        known = responses.setdefault(str(status), {"description": "", "content": refused})
         meaning = docstrings.read(error.__doc__).summary
-        code = failures.code_of(error(""))
-        known["description"] = f"{known['description']} {meaning} (`errorCode` {code})".strip()
+        meaning += f" (`errorCode` {failures.code_of(error(''))})" if numbered else ""
+        known["description"] = f"{known['description']} {meaning}".strip()
     return dict(sorted(responses.items()))
 
 

@@ -5,6 +5,7 @@ connections of an address that has too many.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from aiohttp import web
@@ -72,7 +73,7 @@ class _Server(web.Server):
         self.uncounted_port = uncounted_port
 
     def __call__(self) -> web.RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
+        return Connection(self, loop=self._loop, **self._kwargs)
 
 
 class _Refused(asyncio.Protocol):
@@ -96,11 +97,18 @@ def _too_many() -> bytes:
     ).encode() + body
 
 
-class _Connection(web.RequestHandler):
-    __slots__ = ("_counts", "_place", "_uncounted_port")
+class Connection(web.RequestHandler):
+    """A connection as aiohttp serves it, but for how it refuses.
+
+    Attributes:
+        when_lost: Called once the peer has gone.
+    """
+
+    __slots__ = ("_counts", "_place", "_uncounted_port", "when_lost")
 
     def __init__(self, manager: _Server, **options: Any) -> None:
         super().__init__(manager, **options)
+        self.when_lost: list[Callable[[], object]] = []
         self._counts = manager.open_connections
         self._place = ""
         self._uncounted_port = manager.uncounted_port
@@ -128,6 +136,8 @@ class _Connection(web.RequestHandler):
         self._counts.end(self._place)
         self._place = ""
         super().connection_lost(exc)
+        for call in tuple(self.when_lost):
+            call()
 
     def handle_error(
         self,

@@ -1,8 +1,9 @@
 """The contract of a media store. `tests/contracts/test_blobs.py` holds every backend to it.
 
-The server never passes media through itself for others: it signs URLs, and apps and workers put and
-get the bytes with them. A URL is good for one method, one key and a limited time. Whatever is
-uploaded becomes visible whole or not at all; the same key again replaces the file.
+The server signs URLs, and apps and workers put and get the bytes with them; it reads and writes
+files itself only for clients that know no links (`server/openai/`). A URL is good for one method,
+one key and a limited time. Whatever is uploaded becomes visible whole or not at all; the same key
+again replaces the file.
 """
 
 from collections.abc import Callable
@@ -120,6 +121,15 @@ class Blobs(Protocol):
 
         Raises:
             NotFound: There is none.
+        """
+        ...
+
+    async def write(self, key: str, data: bytes) -> None:
+        """Stores a file that the server itself received.
+
+        Raises:
+            TooManyRequests: Its account has too much that no project uses.
+            ServerUnavailable: The store has no room for it, or does not answer.
         """
         ...
 

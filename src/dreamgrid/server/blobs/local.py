@@ -8,7 +8,7 @@ from typing import TypeVar, TypeVarTuple
 
 from aiohttp import web
 
-from dreamgrid.errors import NotAllowed, NotFound
+from dreamgrid.errors import NotAllowed, NotFound, ServerUnavailable
 from dreamgrid.protocol.rest_files import Link, LinkQuery, Stored
 from dreamgrid.server.blobs.base import Arrivals, BlobInfo, Usage
 from dreamgrid.server.blobs.folder import Folder, load_secret
@@ -41,6 +41,7 @@ _REFUSED = {
     413: "The file is larger than the link allows.",
     507: "The server's disk is full.",
 }
+_NO_ROOM = "the server has no room left for this file; try again later"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -116,6 +117,22 @@ class LocalBlobs:
             raise NotFound(f"there is no file {key}")
         return head
 
+    async def write(self, key: str, data: bytes) -> None:
+        self.arrivals.begin(key, len(data))
+        incoming, kept = self._folder.begin(), False
+        try:
+            self.arrivals.check(key)
+            await _in_thread(incoming.commit, data, self._folder.path(key), True)
+            kept = True
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise ServerUnavailable(_NO_ROOM) from None
+        finally:
+            self.arrivals.end(key, len(data), len(data) if kept else None)
+            if not kept:
+                await asyncio.shield(_in_thread(incoming.abort))
+
     async def delete(self, key: str) -> bool:
         return await _in_thread(self._folder.remove, key)
 
@@ -177,9 +194,7 @@ class LocalBlobs:
         except OSError as error:
             if error.errno not in _FULL:
                 raise
-            raise Refused(
-                507, "the server has no room left for this file; try again later"
-            ) from None
+            raise Refused(507, _NO_ROOM) from None
         if size_bytes is None:
             raise _too_long(grant.max_bytes)
         return size_bytes

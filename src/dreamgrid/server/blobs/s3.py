@@ -191,6 +191,9 @@ class S3Blobs:
         _check(answer)
         return answer.body
 
+    async def write(self, key: str, data: bytes) -> None:
+        _check(await self._bucket.call("PUT", self._name(key), data=data))
+
     async def keep(self, key: str, file: Path) -> bool:
         """Stores a file of this machine; False where the store has it already.
 

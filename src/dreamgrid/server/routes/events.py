@@ -1,7 +1,5 @@
 """The event stream of a project: what happened so far, and then what happens."""
 
-from functools import partial
-
 import msgspec
 from aiohttp import web
 
@@ -11,12 +9,10 @@ from dreamgrid.protocol.project_events import EventsQuery, ProgressEvent, Projec
 from dreamgrid.protocol.rest_projects import ProjectPath
 from dreamgrid.server import event_words
 from dreamgrid.server.auth import Account
-from dreamgrid.server.bus.base import ban_subject
-from dreamgrid.server.conversation import ended_by_ban, ended_with_credential
 from dreamgrid.server.endpoint import Endpoints
 from dreamgrid.server.file_links import FileLinks
-from dreamgrid.server.http import credential_of
 from dreamgrid.server.live import LiveProject
+from dreamgrid.server.long_answers import long_answer
 from dreamgrid.server.open_projects import key_of_result
 from dreamgrid.server.services import Services
 from dreamgrid.server.store.base import EventRow
@@ -52,16 +48,7 @@ def routes(services: Services) -> Endpoints:
         `canceled`; whoever comes back after that is answered 204, which ends a browser's
         `EventSource`. With `follow=false` it ends with what has happened so far.
         """
-        credential = credential_of(request) or ""
-        with (
-            services.limits.connection("streams", account),
-            ended_with_credential(services, credential, partial(_hang_up, request)),
-            ended_by_ban(
-                services,
-                lambda _, reason: _hang_up(request, reason),
-                ban_subject("account", account.id),
-            ),
-        ):
+        with long_answer(services, request, account):
             return await watch(account, path, query, request)
 
     async def watch(
@@ -99,12 +86,6 @@ def _url(links: FileLinks, row: EventRow, project: LiveProject, request: web.Req
     if job is None or not event_words.has_result(row):
         return None
     return links.download(request, key_of_result(job)).download_url
-
-
-def _hang_up(request: web.Request, reason: str) -> None:
-    del reason  # an answer that has begun has no room for it
-    if request.transport is not None:
-        request.transport.close()
 
 
 def _last_event_id(request: web.Request, query: EventsQuery) -> int:

@@ -1,0 +1,184 @@
+"""Pictures from pictures through the published client of the OpenAI API."""
+
+import asyncio
+import base64
+import io
+from typing import Any
+
+import pytest
+
+pytest.importorskip("openai")
+pytest.importorskip("PIL")
+
+import openai
+from openai import AsyncOpenAI
+from PIL import Image
+
+from dreamgrid.protocol.params import INPAINT
+from dreamgrid.protocol.renders import ImageRender
+from dreamgrid.protocol.worker import Assign
+from tests.server.conftest import MakeGrid
+from tests.server.openai.conftest import client_of
+from tests.support.grid import Grid
+from tests.support.wire import PNG
+
+PAINTS_IN = "dreamlet-v1"
+WITH_CONTEXT = "qwen_image_edit_2511_fp8"
+MODELS = ("pattern-v1", PAINTS_IN, WITH_CONTEXT)
+
+
+def png(size: tuple[int, int], *, hole: tuple[int, int, int, int] | None = None) -> bytes:
+    """A picture; opaque but for a hole."""
+    picture = Image.new("RGBA", size, (250, 220, 60, 255))
+    if hole is not None:
+        picture.paste((0, 0, 0, 0), hole)
+    made = io.BytesIO()
+    picture.save(made, "PNG")
+    return made.getvalue()
+
+
+WIDE = png((160, 90))
+MASK = png((160, 90), hole=(80, 0, 160, 90))
+
+
+def edit(client: AsyncOpenAI, **given: Any) -> "asyncio.Task[Any]":
+    wish = {"model": PAINTS_IN, "prompt": "a red apple", "image": WIDE, **given}
+    return asyncio.create_task(client.images.edit(**wish))
+
+
+async def inputs_of(grid: Grid, job: Assign) -> dict[str, bytes]:
+    """What a worker is given to begin with, by role."""
+    found = {}
+    for one in job.inputs:
+        async with grid.http.get(one.url) as answer:
+            found[one.role] = await answer.read()
+    return found
+
+
+async def test_a_picture_to_edit_is_what_the_render_begins_with(
+    grid: Grid, client: AsyncOpenAI
+) -> None:
+    worker = await grid.worker(models=MODELS)
+    asked = edit(client, extra_body={"strength": 0.3, "seed": 9})
+    job = await worker.assigned()
+    assert isinstance(job.render, ImageRender)
+    assert (job.render.strength, job.render.seed) == (0.3, 9)
+    assert (job.render.width, job.render.height) == (1024, 576)  # the preset of that shape
+    assert await inputs_of(grid, job) == {"startingImage": WIDE}
+    await worker.finish(job)
+    answer = await asked
+    assert base64.b64decode(answer.data[0].b64_json) == PNG
+    assert answer.size == "1024x576"
+
+
+async def test_a_mask_is_painted_in_where_it_is_transparent(
+    grid: Grid, client: AsyncOpenAI
+) -> None:
+    worker = await grid.worker(models=MODELS)
+    asked = edit(client, mask=MASK, size="256x256")
+    job = await worker.assigned()
+    assert isinstance(job.render, ImageRender)
+    assert job.render.control_net is not None
+    assert (job.render.control_net.name, job.render.strength) == (INPAINT, 1.0)
+    given = await inputs_of(grid, job)
+    assert given["startingImage"] == WIDE
+    with Image.open(io.BytesIO(given["cnImage"])) as mask:
+        assert (mask.mode, mask.size) == ("L", (160, 90))
+        assert (mask.getpixel((10, 10)), mask.getpixel((150, 10))) == (0, 255)
+    await worker.finish(job)
+    await asked
+
+
+async def test_several_pictures_are_the_context_of_models_that_take_them(
+    grid: Grid, client: AsyncOpenAI
+) -> None:
+    worker = await grid.worker(models=MODELS)
+    two = [WIDE, png((64, 64))]
+    asked = edit(client, model=WITH_CONTEXT, image=two)
+    job = await worker.assigned()
+    given = await inputs_of(grid, job)
+    assert given == {"contextImage1": two[0], "contextImage2": two[1]}
+    await worker.finish(job)
+    await asked
+
+
+async def test_edits_can_be_streamed(grid: Grid, client: AsyncOpenAI) -> None:
+    worker = await grid.worker(models=MODELS)
+    asked = edit(client, stream=True)
+    await worker.finish(await worker.assigned())
+    (event,) = [event async for event in await asked]
+    assert event.type == "image_edit.completed"
+
+
+async def test_the_same_key_means_the_same_files(grid: Grid, client: AsyncOpenAI) -> None:
+    worker = await grid.worker(models=MODELS)
+    key = {"Idempotency-Key": "one"}
+    asked = edit(client, extra_headers=key)
+    await worker.finish(await worker.assigned())
+    first = await asked
+    assert await edit(client, extra_headers=key) == first
+    with pytest.raises(openai.ConflictError, match="used for another request"):
+        await edit(client, extra_headers=key, image=png((161, 90)))
+
+
+REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
+    ({"image": b"no picture"}, None, "no PNG"),
+    ({"image": [WIDE] * 3}, "image", "at most 1|1 pictures"),
+    ({"image": [WIDE] * 17}, "image", "at most 16"),
+    ({"mask": png((64, 64), hole=(0, 0, 9, 9))}, None, "64x64 and its picture 160x90"),
+    ({"mask": WIDE}, None, "transparent nowhere"),
+    ({"mask": MASK, "model": "pattern-v1"}, "mask", "cannot paint in"),
+    ({"mask": MASK, "image": [WIDE, WIDE]}, "image", "one picture"),
+    ({"input_fidelity": "high"}, "input_fidelity", "strength"),
+    ({"n": 0}, None, "count 0"),
+    ({"extra_body": {"sparkle": 1}}, "sparkle", "unknown field"),
+    ({"extra_body": {"steps": "many"}}, "steps", "int"),
+]
+"""Requests, the field that their refusal names, and what it says."""
+
+
+async def test_what_cannot_be_edited_is_refused_and_named(
+    make_grid: MakeGrid,
+) -> None:
+    async with make_grid(known_models=MODELS) as grid, client_of(grid) as client:
+        for given, field, says in REFUSED:
+            with pytest.raises(openai.BadRequestError, match=says) as told:
+                await edit(client, **given)
+            assert told.value.param == field
+        assert (await grid.data("/v1/projects"))["projects"] == []
+
+
+async def test_a_body_that_is_no_form_is_refused(grid: Grid) -> None:
+    url, bearer = f"{grid.url}/openai/v1/images/edits", {"Authorization": f"Bearer {grid.key}"}
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    for body, headers in (
+        (b"a picture", {"Content-Type": "image/png"}),
+        (b"--x\r\nno part", form),
+        (b"", {"Content-Type": "multipart/form-data"}),
+        (b"[1]", {"Content-Type": "application/json"}),
+    ):
+        async with grid.http.post(url, data=body, headers=bearer | headers) as answer:
+            assert answer.status == 400, body
+            assert (await answer.json())["error"]["type"] == "invalid_request_error"
+
+
+async def test_a_picture_may_be_a_data_url_and_no_other_address(
+    grid: Grid, client: AsyncOpenAI
+) -> None:
+    del client
+    worker = await grid.worker(models=MODELS)
+    url, bearer = f"{grid.url}/openai/v1/images/edits", {"Authorization": f"Bearer {grid.key}"}
+    wish = {"model": PAINTS_IN, "prompt": "x"}
+    data = "data:image/png;base64," + base64.b64encode(WIDE).decode()
+    posted = grid.http.post(
+        url, json=wish | {"image": {"image_url": data}, "response_format": "url"}, headers=bearer
+    )
+    asked = asyncio.ensure_future(posted)
+    job = await worker.assigned()
+    assert await inputs_of(grid, job) == {"startingImage": WIDE}
+    await worker.finish(job)
+    assert (await asked).status == 200
+    elsewhere = wish | {"image": {"image_url": "http://127.0.0.1/secret"}}
+    async with grid.http.post(url, json=elsewhere, headers=bearer) as answer:
+        assert answer.status == 400
+        assert "fetches nothing" in (await answer.json())["error"]["message"]
