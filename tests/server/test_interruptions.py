@@ -1,14 +1,32 @@
 """Jobs that are interrupted, and jobs that kill their workers: only the second use up attempts."""
 
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dreamgrid.protocol.worker import Assign, Cancel, Draining, Released, RunningJob
+from dreamgrid.protocol.worker import (
+    Assign,
+    Cancel,
+    Draining,
+    Released,
+    RunningJob,
+    Settled,
+    Started,
+)
 from dreamgrid.server import interruptions
 from dreamgrid.server.interruptions import FIRST_REST_S, MAX_INTERRUPTIONS
+from tests.server.conftest import MakeGrid
 from tests.support.grid import LEASE_S, Grid
-from tests.support.wire import Worker
+from tests.support.wire import App, Worker
+from tests.worker.gate import Gate
 
 REASON = "workerDisconnected"
 
@@ -129,6 +147,87 @@ async def test_a_job_that_only_waited_beside_a_render_is_no_suspect(grid: Grid) 
     assert (job.job_id != culprit, job.attempt) == (True, 4)
     await last.finish(job)
     await app.wait_state("jobCompleted", jobID=project)
+
+
+async def test_of_jobs_that_share_a_pass_none_is_blamed_before_it_kills_a_worker_alone(
+    make_grid: MakeGrid,
+) -> None:
+    async with make_grid(max_attempts=1) as grid:
+        app = await grid.app()
+        project = await app.request(numberOfImages=2)
+        worker = await grid.worker(slots=2)
+        jobs = [await worker.assigned(), await worker.assigned()]
+        for job in jobs:
+            await worker.send(Started(job_id=job.job_id, attempt=1, together=2))
+        await vanish(grid, worker)
+        worker = await grid.worker(slots=2, worker_id=worker.hello.worker_id)
+        again = [await worker.assigned(), await worker.assigned()]
+        assert [job.attempt for job in again] == [2, 2]
+        culprit = again[0].job_id
+        await worker.send(Started(job_id=culprit, attempt=2))
+        await vanish(grid, worker)
+        worker = await grid.worker(slots=2, worker_id=worker.hello.worker_id)
+        await app.wait_for("jobError", imgID=culprit)
+        assert (await worker.expect(Settled)).job_id == culprit
+        last = await worker.assigned()
+        assert (last.job_id, last.attempt) == (again[1].job_id, 3)
+        await worker.finish(last)
+        await app.wait_state("jobCompleted", jobID=project)
+
+
+@contextlib.asynccontextmanager
+async def deadly_worker(grid: Grid, folder: Path, count: int) -> AsyncIterator[Process]:
+    """A real worker with a real engine process; both may kill themselves."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.worker.deadly", grid.url, grid.key, str(folder), str(count),
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def made(app: App, projects: set[str]) -> None:
+    """Waits until these are completed."""
+
+    def all_made(_: object = None) -> bool:
+        return all("jobCompleted" in app.told(project) for project in projects)
+
+    if not all_made():
+        await app.wait_until(all_made, "all pictures")
+
+
+async def test_after_a_worker_died_in_a_shared_pass_its_jobs_are_rendered_one_by_one(
+    make_grid: MakeGrid, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path)
+    async with make_grid(max_attempts=1) as grid:
+        app = await grid.app()
+        good = [await app.request(positivePrompt=prompt) for prompt in ("a fox", "the sea")]
+        bad = await app.request(positivePrompt="poison")
+
+        async def killed() -> None:
+            async with deadly_worker(grid, tmp_path, 3) as worker:
+                assert await worker.wait() == -signal.SIGKILL
+
+        first = asyncio.create_task(killed())
+        started: set[str] = set()
+        while started != {*good, bad}:
+            started.add((await app.wait_state("jobStarted"))["jobID"])
+        await gate.open()
+        await first
+        second = asyncio.create_task(killed())
+        await app.wait_state("jobStarted", jobID=bad)
+        begun = {project for project in good if app.told(project).count("jobStarted") == 2}
+        await made(app, begun)  # else their files would be lost with the worker
+        await gate.open()
+        await second
+        async with deadly_worker(grid, tmp_path, 3):  # for what it did not come to before
+            assert (await ended(app))["jobID"] == bad
+            await made(app, set(good))
 
 
 async def test_a_worker_that_was_only_cut_off_takes_its_failure_back(grid: Grid) -> None:

@@ -75,6 +75,28 @@ def test_a_job_goes_to_a_worker_that_serves_its_model() -> None:
     assert matches == [Match(project.jobs[0], right)]
 
 
+def test_many_short_jobs_are_held_and_few_beside_a_long_one() -> None:
+    mixed = worker("short", "long", slots=2)
+    mixed.slots_of = {"short": 4}
+    assert len(chosen(line_up(live_project(jobs=6, model="short")), mixed)) == 4
+    assert len(chosen(line_up(live_project(jobs=6, model="long")), mixed)) == 2
+
+    def held(*models: str) -> list[str]:
+        """Models of what it gets when it holds jobs of these."""
+        jobs = [job for model in models for job in live_project(model=model).jobs]
+        mixed.jobs = {job.id: job for job in jobs}
+        short, long = live_project(jobs=6, model="short"), live_project(jobs=6, model="long")
+        return sorted(job.render.model for job in chosen(line_up(short, long), mixed))
+
+    assert held("long") in (["long"], ["short"])
+    assert held("long", "short") == []
+    assert held("short", "short", "long") == [], "it holds more than it would now"
+    assert len(held("short", "short")) in (1, 2)
+    assert mixed.free_slots == 2
+    long = live_project(jobs=6, model="long")
+    assert len(chosen(line_up(long), mixed)) == 1, "what is long has its turn behind what is short"
+
+
 @pytest.mark.parametrize(
     "unfit",
     [

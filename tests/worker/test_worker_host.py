@@ -82,7 +82,7 @@ async def test_a_render_reports_its_load_each_step_and_the_file() -> None:
         rendered = await host.render(
             job(),
             {"startingImage": b"one", "second": b"two"},
-            on_loaded=lambda: told.append("loaded"),
+            on_loaded=lambda _: told.append("loaded"),
             on_step=lambda step: told.append((step.step, step.step_count, step.preview)),
         )
     assert told == ["loaded", (1, 3, None), (2, 3, None), (3, 3, None)]
@@ -235,7 +235,7 @@ async def test_a_model_that_cannot_be_loaded_never_counts_as_loaded() -> None:
     async with running_host() as host:
         for model in ("unloadable-v1", "unheard-of-v1"):
             with pytest.raises(ModelNotAvailable):
-                await host.render(job(model=model), {}, on_loaded=lambda: loads.append("loaded"))
+                await host.render(job(model=model), {}, on_loaded=lambda _: loads.append("loaded"))
     assert loads == []
 
 

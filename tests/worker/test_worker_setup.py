@@ -94,6 +94,21 @@ async def test_on_a_gpu_as_many_jobs_are_held_as_its_engine_wants_unless_its_own
             assert (await worker.event(Joined)).slots == held
 
 
+async def test_of_models_whose_jobs_are_short_more_are_held_than_of_others(tmp_path: Path) -> None:
+    (puppets,) = PUPPETS.engines
+
+    def wanted(_folder: Path, models: Collection[str]) -> int:
+        return 8 if set(models) == {"puppet-v2"} else 2
+
+    wanting = replace(puppets, spec=replace(puppets.spec, held=wanted))
+    gpu = Gpu(index=0, uuid="GPU-aa", name="Big", memory_bytes=24 * GIB)
+    async with ServerRoom().open() as room:
+        config = config_of(room.url, tmp_path, slots=0, gpu=gpu, models=("puppet-v1", "puppet-v2"))
+        async with running_worker(config, Registry(engines=(wanting,))):
+            hello = (await room.line()).hello
+    assert (hello.slots, hello.slots_of) == (2, {"puppet-v2": 8})
+
+
 def test_the_id_of_a_worker_is_stable_private_and_upper_case(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "worker"
     first = worker_id(folder)

@@ -76,6 +76,8 @@ class Hello(WorkerMessage, tag="hello", frozen=True, kw_only=True):
         version: Version of the worker's software.
         models: Catalogue ids that it can serve.
         slots: How many jobs it holds at once, those that only wait or transfer files included.
+        slots_of: Catalogue id to how many it holds at once, where these are more: as long as all
+            that it holds are of such models.
         network: The pool it belongs to.
         running: Jobs it still holds from an earlier connection, unsettled outcomes included.
         device: What it runs on.
@@ -89,6 +91,7 @@ class Hello(WorkerMessage, tag="hello", frozen=True, kw_only=True):
     version: str
     models: tuple[str, ...]
     slots: int = 1
+    slots_of: dict[str, int] = {}
     network: Network = "fast"
     running: tuple[RunningJob, ...] = ()
     device: Device = Device()
@@ -96,10 +99,16 @@ class Hello(WorkerMessage, tag="hello", frozen=True, kw_only=True):
 
 
 class Started(WorkerMessage, tag="started", frozen=True, kw_only=True):
-    """The model is loaded and inference begins. Sent again on a new connection."""
+    """The model is loaded and inference begins. Sent again on a new connection.
+
+    Attributes:
+        together: How many jobs are rendered in one pass with it, itself included: when the worker
+            dies at it, nobody knows which of them it was. It renders what comes back alone.
+    """
 
     job_id: str
     attempt: int
+    together: Count = 1
 
 
 class Progress(WorkerMessage, tag="progress", frozen=True, kw_only=True):

@@ -7,6 +7,9 @@ while it is at work on a job makes that job a **suspect**, and if the worker doe
 it, that counts as a failure. One that comes back later and still holds what was taken from it was
 only cut off, so the failure is taken back.
 
+Of jobs that shared a pass nobody knows which it was, so none of them is blamed: their next worker
+renders each alone, and then it shows.
+
 Nobody knows what happened while the server itself was away, so that counts as an interruption. A
 job that brings server and worker down together is stopped by `MAX_INTERRUPTIONS`.
 """
@@ -36,7 +39,8 @@ def worker_left(worker: WorkerSession, *, abruptly: bool) -> None:
     for job in jobs:
         # Beside a render, what is only assigned waits or fetches its inputs; alone, it loads.
         at_work = job.state is JobState.RUNNING or not rendering
-        job.suspect = abruptly and at_work and not (worker.draining or worker.drained)
+        alone = at_work and not job.shares
+        job.suspect = abruptly and alone and not (worker.draining or worker.drained)
 
 
 def blamed(job: LiveJob) -> bool:

@@ -78,6 +78,7 @@ class LiveJob(msgspec.Struct, eq=False, kw_only=True):
         eta_told_s: Clock time at which its app was last told that.
         failed_on: Ids of workers that had it and did not deliver; others are asked first.
         back_at_ms: Worker id to when it may get it again, where that handed it back.
+        shares: It is rendered in one pass with others.
         suspect: Its worker vanished at work on it, and may have been killed by it.
         suspected_at: Worker id to the attempt that counts as failed because of that.
         choice: Why it went to the worker that holds it.
@@ -114,6 +115,7 @@ class LiveJob(msgspec.Struct, eq=False, kw_only=True):
     eta_told_s: float = 0.0
     failed_on: set[str] = msgspec.field(default_factory=set)
     back_at_ms: dict[str, int] = msgspec.field(default_factory=dict)
+    shares: bool = False
     suspect: bool = False
     suspected_at: dict[str, int] = msgspec.field(default_factory=dict)
     settling: bool = False

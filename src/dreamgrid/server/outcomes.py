@@ -132,7 +132,7 @@ class Outcomes:
             job.move(JobEvent.LOSE)
             job.step, job.previewed, job.started_ms, job.ends_at_s = 0, False, None, None
             job.waits_since_ms = at_ms
-            job.sensitive, job.withheld, job.suspect = (), False, False
+            job.sensitive, job.withheld, job.suspect, job.shares = (), False, False, False
             _log.info(
                 "job %s of project %s waits again: %s",
                 job.id,

@@ -217,7 +217,10 @@ class Rendering:
     def started(self, worker: WorkerSession, message: Started) -> None:
         """Inference began."""
         job = self._held_by(worker, message.job_id, message.attempt)
-        if job is None or not may(job.state, JobEvent.START):
+        if job is None:
+            return
+        job.shares = message.together > 1
+        if not may(job.state, JobEvent.START):
             return
         job.move(JobEvent.START)
         now_s = self._clock()

@@ -93,6 +93,7 @@ class _Choice:
         self._now_ms = now_ms
         self._max_running = max_running
         self._given: Counter[str] = Counter()  # account id to jobs in this run
+        self._most: dict[int, int] = {}  # as they would hold with what they were given
         self._room: dict[int, int] = {}
         self._busy: dict[int, float] = {}
         # What was pushed before a worker was given something else is passed over later.
@@ -100,10 +101,11 @@ class _Choice:
         self._loaded: defaultdict[str | None, list[int]] = defaultdict(list)
         self._kept: defaultdict[str, list[int]] = defaultdict(list)
         for n, worker in enumerate(workers):
-            held = len(worker.jobs)
-            if held < worker.slots and worker.takes_jobs:  # most are busy: quicker first
-                self._room[n] = worker.slots - held
-                self._busy[n] = busy = held / worker.slots
+            held, most = len(worker.jobs), worker.most
+            if held < most and worker.takes_jobs:  # most are busy: quicker first
+                self._most[n] = most
+                self._room[n] = most - held
+                self._busy[n] = busy = held / most
                 self._free.append((busy, worker.cost(), n))
                 self._loaded[worker.loaded_model].append(n)
                 for model in worker.kept:
@@ -113,8 +115,16 @@ class _Choice:
 
     def _share(self, number: int) -> float:
         """How much of a worker is taken. Made anew each time: workers with the same share tie."""
-        slots = self._workers[number].slots
+        slots = self._most[number]
         return (slots - self._room[number]) / slots
+
+    def _take_room(self, number: int, model: str) -> None:
+        """A job of a model takes room, and perhaps more than its own: others wait behind it."""
+        fewer = self._most[number] - self._workers[number].slots_for(model)
+        if fewer > 0:
+            self._most[number] -= fewer
+            self._room[number] -= fewer
+        self._room[number] -= 1
 
     def matches(self) -> list[Match]:
         matches: list[Match] = []
@@ -173,8 +183,8 @@ class _Choice:
             delivery_rate=worker.delivery_rate,
             idle=len(self._room),
         )
-        self._room[number] -= 1
-        if self._room[number]:
+        self._take_room(number, model)
+        if self._room[number] > 0:
             self._busy[number] = busy = self._share(number)
             heapq.heappush(self._free, (busy, worker.cost(), number))
         else:

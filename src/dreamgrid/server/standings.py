@@ -116,7 +116,7 @@ def _in_line(job: LiveJob, seen: Seen) -> JobStanding:
             "account_limit",
         )
     # Every submission asks, and there may be hundreds of workers: each is looked at once, here.
-    free = [one for one in able if len(one.jobs) < one.slots and one.takes_jobs]
+    free = [one for one in able if len(one.jobs) < one.most and one.takes_jobs]
     place = f"; it is number {seen.position} in line" if seen.position else ""
     if not free:
         verb = "is" if len(able) == 1 else "are"

@@ -40,6 +40,10 @@ MAX_REASON_CHARS = 120
 _log = logging.getLogger("dreamgrid.workers")
 
 
+MOST_SLOTS = 1024
+"""Jobs that one worker can hold at a time, whatever it says."""
+
+
 class WorkerSockets:
     """All connected workers."""
 
@@ -149,7 +153,12 @@ class WorkerSockets:
             account_id=account.id,
             owner=account.username,
             models=self._services.catalog.offered_by(frozenset(hello.models)),
-            slots=max(1, min(hello.slots, 1024)),
+            slots=max(1, min(hello.slots, MOST_SLOTS)),
+            slots_of={
+                model: min(slots, MOST_SLOTS)
+                for model, slots in hello.slots_of.items()
+                if model in hello.models and slots > hello.slots
+            },
             network=hello.network,
             origin=self._services.origin(request),
             send=send,

@@ -45,6 +45,8 @@ class WorkerSession:
         id: The worker's own stable id.
         owner: Name of the account that it belongs to.
         models: Catalogue ids that it serves and this grid knows.
+        slots: How many jobs it holds at a time, whatever they are.
+        slots_of: Model id to how many, where these are more.
         origin: Begins the URLs that it receives: how it reached the server.
         send: Queues a message for it.
         close: Ends its connection with a code and a reason.
@@ -76,6 +78,7 @@ class WorkerSession:
     send: Callable[[ServerMessage], None]
     close: Callable[[int, str], None]
     seen_at_s: float
+    slots_of: dict[str, int] = field(default_factory=dict)
     jobs: dict[str, LiveJob] = field(default_factory=dict)
     loaded_model: str | None = None
     rendered: set[str] = field(default_factory=set)
@@ -116,10 +119,22 @@ class WorkerSession:
         """Whether it gets jobs at all now."""
         return not (self.draining or self.drained or self.paused or self.held_back)
 
+    def slots_for(self, model: str) -> int:
+        """How many jobs it holds at a time, with one of this model among them."""
+        return self.slots_of.get(model, self.slots)
+
+    @property
+    def most(self) -> int:
+        """How many jobs it holds at a time, as long as it gets none of a model with fewer."""
+        if not self.slots_of:
+            return self.slots
+        held = (self.slots_for(job.render.model) for job in self.jobs.values())
+        return min(held, default=max(self.slots_of.values()))
+
     @property
     def free_slots(self) -> int:
         """How many more jobs it can take now."""
-        return self.slots - len(self.jobs) if self.takes_jobs else 0
+        return max(0, self.most - len(self.jobs)) if self.takes_jobs else 0
 
 
 class Workers:

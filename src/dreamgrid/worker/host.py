@@ -69,8 +69,9 @@ class EngineHost:
         previews: int = 0,
         upcoming: Sequence[str] = (),
         engines: Sequence[str] = (),
+        alone: bool = False,
         on_begun: Callable[[], None] = lambda: None,
-        on_loaded: Callable[[], None] = lambda: None,
+        on_loaded: Callable[[int], None] = lambda _: None,
         on_step: Callable[[Stepped], None] = lambda _: None,
     ) -> Rendered:
         """Renders one job, when those before it are done. Canceling stops it before its next step.
@@ -84,8 +85,10 @@ class EngineHost:
             previews: How many previews to compute on the way.
             upcoming: Models of the jobs that wait.
             engines: References of the engines to ask, in order. Empty: as its setup says.
+            alone: It shares no pass: something went wrong with it, or beside it.
             on_begun: Called when its turn has come; again after another one's crash.
-            on_loaded: Called when the model is loaded and inference begins.
+            on_loaded: Called when the model is loaded and inference begins, with how many renders
+                share its pass.
             on_step: Called after each step.
 
         Raises:
@@ -96,9 +99,8 @@ class EngineHost:
 
         def loaded(frame: Loaded) -> None:
             self.kept = frame.kept
-            on_loaded()
+            on_loaded(frame.together)
 
-        alone = False
         while True:
             line = await self._living_line()
             self._number += 1

@@ -124,6 +124,7 @@ class JobRun:
         self._began_s = 0.0
         self._step = 0
         self._step_count = 1
+        self._together = 1
         self._trace = _Trace.of(assign)
 
     async def run(self) -> Finished:
@@ -169,7 +170,9 @@ class JobRun:
 
     def report_started(self) -> None:
         """Tells the server that inference began; may be told again on a new connection."""
-        self._report(Started(job_id=self.assign.job_id, attempt=self.assign.attempt))
+        self._report(
+            Started(job_id=self.assign.job_id, attempt=self.assign.attempt, together=self._together)
+        )
 
     async def _fetch(self) -> dict[str, bytes]:
         """Downloads the inputs one by one: the size limit is for all of them together."""
@@ -206,6 +209,7 @@ class JobRun:
                         previews=0 if uploads is None else render.previews,
                         upcoming=self._engines.waiting,
                         engines=self._asked,
+                        alone=self.assign.attempt > 1,  # the one before may have killed others
                         on_begun=self._begun,
                         on_loaded=self._loaded,
                         on_step=lambda step: self._stepped(step, uploads),
@@ -220,8 +224,9 @@ class JobRun:
         self.engaged = True
         self._over("wait for the engine")
 
-    def _loaded(self) -> None:
+    def _loaded(self, together: int) -> None:
         self.inferring = True
+        self._together = together
         self._over("load")
         self._began_s = time.monotonic()
         self.report_started()

@@ -40,6 +40,7 @@ class StartedEngines:
         measured_elsewhere: Models that the self-test measures, in its own process.
         self_test: What is known of their speed, and how more is found out.
         slots: How many jobs to hold at a time.
+        slots_of: Model id to how many, where these are more.
     """
 
     engines: Mapping[str, tuple[str, ...]]
@@ -49,6 +50,7 @@ class StartedEngines:
     measured_elsewhere: frozenset[str]
     self_test: SelfTest
     slots: int
+    slots_of: Mapping[str, int]
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -92,12 +94,12 @@ async def started_engines(
         folder=str(config.data_dir.absolute()),
         quiet_s=config.quiet_s,
     )
-    slots = _slots(config, registry, serving)
+    slots, slots_of = _slots(config, registry, serving)
     patience = Patience(cancel_s=config.cancel_grace_s, stall_s=config.stall_timeout_s)
     async with task_group() as tasks:
         hosts = [EngineHost(tasks, setup, patience) for _ in range(config.engines)]
         # Of several, the one that is free first takes the next job: nobody knows yet which.
-        pool = EnginePool(hosts, each=slots if len(hosts) == 1 else 1)
+        pool = EnginePool(hosts, each=max(slots, *slots_of.values(), 0) if len(hosts) == 1 else 1)
         try:
             await pool.start()
             yield StartedEngines(
@@ -108,6 +110,7 @@ async def started_engines(
                 measured_elsewhere=frozenset(trial.model for trial in plan.trials),
                 self_test=self_test,
                 slots=slots,
+                slots_of=slots_of,
             )
         finally:
             await pool.close()
@@ -154,8 +157,13 @@ def _serving(config: WorkerConfig, registry: Registry) -> dict[str, tuple[str, .
     return {model: available[model] for model in config.models or available}
 
 
-def _slots(config: WorkerConfig, registry: Registry, serving: Mapping[str, tuple[str, ...]]) -> int:
+def _slots(
+    config: WorkerConfig, registry: Registry, serving: Mapping[str, tuple[str, ...]]
+) -> tuple[int, dict[str, int]]:
     """As many as were set, else one that waits or, on a GPU, as many as its engines want.
+
+    Returns:
+        How many jobs to hold of whatever model, and model id to how many where these are more.
 
     Args:
         config: The worker's settings.
@@ -163,13 +171,16 @@ def _slots(config: WorkerConfig, registry: Registry, serving: Mapping[str, tuple
         serving: Model id to the references of engines, for what this worker serves.
     """
     if config.slots:
-        return config.slots
+        return config.slots, {}
     if config.gpu is None or config.engines > 1:
-        return config.engines + 1
+        return config.engines + 1, {}
     specs = {one.reference: one.spec for one in registry.engines}
-    used_all = {one for engines in serving.values() for one in engines}
-    models = {used: [m for m, engines in serving.items() if used in engines] for used in used_all}
-    return min(specs[used].held(config.data_dir, served) for used, served in models.items())
+    held = {
+        model: min(specs[one].held(config.data_dir, [model]) for one in engines)
+        for model, engines in serving.items()
+    }
+    fewest = min(held.values())
+    return fewest, {model: count for model, count in held.items() if count > fewest}
 
 
 def _contestants(

@@ -221,7 +221,7 @@ class Trials:
             async with self._reading(render.model), self._pool.turn(render.model) as host:
                 timed = _Timed(render)
 
-                def on_loaded() -> None:
+                def on_loaded(_together: int) -> None:
                     self._loading = ""
 
                 short = (WARM_UP_STEPS, STEPS)

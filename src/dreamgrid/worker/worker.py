@@ -145,6 +145,7 @@ class Worker:
         self._engines = engines.pool
         self._self_test = engines.self_test
         self._slots = engines.slots
+        self._slots_of = dict(engines.slots_of)
         self._job_speeds = JobSpeeds(config.data_dir, engines.device, software_version())
         self._elsewhere = engines.measured_elsewhere
         self._trials = Trials(
@@ -204,6 +205,11 @@ class Worker:
             self._outbox.post(Heartbeat(kept=self._engines.kept, speeds=(event.speed,)))
         self._on_event(event)
 
+    @property
+    def _most(self) -> int:
+        """How many jobs it holds, should they all be of models of which it holds many."""
+        return max(self._slots, *self._slots_of.values(), 0)
+
     # ── the connection's callbacks ───────────────────────────────────────────────────────────────
 
     def _hello(self) -> Hello:
@@ -218,6 +224,7 @@ class Worker:
             version=software_version(),
             models=self._models,
             slots=self._slots,
+            slots_of=self._slots_of,
             network=self._config.network,
             running=(*held, *self._outbox.unsettled()),
             device=self._device,
@@ -293,7 +300,7 @@ class Worker:
             return
         if job_id in self._jobs:
             self._cancel(job_id)  # an older attempt, which the server has given up
-        if self._stopping or self._draining or len(self._jobs) >= self._slots:
+        if self._stopping or self._draining or len(self._jobs) >= self._most:
             self._outbox.post(Released(job_id=job_id, attempt=assign.attempt))
             return
         self._self_test.disturb()

@@ -82,6 +82,30 @@ def test_what_was_found_is_kept_for_the_next_start(
     assert Proofs().of("two") is None
 
 
+def test_a_pass_that_ends_its_process_twice_is_shared_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered.settings, "folder", tmp_path)
+    found = Proof(width=4, alone_s=1.0, together_s=1.5)
+
+    def width() -> int:
+        proof = Proofs().of("one")
+        assert proof is not None
+        return proof.width
+
+    Proofs().note("one", found)
+    Proofs().begin("one")
+    assert width() == 4, "somebody may have pulled the plug"
+    once_more = Proofs()
+    once_more.begin("one")
+    once_more.ended("one")
+    Proofs().begin("one")
+    assert width() == 4, "in between one went well"
+    Proofs().begin("one")
+    assert width() == 1
+    assert Proofs().of("one") == Proof(width=1, alone_s=1.0)
+
+
 def test_more_than_two_jobs_are_held_only_where_all_of_them_are_known_to_be_short(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -170,6 +170,9 @@ def test_who_is_canceled_leaves_the_pass_and_each_sees_its_own_steps(
     shown: list[bytes] = []
 
     def watch(step: Step) -> None:
+        kept = Proofs().of(engine._kind_of(render()) or "")
+        assert kept is not None
+        assert kept.deaths == 1, "should the process die now, the next one knows"
         told.append(step.step)
         assert step.preview is not None
         shown.append(step.preview())
@@ -181,6 +184,7 @@ def test_who_is_canceled_leaves_the_pass_and_each_sees_its_own_steps(
     widths.clear()
     some = [*jobs(31, on_step=watch), *jobs(32, on_step=stop), *jobs(33, on_step=watch)]
     first, canceled, last = engine.render_together(some)
+    assert Proofs().of(engine._kind_of(render()) or "") == WIDE
     assert widths == [4]
     assert told == [1, 0, 1, 2, 2], "a canceled job hears no more"
     assert len(set(shown)) == 4

@@ -27,6 +27,10 @@ WORTH_IT = 0.9
 SHORT_S = 2.0
 """A picture that takes longer alone may keep others waiting: no more jobs than two are held."""
 
+MOST_DEATHS = 2
+"""Passes of a kind that ended their process, one after the other, before it is shared no more: one
+may have been its jobs' fault, or somebody pulled the plug."""
+
 MOST_REMEMBERED = 500
 _FILE = "passes"
 
@@ -38,11 +42,14 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         width: Pictures in one pass; 1: one by one.
         alone_s: One picture.
         together_s: So many pictures in one pass; 0: not tried.
+        deaths: Passes that began since the last one that ended: their process died of them, but
+            for one that is under way.
     """
 
     width: int
     alone_s: float = 0.0
     together_s: float = 0.0
+    deaths: int = 0
 
     def width_for(self, count: int) -> int:
         """The width of a pass for so many jobs; 1: they are made one by one."""
@@ -102,7 +109,8 @@ class Proofs:
     """What was found so far, on this machine and by these libraries. Kept over restarts."""
 
     def __init__(self) -> None:
-        self._known = remembered.recall(_FILE, dict[str, Proof]) or {}
+        known = remembered.recall(_FILE, dict[str, Proof]) or {}
+        self._known = {kind: _without_deadly(proof) for kind, proof in known.items()}
 
     def of(self, kind: str) -> Proof | None:
         """What was found for a kind of picture."""
@@ -115,10 +123,25 @@ class Proofs:
             del self._known[next(iter(self._known))]
         remembered.keep(_FILE, self._known)
 
+    def begin(self, kind: str) -> None:
+        """A shared pass begins; should the process die of it, the next one knows."""
+        proof = self._known[kind]
+        self.note(kind, msgspec.structs.replace(proof, deaths=proof.deaths + 1))
+
+    def ended(self, kind: str) -> None:
+        """It has ended, in whatever way."""
+        self.note(kind, msgspec.structs.replace(self._known[kind], deaths=0))
+
     def forget(self, kind: str) -> None:
         """Nothing was found after all."""
         if self._known.pop(kind, None) is not None:
             remembered.keep(_FILE, self._known)
+
+
+def _without_deadly(proof: Proof) -> Proof:
+    if proof.deaths < MOST_DEATHS:
+        return proof
+    return Proof(width=1, alone_s=proof.alone_s)
 
 
 def worth_holding(folder: Path, models: Collection[str]) -> int:

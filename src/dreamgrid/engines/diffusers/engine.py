@@ -142,13 +142,17 @@ class DiffusersEngine:
 
     def _finishes(self, jobs: Sequence[Job]) -> Sequence[Unfinished]:
         width = self._width_for(jobs)
+        kind = self._kind_of(jobs[0].render) or ""
         if width > 1:
+            self._proofs.begin(kind)
             try:
                 return self._render(jobs, width=width)
             except OutOfMemory:
-                self._proofs.note(self._kind_of(jobs[0].render) or "", ALONE)
+                self._proofs.note(kind, ALONE)
             except UnlikeTexts:
                 pass  # they are not as long as they looked
+            finally:
+                self._proofs.ended(kind)
         began_s = time.perf_counter()
         finishes = [finish for job in jobs for finish in self._render([job], width=1)]
         if time.perf_counter() - began_s > LONGEST_ALONE_S * len(jobs):
