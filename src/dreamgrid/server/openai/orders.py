@@ -99,7 +99,7 @@ class Orders:
         order = self._order(account, request)
         with self._heard(order) as answer:
             await self._place(order, params, inputs, label)
-            await answer
+            await self._accepted(order, answer)
         return order
 
     @asynccontextmanager
@@ -133,7 +133,7 @@ class Orders:
                 raise AuthenticationFailed(refusal_of(credential))
             try:
                 await self._place(order, params, inputs, label)
-                await answer
+                await self._accepted(order, answer)
                 yield order
             finally:
                 if not order.kept:  # what has ended stays as it is
@@ -199,6 +199,16 @@ class Orders:
         finally:
             unsubscribe()
             answer.cancel()
+
+    async def _accepted(self, order: Order, answer: asyncio.Future[None]) -> None:
+        """Returns when a project is accepted: it was before, or the store takes it.
+
+        Raises:
+            DreamgridError: It is refused.
+        """
+        known = self._services.open_projects.project(order.project_id)
+        if known is None or not known.stored:
+            await answer
 
     def _error_in(self, frame: bytes, order: Order) -> DreamgridError | None:
         """The refusal that a frame is; words of other errors are remembered."""
