@@ -235,6 +235,19 @@ def test_a_file_that_vanished_makes_the_model_unavailable(
         engine.generate(render(), {}, nothing)
 
 
+def test_a_file_that_was_exchanged_is_found_by_the_next_job(
+    grid: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = loaded()
+    needed = stand_in.OBJECT_INFO["CheckpointLoaderSimple"]["input"]["required"]
+    monkeypatch.setitem(needed, "ckpt_name", [["v1-5-newer.safetensors"], {}])
+    with pytest.raises(ModelNotAvailable):
+        engine.generate(render(), {}, nothing)
+    engine.load("sd-v1-5")
+    engine.generate(render(), {}, nothing)
+    assert grid.graphs[-1]["checkpoint"]["inputs"]["ckpt_name"] == "v1-5-newer.safetensors"
+
+
 def test_a_restart_in_the_middle_only_starts_the_job_again(grid: StandIn) -> None:
     first = True
 

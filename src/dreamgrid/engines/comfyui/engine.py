@@ -63,6 +63,7 @@ class ComfyEngine:
         self._ask = ask
         self._made = False
         self._offers: dict[tuple[str, frozenset[str]], Offer] = {}
+        self._stale = True
         self._filter = ContentFilter()
 
     def objection(self, render: AnyRender, roles: Collection[str]) -> str:
@@ -87,12 +88,13 @@ class ComfyEngine:
         Raises:
             ModelNotAvailable: ComfyUI does not answer, or has no weights for it.
         """
-        if any(offered == model for offered, _ in self._offers):
+        if not self._stale and any(offered == model for offered, _ in self._offers):
             return
         try:
             offers = self._survey()
         except ConnectionError as error:
             raise ModelNotAvailable(f"this worker's ComfyUI does not answer\n{error}") from error
+        self._stale = False
         self._offers = {(offer.model, frozenset(offer.workflow.inputs)): offer for offer in offers}
         if not any(offered == model for offered, _ in self._offers):
             raise ModelNotAvailable(
@@ -117,7 +119,11 @@ class ComfyEngine:
                 decode(data, what=role)
         self._made = True
         job = _Job(offer, render, inputs, on_step)
-        data = asyncio.run(job.run(self._url))
+        try:
+            data = asyncio.run(job.run(self._url))
+        except ModelNotAvailable:
+            self._stale = True  # its files may have changed: the next job looks anew
+            raise
         return artifact_of(render, data, job.steps_done, self._filter)
 
     def _offer(self, render: AnyRender, roles: Collection[str]) -> Offer:
