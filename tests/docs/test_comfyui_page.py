@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 from dreamgrid.engines import comfyui
-from dreamgrid.engines.comfyui.workflow import bind, offers_of, read_workflow, read_workflows
+from dreamgrid.engines.comfyui.binding import bind
+from dreamgrid.engines.comfyui.offers import offers_of
+from dreamgrid.engines.comfyui.workflow import read_workflow, read_workflows
 from dreamgrid.protocol.renders import ImageRender
 
 PAGE = Path(__file__).parents[2] / "docs" / "comfyui.md"

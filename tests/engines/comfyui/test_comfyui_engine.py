@@ -163,7 +163,7 @@ def test_what_no_workflow_can_do_is_refused() -> None:
         engine.generate(render(loras=(Lora(id="pencil"),)), {}, nothing)
     with pytest.raises(ModelNotAvailable, match="no workflow for sd-v1-5 with these inputs"):
         engine.generate(render(), {"cnImage": red_picture()}, nothing)
-    with pytest.raises(ModelNotAvailable, match="no ControlNet"):
+    with pytest.raises(ModelNotAvailable, match="and the ControlNet canny"):
         engine.generate(render(control_net=ControlNet(name="canny")), {}, nothing)
     with pytest.raises(UnreadableMedia):
         engine.generate(render(strength=0.5), {"startingImage": b"no picture"}, nothing)

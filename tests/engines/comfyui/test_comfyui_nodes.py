@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from dreamgrid.engines.comfyui import OWN_WORKFLOWS
-from dreamgrid.engines.comfyui.workflow import Offer, bind, read_workflow
-from dreamgrid.protocol.renders import AudioRender, VideoRender
+from dreamgrid.engines.comfyui.binding import bind
+from dreamgrid.engines.comfyui.offers import Offer, offers_of
+from dreamgrid.engines.comfyui.workflow import read_workflow, read_workflows
+from dreamgrid.errors import ModelNotAvailable
+from dreamgrid.protocol.params import ControlNet
+from dreamgrid.protocol.renders import AudioRender, ImageRender, VideoRender
 
 NODES = tomllib.loads((Path(__file__).parent / "known_nodes.toml").read_text("utf-8"))
 VALUES: dict[str, tuple[type, ...]] = {
@@ -49,6 +53,20 @@ def bound(mapping: str, render: Any, files: dict[str, str] | None = None) -> dic
     return bind(Offer(model=render.model, workflow=workflow, weights={}), render, files or {})
 
 
+def picture(model: str, **changes: object) -> ImageRender:
+    settings: dict[str, object] = {
+        "model": model,
+        "prompt": "a fox",
+        "steps": 8,
+        "guidance": 1,
+        "seed": 3,
+        "width": 640,
+        "height": 512,
+        "strength": 0.7,
+    }
+    return ImageRender(**(settings | changes))  # type: ignore[arg-type]
+
+
 def video(model: str, **changes: object) -> VideoRender:
     settings: dict[str, object] = {
         "model": model,
@@ -78,6 +96,107 @@ def test_a_first_picture_counts_as_much_as_asked() -> None:
     graph = bound("ltx2-image.toml", wish, {"referenceImage": "fox.png"})
     assert graph["begun"]["inputs"]["strength"] == 0.6
     assert graph["image"]["inputs"]["image"] == "fox.png"
+
+
+INPAINTING = [path.name for path in sorted(OWN_WORKFLOWS.glob("*-mask.toml"))]
+
+
+@pytest.mark.parametrize("mapping", INPAINTING)
+def test_a_mask_is_as_large_as_the_picture_and_what_is_black_in_it_stays(mapping: str) -> None:
+    model = next(iter(read_workflow(OWN_WORKFLOWS / mapping).models))
+    wish = picture(model, control_net=ControlNet(name="inpaint"))
+    graph = bound(mapping, wish, {"startingImage": "fox.png", "cnImage": "hole.png"})
+    scaled, mask = graph["scaled"]["inputs"], graph["mask_scaled"]["inputs"]
+    assert (scaled["width"], scaled["height"]) == (mask["width"], mask["height"]) == (640, 512)
+    assert (graph["image"]["inputs"]["image"], graph["mask"]["inputs"]["image"]) == (
+        "fox.png",
+        "hole.png",
+    )
+    assert graph["sampler"]["inputs"]["denoise"] == 0.7
+    assert graph["sampler"]["inputs"]["latent_image"] == ["masked", 0]
+    assert graph["joined"]["inputs"]["destination"] == ["scaled", 0]
+    assert graph["save"]["inputs"]["images"] == ["joined", 0]
+
+
+NETS = ["sd15-net.toml", "sd15-net-image.toml", "sdxl-net.toml", "sdxl-net-image.toml"]
+
+
+@pytest.mark.parametrize("mapping", NETS)
+def test_a_control_net_steers_as_strongly_and_as_long_as_asked(mapping: str) -> None:
+    workflow = read_workflow(OWN_WORKFLOWS / mapping)
+    model = next(iter(workflow.models))
+    net = ControlNet(name="canny", strength=0.4, start=0.1, end=0.8)
+    roles = dict.fromkeys(workflow.inputs, "fox.png") | {"cnImage": "edges.png"}
+    offer = Offer(model=model, workflow=workflow, weights={}, control_nets={"canny": "edges.pth"})
+    graph = bind(offer, picture(model, control_net=net), roles)
+    assert graph["net"]["inputs"]["control_net_name"] == "edges.pth"
+    steered = graph["steered"]["inputs"]
+    assert (steered["strength"], steered["start_percent"], steered["end_percent"]) == (
+        0.4,
+        0.1,
+        0.8,
+    )
+    assert graph["seen"]["inputs"]["image"] == "edges.png"
+    assert graph["seen_scaled"]["inputs"]["width"] == 640
+    assert graph["sampler"]["inputs"]["positive"] == ["steered", 0]
+    assert bind(offer, picture(model, control_net=ControlNet(name="canny")), roles)["steered"][
+        "inputs"
+    ] == steered | {"strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("net", "reason"),
+    [
+        (ControlNet(name="depth"), "no ControlNet depth"),
+        (ControlNet(name="canny", mode="cn_priority"), "have no cn_priority"),
+        (ControlNet(name="canny", preprocess=True), "no map for canny"),
+        (ControlNet(name="inpaint"), "takes no ControlNet"),
+    ],
+)
+def test_what_a_control_net_cannot_do_is_left_to_others(net: ControlNet, reason: str) -> None:
+    workflow = read_workflow(OWN_WORKFLOWS / "sd15-net.toml")
+    offer = Offer(model="sd-v1-5", workflow=workflow, weights={}, control_nets={"canny": "e.pth"})
+    with pytest.raises(ModelNotAvailable, match=reason):
+        bind(offer, picture("sd-v1-5", control_net=net), {"cnImage": "edges.png"})
+
+
+def test_a_mask_counts_for_all_of_the_steps_or_is_left_to_others() -> None:
+    wish = picture("sd-v1-5", control_net=ControlNet(name="inpaint", end=0.5))
+    files = {"startingImage": "fox.png", "cnImage": "hole.png"}
+    with pytest.raises(ModelNotAvailable, match="for all of the steps"):
+        bound("checkpoint-mask.toml", wish, files)
+
+
+def test_control_nets_are_offered_where_their_files_are() -> None:
+    workflows, _ = read_workflows(OWN_WORKFLOWS)
+    classes: dict[str, Any] = {kind: {"input": {"required": {}}} for kind in NODES}
+    classes["CheckpointLoaderSimple"] = listing("ckpt_name", "v1-5-pruned.safetensors")
+    for nets, kinds in (
+        (("x.pth",), {"", "mask"}),
+        (("a/control_v11p_sd15_canny.pth",), {"", "mask", "net"}),
+    ):
+        classes["ControlNetLoader"] = listing("control_net_name", *nets)
+        offers, _ = offers_of(workflows, classes)
+        mine = [offer for offer in offers if offer.model == "sd-v1-5"]
+        assert {offer.workflow.control for offer in mine} == kinds
+    assert {tuple(offer.control_nets) for offer in mine} == {(), ("canny",)}
+
+
+def listing(name: str, *files: str) -> dict[str, Any]:
+    return {"input": {"required": {name: [list(files)]}}}
+
+
+def test_a_last_picture_ends_a_video_as_strongly_as_asked() -> None:
+    wish = video("ltx2-19b-fp8_i2v", first_frame_strength=0.6, last_frame_strength=0.3)
+    files = {"referenceImage": "fox.png", "referenceImageEnd": "den.png"}
+    graph = bound("ltx2-two-images.toml", wish, files)
+    assert graph["begun"]["inputs"]["strength"] == 0.6
+    ended = graph["ended"]["inputs"]
+    assert (ended["strength"], ended["frame_idx"], ended["latent"]) == (0.3, -1, ["begun", 0])
+    assert graph["last_image"]["inputs"]["image"] == "den.png"
+    assert graph["decoded"]["inputs"]["samples"] == ["cropped", 2], "without what was added"
+    alone = bound("ltx2-last-image.toml", wish, {"referenceImageEnd": "den.png"})
+    assert alone["ended"]["inputs"]["latent"] == ["frames", 0]
 
 
 def test_music_is_told_all_that_was_asked_for() -> None:

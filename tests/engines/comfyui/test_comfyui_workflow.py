@@ -7,14 +7,9 @@ from typing import Any
 import pytest
 
 from dreamgrid.engines import comfyui
-from dreamgrid.engines.comfyui.workflow import (
-    Offer,
-    Workflow,
-    bind,
-    offers_of,
-    read_workflow,
-    read_workflows,
-)
+from dreamgrid.engines.comfyui.binding import bind
+from dreamgrid.engines.comfyui.offers import Offer, offers_of
+from dreamgrid.engines.comfyui.workflow import Workflow, read_workflow, read_workflows
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.renders import ImageRender, VideoRender
 from dreamgrid.server.catalog import Catalog

@@ -17,15 +17,11 @@ from PIL import Image
 from dreamgrid.engines import comfyui
 from dreamgrid.engines.base import Engine, Step
 from dreamgrid.engines.comfyui import OWN_WORKFLOWS
+from dreamgrid.engines.comfyui.offers import Offer, offers_of
 from dreamgrid.engines.comfyui.versions import is_older
-from dreamgrid.engines.comfyui.workflow import (
-    Offer,
-    offers_of,
-    read_workflow,
-    read_workflows,
-)
+from dreamgrid.engines.comfyui.workflow import read_workflow, read_workflows
 from dreamgrid.errors import OutOfMemory, RenderCanceled
-from dreamgrid.protocol.params import Lora
+from dreamgrid.protocol.params import ControlNet, Lora
 from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
 from tests.engines.comfyui.test_comfyui_protocol import asked
 
@@ -78,6 +74,9 @@ def small(offer: Offer, **changes: object) -> AnyRender:
     if kind == "SaveVideo":
         times = {"frames": FRAMES, "fps": 16, "motion_fps": 16}
         return VideoRender(**(settings | sides | times | changes))
+    if offer.workflow.control:
+        net = "inpaint" if offer.workflow.control == "mask" else next(iter(offer.control_nets))
+        settings["control_net"] = ControlNet(name=net)
     strength = {"strength": 0.6} if "strength" in offer.workflow.settings else {}
     return ImageRender(**(settings | sides | strength | changes))
 

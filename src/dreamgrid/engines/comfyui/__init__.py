@@ -19,9 +19,10 @@ from typing import Any, Literal
 import msgspec
 
 from dreamgrid.engines.base import Engine, EngineSpec, Finding, Prospect
+from dreamgrid.engines.comfyui.offers import Lack, Offer, offers_of
 from dreamgrid.engines.comfyui.stopped import installed, models_in
 from dreamgrid.engines.comfyui.versions import is_older
-from dreamgrid.engines.comfyui.workflow import Lack, Offer, offers_of, read_workflows
+from dreamgrid.engines.comfyui.workflow import read_workflows
 from dreamgrid.engines.machine import Machine
 
 URL_VARIABLE = "DREAMGRID_COMFYUI_URL"

@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from dreamgrid.engines.base import Artifact, OnStep, Step
+from dreamgrid.engines.comfyui.binding import bind, objection
+from dreamgrid.engines.comfyui.offers import Offer
 from dreamgrid.engines.comfyui.progress import StepCounter
 from dreamgrid.engines.comfyui.results import artifact_of, small_jpeg
 from dreamgrid.engines.comfyui.server import (
@@ -19,7 +21,8 @@ from dreamgrid.engines.comfyui.server import (
     check_history,
     leave_gpu,
 )
-from dreamgrid.engines.comfyui.workflow import Graph, Offer, bind, objection
+from dreamgrid.engines.comfyui.steering import Control, control_of
+from dreamgrid.engines.comfyui.workflow import Graph
 from dreamgrid.engines.safety import ContentFilter
 from dreamgrid.engines.starting_image import decode
 from dreamgrid.errors import EngineError, ModelNotAvailable
@@ -62,7 +65,7 @@ class ComfyEngine:
         self._url = url
         self._ask = ask
         self._made = False
-        self._offers: dict[tuple[str, frozenset[str]], Offer] = {}
+        self._offers: dict[tuple[str, tuple[frozenset[str], Control]], Offer] = {}
         self._stale = True
         self._filter = ContentFilter()
 
@@ -95,7 +98,7 @@ class ComfyEngine:
         except ConnectionError as error:
             raise ModelNotAvailable(f"this worker's ComfyUI does not answer\n{error}") from error
         self._stale = False
-        self._offers = {(offer.model, frozenset(offer.workflow.inputs)): offer for offer in offers}
+        self._offers = {(offer.model, offer.workflow.jobs): offer for offer in offers}
         if not any(offered == model for offered, _ in self._offers):
             raise ModelNotAvailable(
                 f"this worker has no weights for {model} any more\nComfyUI at {self._url}"
@@ -128,10 +131,13 @@ class ComfyEngine:
 
     def _offer(self, render: AnyRender, roles: Collection[str]) -> Offer:
         """The workflow for a model that takes exactly these inputs."""
-        offer = self._offers.get((render.model, frozenset(roles)))
+        control = control_of(render)
+        offer = self._offers.get((render.model, (frozenset(roles), control)))
         if offer is not None:
             return offer
         brought = ", ".join(sorted(roles)) or "none"
+        if render.control_net is not None:
+            brought += f" and the ControlNet {render.control_net.name[:64]}"
         raise ModelNotAvailable(
             f"this worker has no workflow for {render.model} with these inputs: {brought}"
         )

@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dreamgrid.engines.comfyui.workflow import Workflow, matches
+from dreamgrid.engines.comfyui.offers import matches
+from dreamgrid.engines.comfyui.workflow import Workflow
 
 FOLDER_VARIABLE = "DREAMGRID_COMFYUI_FOLDER"
 EXTRA_PATHS = "extra_model_paths.yaml"
