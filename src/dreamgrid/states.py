@@ -69,6 +69,7 @@ JOB_TRANSITIONS: dict[JobState, dict[JobEvent, JobState]] = {
 }
 
 FINAL_JOB_STATES = frozenset(state for state, arrows in JOB_TRANSITIONS.items() if not arrows)
+_ALL_QUEUED = {JobState.QUEUED}
 FINAL_PROJECT_STATES = frozenset(
     {ProjectState.COMPLETED, ProjectState.FAILED, ProjectState.CANCELED}
 )
@@ -103,9 +104,8 @@ def project_state(jobs: list[JobState], *, canceled: bool = False) -> ProjectSta
     """
     if canceled:
         return ProjectState.CANCELED
-    if all(state in FINAL_JOB_STATES for state in jobs):
-        delivered = any(state is JobState.COMPLETED for state in jobs)
+    states = set(jobs)
+    if states <= FINAL_JOB_STATES:
+        delivered = JobState.COMPLETED in states
         return ProjectState.COMPLETED if delivered else ProjectState.FAILED
-    if all(state is JobState.QUEUED for state in jobs):
-        return ProjectState.QUEUED
-    return ProjectState.PROCESSING
+    return ProjectState.QUEUED if states == _ALL_QUEUED else ProjectState.PROCESSING

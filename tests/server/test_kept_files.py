@@ -1,5 +1,17 @@
 """Results of an account take only so much of the disk, and no accepted project suffers from it."""
 
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dreamgrid.errors import TooManyRequests
+from dreamgrid.server.blobs.keys import result_key
+from dreamgrid.server.config import ServerConfig
+from dreamgrid.server.kept_files import KeptFiles
 from tests.server.conftest import MakeGrid
 from tests.server.test_uploads import upload
 from tests.support.grid import Grid
@@ -68,3 +80,56 @@ async def test_what_is_asked_again_is_answered_though_there_is_no_room(
         await app.request(unfinished)
         await app.fence()
         assert "jobError" not in app.told(unfinished)
+
+
+Change = Callable[[KeptFiles, str, str, int], None]
+
+CHANGES: dict[str, Change] = {
+    "a file comes": lambda kept, project, key, size: kept.arrived(key, size),
+    "it goes": lambda kept, project, key, size: kept.gone(key),
+    "the project ends": lambda kept, project, key, size: kept.project_ended("ADA", project, size),
+    "its account removes one": lambda kept, project, key, size: kept.removed("ADA", project, key),
+    "or all of it": lambda kept, project, key, size: kept.removed("ADA", project),
+}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*CHANGES, "time passes"]),
+            st.sampled_from(["P1", "P2"]),
+            st.integers(1, 2),
+            st.integers(0, 9),
+        ),
+        max_size=30,
+    )
+)
+def test_what_an_account_keeps_is_the_sum_of_its_files(
+    changes: list[tuple[str, str, int, int]],
+) -> None:
+    now_s = 0.0
+    config = ServerConfig(data_dir=Path("unused"), max_kept_bytes=1, media_kept_s=100)
+    ended: set[str] = set()
+    projects: Any = SimpleNamespace(
+        project=lambda one: None if one in ended else SimpleNamespace(account_id="ADA")
+    )
+    kept = KeptFiles(config, projects, lambda: now_s)
+    for what, project, job, size in changes:
+        if what == "time passes":
+            now_s += 20.0 * size
+        elif what != "the project ends" or project not in ended:  # it ends once
+            CHANGES[what](kept, project, result_key(project, f"J{job}", 1, "png"), size)
+            if what == "the project ends":
+                ended.add(project)
+        try:
+            kept.check("ADA")
+            told = 0
+        except TooManyRequests as error:
+            told = int(str(error).split(" take ")[1].split()[0])
+        account = kept._accounts.get("ADA")
+        files: list[int] = []
+        if account is not None:
+            of_projects = [*account.open_files.values()]
+            of_projects += [one for part in account.parts for one in part.projects.values()]
+            files = [size_bytes for one in of_projects for size_bytes in one.values()]
+        assert told == sum(files)

@@ -55,12 +55,12 @@ class DynamicPrompts:
 
     def __init__(self, prompts: Prompts) -> None:
         self._given = prompts
-        self._texts = tuple(_parse(text) for text in prompts)
+        self._texts = tuple(map(_parse, prompts))
 
     @property
     def dynamic(self) -> bool:
         """Whether there is any group to expand."""
-        return any(isinstance(part, _Group) for text in self._texts for part in text)
+        return max(map(len, self._texts)) > 1
 
     def expand(self, index: int, source: random.Random) -> Prompts:
         """The texts of one image.
@@ -104,6 +104,7 @@ def longest_variation(text: str, length: Callable[[str], float]) -> str:
 
 
 def _parse(text: str) -> _Text:
+    """The groups of a text, with what lies around each of them; one part alone is no group."""
     if "|" not in text:  # as most prompts are
         return (text,)
     parts: list[str | _Group] = []

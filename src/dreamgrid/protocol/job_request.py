@@ -155,7 +155,8 @@ class KeyFrame(_InputFlags, frozen=True, kw_only=True, rename="camel", omit_defa
         roles = list(compress(FLAG_OF_ROLE, _flags_of(self)))
         if self.has_reference_audio_identity and REFERENCE_AUDIO not in roles:
             roles.append(REFERENCE_AUDIO)  # both lie in the same slot
-        if any(net.has_image for net in self.current_control_nets_job or ()):
+        nets = self.current_control_nets_job
+        if nets and any(net.has_image for net in nets):
             roles.append(CONTROL_NET_IMAGE)
         return tuple(roles)
 

@@ -1,7 +1,8 @@
 """What apps are told about a project, made from its live state. Pure."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from dreamgrid.errors import DreamgridError, InvalidRequest
 from dreamgrid.protocol import failures, socket
@@ -12,8 +13,7 @@ from dreamgrid.server.standings import of_jobs
 from dreamgrid.states import JobState, ProjectState
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ResultUrls:
+class ResultUrls(msgspec.Struct, frozen=True, kw_only=True):
     """Where a completed job can be fetched.
 
     Attributes:
@@ -25,8 +25,7 @@ class ResultUrls:
     last_frame: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Where a waiting project stands.
 
     Attributes:

@@ -29,15 +29,14 @@ class _Part:
 
 @dataclass
 class _Account:
-    """The files of one account: by when they came, and those of projects that have not ended."""
+    """The files of one account: by when they came, and those of projects that have not ended.
+
+    `size_bytes`: of all of them together.
+    """
 
     parts: deque[_Part] = field(default_factory=deque)
     open_files: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    @property
-    def size_bytes(self) -> int:
-        ended = sum(part.size_bytes for part in self.parts)
-        return ended + sum(sum(files.values()) for files in self.open_files.values())
+    size_bytes: int = 0
 
 
 class KeptFiles:
@@ -56,7 +55,9 @@ class KeptFiles:
         project = self._open.project(project_id) if folder == RESULTS else None
         if project is not None:
             account = self._accounts.setdefault(project.account_id, _Account())
-            account.open_files.setdefault(project_id, {})[key] = size_bytes
+            files = account.open_files.setdefault(project_id, {})
+            account.size_bytes += size_bytes - files.get(key, 0)
+            files[key] = size_bytes
 
     def gone(self, key: str) -> None:
         """A file of a project that has not ended was removed, if it was there."""
@@ -64,7 +65,7 @@ class KeptFiles:
         project = self._open.project(project_id)
         account = self._accounts.get(project.account_id) if project is not None else None
         if account is not None:
-            account.open_files.get(project_id, {}).pop(key, None)
+            account.size_bytes -= account.open_files.get(project_id, {}).pop(key, 0)
 
     def project_ended(self, account_id: str, project_id: str, inputs_bytes: int) -> None:
         """What a project leaves behind counts from now on by its age.
@@ -83,6 +84,7 @@ class KeptFiles:
                 account.parts.append(_Part(now_s))
             account.parts[-1].projects[project_id] = files
             account.parts[-1].size_bytes += size_bytes
+            account.size_bytes += inputs_bytes  # the others were counted when they arrived
             self._accounts[account_id] = account
         self._forget_old(account_id)
 
@@ -92,10 +94,14 @@ class KeptFiles:
         It takes no room any more; what was not counted, as before a restart, changes nothing.
         """
         account = self._accounts.get(account_id)
-        for part in account.parts if account is not None else ():
+        if account is None:
+            return
+        for part in account.parts:
             files = part.projects.get(project_id, {})
             for one in [key] if key is not None else list(files):
-                part.size_bytes -= files.pop(one, 0)
+                removed_bytes = files.pop(one, 0)
+                part.size_bytes -= removed_bytes
+                account.size_bytes -= removed_bytes
 
     def check(self, account_id: str) -> None:
         """Refuses an account whose files take all the room that it has.
@@ -127,6 +133,6 @@ class KeptFiles:
             return
         before_s = self._clock() - self._time_of_a_part_s
         while account.parts and account.parts[0].began_s <= before_s:
-            account.parts.popleft()
+            account.size_bytes -= account.parts.popleft().size_bytes
         if not account.parts and not account.open_files:
             del self._accounts[account_id]

@@ -236,9 +236,13 @@ class LiveProject(msgspec.Struct, eq=False, kw_only=True):
     @property
     def waiting(self) -> bool:
         """Whether no job of it is on a worker and at least one is queued, as far as is stored."""
-        return any(job.state is JobState.QUEUED or job.assigning for job in self.jobs) and not any(
-            job.on_worker and not job.assigning for job in self.jobs
-        )
+        waits = False
+        for job in self.jobs:
+            if job.assigning or job.state is JobState.QUEUED:
+                waits = True
+            elif job.on_worker:
+                return False
+        return waits
 
 
 def extent_of(render: AnyRender) -> tuple[int, int]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from dreamgrid.protocol.assets import (
     CONTEXT_IMAGE,
     CONTROL_NET_IMAGE,
@@ -94,8 +96,7 @@ class Amounts:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Quote:
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
     """The price of a project whose jobs all cost the same.
 
     Attributes:

@@ -4,8 +4,6 @@ The store keeps requests as the apps sent them, and all of this is in there: so 
 and a server that was restarted reads it again.
 """
 
-from dataclasses import dataclass
-
 import msgspec
 
 from dreamgrid.errors import InvalidRequest
@@ -16,8 +14,7 @@ from dreamgrid.protocol.params import Network
 from dreamgrid.server.worker_flags import ANYBODY, Targeting, take_out, targeting_of
 
 
-@dataclass(frozen=True, kw_only=True)
-class Said:
+class Said(msgspec.Struct, frozen=True, kw_only=True):
     """What prompts say.
 
     Attributes:

@@ -19,12 +19,13 @@ class Buckets:
 
     def __init__(self, rate: Rate, clock: Callable[[], float]) -> None:
         self._rate = rate
+        self._unlimited = rate.unlimited
         self._clock = clock
         self._callers: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, as of when
 
     def take(self, caller: str) -> float:
         """Takes a token if there is one: 0.0; else the seconds until there will be one."""
-        if self._rate.unlimited:
+        if self._unlimited:
             return 0.0
         tokens = self._tokens(caller)
         if tokens < 1:
@@ -34,7 +35,7 @@ class Buckets:
 
     def takes(self, caller: str, tokens: float) -> bool:
         """Takes tokens if there are as many; whether there were."""
-        if self._rate.unlimited:
+        if self._unlimited:
             return True
         left = self._tokens(caller) - tokens
         if left < 0:
@@ -44,7 +45,7 @@ class Buckets:
 
     def borrow(self, caller: str, tokens: float) -> float:
         """Takes tokens, there or not; the seconds to wait until nothing is owed any more."""
-        if self._rate.unlimited:
+        if self._unlimited:
             return 0.0
         left = self._tokens(caller) - tokens
         self._keep(caller, left)
