@@ -18,7 +18,7 @@ async def test_what_was_put_can_be_fetched(media: Store, data: bytes, durable: b
     assert await media.get() == data
 
 
-@pytest.mark.parametrize("data", [b"", PNG, LONG], ids=["empty", "small", "long"])
+@pytest.mark.parametrize("data", [b"", PNG, 2 * LONG], ids=["empty", "small", "long"])
 async def test_what_the_server_writes_can_be_fetched(media: Store, data: bytes) -> None:
     await media.blobs.write(KEY, b"before")
     await media.blobs.write(KEY, data)

@@ -40,6 +40,9 @@ BODY_WITHIN_S = 30.0
 ERROR = web.ResponseKey("error", DreamgridError)
 """What an answer that is an error stands for, where it has a class."""
 
+REFUSAL = web.ResponseKey("refusal", str)
+"""The message of an answer that is an error without a class."""
+
 _json = msgspec.json.Encoder()
 _log = logging.getLogger("dreamgrid.server")
 
@@ -86,7 +89,9 @@ class Refused(Exception):
 
 def refusal(status: int, message: str) -> web.Response:
     """An error that has no class in `dreamgrid.errors`; its code is the HTTP status."""
-    return bare_answer(failures.ErrorBody(message=message, error_code=status), status=status)
+    response = bare_answer(failures.ErrorBody(message=message, error_code=status), status=status)
+    response[REFUSAL] = message
+    return response
 
 
 def credential_of(request: web.Request) -> str | None:

@@ -3,7 +3,9 @@
 import asyncio
 import io
 import json
+import random
 import socket
+from contextlib import suppress
 from typing import Any
 
 import aiohappyeyeballs
@@ -11,8 +13,9 @@ import aiohttp
 import pytest
 
 from dreamgrid.protocol.socket import CLOSE_AUTHENTICATION, CLOSE_REPLACED
-from dreamgrid.protocol.worker import WORKER_PATH
+from dreamgrid.protocol.worker import WORKER_PATH, Cancel
 from dreamgrid.server.addresses import Networks
+from dreamgrid.server.application import MAX_BODY_BYTES
 from dreamgrid.server.config import Rate
 from dreamgrid.server.nodes import gateway as gateway_module
 from dreamgrid.server.nodes.gateway import Gateway
@@ -289,3 +292,37 @@ async def test_what_could_not_be_sent_in_time_is_sent_again_whatever_it_is(
     names = [key["name"] for key in (await coordinator.data("/v1/account/keys"))["keys"]]
     assert names.count("once") == 1
     assert tried > 1
+
+
+async def test_pictures_of_any_size_are_edited_through_a_gateway_and_who_hangs_up_cancels(
+    coordinator: Grid, gateway: Grid
+) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    picture = io.BytesIO()
+    side_px = 700
+    noise = random.Random(1).randbytes(side_px * side_px * 3)  # which no file makes smaller
+    pillow.frombytes("RGB", (side_px, side_px), noise).save(picture, "PNG")
+    assert len(picture.getvalue()) > MAX_BODY_BYTES
+    worker = await coordinator.worker(models=("dreamlet-v1",))
+    form = aiohttp.FormData({"model": "dreamlet-v1", "prompt": "a red apple"})
+    form.add_field("image", io.BytesIO(picture.getvalue()), filename="noise.png")
+    headers = {"Authorization": f"Bearer {gateway.key}"}
+    url = f"{gateway.url}/openai/v1/images/edits"
+    asked = asyncio.ensure_future(gateway.http.post(url, data=form, headers=headers))
+    job = await worker.assigned()
+    (given,) = job.inputs
+    async with coordinator.http.get(given.url) as answer:
+        whole = await answer.read() == picture.getvalue()
+        assert whole
+    asked.cancel()
+    with suppress(asyncio.CancelledError):
+        await asked
+    assert (await worker.expect(Cancel)).job_id == job.job_id
+
+
+async def test_a_gateway_refuses_in_openais_words_where_they_are_spoken(gateway: Grid) -> None:
+    url = f"{gateway.url}/openai/v1/images/generations"
+    body = io.BytesIO(b"x" * (MAX_BODY_BYTES + 1))
+    async with gateway.http.post(url, data=body) as answer:
+        assert answer.status == 413
+        assert (await answer.json())["error"]["type"] == "invalid_request_error"

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 import aiohttp
@@ -150,13 +150,14 @@ class Bucket:
         if isinstance(data, Path):
             with data.open("rb") as file:
                 return await self._request(method, url, file, headers, most_bytes, _FILE_TIMEOUT)
-        return await self._request(method, url, data, headers, most_bytes, _TIMEOUT)
+        sent = None if data is None else BytesIO(data)  # long ones are read in parts
+        return await self._request(method, url, sent, headers, most_bytes, _TIMEOUT)
 
     async def _request(
         self,
         method: str,
         url: str,
-        data: bytes | BufferedReader | None,
+        data: BytesIO | BufferedReader | None,
         headers: Mapping[str, str] | None,
         most_bytes: int,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 -- it is aiohttp that waits

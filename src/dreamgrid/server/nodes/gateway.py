@@ -30,6 +30,9 @@ from dreamgrid.server.http import (
     errors_middleware,
     is_websocket,
 )
+from dreamgrid.server.long_answers import told_when_lost
+from dreamgrid.server.openai.errors import openai_errors
+from dreamgrid.server.openai.forms import FORM
 from dreamgrid.server.outbox import close_reason
 from dreamgrid.server.release import version
 from dreamgrid.server.routes.health import metrics_answer
@@ -69,6 +72,9 @@ _PASSED = (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG)
 
 Here = web.WebSocketResponse[bool]
 There = ClientWebSocketResponse[bool]
+Body = bytes | aiohttp.StreamReader
+"""Of a request; forms with files flow through."""
+
 Goodbye = tuple[int, str]
 
 
@@ -99,7 +105,8 @@ class Gateway:
         """What serves the callers of this node, for as long as the block runs."""
         async with _session(aiohttp.TCPConnector(limit=0)) as self._session:
             app = web.Application(
-                client_max_size=self._max_body_bytes, middlewares=[errors_middleware]
+                client_max_size=self._max_body_bytes,
+                middlewares=[openai_errors, errors_middleware],
             )
             app.on_response_prepare.append(add_cors_headers)
             app.router.add_route("*", "/{path:.*}", self._handle)
@@ -188,12 +195,19 @@ class Gateway:
     async def _relay(
         self, request: web.Request, hold_s: float, method: str = ""
     ) -> web.StreamResponse:
-        """The coordinator's answer to a request, or to its like with another method."""
-        try:
-            async with asyncio.timeout(BODY_WITHIN_S):
-                body = await request.read()
-        except TimeoutError:
-            raise Refused(408, f"the body took longer than {BODY_WITHIN_S:g} seconds") from None
+        """The coordinator's answer to a request, or to its like with another method.
+
+        When the caller hangs up, so does this node: the coordinator may wait for a render.
+        """
+        body = request.content if request.content_type == FORM else await _whole(request)
+        task = asyncio.current_task()
+        assert task is not None
+        with told_when_lost(request, task.cancel):
+            return await self._answer(request, body, hold_s, method or request.method)
+
+    async def _answer(
+        self, request: web.Request, body: Body, hold_s: float, method: str
+    ) -> web.StreamResponse:
         self._told.requests += 1
         loop = asyncio.get_running_loop()
         until_s = loop.time() + hold_s
@@ -202,7 +216,7 @@ class Gateway:
             try:
                 async with asyncio.timeout(None) as relay:
                     with self._while_it_coordinates(relay):
-                        return await self._ask(request, body, node, method or request.method)
+                        return await self._ask(request, body, node, method)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
                 pass  # nobody heard of it
             except (aiohttp.ClientError, OSError, TimeoutError):
@@ -216,7 +230,7 @@ class Gateway:
             await asyncio.sleep(RETRY_S)
 
     async def _ask(
-        self, request: web.Request, body: bytes, node: str, method: str
+        self, request: web.Request, body: Body, node: str, method: str
     ) -> web.StreamResponse:
         async with self._session.request(
             method,
@@ -360,6 +374,19 @@ async def _session(connector: aiohttp.TCPConnector) -> AsyncIterator[aiohttp.Cli
         auto_decompress=False,
     ) as session:
         yield session
+
+
+async def _whole(request: web.Request) -> bytes:
+    """The body of a request.
+
+    Raises:
+        Refused: It is too large, or takes too long.
+    """
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            return await request.read()
+    except TimeoutError:
+        raise Refused(408, f"the body took longer than {BODY_WITHIN_S:g} seconds") from None
 
 
 def _url(node: str, request: web.Request) -> URL:
