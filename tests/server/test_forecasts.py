@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamgrid.server.forecasts import ENOUGH, KEPT, Forecasts
+from dreamgrid.server.forecasts import ENOUGH, KEPT, LIKE, Forecasts
 
 waits = st.floats(0.0, 10_000.0)
 
 
-def learn(forecasts: Forecasts, ratio: float, times: int = 1) -> None:
-    """Projects of which 100 s were foretold start after `ratio` times that."""
+def learn(forecasts: Forecasts, ratio: float, times: int = 1, played_s: float = 100.0) -> None:
+    """Projects that by what is known wait for `played_s` start after `ratio` times that."""
     for _ in range(times):
-        forecasts.came_out(forecasts.forecast(100.0, now_s=0.0), now_s=100.0 * ratio)
+        forecasts.came_out(forecasts.forecast(played_s, now_s=0.0), now_s=played_s * ratio)
 
 
 def test_the_first_intervals_are_wide() -> None:
@@ -29,21 +29,29 @@ def test_where_forecasts_come_true_the_interval_is_narrow() -> None:
     forecasts = Forecasts()
     learn(forecasts, 1.0, times=ENOUGH)
     told = forecasts.forecast(100.0, now_s=0.0)
-    assert (told.earliest_s, told.latest_s) == (100.0, 100.0)
+    assert (told.earliest_s, told.latest_s) == pytest.approx((100.0, 100.0))
 
 
-def test_where_projects_start_later_than_foretold_the_interval_says_so() -> None:
+def test_where_projects_start_later_than_played_the_forecast_says_so() -> None:
     forecasts = Forecasts()
     learn(forecasts, 3.0, times=KEPT)
     told = forecasts.forecast(100.0, now_s=0.0)
-    assert told.latest_s == pytest.approx(300.0, abs=5.0)
+    assert [told.earliest_s, told.wait_s, told.latest_s] == pytest.approx([300.0] * 3)
+
+
+def test_long_waits_are_judged_by_long_ones_and_short_ones_by_short_ones() -> None:
+    forecasts = Forecasts()
+    for played_s, ratio in ((10.0, 1.0), (1_000.0, 2.0)):
+        learn(forecasts, ratio, times=LIKE, played_s=played_s)
+    assert forecasts.forecast(11.0, now_s=0.0).wait_s == pytest.approx(11.0, abs=0.1)
+    assert forecasts.forecast(900.0, now_s=0.0).wait_s == pytest.approx(1_800.0, rel=0.01)
 
 
 def test_old_forecasts_are_forgotten() -> None:
     forecasts = Forecasts()
     learn(forecasts, 5.0, times=KEPT)
     learn(forecasts, 1.0, times=KEPT)
-    assert forecasts.forecast(100.0, now_s=0.0).latest_s == 100.0
+    assert forecasts.forecast(100.0, now_s=0.0).latest_s == pytest.approx(100.0)
     assert forecasts.starts == 2 * KEPT
 
 

@@ -96,10 +96,33 @@ def test_a_render_that_takes_longer_than_expected_ends_any_moment() -> None:
 
 
 def test_other_models_on_the_same_worker_take_their_turns() -> None:
-    session, mine, theirs = worker("m1", "m2"), project("m1"), project("m2", jobs=9)
-    starts = foretell([room(mine), room(theirs)], [session], measured(m1=10, m2=4), NOW_MS)
-    assert starts[mine.id] == pytest.approx(10.0)  # 36 s of m2 wait, but turns give it only 10
-    assert starts[theirs.id] == pytest.approx(4.0)
+    """Turns are counted by jobs, however long these take."""
+    session, mine, theirs = worker("m1", "m2"), project("m1", jobs=2), project("m2", jobs=9)
+    mine.created_ms, theirs.created_ms = 2, 1
+    last = project("m1")
+    rooms = [room(mine, last), room(theirs)]
+    starts = foretell(rooms, [session], measured(m1=10, m2=4), NOW_MS)
+    assert starts == {
+        theirs.id: 0.0,
+        mine.id: pytest.approx(4.0),
+        last.id: pytest.approx(2 * 10 + 3 * 4),
+    }
+
+
+def test_a_model_for_which_more_accounts_wait_has_more_turns() -> None:
+    session = worker("m1", "m2")
+    few, many = project("m1", account="ADA"), [project("m2", account=one) for one in "BCDE"]
+    starts = foretell([room(few), room(*many)], [session], measured(m1=10, m2=4), NOW_MS)
+    assert starts[few.id] == pytest.approx(2 * 4)
+    assert [starts[one.id] for one in many] == [0.0, 4.0, *map(pytest.approx, (18.0, 22.0))]
+
+
+def test_workers_that_become_free_later_take_less() -> None:
+    workers, first, second = [worker("m1"), worker("m1")], project(), project()
+    for session, since_s in zip(workers, (9, 1), strict=True):
+        running(session, project().jobs[0], since_s=since_s)
+    starts = foretell([room(first, second)], workers, measured(m1=10), NOW_MS)
+    assert starts == {first.id: pytest.approx(1.0), second.id: pytest.approx(9.0)}
 
 
 def test_models_on_other_workers_do_not_matter() -> None:

@@ -157,9 +157,10 @@ class QueueNotices:
         self, project: LiveProject, place: int, starts_at_s: float | None, words: Words
     ) -> None:
         now_s = self._clock()
-        project.starts_at_s = starts_at_s
+        project.starts_at_s = None
         if starts_at_s is not None:
             told = self._forecasts.forecast(max(0.0, starts_at_s - now_s), now_s)
+            project.starts_at_s = now_s + told.wait_s
             project.starts_between_s = (now_s + told.earliest_s, now_s + told.latest_s)
             if project.forecast is None and not any(job.attempt for job in project.jobs):
                 project.forecast = told

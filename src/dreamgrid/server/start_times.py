@@ -1,13 +1,16 @@
 """When waiting projects will start, as far as measured speeds can tell. Pure.
 
-The estimate for a project is when the first worker that may take its job becomes free, and after
-that the work that is ahead of it, shared by all workers that may take it: the jobs ahead in its own
-room, and of every other room that these workers serve as much as fair turns give it meanwhile.
-There is no answer where a speed was never measured, nor for projects that no worker serves.
+What is to come is played through: the jobs of all rooms take their turns, each gets the worker that
+is free first of those that may take it, and that one is free again when the job should be done.
+Between rooms accounts take turns too, so a room with three times as many accounts has three times
+as many. What will still come in the meantime nobody knows. There is no answer where a speed was
+never measured, nor for projects that no worker serves.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import heapq
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from dreamgrid.server.live import LiveJob
 from dreamgrid.server.speeds import Speeds
@@ -25,15 +28,43 @@ SLICE = 1_000
 
 @dataclass(slots=True)
 class _Room:
-    """One room: its jobs in order, the seconds of each and all, and the ids of those who serve it.
+    """One room.
 
-    None: of it, or of one of them, nobody knows how long it takes.
+    Attributes:
+        workers: The ids of those who serve it.
+        jobs: Its jobs, in the order of their turns.
+        sizes: How many jobs each round has, in which every account comes once.
+        known: Of each job somebody knows how long it takes.
     """
 
-    jobs: list[LiveJob]
-    takes_s: list[float | None]
-    total_s: float | None
     workers: frozenset[str]
+    jobs: list[LiveJob] = field(default_factory=list)
+    sizes: Counter[int] = field(default_factory=Counter)
+    known: bool = True
+
+    def fill(self, jobs: list[LiveJob], takes: "_Durations") -> Iterator[None]:
+        """Takes all of its jobs in, but those that an administrator lets wait."""
+        rounds: Counter[str] = Counter()
+        for number, job in enumerate(jobs):
+            if job.project.load.max_running != 0:
+                self.jobs.append(job)
+                self.sizes[rounds[job.project.account_id]] += 1
+                rounds[job.project.account_id] += 1
+                self.known = self.known and takes.of(job) is not None
+            if number % SLICE == 0:
+                yield None
+
+    def turns(self, number: int) -> Iterator[tuple[float, int, int, LiveJob]]:
+        """The jobs with their turn, which can be compared with those of other rooms."""
+        rounds: Counter[str] = Counter()
+        places: Counter[int] = Counter()
+        for job in self.jobs:
+            account_id = job.project.account_id
+            round_number = rounds[account_id]
+            turn = round_number + (places[round_number] + 0.5) / self.sizes[round_number]
+            yield turn, job.project.created_ms, number, job
+            rounds[account_id] += 1
+            places[round_number] += 1
 
 
 def foretell(
@@ -55,51 +86,49 @@ def foretell(
     takes = _Durations(speeds)
     known = []
     for jobs in rooms:
-        able = _able(jobs[0], workers)
-        if not able:
-            continue
-        total_s: float | None = 0.0
-        taken, taken_s = [], []
-        for number, job in enumerate(jobs):
-            if job.project.load.max_running != 0:  # else an administrator lets it wait
-                taken.append(job)
-                takes_s = takes.of(job)
-                taken_s.append(takes_s)
-                total_s = None if total_s is None or takes_s is None else total_s + takes_s
-            if number % SLICE == 0:
-                yield None
-        known.append(_Room(taken, taken_s, total_s, able))
-    free_s = {worker.id: _free_in_s(worker, takes, now_ms) for worker in workers}
-    for room in known:
+        room = _Room(_able(jobs[0], workers))
+        if room.workers:
+            yield from room.fill(jobs, takes)
+            known.append(room)
+    free_s: dict[str, float] = {}
+    for worker in workers:
+        left_s = _free_in_s(worker, takes, now_ms)
+        if left_s is not None:
+            free_s[worker.id] = left_s
+    sure = set()
+    for number, room in enumerate(known):
         yield None
-        yield from _of_room(room, known, free_s)
+        if free_s.keys() >= room.workers and all(
+            other.known or room.workers.isdisjoint(other.workers) for other in known
+        ):
+            sure.add(number)
+    yield from _played(known, sure, free_s, takes)
 
 
-def _of_room(
-    room: _Room, known: Sequence[_Room], free_s: Mapping[str, float | None]
+def _played(
+    rooms: Sequence[_Room], sure: set[int], free_s: dict[str, float], takes: "_Durations"
 ) -> Iterator[tuple[str, float] | None]:
-    rivals = [
-        other for other in known if other is not room and not room.workers.isdisjoint(other.workers)
-    ]
-    times = [time for worker_id in room.workers if (time := free_s[worker_id]) is not None]
-    rival_totals_s = [total_s for other in rivals if (total_s := other.total_s) is not None]
-    sure = room.total_s is not None and len(rival_totals_s) == len(rivals)
-    if not times or len(times) < len(room.workers) or not sure:
-        return
-    first_free_s = min(times)
+    """Lets everything happen that waits; tells of the rooms of which enough is known."""
+    # When each worker is free, as was true when it was put here: it is later by now, or as early.
+    free = [[(free_s[one], one) for one in room.workers if one in free_s] for room in rooms]
+    for one in free:
+        heapq.heapify(one)
     told: set[str] = set()
-    ahead_s = 0.0
-    for number, (job, known_s) in enumerate(zip(room.jobs, room.takes_s, strict=True), start=1):
-        takes_s = known_s or 0.0
-        if job.project.id not in told:
+    turns = heapq.merge(
+        *(room.turns(number) for number, room in enumerate(rooms) if room.known and free[number])
+    )
+    for played, (_, _, number, job) in enumerate(turns):
+        able = free[number]
+        while able[0][0] != free_s[able[0][1]]:
+            heapq.heapreplace(able, (free_s[able[0][1]], able[0][1]))
+        starts_s, worker_id = able[0]
+        if number in sure and job.project.id not in told:
             told.add(job.project.id)
-            work_s = ahead_s
-            for total_s in rival_totals_s:
-                work_s += min(total_s, ahead_s + takes_s)
-            yield job.project.id, first_free_s + work_s / len(times)
-        ahead_s += takes_s
-        if number % SLICE == 0:
+            yield job.project.id, starts_s
+        free_s[worker_id] = starts_s + (takes.of(job, worker_id) or 0.0)
+        if played % SLICE == 0:
             yield None
+    yield None
 
 
 class _Durations:
