@@ -1,6 +1,7 @@
 """The outbox of webhooks: every event gets into it with the change that it tells."""
 
 import msgspec
+import pytest
 
 from dreamgrid.server.store.base import Store
 from dreamgrid.server.store.webhooks import DeliveryState, Tried, WebhookRow
@@ -81,6 +82,26 @@ async def test_a_later_event_is_due_when_those_before_it_are_done(store: Store) 
         await store.webhooks.note([tried])
     assert await due(store) == []
     assert (await store.project(project_id)) is not None
+
+
+@pytest.mark.parametrize("again", [1, 3])
+async def test_once_one_is_sent_anew_the_others_of_its_project_wait_for_no_time(
+    store: Store, again: int
+) -> None:
+    await store.webhooks.add(HOOK, most=9)
+    project_id = await life(store)
+    (one,) = await store.webhooks.due_deliveries("HOOK", NOW + 1_000, 100)
+    hours_later = NOW + 8 * 60 * 60 * 1_000
+    refused = Tried(delivery=one.delivery, state="pending", at_ms=NOW, next_ms=hours_later)
+    await store.webhooks.note([refused])
+    assert await due(store) == []
+    assert await store.webhooks.redeliver("HOOK", project_id, again, NOW + 5)
+    for number in range(1, 6):
+        (one,) = await store.webhooks.due_deliveries("HOOK", NOW + 1_000, 100)
+        assert one.delivery.number == number
+        accepted = Tried(delivery=one.delivery, state="delivered", at_ms=NOW + 9, next_ms=NOW + 9)
+        await store.webhooks.note([accepted])
+    assert await due(store) == []
 
 
 async def test_forgotten_projects_leave_nothing_in_the_outbox(store: Store) -> None:

@@ -123,6 +123,12 @@ class SqlWebhooks:
                 " WHERE project_id = ?2 AND webhook_id = ?3 AND number = ?4",
                 (at_ms, project_id, webhook_id, number),
             )
+            # Whatever else of the project is not delivered waits for its turn, and for no time.
+            connection.execute(
+                "UPDATE delivery SET next_ms = ?1 WHERE project_id = ?2 AND webhook_id = ?3"
+                " AND state = 'pending' AND next_ms > ?1",
+                (at_ms, project_id, webhook_id),
+            )
             return changed.rowcount > 0
 
         return self._write(operation)

@@ -114,7 +114,10 @@ class WebhookStore(Protocol):
     def redeliver(
         self, webhook_id: str, project_id: str, number: int, at_ms: int
     ) -> asyncio.Future[bool]:
-        """Sends an event anew; False when there is no such delivery."""
+        """Sends an event anew; False when there is no such delivery.
+
+        What else of the project is pending waits for its turn only, not for a time any more.
+        """
 
     async def due(self, at_ms: int) -> list[WebhookRow]:
         """The endpoints in use for which something is to be sent."""
