@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dreamgrid.errors import ServerUnavailable
+from dreamgrid.server.store import sql_store
 from dreamgrid.server.store.admin import ActivityRow
 from dreamgrid.server.store.base import Acquisition, Balance, ProjectRow, Store, SubmitResult
 from dreamgrid.states import FINAL_PROJECT_STATES, JobState, ProjectState
@@ -22,6 +23,7 @@ from tests.support.stores import (
     end,
     key,
     new_id,
+    open_rows,
     project,
 )
 
@@ -113,7 +115,7 @@ async def test_what_cannot_be_paid_leaves_nothing(store: Store, backend: Backend
     row = project(GRANT, 1)
     assert (await store.submit(row)).result is SubmitResult.INSUFFICIENT
     assert await store.project(row.id) is None
-    assert await store.open_projects() == []
+    assert await open_rows(store) == []
     assert await spark(store) == (GRANT, 0)
     assert [entry.kind for entry in backend.transfers()] == ["grant", "grant"]
 
@@ -420,11 +422,34 @@ async def test_open_projects_are_found_again_after_a_restart(
 
     reopened = backend.store()
     await reopened.open()
-    found = await reopened.open_projects()
+    found = await open_rows(reopened)
     await reopened.close()
     assert [row.id for row in found] == [old.id, young.id]
     assert [job.state for job in found[0].jobs] == [JobState.QUEUED, JobState.ASSIGNED]
     assert [job.index for job in found[0].jobs] == [0, 1]
+
+
+async def test_open_projects_come_some_at_a_time_with_all_of_their_jobs(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_store, "OPEN_AT_ONCE", 2)
+    projects = [project(10, 10, 10, at_ms=NOW + number) for number in range(5)]
+    for row in projects:
+        await store.submit(row)
+    first, second, _ = projects[3].jobs
+    await store.acquire([acquisition(first), acquisition(second)], NOW)
+    await store.end_job(end(second))
+    pages = [page async for page in store.open_projects()]
+    assert [len(page) for page in pages] == [2, 2, 1]
+    found = [row for page in pages for row in page]
+    assert [row.id for row in found] == [row.id for row in projects]
+    for row, known in zip(found, projects, strict=True):
+        assert [job.id for job in row.jobs] == [job.id for job in known.jobs]
+        one = await store.project(row.id)
+        assert one == row
+    states = [JobState.ASSIGNED, JobState.COMPLETED, JobState.QUEUED]
+    assert [job.state for job in found[3].jobs] == states
+    assert found[0] == projects[0]
 
 
 async def ended(store: Store, *, at_ms: int, app_id: str) -> str:
@@ -617,7 +642,7 @@ async def test_one_write_that_breaks_a_rule_fails_alone(store: Store) -> None:
     answers = [store.submit(row) for row in (*good[:20], bad, *good[20:])]
     outcomes = await asyncio.gather(*answers, return_exceptions=True)
     assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, Exception)] == [20]
-    assert len(await store.open_projects()) == 40
+    assert len(await open_rows(store)) == 40
     assert await spark(store) == (GRANT, 40)
 
 
@@ -636,7 +661,7 @@ async def test_closing_stores_what_was_begun(store: Store, backend: Backend) -> 
     assert results == [SubmitResult.CREATED] * 50
     reopened = backend.store()
     await reopened.open()
-    assert len(await reopened.open_projects()) == 50
+    assert len(await open_rows(reopened)) == 50
     await reopened.close()
 
 

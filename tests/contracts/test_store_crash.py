@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dreamgrid.states import JobState, ProjectState
-from tests.support.stores import ADA, BACKENDS
+from tests.support.stores import ADA, BACKENDS, open_rows
 
 ROOT = Path(__file__).parents[2]
 LINES = 400
@@ -44,7 +44,7 @@ async def test_whatever_was_acknowledged_survives_a_kill(backend: str, tmp_path:
     store = databases.store()
     await store.open()
     rows = {project_id: await store.project(project_id) for project_id in told["submitted"]}
-    open_ids = {row.id for row in await store.open_projects()}
+    open_ids = {row.id for row in await open_rows(store)}
     balance = (await store.balances(ADA))["spark"]
     house = (await store.balances("house"))["spark"]
     await store.close()

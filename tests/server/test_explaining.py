@@ -150,7 +150,7 @@ def test_a_worker_that_is_preferred_and_busy_is_waited_for_a_little() -> None:
 def test_a_job_that_a_worker_failed_at_waits_for_another_one() -> None:
     project, bad, busy = live_project(), worker("m1", name="bad"), worker("m1", holds=1)
     (job,) = project.jobs
-    job.failed_on.add(bad.id)
+    job.failed_on |= {bad.id}
     job.waits_since_ms = NOW_MS - SPARED_MS + 1
     assert told(look(project, bad, busy)) == ("waiting", "another_worker")
     job.waits_since_ms = NOW_MS - SPARED_MS

@@ -1,8 +1,19 @@
 """How often Python looks for garbage, and that it is as before afterwards."""
 
 import gc
+import weakref
 
-from dreamgrid.server.garbage import NEW_OBJECTS, rarely_collected, uncollected
+import pytest
+
+from dreamgrid.server import garbage
+from dreamgrid.server.garbage import NEW_OBJECTS, LongQueue, rarely_collected, uncollected
+
+
+class _Cycle:
+    """Refers to itself, as projects and jobs do to each other."""
+
+    def __init__(self) -> None:
+        self.itself = self
 
 
 def test_garbage_is_collected_less_often_only_while_a_grid_is_served() -> None:
@@ -27,3 +38,49 @@ def test_collections_go_on_after_projects_were_taken_up() -> None:
     with uncollected():
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+def test_a_long_queue_is_not_looked_through_until_as_many_projects_have_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(garbage, "MANY_PROJECTS", 10)
+    queue, project = LongQueue(), _Cycle()
+    ended = weakref.ref(project)
+    try:
+        queue.look(9, ended=100)
+        assert gc.get_freeze_count() == 0
+        queue.look(10, ended=100)
+        assert gc.get_freeze_count() > 0
+        del project
+        gc.collect()
+        assert ended() is not None
+        queue.look(5, ended=109)
+        assert ended() is not None
+        queue.look(5, ended=110)
+        assert ended() is None
+        assert gc.get_freeze_count() == 0
+    finally:
+        gc.unfreeze()
+
+
+def test_what_joins_a_long_queue_is_out_of_sight_when_it_is_a_lot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(garbage, "MANY_PROJECTS", 10)
+    queue = LongQueue()
+    try:
+        queue.look(10, ended=0)
+        first = gc.get_freeze_count()
+        more = [_Cycle() for _ in range(100)]
+        queue.look(19, ended=0)
+        assert gc.get_freeze_count() <= first
+        queue.look(20, ended=0)
+        assert gc.get_freeze_count() >= first + len(more)
+        queue.look(20, ended=19)
+        assert gc.get_freeze_count() > 0
+        queue.look(20, ended=20)
+        assert gc.get_freeze_count() > 0  # they are a long queue still
+        queue.look(9, ended=40)
+        assert gc.get_freeze_count() == 0
+    finally:
+        gc.unfreeze()

@@ -40,7 +40,7 @@ def line_up(*projects: LiveProject) -> WaitingJobs:
 
 def fails(job: LiveJob, *workers: WorkerSession) -> None:
     """These workers failed at a job, which waits again since `NOW_MS`."""
-    job.failed_on.update(one.id for one in workers)
+    job.failed_on |= {one.id for one in workers}
     job.waits_since_ms = NOW_MS
 
 

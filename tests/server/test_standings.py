@@ -46,7 +46,7 @@ def test_a_reason_that_is_found_once_for_many_is_that_of_each(
     other.load.on_workers = {str(number): other.jobs[0] for number in range(running)}
     other.stored = stored
     if failed and offer.able:
-        other.jobs[0].failed_on.add(offer.able[0].id)
+        other.jobs[0].failed_on |= {offer.able[0].id}
     for project in (usual, other, usual, other):
         for position in (1, place):
             reason = reason_of(project, seen(project, position, offer))

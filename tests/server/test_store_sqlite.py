@@ -17,7 +17,7 @@ from dreamgrid.server import store as store_package
 from dreamgrid.server.store.base import SubmitResult
 from dreamgrid.server.store.group_commit import GroupCommitWriter
 from dreamgrid.server.store.sqlite import SqliteStore
-from tests.support.stores import ADA, NOW, account, acquisition, end, project
+from tests.support.stores import ADA, NOW, account, acquisition, end, open_rows, project
 
 MIGRATIONS = Path(store_package.__file__).parent / "migrations"
 
@@ -71,7 +71,7 @@ async def test_a_full_disk_refuses_and_stores_nothing(tmp_path: Path) -> None:
 
     roomy = SqliteStore(tmp_path / "grid.sqlite")
     await roomy.open()
-    assert {one.id for one in await roomy.open_projects()} == {one.id for one in accepted}
+    assert {one.id for one in await open_rows(roomy)} == {one.id for one in accepted}
     assert (await roomy.submit(row)).result is SubmitResult.CREATED
     await roomy.close()
 
@@ -88,7 +88,7 @@ async def test_on_a_full_disk_small_writes_of_a_batch_still_go_through(tmp_path:
     )
     assert [type(outcome) for outcome in outcomes] == [ServerUnavailable, list, ServerUnavailable]
     assert outcomes[1] == [True]
-    assert [one.id for one in await store.open_projects()] == [row.id]
+    assert [one.id for one in await open_rows(store)] == [row.id]
     await store.close()
 
 
@@ -178,7 +178,7 @@ async def test_renders_of_the_first_version_are_read_as_pictures(tmp_path: Path)
     connection.close()
     store = SqliteStore(path)
     await store.open()
-    (project,) = await store.open_projects()
+    (project,) = await open_rows(store)
     plain, started = (msgspec.json.decode(job.render, type=AnyRender) for job in project.jobs)
     assert isinstance(plain, ImageRender)
     assert isinstance(started, ImageRender)
@@ -218,7 +218,7 @@ async def test_projects_of_the_time_before_numbers_keep_all_that_is_theirs(tmp_p
     connection.close()
     store = SqliteStore(path)
     await store.open()
-    first, later = await store.open_projects()
+    first, later = await open_rows(store)
     assert (first.id, first.request, first.key_id) == ("FIRST", b'{"b": 2}', None)
     assert (later.id, later.request, later.key_id) == ("LATER", b'{"a": 1}', "KEY")
     assert later.disable_safety

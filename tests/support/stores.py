@@ -99,6 +99,11 @@ BACKENDS: dict[str, type[Backend]] = {"sqlite": SqliteBackend, "postgres": Postg
 """A new backend joins every contract test by adding itself here."""
 
 
+async def open_rows(store: Store) -> list[ProjectRow]:
+    """All projects that have not ended, oldest first."""
+    return [row async for some in store.open_projects() for row in some]
+
+
 def new_id() -> str:
     """An id as the server mints them."""
     return str(uuid.uuid4()).upper()

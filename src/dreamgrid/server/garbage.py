@@ -15,6 +15,38 @@ MANY_OBJECTS = 100_000
 NEW_OBJECTS = 10_000
 """How many more objects than at the last collection there may be: a few megabytes."""
 
+MANY_PROJECTS = 5_000
+"""With so many open projects a collection of everything takes some hundredths of a second."""
+
+
+class LongQueue:
+    """Keeps a long queue out of sight of the collector, which would hold everybody up for it.
+
+    What is there while many projects wait is looked through no more. When as many projects have
+    ended as there were, most of those are garbage, and all of it is looked through once.
+    """
+
+    def __init__(self) -> None:
+        self._kept = 0
+        self._ended_before = 0
+
+    def look(self, projects: int, ended: int) -> None:
+        """To be called every second or so.
+
+        Args:
+            projects: How many are open.
+            ended: How many have ended since the beginning.
+        """
+        if self._kept and ended - self._ended_before >= self._kept:
+            gc.unfreeze()
+            gc.collect()
+            self._kept = 0
+        if projects - self._kept >= MANY_PROJECTS:
+            if not self._kept:
+                self._ended_before = ended
+            gc.freeze()
+            self._kept = projects
+
 
 @contextmanager
 def rarely_collected() -> Iterator[None]:

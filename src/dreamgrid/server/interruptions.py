@@ -46,7 +46,7 @@ def worker_left(worker: WorkerSession, *, abruptly: bool) -> None:
 def blamed(job: LiveJob) -> bool:
     """Whether it counts as a failure that a worker has not come back with its job."""
     if job.suspect:
-        job.suspected_at[job.worker_id] = job.attempt
+        job.suspected_at = {**job.suspected_at, job.worker_id: job.attempt}
     return job.suspect
 
 
@@ -54,7 +54,7 @@ def came_back(job: LiveJob, worker: WorkerSession, attempt: int) -> bool:
     """A worker still holds what was taken from it; whether it was blamed for that, wrongly."""
     if job.suspected_at.get(worker.id) != attempt or job.ended:
         return False
-    del job.suspected_at[worker.id]
+    job.suspected_at = {one: at for one, at in job.suspected_at.items() if one != worker.id}
     job.failures -= 1
     return True
 
@@ -65,7 +65,7 @@ def handed_back(job: LiveJob, worker: WorkerSession, now_ms: int) -> None:
     if times < 2:
         return
     rest_s = min(FIRST_REST_S * 2.0 ** (times - 2), LONGEST_REST_S)
-    job.back_at_ms[worker.id] = now_ms + int(rest_s * 1000)
+    job.back_at_ms = {**job.back_at_ms, worker.id: now_ms + int(rest_s * 1000)}
 
 
 def too_many(job: LiveJob) -> bool:

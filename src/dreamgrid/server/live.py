@@ -4,7 +4,10 @@ The store is the truth that these can always be rebuilt from (`from_row`). `Proj
 `Rendering` move them, and only along the arrows of `dreamgrid.states`.
 """
 
+from collections.abc import Mapping
 from math import inf
+from sys import intern
+from types import MappingProxyType
 
 import msgspec
 
@@ -25,6 +28,9 @@ from dreamgrid.states import (
     next_job_state,
     project_state,
 )
+
+NO_WORKERS: Mapping[str, int] = MappingProxyType({})
+"""Of most jobs nothing is to be remembered of any worker: all of them share this."""
 
 _render = msgspec.json.Decoder(AnyRender)
 
@@ -61,6 +67,8 @@ class AccountLoad(msgspec.Struct, eq=False):
 
 class LiveJob(msgspec.Struct, eq=False, kw_only=True):
     """One render.
+
+    Many thousands may wait: until something happens to one, it holds no container of its own.
 
     Attributes:
         attempt: The fencing number: how often it was assigned.
@@ -113,11 +121,11 @@ class LiveJob(msgspec.Struct, eq=False, kw_only=True):
     last_frame: bool = False
     ends_at_s: float | None = None
     eta_told_s: float = 0.0
-    failed_on: set[str] = msgspec.field(default_factory=set)
-    back_at_ms: dict[str, int] = msgspec.field(default_factory=dict)
+    failed_on: frozenset[str] = frozenset()
+    back_at_ms: Mapping[str, int] = NO_WORKERS
     shares: bool = False
     suspect: bool = False
-    suspected_at: dict[str, int] = msgspec.field(default_factory=dict)
+    suspected_at: Mapping[str, int] = NO_WORKERS
     settling: bool = False
     assigning: bool = False
     ending: JobState | None = None
@@ -295,22 +303,22 @@ def to_row(project: LiveProject) -> ProjectRow:
 
 
 def from_row(row: ProjectRow) -> LiveProject:
-    """A project as it was stored."""
+    """A project as it was stored; thousands share the words that are the same in most."""
     said = recall(row.request, row.network) if row.ended_ms is None else Said()
     project = LiveProject(
         id=row.id,
-        account_id=row.account_id,
-        app_id=row.app_id,
-        model=row.model,
+        account_id=intern(row.account_id),
+        app_id=intern(row.app_id),
+        model=intern(row.model),
         network=row.network,
         token_type=row.token_type,
-        origin=row.origin,
+        origin=intern(row.origin),
         request=row.request,
         width=row.width,
         height=row.height,
         steps=row.steps,
         previews=row.previews,
-        output_format=row.output_format,
+        output_format=intern(row.output_format),
         disable_safety=row.disable_safety,
         hold_micros=row.hold_micros,
         key_id=row.key_id,
@@ -324,33 +332,36 @@ def from_row(row: ProjectRow) -> LiveProject:
         cancel_message=row.cancel_message,
         ended_ms=row.ended_ms,
     )
-    project.jobs = [
-        LiveJob(
-            id=job.id,
-            project=project,
-            index=job.index,
-            render=_render.decode(job.render),
-            price_micros=job.price_micros,
-            created_ms=job.created_ms,
-            state=job.state,
-            attempt=job.attempt,
-            failures=job.failures,
-            worker_id=job.worker_id,
-            worker_name=job.worker_name,
-            seed=job.seed,
-            steps=job.steps,
-            sha256=job.sha256,
-            sensitive=tuple(job.sensitive.split()),
-            withheld=job.withheld,
-            removed=job.removed,
-            charged_micros=job.charged_micros,
-            reason=job.reason,
-            started_ms=job.started_ms,
-            ended_ms=job.ended_ms,
-        )
-        for job in row.jobs
-    ]
+    project.jobs = [_job_from_row(project, job) for job in row.jobs]
     return project
+
+
+def _job_from_row(project: LiveProject, row: JobRow) -> LiveJob:
+    job = LiveJob(
+        id=row.id,
+        project=project,
+        index=row.index,
+        render=_render.decode(row.render),
+        price_micros=row.price_micros,
+        created_ms=row.created_ms,
+    )
+    if row.attempt or row.ended_ms is not None:  # else it waits, and all the rest is to come
+        job.state = row.state
+        job.attempt = row.attempt
+        job.failures = row.failures
+        job.worker_id = row.worker_id
+        job.worker_name = row.worker_name
+        job.seed = row.seed
+        job.steps = row.steps
+        job.sha256 = row.sha256
+        job.sensitive = tuple(row.sensitive.split())
+        job.withheld = row.withheld
+        job.removed = row.removed
+        job.charged_micros = row.charged_micros
+        job.reason = row.reason
+        job.started_ms = row.started_ms
+        job.ended_ms = row.ended_ms
+    return job
 
 
 def ids_of(job: LiveJob) -> dict[str, str | int]:

@@ -56,6 +56,7 @@ class OpenProjects:
     Attributes:
         removed: Called with each project that has ended, or was refused.
         inputs_leaving: Projects whose unused inputs are being removed in this moment.
+        ended: How many were removed since the server began.
         unstored: How much of what happened is on its way into the store.
     """
 
@@ -86,6 +87,7 @@ class OpenProjects:
         self._told_ends: dict[str, dict[str, float]] = {}  # subject, project id: clock time
         self._tracer = tracer(SERVICE)
         self._stopped = False
+        self.ended = 0
         self.unstored = 0
         self._media_slow_until_s = 0.0
         self.removed: Callable[[LiveProject], None] = lambda project: None
@@ -94,11 +96,14 @@ class OpenProjects:
         """Takes a project up."""
         self._projects[project.id] = project
         self._of_account.setdefault(project.account_id, {})[project.id] = project
-        project.load = self._loads.setdefault(project.account_id, AccountLoad())
-        self.limits_changed(project.account_id)
+        load = self._loads.get(project.account_id)
+        if load is None:
+            load = self._loads[project.account_id] = AccountLoad()
+            self.limits_changed(project.account_id)
+        project.load = load
         for job in project.jobs:
             self._jobs[job.id] = job
-            project.load.note(job)
+            load.note(job)
 
     def limits_changed(self, account_id: str) -> None:
         """Takes over the limits that an account has now."""
@@ -142,6 +147,7 @@ class OpenProjects:
             del self._loads[project.account_id]
         for job in project.jobs:
             del self._jobs[job.id]
+        self.ended += 1
         self.removed(project)
 
     def project(self, project_id: str) -> LiveProject | None:
@@ -166,6 +172,9 @@ class OpenProjects:
     def job(self, job_id: str) -> LiveJob | None:
         """A job of an open project."""
         return self._jobs.get(job_id)
+
+    def __len__(self) -> int:
+        return len(self._projects)
 
     def all(self) -> list[LiveProject]:
         """Every open project, oldest first."""

@@ -77,7 +77,7 @@ class Outcomes:
         """A worker said why it has no result: another attempt follows, or the job fails."""
         job.failures += 1
         self._measures.attempt_failed(error)
-        job.failed_on.add(worker.id)
+        job.failed_on |= {worker.id}
         if retryable and error != failures.OUT_OF_MEMORY:  # else it is not the worker's fault
             self.note_failure(worker.id, job.id, error)
         if retryable and job.failures < self._config.max_attempts:
@@ -101,7 +101,7 @@ class Outcomes:
         if counts:
             job.failures += 1
             self._measures.attempt_failed(error)
-            job.failed_on.add(job.worker_id)
+            job.failed_on |= {job.worker_id}
         if job.failures >= self._config.max_attempts:
             told = f"{job.failures} attempts at it ended like this or failed"
         elif interruptions.too_many(job):

@@ -77,11 +77,12 @@ class Projects:
     async def load(self) -> None:
         """Takes up every project that the last run of the server left open."""
         with uncollected():
-            for row in await self._store.open_projects():
-                project = await self._open.recall(row)
-                self._open.add(project)
-                for job in project.jobs:
-                    self._rendering.take_up(job)
+            async for rows in self._store.open_projects():
+                for row in rows:
+                    project = await self._open.recall(row)
+                    self._open.add(project)
+                    for job in project.jobs:
+                        self._rendering.take_up(job)
         self._rendering.scheduler.hint()
 
     def stop_accepting(self) -> None:

@@ -28,9 +28,11 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     dynamic: bool = False
 
 
-_SIGNS = (b"=", b"|", b"\\u", b'orkers"')
+_NOTHING = Said()
+
+_SIGNS = (b"=", b"|", b"\\", b'orkers"')
 """One of these is in every request that says something: a flag's, a choice's, an escape, which may
-stand for either, or a field that names workers."""
+stand for either, or a field that names workers. One byte is found ten times as fast as two."""
 
 
 def read(request: JobRequest, network: Network) -> Said:
@@ -60,7 +62,7 @@ def recall(raw: bytes, network: Network) -> Said:
     After a restart every open request is looked at; most say nothing, and are not even decoded.
     """
     if not any(sign in raw for sign in _SIGNS):
-        return Said()
+        return _NOTHING
     try:
         return read(msgspec.json.decode(raw, type=JobRequest), network)
     except (*UNREADABLE, InvalidRequest):  # an older version wrote it, with other rules

@@ -352,7 +352,7 @@ class Rendering:
         job = self._held_by(worker, message.job_id, message.attempt)
         if job is not None:
             if not worker.draining:
-                job.failed_on.add(worker.id)
+                job.failed_on |= {worker.id}
                 interruptions.handed_back(job, worker, milliseconds(self._clock))
             self._outcomes.lose(job, "the worker handed it back", counts=False)
 
@@ -367,7 +367,7 @@ class Rendering:
         if job.on_worker and not job.settling and not job.project.canceling:
             self.stop_on_worker(job)
             if elsewhere:
-                job.failed_on.add(job.worker_id)
+                job.failed_on |= {job.worker_id}
             self._outcomes.lose(job, why, counts=False)
 
     def _held_by(self, worker: WorkerSession, job_id: str, attempt: int) -> LiveJob | None:

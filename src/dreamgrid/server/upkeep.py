@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dreamgrid.errors import DreamgridError
 from dreamgrid.server import loop_lag
 from dreamgrid.server.clock import milliseconds
+from dreamgrid.server.garbage import LongQueue
 from dreamgrid.server.services import Services
 from dreamgrid.server.worker_sockets import WorkerSockets
 
@@ -47,9 +48,11 @@ async def _positions(services: Services) -> None:
 
 def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) -> None:
     """Starts every loop as a child of `group`."""
+    long_queue = LongQueue()
 
     async def leases() -> None:
         await _leases(services, sockets)
+        long_queue.look(len(services.open_projects), services.open_projects.ended)
 
     async def positions() -> None:
         await _positions(services)

@@ -114,7 +114,10 @@ class _Line:
 
     def queue(self, job: LiveJob) -> deque[LiveJob]:
         """Where a job stands, or would stand."""
-        return self.queues.setdefault(frozenset(job.failed_on), deque())
+        queue = self.queues.get(job.failed_on)
+        if queue is None:
+            queue = self.queues[job.failed_on] = deque()
+        return queue
 
     def in_order(self) -> Iterator[LiveJob]:
         """All jobs: first those that were interrupted by a failure."""

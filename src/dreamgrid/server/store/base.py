@@ -10,7 +10,7 @@ id; the store fences by attempt number, moves the money and refuses impossible r
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from dreamgrid.protocol.params import TokenType
@@ -232,8 +232,11 @@ class Store(Protocol):
     async def project_of_job(self, job_id: str) -> str | None:
         """The id of the project that a job belongs to."""
 
-    async def open_projects(self) -> list[ProjectRow]:
-        """All projects that have not ended, oldest first, with their jobs."""
+    def open_projects(self) -> AsyncIterator[list[ProjectRow]]:
+        """All projects that have not ended, oldest first, with their jobs; some at a time.
+
+        To be called while nothing is written: at the start of a server.
+        """
 
     async def unclaimed_projects(
         self, account_id: str, app_id: str | None, since_ms: int

@@ -6,7 +6,7 @@ other callers in the same transaction are not disturbed.
 
 import json
 from collections.abc import Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import msgspec
@@ -41,10 +41,12 @@ _PROJECT_FIELDS = tuple(
 _JOB_FIELDS = tuple(
     name for name in JobRow.__struct_fields__ if name not in ("project_id", "render")
 )
+_GIVEN = _JOB_FIELDS.index("created_ms") + 1  # the fields after it have defaults
 _JOB_COLUMNS = tuple("job_index" if name == "index" else name for name in _JOB_FIELDS)
 _project_values = attrgetter(*_PROJECT_FIELDS)
 _job_values = attrgetter(*_JOB_FIELDS)
 _JOB_STATES = {state.value: state for state in JobState}  # quicker than to call it, for each row
+_PROJECT_STATES = {state.value: state for state in ProjectState}
 _renders = msgspec.json.Decoder(tuple[msgspec.Raw, ...])
 
 _INSERT_PROJECT = (
@@ -57,7 +59,14 @@ _INSERT_JOB = (
     f"INSERT INTO job (project, {', '.join(_JOB_COLUMNS)})"
     f" VALUES (?, {', '.join('?' * len(_JOB_COLUMNS))})"
 )
-_JOBS = f"SELECT project, {', '.join(_JOB_COLUMNS)} FROM job WHERE project IN"
+_JOBS = f"SELECT project, {', '.join(_JOB_COLUMNS)} FROM job WHERE TRUE"
+_OTHER_JOBS = f"{_JOBS} AND (attempt > 0 OR ended_ms IS NOT NULL)"
+_FRESH_JOBS = (
+    f"SELECT project, {', '.join(_JOB_COLUMNS[:_GIVEN])} FROM job"
+    " WHERE attempt = 0 AND ended_ms IS NULL"
+)
+"""Jobs that are as they were made, as nearly all are that wait: only what was given is read."""
+_index = itemgetter(1 + _JOB_COLUMNS.index("job_index"))
 _CANCELED = (
     "CASE WHEN state = 'canceled' THEN (SELECT details FROM event WHERE event.project ="
     " project.number AND kind = 'canceled') END"
@@ -345,20 +354,34 @@ def prune(connection: Connection, before_ms: int) -> int:
     return len(ended)
 
 
-def select(connection: Connection, condition: str, values: Sequence[Any]) -> list[ProjectRow]:
-    """The projects that fulfil an SQL condition, in its order, with their jobs."""
+def select(
+    connection: Connection,
+    condition: str,
+    values: Sequence[Any],
+    *,
+    kinds_of_jobs: Sequence[str] = (_JOBS,),
+) -> list[ProjectRow]:
+    """The projects that fulfil an SQL condition, in its order, with their jobs.
+
+    Args:
+        connection: To the database.
+        condition: What follows WHERE.
+        values: Of the places in it.
+        kinds_of_jobs: The statements that together read all jobs of some projects.
+    """
     rows = connection.execute(
-        f"SELECT number, request, renders, {_CANCELED}, {', '.join(_PROJECT_FIELDS)}"
+        f"SELECT number, renders, {_CANCELED}, request, {', '.join(_PROJECT_FIELDS)}"
         f" FROM project JOIN wish ON project = number WHERE {condition}",
         values,
     ).fetchall()
-    jobs = _jobs(connection, [row[0] for row in rows])
+    jobs = _jobs(connection, [row[0] for row in rows], kinds_of_jobs)
     projects = []
     for row in rows:
-        number, request, renders, canceled, *fields = row
-        project = ProjectRow(**dict(zip(_PROJECT_FIELDS, fields, strict=True)), request=request)
-        project.state = ProjectState(project.state)
-        project.cancel_message = json.loads(canceled or "{}").get("message", "")
+        number, renders, canceled, *fields = row
+        project = ProjectRow(*fields)
+        project.state = _PROJECT_STATES[project.state]
+        if canceled:
+            project.cancel_message = json.loads(canceled).get("message", "")
         project.claimed = bool(project.claimed)
         project.disable_safety = bool(project.disable_safety)
         project.jobs = tuple(
@@ -369,21 +392,39 @@ def select(connection: Connection, condition: str, values: Sequence[Any]) -> lis
     return projects
 
 
-def _jobs(connection: Connection, projects: Sequence[int]) -> dict[int, list[tuple[Any, ...]]]:
+def open_numbers(connection: Connection) -> list[int]:
+    """The numbers of all projects that have not ended, oldest first."""
+    rows = connection.execute(
+        "SELECT number FROM project WHERE ended_ms IS NULL ORDER BY created_ms, number"
+    )
+    return [number for (number,) in rows.fetchall()]
+
+
+def numbered(connection: Connection, numbers: Sequence[int]) -> list[ProjectRow]:
+    """The projects with these numbers, oldest first."""
+    marks = ", ".join("?" * len(numbers))
+    condition = f"number IN ({marks}) ORDER BY created_ms, number"
+    return select(connection, condition, numbers, kinds_of_jobs=(_FRESH_JOBS, _OTHER_JOBS))
+
+
+def _jobs(
+    connection: Connection, projects: Sequence[int], kinds: Sequence[str]
+) -> dict[int, list[tuple[Any, ...]]]:
     """The jobs of projects in their order, by the number of the project, which begins each row."""
     found: dict[int, list[tuple[Any, ...]]] = {number: [] for number in projects}
     for start in range(0, len(projects), PROJECTS_AT_ONCE):
         some = projects[start : start + PROJECTS_AT_ONCE]
         marks = ", ".join("?" * len(some))
-        for row in connection.execute(f"{_JOBS} ({marks}) ORDER BY project, job_index", some):
-            found[row[0]].append(row)
+        for kind in kinds:
+            for row in connection.execute(f"{kind} AND project IN ({marks})", some):
+                found[row[0]].append(row)
+    for rows in found.values():
+        rows.sort(key=_index)
     return found
 
 
 def _job(project_id: str, render: msgspec.Raw, row: tuple[Any, ...]) -> JobRow:
-    fields = dict(zip(_JOB_FIELDS, row[1:], strict=True))
-    fields["project_id"], fields["render"] = project_id, bytes(render)
-    job = JobRow(**fields)
+    job = JobRow(project_id, bytes(render), *row[1:])
     job.state = _JOB_STATES[job.state]
     job.withheld = bool(job.withheld)
     job.removed = bool(job.removed)

@@ -5,7 +5,8 @@ PostgreSQL. Who inherits from this brings `_write` and `_read`, and the life of 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -41,6 +42,10 @@ from dreamgrid.server.store.sql_admin import SqlAdmin
 from dreamgrid.server.store.sql_webhooks import SqlWebhooks
 
 T = TypeVar("T")
+
+OPEN_AT_ONCE = 500
+"""How many open projects are read at once: what was read of all of them would take more memory than
+what becomes of it."""
 
 MAX_UNCLAIMED = 500
 """Most projects that `unclaimed_projects` answers."""
@@ -246,8 +251,11 @@ class SqlStore:
         )
         return rows[0][0] if rows else None
 
-    async def open_projects(self) -> list[ProjectRow]:
-        return await self._projects("ended_ms IS NULL ORDER BY created_ms, number")
+    async def open_projects(self) -> AsyncIterator[list[ProjectRow]]:
+        numbers = await self._read(sql_projects.open_numbers)
+        for start in range(0, len(numbers), OPEN_AT_ONCE):
+            some = numbers[start : start + OPEN_AT_ONCE]
+            yield await self._read(partial(sql_projects.numbered, numbers=some))
 
     async def unclaimed_projects(
         self, account_id: str, app_id: str | None, since_ms: int
