@@ -40,6 +40,10 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
         times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
 
+    def memory_bytes(self) -> int:
+        """Memory that it holds now."""
+        return int(psutil.Process(self.pid).memory_info().rss)
+
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Where and when figures were taken."""

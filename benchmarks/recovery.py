@@ -37,8 +37,11 @@ from dreamgrid.server.store.sqlite import SqliteStore
 
 PROJECTS = 25_000
 JOBS_A_PROJECT = 4
+FEWER = 10
+"""What part of these are open in another database, to see what grows with their number."""
+
 UNSERVED = "dreamlet-v1"
-IDLE = Shape(apps=1, workers=1, rate=20, seconds=6)
+IDLE = Shape(apps=1, workers=1, rate=20, seconds=12)
 LIMIT_S = 2.0
 """The server should be back this soon after its start, whatever was open."""
 
@@ -53,8 +56,8 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
         added_s: The same by the clock.
         ratio: The CPU that they add, over the floor.
         limit_s: What they should not exceed.
-        without: Requests on an idle grid.
-        beside: The same beside the open jobs.
+        project_bytes: Memory for each open project with its jobs, beside what an empty grid takes.
+        beside: By how many jobs are open, what requests take beside them; 0: an idle grid.
     """
 
     jobs: int
@@ -62,8 +65,8 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     added_cpu_s: float
     added_s: float
     ratio: float
-    without: Figures
-    beside: Figures
+    project_bytes: int
+    beside: dict[int, Figures]
     limit_s: float = LIMIT_S
 
 
@@ -78,20 +81,22 @@ def run(rounds: int, data: Path | None, say: Callable[[str], None]) -> Recovery:
     """Starts the server `rounds` times on either database."""
     machine.pin(machine.LOAD_CORE)
     with tempfile.TemporaryDirectory(dir=data) as name:
-        empty, full = Path(name) / "empty", Path(name) / "full"
+        empty, some, full = (Path(name) / word for word in ("empty", "some", "full"))
+        open_projects = {empty: 0, some: PROJECTS // FEWER, full: PROJECTS}
         keys = {}
-        for folder in (empty, full):
+        for folder, count in open_projects.items():
             folder.mkdir()
             with _started(folder, accounts=2) as (server, _):
                 keys[folder] = server.address.keys
-        uvloop.run(_fill(full))
-        say(f"{PROJECTS * JOBS_A_PROJECT:,} jobs are stored")
+            uvloop.run(_fill(folder, count))
+            say(f"{count * JOBS_A_PROJECT:,} jobs are stored")
         floors_s: list[float] = []
-        starts: dict[Path, list[_Start]] = {empty: [], full: []}
-        figures: dict[Path, Figures] = {}
+        starts: dict[Path, list[_Start]] = {folder: [] for folder in open_projects}
+        memory: dict[Path, int] = {}
+        beside: dict[int, Figures] = {}
         for number in range(1, rounds + 1):
             floors_s.append(_read(full / "dreamgrid.sqlite"))
-            for folder in (empty, full):
+            for folder, count in open_projects.items():
                 with _started(folder, accounts=0) as (server, start):
                     starts[folder].append(start)
                     say(
@@ -100,7 +105,8 @@ def run(rounds: int, data: Path | None, say: Callable[[str], None]) -> Recovery:
                     )
                     address = msgspec.structs.replace(server.address, keys=keys[folder])
                     loaded = Running(address=address, pid=server.pid)
-                    figures[folder] = uvloop.run(measure(loaded, IDLE))
+                    beside[count * JOBS_A_PROJECT] = uvloop.run(measure(loaded, IDLE))
+                    memory[folder] = server.memory_bytes()
         pairs = list(zip(starts[full], starts[empty], strict=True))
         added_cpu_s = [with_them.cpu_s - without.cpu_s for with_them, without in pairs]
         added_s = [with_them.clock_s - without.clock_s for with_them, without in pairs]
@@ -111,8 +117,8 @@ def run(rounds: int, data: Path | None, say: Callable[[str], None]) -> Recovery:
         added_cpu_s=round(statistics.median(added_cpu_s), 2),
         added_s=round(statistics.median(added_s), 2),
         ratio=round(statistics.median(ratios), 2),
-        without=figures[empty],
-        beside=figures[full],
+        project_bytes=(memory[full] - memory[empty]) // PROJECTS,
+        beside=beside,
     )
 
 
@@ -125,14 +131,14 @@ def _started(folder: Path, *, accounts: int) -> Iterator[tuple[Running, _Start]]
         yield server, _Start(time.perf_counter() - began, server.cpu_s())
 
 
-async def _fill(folder: Path) -> None:
+async def _fill(folder: Path, projects: int) -> None:
     """Stores the open jobs, for the second of the accounts: the first is the load's."""
     store = SqliteStore(folder / "dreamgrid.sqlite")
     await store.open()
     account = await store.account_by_username("app-1")
     assert account is not None
-    for _ in range(0, PROJECTS, 1_000):
-        await asyncio.gather(*(store.submit(to_row(_project(account.id))) for _ in range(1_000)))
+    for _ in range(0, projects, 500):
+        await asyncio.gather(*(store.submit(to_row(_project(account.id))) for _ in range(500)))
     await store.close()
 
 
@@ -210,11 +216,16 @@ def tell(found: Recovery, say: Callable[[str], None]) -> None:
         f"{found.added_s:.2f} s by the clock (aim: at most {found.limit_s:.0f} s); "
         f"{found.ratio:.1f} times the {found.floor_cpu_s:.2f} s that reading their rows takes"
     )
-    for name, figures in (("without them", found.without), ("beside them", found.beside)):
+    say(
+        f"  {found.project_bytes / 1024:.1f} KB of memory for each open project of "
+        f"{JOBS_A_PROJECT} jobs, SQLite's cache included"
+    )
+    for jobs, figures in found.beside.items():
         assert figures.assigned is not None
         assert figures.progressed is not None
         say(
-            f"  a request {name}: {figures.assigned.p50_ms:.1f} / {figures.assigned.p99_ms:.1f} ms "
-            f"to its worker, progress {figures.progressed.p50_ms:.1f} / "
-            f"{figures.progressed.p99_ms:.1f} ms (p50 / p99), {figures.server_us:.0f} us of CPU"
+            f"  a request beside {jobs:,} open jobs: {figures.assigned.p50_ms:.1f} / "
+            f"{figures.assigned.p99_ms:.1f} ms to its worker, progress "
+            f"{figures.progressed.p50_ms:.1f} / {figures.progressed.p99_ms:.1f} ms (p50 / p99), "
+            f"{figures.server_us:.0f} us of CPU"
         )

@@ -7,14 +7,13 @@ from typing import Any, ClassVar, cast
 import msgspec
 import pytest
 
-from dreamgrid.protocol.socket import WaitingReason
 from dreamgrid.server import queue_notices, start_times, upkeep
 from dreamgrid.server.forecasts import Forecasts
 from dreamgrid.server.live import LiveJob, LiveProject
 from dreamgrid.server.measures import Measures, QueueSeen
 from dreamgrid.server.queue_notices import QueueNotices
 from dreamgrid.server.speeds import Speeds
-from dreamgrid.server.standings import Offer, Seen, reason_of, word_of
+from dreamgrid.server.standings import Offer, Seen
 from dreamgrid.server.waiting import WaitingJobs
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobEvent
@@ -298,18 +297,17 @@ def _notices(
             offer=offer, connected=lambda one: None, max_running=5, position=place, now_ms=0
         )
 
-    def tell_place(project: LiveProject, place: int, reason: WaitingReason | None) -> None:
+    def tell_place(project: LiveProject, place: int, word: str, offer: Offer) -> None:
         project.told_position, project.told_at_s = place, 1_000.0
-        project.told_reason = word_of(reason)
+        project.told_reason = word
         project.told_starts_at_s = project.starts_at_s
         told.append((project.id, place))
 
-    def tell_reason(project: LiveProject, reason: WaitingReason | None) -> None:
-        project.noticed_reason = word_of(reason)
+    def tell_reason(project: LiveProject, word: str, offer: Offer) -> None:
+        project.noticed_reason = word
 
     open_projects = SimpleNamespace(
         offer=lambda project: Offer(able=tuple(able)),
-        reason=lambda project, place, offer: reason_of(project, seen(project, place, offer)),
         seen=seen,
         project=projects.get,
         tell_place=tell_place,

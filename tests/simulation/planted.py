@@ -107,11 +107,12 @@ def an_interrupted_job_is_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_restart_forgets_what_was_on_a_worker(patch: pytest.MonkeyPatch) -> None:
-    def take_up(rendering: Rendering, job: LiveJob) -> None:
-        if job.state is JobState.QUEUED:
-            rendering.scheduler.waiting.add(job)
-        else:
-            job.lease_until_s = float("inf")
+    def take_up(rendering: Rendering, project: LiveProject) -> None:
+        for job in project.jobs:
+            if job.state is JobState.QUEUED:
+                rendering.scheduler.waiting.add(job)
+            else:
+                job.lease_until_s = float("inf")
 
     patch.setattr(Rendering, "take_up", take_up)
 
@@ -348,9 +349,10 @@ def a_job_may_kill_worker_after_worker(patch: pytest.MonkeyPatch) -> None:
 def a_restart_forgets_how_often_a_job_failed(patch: pytest.MonkeyPatch) -> None:
     take_up = Rendering.take_up
 
-    def forgiving(rendering: Rendering, job: LiveJob) -> None:
-        job.failures = 0
-        take_up(rendering, job)
+    def forgiving(rendering: Rendering, project: LiveProject) -> None:
+        for job in project.jobs:
+            job.failures = 0
+        take_up(rendering, project)
 
     patch.setattr(Rendering, "take_up", forgiving)
 

@@ -103,7 +103,8 @@ class OpenProjects:
         project.load = load
         for job in project.jobs:
             self._jobs[job.id] = job
-            load.note(job)
+            if job.on_worker:
+                load.note(job)
 
     def limits_changed(self, account_id: str) -> None:
         """Takes over the limits that an account has now."""
@@ -283,23 +284,43 @@ class OpenProjects:
 
         None of its jobs is on a worker.
         """
-        self.tell_place(project, position, self.reason(project, position))
+        reason = self.reason(project, position)
+        self._note_told(project, position, word_of(reason))
+        self.tell(project, frames.queued(project, self._standing(project, position, reason)))
 
-    def tell_place(self, project: LiveProject, position: int, reason: WaitingReason | None) -> None:
-        """The same by who knows already why it waits."""
+    def tell_place(self, project: LiveProject, position: int, word: str, offer: Offer) -> None:
+        """The same by who looks at many; nothing is worked out that nobody hears.
+
+        Args:
+            project: It waits, and none of its jobs is on a worker.
+            position: Its place in line.
+            word: The `word_of` why it waits.
+            offer: Who there is for it.
+        """
+        self._note_told(project, position, word)
+        subjects = (project.subject, project.watch_subject, *project.also_told)
+        if any(map(self._bus.listening, subjects)):
+            reason = self.reason(project, position, offer)
+            self.tell(project, frames.queued(project, self._standing(project, position, reason)))
+
+    def _note_told(self, project: LiveProject, position: int, word: str) -> None:
         project.told_position = position
         project.told_at_s = self._clock()
         project.told_starts_at_s = project.starts_at_s
-        project.told_reason = word_of(reason)
-        subjects = (project.subject, project.watch_subject, *project.also_told)
-        if any(map(self._bus.listening, subjects)):
-            self.tell(project, frames.queued(project, self._standing(project, position, reason)))
+        project.told_reason = word
 
-    def tell_reason(self, project: LiveProject, reason: WaitingReason | None) -> None:
-        """Tells why jobs of the project wait, or that none does, to those who follow that."""
-        project.noticed_reason = word_of(reason)
+    def tell_reason(self, project: LiveProject, word: str, offer: Offer | None = None) -> None:
+        """Tells why jobs of the project wait, or that none does, to those who follow that.
+
+        Args:
+            project: It is open.
+            word: The `word_of` that.
+            offer: Who there is for it. None: that is looked up.
+        """
+        project.noticed_reason = word
         subject = queue_subject(project.account_id, project.app_id)
         if self._bus.listening(subject):
+            reason = self.reason(project, project.told_position, offer)
             self._bus.publish(subject, frames.project_queue(project, reason))
 
     def offer(self, project: LiveProject) -> Offer:

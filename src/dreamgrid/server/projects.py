@@ -81,8 +81,7 @@ class Projects:
                 for row in rows:
                     project = await self._open.recall(row)
                     self._open.add(project)
-                    for job in project.jobs:
-                        self._rendering.take_up(job)
+                    self._rendering.take_up(project)
         self._rendering.scheduler.hint()
 
     def stop_accepting(self) -> None:
@@ -211,8 +210,7 @@ class Projects:
                 project.account_id, project.token_type, future.result().balance
             )
             left = [job for job in project.jobs if not job.assigning]
-            for job in left:
-                self._rendering.scheduler.waiting.add(job)
+            self._rendering.scheduler.waiting.add_all(left)
             # A worker may have its job already, which is told after this: then it was the next one.
             self._open.tell_queued(project, self._queue.position(project) or 1)
             if left:

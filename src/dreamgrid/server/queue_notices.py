@@ -173,13 +173,10 @@ class QueueNotices:
             or _moved(project.told_starts_at_s, project.starts_at_s)
             or now_s - project.told_at_s >= self._notice_s
         )
-        is_told = news and project.waiting
-        if is_told or word != project.noticed_reason:
-            reason = self._open.reason(project, place, words.offer)
-            if is_told:
-                self._open.tell_place(project, place, reason)
-            if word != project.noticed_reason:
-                self._open.tell_reason(project, reason)
+        if news and project.waiting:
+            self._open.tell_place(project, place, word, words.offer)
+        if word != project.noticed_reason:
+            self._open.tell_reason(project, word, words.offer)
 
 
 def _moved(told_s: float | None, now_s: float | None) -> bool:

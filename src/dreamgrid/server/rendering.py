@@ -32,7 +32,7 @@ from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.delivered_files import DeliveredFiles
 from dreamgrid.server.etas import Etas
 from dreamgrid.server.forecasts import Forecasts
-from dreamgrid.server.live import LiveJob, ids_of
+from dreamgrid.server.live import LiveJob, LiveProject, ids_of
 from dreamgrid.server.measures import Measures
 from dreamgrid.server.open_projects import OpenProjects
 from dreamgrid.server.outcomes import Outcomes
@@ -40,6 +40,7 @@ from dreamgrid.server.reliability import Reliability
 from dreamgrid.server.run_limits import RunLimits, out_of_time
 from dreamgrid.server.scheduler import Match, Scheduler
 from dreamgrid.server.speeds import Speeds
+from dreamgrid.server.standings import word_of
 from dreamgrid.server.store.base import Store
 from dreamgrid.server.workers import Workers, WorkerSession
 from dreamgrid.states import (
@@ -103,19 +104,20 @@ class Rendering:
             clock=clock,
         )
 
-    def take_up(self, job: LiveJob) -> None:
-        """Takes up a job that the last run of the server left open.
+    def take_up(self, project: LiveProject) -> None:
+        """Takes up a project that the last run of the server left open.
 
-        One that was on a worker gets a fresh lease: its worker may well be alive and come back
+        A job that was on a worker gets a fresh lease: its worker may well be alive and come back
         with the result.
         """
-        if job.on_worker:
-            now_s = self._clock()
-            job.lease_until_s = now_s + self._config.lease_s
-            began_s = now_s if job.started_ms is None else job.started_ms / 1000
-            job.run_until_s = began_s + self._run_limits.longest_s(job)
-        elif job.state is JobState.QUEUED:
-            self.scheduler.waiting.add(job)
+        for job in project.jobs:
+            if job.on_worker:
+                now_s = self._clock()
+                job.lease_until_s = now_s + self._config.lease_s
+                began_s = now_s if job.started_ms is None else job.started_ms / 1000
+                job.run_until_s = began_s + self._run_limits.longest_s(job)
+        waiting = [job for job in project.jobs if job.state is JobState.QUEUED]
+        self.scheduler.waiting.add_all(waiting)
 
     def stop_on_worker(self, job: LiveJob) -> None:
         """Tells the worker that holds a canceled job to stop, unless it does not know of it yet."""
@@ -152,7 +154,8 @@ class Rendering:
         worker.send(assignment(job, worker.origin, self._blobs, self._config, self._catalog))
         self._open.tell(project, frames.initiating(job))
         if project.noticed_reason:
-            self._open.tell_reason(project, self._open.reason(project, project.told_position))
+            reason = self._open.reason(project, project.told_position)
+            self._open.tell_reason(project, word_of(reason))
 
     def _not_assigned(self, job: LiveJob) -> None:
         if job.ended:  # canceled while the assignment was on its way

@@ -289,8 +289,7 @@ class Scheduler:
             self._loop.call_soon(self._dispatch_new)
         self._new += jobs
         self._new_kinds.add(kind)
-        for job in jobs:
-            self.waiting.add(job)
+        self.waiting.add_all(jobs)
 
     def _dispatch_new(self) -> None:
         new, self._new = self._new, []

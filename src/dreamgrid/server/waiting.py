@@ -15,7 +15,7 @@ Together the two limits see to it that no line waits for ever.
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, count, islice
 from typing import NamedTuple
@@ -300,7 +300,7 @@ class Room:
             if looked_at >= AT_ONCE:
                 looked_at = 0
                 yield None
-        while walks:
+        while len(walks) > 1:
             walk = walks.popleft()
             job = next(walk, None)
             if job is not None:
@@ -308,6 +308,8 @@ class Room:
                 yield job
             elif len(walks) % AT_ONCE == 0:
                 yield None
+        for walk in walks:
+            yield from walk
 
 
 def _drained(ranked: list[Ranked]) -> Iterator[Ranked]:
@@ -333,16 +335,30 @@ class WaitingJobs:
         return bool(self._rooms)
 
     def add(self, job: LiveJob, *, first: bool = False) -> None:
-        """Adds a queued job; `first`: ahead of its account's others (it was interrupted).
+        """Adds a queued job; `first`: ahead of its account's others (it was interrupted)."""
+        self.add_all((job,), first=first)
 
-        Which workers have failed at it must not change while it is in line.
+    def add_all(self, jobs: Iterable[LiveJob], *, first: bool = False) -> None:
+        """Adds queued jobs of one project in their order.
 
-        One that is in line already keeps its place: nothing may be given away twice.
+        Which workers have failed at them must not change while they are in line.
+
+        Those that are in line already keep their place: nothing may be given away twice.
         """
-        if job.in_line:
-            self.note(job)
-            return
-        job.in_line = True
+        place = None
+        for job in jobs:
+            if job.in_line:
+                self.note(job)
+                continue
+            if place is None:
+                place = self._place(job)
+            room, line = place
+            job.in_line = True
+            line.add(job, first=first)
+            room.changes += 1
+
+    def _place(self, job: LiveJob) -> tuple[Room, _Line]:
+        """The room and the line for a job."""
         project = job.project
         rooms = self._rooms.setdefault((project.network, job.render.model), {})
         room = rooms.get(project.targeting)
@@ -353,8 +369,7 @@ class WaitingJobs:
             account = self._account(project.account_id, job.created_ms)
             account.ahead_ms = project.load.ahead_ms
             line = room.open_line(project.account_id, account, job.created_ms)
-        line.add(job, first=first)
-        room.changes += 1
+        return room, line
 
     def note(self, job: LiveJob) -> None:
         """Notes that a job may wait no longer, or again, though it stays in line."""
