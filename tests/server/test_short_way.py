@@ -25,7 +25,7 @@ from dreamgrid.server.worker_sockets import WorkerSockets
 from dreamgrid.server.workers import WorkerSession
 from tests.server.conftest import MakeGrid
 from tests.support.grid import Grid
-from tests.support.wire import PNG, hello_of, new_id
+from tests.support.wire import PNG, App, hello_of, new_id
 
 Take = Callable[[WorkerSockets, WorkerSession, bytes], bool]
 Apply = Callable[[WorkerSockets, WorkerSession, AnyWorkerMessage], bool]
@@ -132,6 +132,13 @@ async def test_reports_take_the_short_way(grid: Grid, monkeypatch: pytest.Monkey
     ]
 
 
+async def app_that_is_listened_to(grid: Grid) -> App:
+    """An app whose messages are read: what it sends right after the greeting may come before."""
+    app = await grid.app()
+    await app.wait_state("queued", jobID=await app.request())
+    return app
+
+
 async def test_requests_take_the_short_way_unless_they_bring_inputs(
     grid: Grid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,12 +151,12 @@ async def test_requests_take_the_short_way_unless_they_bring_inputs(
         return found[-1]
 
     monkeypatch.setattr(AppSockets, "_take", take)
-    app, project = await grid.app(), new_id()
+    app, project = await app_that_is_listened_to(grid), new_id()
+    found.clear()
     asked = f"/v1/image/uploadUrl?imageId=X&jobId={project}&type=startingImage"
     async with grid.http.put((await grid.data(asked))["uploadUrl"], data=PNG) as answer:
         assert answer.status == 200
-    await app.request()
-    await app.wait_state("queued")
+    await app.wait_state("queued", jobID=await app.request())
     assert found == [True]
     await app.request(project, hasStartingImage=True, strength=0.5)
     await app.cancel(project)
@@ -163,7 +170,7 @@ async def test_a_request_that_the_server_fails_at_ends_its_connection(
     def fail(projects: Projects, *asked: object) -> None:
         raise RuntimeError("a bug in the middle")
 
-    app = await grid.app()
+    app = await app_that_is_listened_to(grid)
     monkeypatch.setattr(Projects, "submit_at_once", fail)
     await app.request()
     assert await app.closed() == 1011
