@@ -31,6 +31,7 @@ NODES = asked(REAL_URL, "/object_info")[1]
 OFFERS = {
     f"{offer.workflow.name}:{offer.model}": offer
     for offer in offers_of(read_workflows(OWN_WORKFLOWS)[0], NODES, VERSION)[0]
+    if not offer.workflow.control  # those with masks and ControlNets are only checked
 }
 WITH_LORAS = [name for name, offer in OFFERS.items() if offer.workflow.lora_model]
 SIDE_PX = 64
@@ -170,6 +171,9 @@ def test_a_workflow_is_refused_only_for_want_of_its_files(mapping: str) -> None:
     assert answer["error"]["type"] == "prompt_outputs_failed_validation"
     weights = {place for places in workflow.models.values() for place, _ in places}
     files = {(place.node, place.input) for place in [*weights, *workflow.inputs.values()]}
+    if workflow.control_net:
+        net, _, name = workflow.control_net.file.rpartition(".")
+        files.add((net, name))
     found = {
         (node, fault["extra_info"]["input_name"])
         for node, described in answer["node_errors"].items()
