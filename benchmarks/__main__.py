@@ -1,7 +1,9 @@
 """`python -m benchmarks`: runs them all, or one of them."""
 
 import argparse
+import importlib
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import msgspec
 from benchmarks import (
     dispatch,
     flood,
+    idle,
     imports,
     lifecycle,
     machine,
@@ -22,6 +25,7 @@ from benchmarks import (
 )
 from benchmarks.dispatch import Dispatch
 from benchmarks.flood import Flood
+from benchmarks.idle import Figures as Idle
 from benchmarks.imports import Imports
 from benchmarks.lifecycle import Lifecycle
 from benchmarks.machine import Machine
@@ -43,10 +47,19 @@ NAMES = (
     "media",
     "tiles",
     "nodes",
+    "idle",
+    "passes",
+    "real-weights",
 )
 PROCESSES_A_ROUND = 10
 _TOGETHER = {"recovery": ("sdks",)}
 """What a benchmark also runs with."""
+
+_WEIGHTS = {"passes": "benchmarks.passes", "real-weights": "benchmarks.real_weights"}
+"""Benchmarks of real weights, and their modules, which need torch."""
+
+IDLE_JOBS = 12
+IDLE_DEVICE_S = 1.0
 
 
 class Report(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -63,6 +76,9 @@ class Report(msgspec.Struct, kw_only=True, omit_defaults=True):
     media: Media | None = None
     tiles: Tiles | None = None
     nodes: Nodes | None = None
+    idle: Idle | None = None
+    passes: Any = None  # what these two are, their modules say: they need torch
+    real_weights: Any = None
 
 
 def _progress(line: str) -> None:
@@ -101,13 +117,22 @@ def main() -> None:
         "media": (media, (rounds, given.renders)),
         "tiles": (tiles, (rounds,)),
         "nodes": (nodes, (rounds, data)),
+        "idle": (idle, (IDLE_JOBS, IDLE_DEVICE_S)),
     }
-    for name, (benchmark, how) in runs.items():
-        if given.only in (None, name, *_TOGETHER.get(name, ())):
-            print(f"== {name}", flush=True)
-            found = benchmark.run(*how, _progress)
-            setattr(report, name.replace("-", "_"), found)
-            benchmark.tell(found, print)
+    for name in NAMES:
+        if given.only not in (None, name, *_TOGETHER.get(name, ())):
+            continue
+        print(f"== {name}", flush=True)
+        if name in _WEIGHTS:
+            if lacking := [one for one in ("torch", "diffusers") if find_spec(one) is None]:
+                print(f"  skipped: without {' and '.join(lacking)} (make diffusers)")
+                continue
+            module = importlib.import_module(_WEIGHTS[name])
+            runs[name] = (module, (module.usual(rounds),))
+        benchmark, how = runs[name]
+        found = benchmark.run(*how, _progress)
+        setattr(report, name.replace("-", "_"), found)
+        benchmark.tell(found, print)
     if given.json is not None:
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
 

@@ -1,6 +1,6 @@
 """The diffusers engine beside the bare pipeline: `python -m benchmarks.real_weights`.
 
-Three questions, answered with random weights of a chosen size, so that nothing is downloaded:
+Four questions, answered with random weights of a chosen size, so that nothing is downloaded:
 
 - **Overhead.** The same picture by the pipeline alone and by the engine, which also watches steps,
   checks the prompt and the picture, and writes the file. They take turns; the share is the median
@@ -9,19 +9,21 @@ Three questions, answered with random weights of a chosen size, so that nothing 
   and until one is that is in memory still.
 - **Batches.** Several pictures in one forward pass beside one after the other: what is gained, and
   whether the pixels are the same.
+- **Memory.** The most that a GPU held while the engine rendered one.
 
-With a GPU: `--size sdxl --side 1024` and `--size flux --side 1024` (needs 32 GB of main memory and
-of disk), which nobody has run yet.
+Whoever has a GPU runs `python -m benchmarks.gpu`, which asks all of it at the sizes of Stable
+Diffusion XL and Flux.1.
 
 On a CPU it counts processor time, because other programs use the machine too; on a GPU wall time.
 """
 
 import argparse
+import gc
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,12 +32,12 @@ import diffusers
 import msgspec
 import numpy as np
 import torch
-from tests.engines.diffusers import tiny
+from tests.engines.diffusers import tiny, tiny_parts, tiny_pictures
 
 from dreamgrid.engines.base import Step
 from dreamgrid.engines.diffusers.engine import DiffusersEngine
 from dreamgrid.engines.diffusers.family import families, samplings, settings_of
-from dreamgrid.engines.diffusers.memory import device
+from dreamgrid.engines.diffusers.memory import device, free_memory, out_of_memory
 from dreamgrid.engines.diffusers.sampling import scheduler_for
 from dreamgrid.engines.diffusers.weights import Places, find_weights
 from dreamgrid.protocol.renders import ImageRender
@@ -70,8 +72,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         switch_s: Until another model is ready, read from its files.
         warm_switch_s: Until one is ready that is in memory still.
         batch: Pictures in one forward pass.
-        batch_gain: Pictures per second in a batch, beside one after the other.
+        batch_gain: Pictures per second in a batch, beside one after the other; 0: it did not fit.
         largest_difference: Of a pixel's levels, 0..255, between both.
+        peak_bytes: The most that the GPU held for one picture of the engine; 0 without one.
+        finite: The numbers of a picture are numbers; else its pixels say nothing about equality.
     """
 
     device: str
@@ -85,6 +89,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     batch: int
     batch_gain: float
     largest_difference: int
+    peak_bytes: int
+    finite: bool
 
 
 def write(folder: Path, size: str) -> tuple[str, int]:
@@ -93,8 +99,9 @@ def write(folder: Path, size: str) -> tuple[str, int]:
     model, made, network = _of_size(size)
     name = "transformer" if hasattr(made, "transformer") else "unet"
     shape = {"shift_factor": 0.0609, "scaling_factor": 1.5035} if name == "transformer" else {}
-    levels = [32, 32, 64, 64]  # so that a latent stands for 8 x 8 pixels, as usual
-    decoder = tiny.vae(
+    # Four, so that a latent stands for 8 x 8 pixels, as usual; as wide as the real ones for a GPU.
+    levels = [128, 256, 512, 512] if size in ("sdxl", "flux") else [32, 32, 64, 64]
+    decoder = tiny_parts.vae(
         network.config.in_channels // 4 if name == "transformer" else 4,
         block_out_channels=levels,
         down_block_types=["DownEncoderBlock2D"] * len(levels),
@@ -111,16 +118,46 @@ def write(folder: Path, size: str) -> tuple[str, int]:
 def _of_size(size: str) -> tuple[str, Any, Any]:
     """A model's id, its pipeline with a tiny network, and the network that it shall have."""
     if size in STABLE_DIFFUSION:
-        return "sd-v1-5", tiny.stable_diffusion(), _stable_diffusion(STABLE_DIFFUSION[size])
-    made = tiny.stable_diffusion_xl() if size == "sdxl" else tiny.flux()
+        return (
+            "sd-v1-5",
+            tiny_pictures.stable_diffusion(),
+            _stable_diffusion(STABLE_DIFFUSION[size]),
+        )
+    if size == "sdxl":
+        made = tiny_pictures.stable_diffusion_xl()
+        return "sd_xl_base_1.0", made, filled(stable_diffusion_xl())
+    return "flux1-dev-fp8", tiny_pictures.flux(), filled(flux())
+
+
+def without_numbers(make: Callable[[], Any]) -> Any:
+    """A network of which only the shapes are there, in 16 bits: it takes no memory."""
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)  # in 32 bits they would need twice the memory
     try:
-        if size == "sdxl":
-            return "sd_xl_base_1.0", made, _stable_diffusion_xl(dict(made.unet.config))
-        return "flux1-dev-fp8", made, _flux()
+        with torch.device("meta"):
+            return make()
     finally:
         torch.set_default_dtype(usual)
+
+
+def filled(network: Any) -> Any:
+    """The same with numbers by which pictures stay finite.
+
+    To draw all of them takes minutes; a piece of noise is laid over each layer again and again.
+    """
+    made = network.to_empty(device="cpu")
+    noise = torch.randn(1_000_003).to(torch.bfloat16)
+    with torch.no_grad():
+        for name, numbers in made.named_parameters():
+            if numbers.ndim < 2:
+                numbers.fill_(1.0 if name.endswith("weight") else 0.0)
+                continue
+            flat = numbers.view(-1)
+            for start in range(0, flat.numel(), len(noise)):
+                piece = flat[start : start + len(noise)]
+                piece.copy_(noise[: len(piece)])
+            numbers.mul_(numbers[0].numel() ** -0.5)
+    return made
 
 
 def _stable_diffusion(channels: tuple[int, ...]) -> Any:
@@ -135,29 +172,37 @@ def _stable_diffusion(channels: tuple[int, ...]) -> Any:
     )
 
 
-def _stable_diffusion_xl(smaller: dict[str, Any]) -> Any:
-    return diffusers.UNet2DConditionModel.from_config(
-        smaller
-        | {
-            "block_out_channels": (320, 640, 1280),
-            "layers_per_block": 2,
-            "attention_head_dim": (5, 10, 20),
-            "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            "transformer_layers_per_block": (1, 2, 10),
-        }
+def stable_diffusion_xl() -> Any:
+    """The shapes of its network, for narrower text."""
+    smaller = dict(tiny_pictures.stable_diffusion_xl().unet.config)
+    return without_numbers(
+        lambda: diffusers.UNet2DConditionModel.from_config(
+            smaller
+            | {
+                "block_out_channels": (320, 640, 1280),
+                "layers_per_block": 2,
+                "attention_head_dim": (5, 10, 20),
+                "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+                "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+                "transformer_layers_per_block": (1, 2, 10),
+            }
+        )
     )
 
 
-def _flux() -> Any:
-    return diffusers.FluxTransformer2DModel(
-        patch_size=1,
-        in_channels=64,
-        attention_head_dim=128,
-        joint_attention_dim=32,
-        pooled_projection_dim=32,
-        axes_dims_rope=(16, 56, 56),
-        **FLUX,
+def flux() -> Any:
+    """The shapes of its network, for narrower text."""
+    return without_numbers(
+        lambda: diffusers.FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=64,
+            attention_head_dim=128,
+            joint_attention_dim=32,
+            pooled_projection_dim=32,
+            axes_dims_rope=(16, 56, 56),
+            guidance_embeds=True,
+            **FLUX,
+        )
     )
 
 
@@ -187,21 +232,28 @@ class _Bare:
         (family,) = (family for family in families() if render.model in family.weights)
         self._task = family.tasks[0]
         self._pipeline = model.pipeline(self._task)
+        self._pipeline.vae.enable_slicing()  # as in the engine's passes: it saves much memory
         self._model, self._render = model, render
         self._sampling = samplings()[family.sampling]
 
+    def finite(self) -> bool:
+        """Whether its latents are numbers after all steps."""
+        return bool(torch.isfinite(self._run((1,), "latent")).all())
+
     def pictures(self, *seeds: int) -> list[Any]:
+        return list(self._run(seeds, "pil"))
+
+    def _run(self, seeds: Sequence[int], output: str) -> Any:
         render = self._render
         self._pipeline.scheduler = scheduler_for(
             self._model.scheduler, self._sampling, render.sampler, render.scheduler, None
         )
-        made = self._pipeline(
+        return self._pipeline(
             **settings_of(self._task, render),
             num_images_per_prompt=len(seeds),
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
-            output_type="pil",
-        )
-        return list(made.images)
+            output_type=output,
+        ).images
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,11 +267,10 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
 
 
-def run(wish: Wish, folder: Path) -> Figures:
-    """Measures everything once the weights are written."""
+def loaded(wish: Wish, folder: Path) -> tuple[DiffusersEngine, ImageRender, int]:
+    """An engine with weights of that size, a picture to render, and how large the network is."""
     model, parameters = write(folder, wish.size)
-    weights = find_weights(families(), Places(own=folder, cache=folder / "no-cache"))
-    engine = DiffusersEngine(weights, threads=wish.threads)
+    engine = engine_of(folder, wish.threads)
     engine.load(model)
     render = ImageRender(
         model=model,
@@ -231,19 +282,71 @@ def run(wish: Wish, folder: Path) -> Figures:
         width=wish.side,
         height=wish.side,
     )
+    return engine, render, parameters
+
+
+def engine_of(folder: Path, threads: int) -> DiffusersEngine:
+    """A fresh engine with the weights of a folder."""
+    places = Places(own=folder, cache=folder / "no-cache")
+    return DiffusersEngine(find_weights(families(), places), threads=threads)
+
+
+def closed(engine: DiffusersEngine) -> None:
+    """Gives back all memory of an engine that is used no more."""
+    engine._model = None
+    for model in tuple(engine._warm._kept.values()):
+        model.close()
+    engine._warm._kept.clear()
+    gc.collect()
+    free_memory()
+
+
+class Beside(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine beside the bare pipeline; fields as in `Figures`."""
+
+    pipeline_s: float
+    engine_s: float
+    batch_gain: float
+    largest_difference: int
+    peak_bytes: int
+    finite: bool
+
+
+def beside(engine: DiffusersEngine, render: ImageRender, rounds: int, batch: int) -> Beside:
+    """Measures overhead, batches and memory with a model that is loaded."""
     bare = _Bare(engine, render)
+    finite = bare.finite()
     bare.pictures(1)
-    engine.generate(render, {}, _nothing)  # both are warm now
+    peak_bytes = _peak_bytes(lambda: engine.generate(render, {}, _nothing))  # both are warm now
     alone: list[float] = []
     whole: list[float] = []
-    together: list[float] = []
-    each: list[float] = []
-    switches: list[float] = []
-    difference = 0
-    seeds = range(1, wish.batch + 1)
-    for _ in range(wish.rounds):
+    for _ in range(rounds):
         alone.append(_seconds(lambda: bare.pictures(1)))
         whole.append(_seconds(lambda: engine.generate(render, {}, _nothing)))
+    try:
+        gain, difference = _together(bare, rounds, batch)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        free_memory()
+        gain, difference = 0.0, 0
+    return Beside(
+        pipeline_s=statistics.median(alone),
+        engine_s=statistics.median(whole),
+        batch_gain=gain,
+        largest_difference=difference,
+        peak_bytes=peak_bytes,
+        finite=finite,
+    )
+
+
+def _together(bare: _Bare, rounds: int, batch: int) -> tuple[float, int]:
+    """What a batch gains, and by how much its pixels differ."""
+    together: list[float] = []
+    each: list[float] = []
+    difference = 0
+    seeds = range(1, batch + 1)
+    for _ in range(rounds):
         began = _clock()
         some = bare.pictures(*seeds)
         halfway = _clock()
@@ -251,25 +354,78 @@ def run(wish: Wish, folder: Path) -> Figures:
         together.append(halfway - began)
         each.append(_clock() - halfway)
         difference = max(difference, _difference(some, others))
+    return round(statistics.median(each) / statistics.median(together), 2), difference
+
+
+def switched(folder: Path, model: str, rounds: int, threads: int) -> tuple[float, float]:
+    """Seconds until another model is ready that is read, and one that is in memory still."""
+    read: list[float] = []
     warm: list[float] = []
-    for _ in range(wish.rounds):
-        fresh = DiffusersEngine(weights, threads=wish.threads)
-        for taken in (switches, warm):
+    for _ in range(rounds):
+        fresh = engine_of(folder, threads)
+        for taken in (read, warm):
             taken += [_seconds(partial(fresh.load, one)) for one in (OTHER, model)]
-    median = statistics.median
+        closed(fresh)
+    # Each of both: the larger model decides how long it takes.
+    return max(statistics.median(read[0::2]), statistics.median(read[1::2])), max(
+        statistics.median(warm[0::2]), statistics.median(warm[1::2])
+    )
+
+
+def usual(rounds: int) -> Wish:
+    """What is measured beside everything else."""
+    return Wish(size="tiny", side=256, steps=10, rounds=rounds, batch=4, threads=1)
+
+
+def run(wish: Wish, progress: Callable[[str], None]) -> Figures:
+    """Writes the weights and measures everything."""
+    diffusers.utils.logging.disable_progress_bar()
+    progress(f"real weights of the size {wish.size}")
+    with tempfile.TemporaryDirectory() as folder:
+        return _figures(wish, Path(folder))
+
+
+def tell(figures: Figures, say: Callable[[str], None]) -> None:
+    """Prints them."""
+    say(f"  the engine makes {figures.share} pictures for one of the bare pipeline")
+    say(f"  another model is ready after {figures.switch_s} s, from memory {figures.warm_switch_s}")
+    same = "the same pixels" if figures.largest_difference == 0 else "pixels that differ"
+    say(f"  {figures.batch} in a pass: {figures.batch_gain} times as many a second, {same}")
+
+
+def _figures(wish: Wish, folder: Path) -> Figures:
+    engine, render, parameters = loaded(wish, folder)
+    found = beside(engine, render, wish.rounds, wish.batch)
+    plan = engine._model.plan if engine._model else ""
+    closed(engine)
+    switch_s, warm_switch_s = switched(folder, render.model, wish.rounds, wish.threads)
     return Figures(
         device=device(),
         parameters=parameters,
-        plan=engine._model.plan if engine._model else "",
-        pipeline_s=round(median(alone), 4),
-        engine_s=round(median(whole), 4),
-        share=round(median(alone) / median(whole), 3),
-        switch_s=round(median(switches), 3),
-        warm_switch_s=round(median(warm), 4),
+        plan=plan,
+        pipeline_s=round(found.pipeline_s, 4),
+        engine_s=round(found.engine_s, 4),
+        share=round(found.pipeline_s / found.engine_s, 3),
+        switch_s=round(switch_s, 3),
+        warm_switch_s=round(warm_switch_s, 4),
         batch=wish.batch,
-        batch_gain=round(median(each) / median(together), 2),
-        largest_difference=difference,
+        batch_gain=found.batch_gain,
+        largest_difference=found.largest_difference,
+        peak_bytes=found.peak_bytes,
+        finite=found.finite,
     )
+
+
+def _peak_bytes(work: Callable[[], object]) -> int:
+    """The most that a GPU held meanwhile, weights included; 0 without one."""
+    if device() != "cuda":
+        work()
+        return 0
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    work()
+    torch.cuda.synchronize()
+    return int(torch.cuda.max_memory_allocated())
 
 
 def _difference(some: list[Any], others: list[Any]) -> int:
@@ -288,9 +444,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1)")
     given = parser.parse_args()
-    diffusers.utils.logging.disable_progress_bar()
-    with tempfile.TemporaryDirectory() as folder:
-        found = run(Wish(**vars(given)), Path(folder))
+    wish = Wish(**vars(given))
+    found = run(wish, lambda line: print(line, file=sys.stderr, flush=True))
     sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from tests.engines.diffusers import tiny
+from tests.engines.diffusers import tiny, tiny_pictures
 
 RESNET = {
     "norm1": "in_layers.0",
@@ -75,7 +75,7 @@ def vae_name(name: str) -> str:
 def write(file: Path, configs: Path) -> Any:
     """Writes the weights to a file, and all that is small to a folder; returns the pipeline."""
     torch.manual_seed(tiny.SEED)
-    made = tiny.stable_diffusion()
+    made = tiny_pictures.stable_diffusion()
     weights = {
         f"model.diffusion_model.{unet_name(name)}": value
         for name, value in made.unet.state_dict().items()

@@ -19,8 +19,8 @@ from dreamgrid.engines.diffusers.family import families
 from dreamgrid.engines.diffusers.memory import Plan, out_of_memory, part_sizes, plans_for
 from dreamgrid.errors import OutOfMemory
 from dreamgrid.protocol.params import Lora
-from tests.engines.diffusers import tiny
-from tests.engines.diffusers.test_diffusers_engine import nothing, pixels, render
+from tests.engines.diffusers import tiny_pictures
+from tests.engines.diffusers.wishes import nothing, pixels, render
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
@@ -31,7 +31,7 @@ FLUX = "flux1-dev-fp8"
 
 
 def names(free: float, *, eight_bits: bool) -> list[str]:
-    pipeline = tiny.flux()
+    pipeline = tiny_pictures.flux()
     free_bytes = sum(part_sizes(pipeline).values()) * free
     plans = plans_for("cuda", pipeline, eight_bits=eight_bits, free_bytes=free_bytes)
     return [plan.name for plan in plans]
@@ -51,7 +51,7 @@ def test_only_models_that_promise_no_more_are_kept_in_eight_bits() -> None:
 
 
 def test_without_a_gpu_large_pictures_may_be_decoded_piece_by_piece() -> None:
-    pipeline = tiny.flux()
+    pipeline = tiny_pictures.flux()
     whole, tiled = plans_for("cpu", pipeline, eight_bits=True)
     whole.arrange(pipeline)
     assert not pipeline.vae.use_tiling
