@@ -115,6 +115,7 @@ async def test_a_stream_tells_previews_and_then_the_picture(
     (completed,) = [event async for event in events]
     assert completed.type == "image_generation.completed"
     assert base64.b64decode(completed.b64_json) == PNG
+    assert completed.model_dump()["seed"] == job.render.seed
     assert (completed.size, completed.quality, completed.background) == (
         f"{render_of(job).width}x{render_of(job).height}",
         "auto",

@@ -230,7 +230,7 @@ class _Answers:
             size=f"{project.width}x{project.height}",
             partial_image_index=previews[job.id] - 1 if is_preview else None,
             image_index=job.index,
-            seed=None if is_preview else _seed(job),
+            seed=None if isinstance(event, ProgressEvent) else event.details.get("seed"),
         )
 
 

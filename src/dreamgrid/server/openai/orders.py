@@ -23,14 +23,14 @@ from dreamgrid.errors import (
 from dreamgrid.protocol import failures
 from dreamgrid.protocol.codec import decode_payload, open_envelope
 from dreamgrid.protocol.params import AnyParams
-from dreamgrid.protocol.project_events import ProgressEvent
+from dreamgrid.protocol.project_events import LAST_EVENTS, ProgressEvent
 from dreamgrid.protocol.request_params import request_from_params
 from dreamgrid.protocol.socket import JobError
 from dreamgrid.server.auth import Account
 from dreamgrid.server.blobs.keys import input_key
 from dreamgrid.server.bus.base import project_subject
 from dreamgrid.server.http import credential_of, refusal_of
-from dreamgrid.server.live import LiveJob, LiveProject
+from dreamgrid.server.live import LiveJob, LiveProject, from_row
 from dreamgrid.server.long_answers import long_answer, told_when_lost
 from dreamgrid.server.new_projects import App
 from dreamgrid.server.services import Services
@@ -60,12 +60,14 @@ class Order:
         app: Whose it is.
         project_id: Its id; made of the idempotency key, if there is one.
         kept: It goes on when the connection breaks: the same request again is answered with it.
+        over: It has ended.
         last_words: The last error that its app was told.
     """
 
     app: App
     project_id: str
     kept: bool
+    over: bool = False
     last_words: str = ""
 
 
@@ -136,7 +138,7 @@ class Orders:
                 await self._accepted(order, answer)
                 yield order
             finally:
-                if not order.kept:  # what has ended stays as it is
+                if not order.kept and not order.over:
                     await self._services.projects.cancel(order.app, order.project_id)
 
     async def ended(self, order: Order, told: Told | None = None) -> LiveProject:
@@ -154,12 +156,15 @@ class Orders:
         """
         async with self._services.feeds.watch(order.project_id) as feed:
             async for event in feed.events():
+                order.over = isinstance(event, EventRow) and event.kind in LAST_EVENTS
                 if told is not None and event is not None:
                     await told(event)
-        project = await self._services.projects.find(order.app.account, order.project_id)
-        if project.ended_ms is None:
+        # As the log was read: what is in memory may hear of the end a moment later.
+        row = await self._services.store.project(order.project_id)
+        if row is None or not order.over:
             again = "send this again with the same Idempotency-Key" if order.kept else "try again"
             raise ServerRestarting(f"the server is restarting: {again} in a moment")
+        project = from_row(row)
         if not delivered(project):
             raise why_nothing(project, order.last_words)
         return project
