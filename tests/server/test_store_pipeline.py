@@ -52,6 +52,27 @@ def test_each_answer_belongs_to_its_statement_in_whatever_order_they_are_read(
     assert stored(connection) == [(1,), (2,)]
 
 
+def test_a_statement_is_prepared_once_whichever_of_its_values_are_missing(
+    connection: PostgresConnection,
+) -> None:
+    insert = "INSERT INTO thing VALUES (?, ?, ?), (?, ?, ?)"
+    begin(connection)
+    connection.execute(insert, (1, None, None, 2, "b", b"\xff"))
+    connection.execute(insert, (3, "c", b"\0", 4, None, None))
+    connection.execute(insert, (5, "e", None, 6, None, b""))
+    connection.commit()
+    assert connection.execute("SELECT * FROM thing ORDER BY id").fetchall() == [
+        (1, None, None),
+        (2, "b", b"\xff"),
+        (3, "c", b"\0"),
+        (4, None, None),
+        (5, "e", None),
+        (6, None, b""),
+    ]
+    prepared = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'INSERT INTO th%'"
+    assert connection.execute(prepared).fetchone() == (1,)
+
+
 def test_a_statement_that_fails_is_told_by_the_commit_and_nothing_is_stored(
     connection: PostgresConnection,
 ) -> None:

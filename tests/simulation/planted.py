@@ -1,7 +1,6 @@
 """Bugs to plant in the real code: each must make histories fail, or the oracle proves nothing."""
 
 import math
-import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,8 +19,9 @@ from dreamgrid.server.reliability import Reliability
 from dreamgrid.server.rendering import Rendering
 from dreamgrid.server.run_limits import RunLimits
 from dreamgrid.server.scheduler import Match, Scheduler, _Choice
-from dreamgrid.server.store import sql_events, sql_money, sql_projects
-from dreamgrid.server.store.base import Acquisition, EventKind, JobEnd
+from dreamgrid.server.store.base import Acquisition, EventKind, JobEnd, JobRow
+from dreamgrid.server.store.sql_group import Group, GroupProject
+from dreamgrid.server.store.sql_money import Books
 from dreamgrid.server.waiting import Room, WaitingJobs
 from dreamgrid.server.workers import WorkerSession
 from dreamgrid.states import JobState
@@ -34,66 +34,55 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def a_delivered_job_is_paid_twice(patch: pytest.MonkeyPatch) -> None:
-    settle = sql_money.settle
+    settle = Books.settle
 
-    def twice(
-        connection: sqlite3.Connection,
-        entry: ledger.Transfer,
-        earning: ledger.Transfer | None = None,
-    ) -> None:
-        settle(connection, entry, earning)
-        left = sql_money.balance(connection, entry.payer, entry.currency).free_micros
+    def twice(books: Books, entry: ledger.Transfer, earning: ledger.Transfer | None = None) -> None:
+        settle(books, entry, earning)
+        left = books.balance(entry.payer, entry.currency).free_micros
         if entry.kind == ledger.POST and left > 1_000:  # a poor payer's balance refuses it
-            connection.execute("DROP INDEX IF EXISTS transfer_once")  # which would refuse it too
+            # which would refuse it too
+            books._connection.execute("DROP INDEX IF EXISTS transfer_once")
             amount = entry.amount_micros
-            connection.execute(sql_money._RELEASE, (amount, 0, entry.payer, entry.currency))
-            sql_money._record(connection, entry)
-            grow = (entry.payee, entry.currency, amount)
-            connection.execute(sql_money._CHANGE_BALANCE, grow)
+            books._move(entry.payer, entry.currency, -amount, 0)
+            books._record(entry)
+            books._move(entry.payee, entry.currency, amount, 0)
 
-    patch.setattr(sql_money, "settle", twice)
+    patch.setattr(Books, "settle", twice)
 
 
 def money_is_minted_on_cancel(patch: pytest.MonkeyPatch) -> None:
-    settle = sql_money.settle
+    settle = Books.settle
 
     def generous(
-        connection: sqlite3.Connection,
-        entry: ledger.Transfer,
-        earning: ledger.Transfer | None = None,
+        books: Books, entry: ledger.Transfer, earning: ledger.Transfer | None = None
     ) -> None:
-        settle(connection, entry, earning)
+        settle(books, entry, earning)
         if entry.kind == ledger.VOID:
-            connection.execute(
-                "UPDATE balance SET posted_micros = posted_micros + ? WHERE account_id = ?",
-                (entry.amount_micros, entry.payer),
-            )
+            books._move(entry.payer, entry.currency, entry.amount_micros, 0)
 
-    patch.setattr(sql_money, "settle", generous)
+    patch.setattr(Books, "settle", generous)
 
 
 def a_failed_job_keeps_its_hold(patch: pytest.MonkeyPatch) -> None:
-    settle = sql_money.settle
+    settle = Books.settle
 
     def forgetful(
-        connection: sqlite3.Connection,
-        entry: ledger.Transfer,
-        earning: ledger.Transfer | None = None,
+        books: Books, entry: ledger.Transfer, earning: ledger.Transfer | None = None
     ) -> None:
         if entry.kind != ledger.VOID:
-            settle(connection, entry, earning)
+            settle(books, entry, earning)
 
-    patch.setattr(sql_money, "settle", forgetful)
+    patch.setattr(Books, "settle", forgetful)
 
 
 def what_is_withheld_is_charged(patch: pytest.MonkeyPatch) -> None:
-    end_job = sql_projects.end_job
+    end_job = DiskStore.end_job
 
-    def charging(connection: sqlite3.Connection, end: JobEnd) -> Any:
+    def charging(store: DiskStore, end: JobEnd) -> Any:
         charge = end.charge or end.withheld
-        return end_job(connection, msgspec.structs.replace(end, charge=charge))
+        return end_job(store, msgspec.structs.replace(end, charge=charge))
 
-    patch.setattr(sql_projects, "end_job", charging)
+    patch.setattr(DiskStore, "end_job", charging)
 
 
 def an_interrupted_job_is_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -219,30 +208,37 @@ def a_retry_has_another_id(patch: pytest.MonkeyPatch) -> None:
 
 
 def an_event_is_told_without_its_change(patch: pytest.MonkeyPatch) -> None:
-    def start(connection: sqlite3.Connection, job_id: str, attempt: int, at_ms: int) -> None:
-        row = connection.execute(
-            "SELECT project, job_index FROM job WHERE id = ?", (job_id,)
-        ).fetchone()
-        sql_events.append(
-            connection, row[0], EventKind.STARTED, at_ms, job_id, index=row[1], attempt=attempt
-        )
+    move = Group.move
 
-    patch.setattr(sql_projects, "start", start)
+    def forgetful(group: Group, job: JobRow, state: JobState) -> None:
+        if state is not JobState.RUNNING:
+            move(group, job, state)
+
+    patch.setattr(Group, "move", forgetful)
 
 
 def a_change_has_no_event(patch: pytest.MonkeyPatch) -> None:
-    append = sql_events.append
+    tell = Group.tell
 
-    def forgetful(connection: Any, project: int, kind: EventKind, *rest: Any, **more: Any) -> None:
+    def forgetful(
+        group: Group, project: GroupProject, kind: EventKind, *rest: Any, **more: Any
+    ) -> None:
         if kind is not EventKind.RETRIED:
-            append(connection, project, kind, *rest, **more)
+            tell(group, project, kind, *rest, **more)
 
-    patch.setattr(sql_projects, "append", forgetful)
+    patch.setattr(Group, "tell", forgetful)
 
 
 def the_numbers_of_events_have_gaps(patch: pytest.MonkeyPatch) -> None:
-    skips = sql_events._APPEND.replace("+ 1", "+ 1 + (?3 = 'retried')")
-    patch.setattr(sql_events, "_APPEND", skips)
+    tell = Group.tell
+
+    def skipping(
+        group: Group, project: GroupProject, kind: EventKind, *rest: Any, **more: Any
+    ) -> None:
+        project.events += kind is EventKind.RETRIED
+        tell(group, project, kind, *rest, **more)
+
+    patch.setattr(Group, "tell", skipping)
 
 
 def a_watcher_misses_an_event(patch: pytest.MonkeyPatch) -> None:

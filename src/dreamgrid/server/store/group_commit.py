@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from dreamgrid.errors import ServerUnavailable
 from dreamgrid.server.store.connection import Connection
+from dreamgrid.server.store.sql_changes import answers
 
 T = TypeVar("T")
 
@@ -162,7 +163,7 @@ class GroupCommitWriter(Generic[C]):
 def _commit(connection: C, operations: list[Operation[C]]) -> list[Outcome]:
     try:
         connection.execute("BEGIN IMMEDIATE")
-        outcomes = [(True, operation(connection)) for operation in operations]
+        outcomes = [(True, told) for told in answers(connection, operations)]
         connection.execute("COMMIT")
     except Exception as error:  # the top of the writer's loop: it must survive
         if connection.in_transaction:

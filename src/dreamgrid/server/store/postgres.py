@@ -23,6 +23,7 @@ from dreamgrid.server.store.postgres_connection import PostgresConnection
 from dreamgrid.server.store.postgres_schema import check, migrate, schema, version
 from dreamgrid.server.store.schema import Schema
 from dreamgrid.server.store.sql_audit import audited
+from dreamgrid.server.store.sql_changes import answers
 from dreamgrid.server.store.sql_store import SqlStore
 
 T = TypeVar("T")
@@ -39,6 +40,10 @@ Its number (`reign`) fences: whoever does not hold the lock, or has another numb
 _BEGIN = "SELECT pg_advisory_xact_lock(?), CAST(pg_current_xact_id() AS TEXT), 0"
 _BEGIN_FENCED = _BEGIN[:-1] + "(SELECT last_value FROM dreamgrid_reign)"
 """The first statement of every transaction."""
+
+_BY_INDEX = "SELECT set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false)"
+"""What is written is found by its key. Of a list of keys in a table that was small when it was
+planned, PostgreSQL would otherwise look through the table, and remember to."""
 
 _ASK_AGAIN_S = 0.2
 """How long to wait before asking again what became of a commit whose answer was lost."""
@@ -118,6 +123,7 @@ class PostgresStore(SqlStore):
         if connection is not None:
             return connection
         connection = self._connect()
+        connection.execute(_BY_INDEX)
         if self._alone:
             (ours,) = connection.execute(
                 "SELECT pg_try_advisory_lock(?)", (SERVER_LOCK,)
@@ -213,7 +219,7 @@ class PostgresWriter(GroupCommitWriter[PostgresConnection]):
         transaction: str | None = None
         try:
             began = connection.begin(self._begin, (TURN_LOCK,), self._check)
-            outcomes: list[Outcome] = [(True, operation(connection)) for operation in operations]
+            outcomes: list[Outcome] = [(True, told) for told in answers(connection, operations)]
             _, transaction, _ = began.fetchone()
             connection.commit()
         except Exception as error:  # the top of the writer's loop: it must survive

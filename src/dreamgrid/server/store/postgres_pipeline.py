@@ -84,7 +84,7 @@ class Pipeline:
         self._pgconn = connection.pgconn
         self._transformer = Transformer.from_context(connection)
         self._expected: deque[Taken] = deque()
-        self._names: dict[tuple[str, Sequence[int]], bytes] = {}
+        self._names: dict[str, list[tuple[Sequence[int], bytes]]] = {}
         self._prepared: list[bytes] = []
         self._named = 0
         self._marked = False
@@ -176,15 +176,22 @@ class Pipeline:
     def _send(self, sql: str, values: Sequence[Any], taken: Taken) -> None:
         transformer = self._transformer
         parameters = transformer.dump_sequence(values, _automatic(len(values)))
-        types = transformer.types or ()
-        name = self._names.get((sql, types))
-        if name is None:
-            self._named += 1
-            name = self._names[sql, types] = b"dreamgrid_%d" % self._named
-            self._pgconn.send_prepare(name, sql.encode(), types)
-            self._expected.append(partial(self._is_prepared, name))
+        name = self._prepared_for(sql, transformer.types or ())
         self._pgconn.send_query_prepared(name, parameters, transformer.formats)
         self._expected.append(taken)
+
+    def _prepared_for(self, sql: str, types: Sequence[int]) -> bytes:
+        """The name of a statement that takes values of these types; 0: whatever its place takes."""
+        variants = self._names.setdefault(sql, [])
+        for known, name in variants:
+            if known == types or all(map(_fits, known, types)):
+                return name
+        self._named += 1
+        name = b"dreamgrid_%d" % self._named
+        variants.append((types, name))
+        self._pgconn.send_prepare(name, sql.encode(), types)
+        self._expected.append(partial(self._is_prepared, name))
+        return name
 
     def _is_prepared(self, name: bytes, result: PGresult) -> None:
         self._prepared.append(name)
@@ -225,6 +232,10 @@ class Pipeline:
                 self._selector.select()
             pgconn.consume_input()
         return pgconn.get_result()
+
+
+def _fits(known: int, given: int) -> bool:
+    return known == given or not known or not given
 
 
 def _nothing(result: PGresult) -> None:

@@ -4,35 +4,37 @@ An event is written in the transaction of the change that it tells, so that neit
 without the other.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from dreamgrid.server.store import sql_many
 from dreamgrid.server.store.base import EventKind, EventRow
 from dreamgrid.server.store.connection import Connection
 
-_APPEND = (
-    "INSERT INTO event (project, number, at_ms, kind, job_id, details) VALUES"
-    " (?1, (SELECT coalesce(max(number), 0) + 1 FROM event WHERE project = ?1), ?2, ?3, ?4, ?5)"
-)
+_APPEND = "INSERT INTO event (project, number, at_ms, kind, job_id, details) VALUES {}"
+_AN_EVENT = "(?, ?, ?, ?, nullif(?, ''), ?)"
+_encode = msgspec.json.Encoder().encode
 
 
-def append(
-    connection: Connection,
-    project: int,
-    kind: EventKind,
-    at_ms: int,
-    job_id: str | None = None,
-    **details: Any,
-) -> None:
-    """Adds an event at the end of a project's log.
+def told(details: dict[str, Any]) -> str:
+    """What else is known of an event, as it is kept: without what is None."""
+    return _encode({name: value for name, value in details.items() if value is not None}).decode()
 
-    A trigger adds it to the outboxes of webhooks that want it. `project` is its number. Details
-    that are None are left out.
+
+def append(connection: Connection, events: Sequence[tuple[int, int, int, str, str, str]]) -> None:
+    """Adds events to the logs of projects.
+
+    A trigger adds each of them to the outboxes of webhooks that want it.
+
+    Args:
+        connection: In the transaction of the changes that they tell.
+        events: The number of the project, that of the event, which follows the one before without
+            a gap, the time, the kind, the id of the job (empty: the whole project) and what
+            `told` makes of the rest.
     """
-    told = {name: value for name, value in details.items() if value is not None}
-    text = msgspec.json.encode(told).decode()
-    connection.execute(_APPEND, (project, at_ms, kind, job_id, text))
+    sql_many.change(connection, _APPEND, _AN_EVENT, events)
 
 
 def read(connection: Connection, project_id: str, after: int, most: int) -> list[EventRow]:

@@ -16,10 +16,12 @@ Caps = tuple[int | None, int | None]
 _FIELDS = KeyRow.__struct_fields__
 _COLUMNS = ", ".join(_FIELDS)
 _INSERT = f"INSERT INTO api_key ({_COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
-_CAPS = (
-    "SELECT max_per_day_micros, max_total_micros FROM api_key WHERE id = ?"
+CAPS = (
+    "SELECT id, max_per_day_micros, max_total_micros FROM api_key WHERE id IN ({})"
     " AND (max_per_day_micros IS NOT NULL OR max_total_micros IS NOT NULL)"
 )
+"""What keys may spend; those that have no cap are not found."""
+
 _SPENT = (
     "SELECT coalesce(sum(CASE WHEN day = ?3 THEN micros ELSE 0 END), 0), coalesce(sum(micros), 0)"
     " FROM spending WHERE key_id = ?1 AND currency = ?2"
@@ -73,12 +75,6 @@ def revoke(connection: Connection, account_id: str, key_id: str, at_ms: int) -> 
         (at_ms, key_id, account_id),
     ).fetchone()
     return cast(bytes, row[0]) if row else None
-
-
-def caps(connection: Connection, key_id: str | None) -> Caps | None:
-    """What a key may spend, on a day and at all; None: it has no cap."""
-    found: Caps | None = connection.execute(_CAPS, (key_id,)).fetchone() if key_id else None
-    return found
 
 
 def refusal(connection: Connection, project: ProjectRow, caps: Caps) -> Submitted | None:

@@ -1,11 +1,12 @@
 """How money moves in SQL. Runs on the writer's thread, inside the transaction of its cause."""
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
-from dreamgrid.protocol.params import TokenType
+from dreamgrid.protocol.params import TOKEN_TYPES, TokenType
 from dreamgrid.server import ledger
 from dreamgrid.server.ledger import Transfer
+from dreamgrid.server.store import sql_many
 from dreamgrid.server.store.base import Balance, HistoryRow, Refunded
 from dreamgrid.server.store.connection import Connection
 
@@ -13,19 +14,23 @@ _INSERT_TRANSFER = (
     f"INSERT INTO transfer ({', '.join(Transfer._fields)})"
     f" VALUES ({', '.join('?' * len(Transfer._fields))})"
 )
-_HOLD = (
-    "UPDATE balance SET held_micros = held_micros + ?1"
-    " WHERE account_id = ?2 AND currency = ?3 AND posted_micros - held_micros >= ?1"
-    " RETURNING posted_micros, held_micros"
+_INSERT_TRANSFERS = (
+    "INSERT INTO transfer (kind, currency, payer, payee, amount_micros, project_id, job_id, at_ms)"
+    " VALUES {}"
+)
+_A_TRANSFER = "(?, ?, ?, ?, ?, ?, nullif(?, ''), ?)"  # to bind NULL costs as much as a column
+_BALANCES = (
+    "SELECT account_id, currency, posted_micros, held_micros FROM balance WHERE account_id IN ({})"
+)
+_SET_BALANCES = (
+    "INSERT INTO balance (account_id, currency, posted_micros, held_micros) VALUES {}"
+    " ON CONFLICT (account_id, currency)"
+    " DO UPDATE SET posted_micros = excluded.posted_micros, held_micros = excluded.held_micros"
 )
 _CHANGE_BALANCE = (
     "INSERT INTO balance (account_id, currency, posted_micros, held_micros) VALUES (?, ?, ?, 0)"
     " ON CONFLICT (account_id, currency)"
     " DO UPDATE SET posted_micros = balance.posted_micros + excluded.posted_micros"
-)
-_RELEASE = (
-    "UPDATE balance SET posted_micros = posted_micros - ?, held_micros = held_micros - ?"
-    " WHERE account_id = ? AND currency = ?"
 )
 _BALANCE = "SELECT posted_micros, held_micros FROM balance WHERE account_id = ? AND currency = ?"
 _REFUNDABLE = """
@@ -53,6 +58,77 @@ _HISTORY = """
 """
 
 
+class Books:
+    """The ledger as a group of changes sees it: each finds what those before it have moved.
+
+    Args:
+        connection: In a transaction in which nobody else moves money before `write`.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._balances: dict[tuple[str, str], tuple[int, int]] = {}
+        self._changed: dict[tuple[str, str], None] = {}
+        self._entries: list[tuple[Any, ...]] = []
+
+    def read(self, account_ids: Iterable[str]) -> None:
+        """Looks up accounts whose money will move."""
+        for found in sql_many.find(self._connection, _BALANCES, account_ids):
+            for account_id, currency, posted, held in found:
+                self._balances[account_id, currency] = posted, held
+
+    def knows(self, account_id: str) -> bool:
+        """Whether there is such an account, one that was read."""
+        return any((account_id, currency) in self._balances for currency in TOKEN_TYPES)
+
+    def balance(self, account_id: str, currency: TokenType) -> Balance:
+        """What an account owns of a currency."""
+        posted, held = self._balances.get((account_id, currency), (0, 0))
+        return Balance(posted_micros=posted, held_micros=held)
+
+    def hold(self, entry: Transfer) -> Balance | None:
+        """Reserves money; the payer's balance afterwards, None when it does not suffice."""
+        posted, held = self._balances.get((entry.payer, entry.currency), (0, -1))
+        if held < 0 or posted - held < entry.amount_micros:
+            return None
+        if entry.amount_micros:
+            self._move(entry.payer, entry.currency, 0, entry.amount_micros)
+            self._record(entry)
+        return Balance(posted_micros=posted, held_micros=held + entry.amount_micros)
+
+    def settle(self, entry: Transfer, earning: Transfer | None = None) -> None:
+        """Releases a reservation; a post also moves the money, and on to who earned it.
+
+        What the house passes on at once never touches its balance.
+        """
+        amount = entry.amount_micros
+        kept = amount if entry.kind == ledger.POST else 0
+        if amount:
+            self._move(entry.payer, entry.currency, -kept, -amount)
+            self._record(entry)
+        if earning is not None:
+            self._record(earning)
+            self._move(earning.payee, earning.currency, earning.amount_micros, 0)
+            kept -= earning.amount_micros
+        if kept:
+            self._move(entry.payee, entry.currency, kept, 0)
+
+    def write(self) -> None:
+        """Stores what was moved."""
+        sql_many.change(self._connection, _INSERT_TRANSFERS, _A_TRANSFER, self._entries)
+        balances = [(*owner, *self._balances[owner]) for owner in self._changed]
+        sql_many.change(self._connection, _SET_BALANCES, "(?, ?, ?, ?)", balances)
+
+    def _move(self, account_id: str, currency: str, posted: int, held: int) -> None:
+        owner = account_id, currency
+        before = self._balances.get(owner, (0, 0))
+        self._balances[owner] = before[0] + posted, before[1] + held
+        self._changed[owner] = None
+
+    def _record(self, entry: Transfer) -> None:
+        self._entries.append((*entry[:6], entry.job_id or "", entry.at_ms))
+
+
 def open_balance(connection: Connection, account_id: str, currency: TokenType) -> None:
     """Gives an account its row, so that holding and releasing always find one."""
     connection.execute(_CHANGE_BALANCE, (account_id, currency, 0))
@@ -62,36 +138,6 @@ def balance(connection: Connection, account_id: str, currency: TokenType) -> Bal
     """What an account owns of a currency."""
     row = connection.execute(_BALANCE, (account_id, currency)).fetchone()
     return Balance(posted_micros=row[0], held_micros=row[1]) if row else Balance()
-
-
-def hold(connection: Connection, entry: Transfer) -> Balance | None:
-    """Reserves money; the payer's balance afterwards, None when it does not suffice."""
-    amount = entry.amount_micros
-    row = connection.execute(_HOLD, (amount, entry.payer, entry.currency)).fetchone()
-    if row is None:
-        return None
-    if amount:
-        _record(connection, entry)
-    return Balance(posted_micros=row[0], held_micros=row[1])
-
-
-def settle(connection: Connection, entry: Transfer, earning: Transfer | None = None) -> None:
-    """Releases a reservation; a post also moves the money, and on to who earned it.
-
-    What the house passes on at once never touches its balance.
-    """
-    amount = entry.amount_micros
-    kept = amount if entry.kind == ledger.POST else 0
-    if amount:
-        connection.execute(_RELEASE, (kept, amount, entry.payer, entry.currency))
-        _record(connection, entry)
-    if earning is not None:
-        _record(connection, earning)
-        passed_on = earning.amount_micros
-        connection.execute(_CHANGE_BALANCE, (earning.payee, earning.currency, passed_on))
-        kept -= passed_on
-    if kept:
-        connection.execute(_CHANGE_BALANCE, (entry.payee, entry.currency, kept))
 
 
 def transfer(connection: Connection, entry: Transfer) -> None:

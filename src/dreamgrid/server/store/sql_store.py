@@ -39,6 +39,7 @@ from dreamgrid.server.store.base import (
 )
 from dreamgrid.server.store.connection import Connection
 from dreamgrid.server.store.sql_admin import SqlAdmin
+from dreamgrid.server.store.sql_changes import Acquire, Cancel, EndJob, Requeue, Start, Submit
 from dreamgrid.server.store.sql_webhooks import SqlWebhooks
 
 T = TypeVar("T")
@@ -181,42 +182,31 @@ class SqlStore:
             lambda connection: sql_money.history(connection, account_id, limit, offset)
         )
 
-    # projects: what each operation does is told in `sql_projects`
+    # projects: what each operation does is told in `sql_changes` and `sql_projects`
 
     def submit(self, project: ProjectRow) -> asyncio.Future[Submitted]:
-        return self._write(lambda connection: sql_projects.submit(connection, project))
+        return self._write(Submit(project))
 
     def acquire(
         self, acquisitions: Sequence[Acquisition], at_ms: int
     ) -> asyncio.Future[list[bool]]:
-        return self._write(lambda connection: sql_projects.acquire(connection, acquisitions, at_ms))
+        return self._write(Acquire(acquisitions, at_ms))
 
     def start(self, job_id: str, attempt: int, at_ms: int) -> asyncio.Future[None]:
-        return self._write(
-            lambda connection: sql_projects.start(connection, job_id, attempt, at_ms),
-            hurry=False,  # nobody waits for it
-        )
+        return self._write(Start(job_id, attempt, at_ms), hurry=False)  # nobody waits for it
 
     def requeue(
         self, job_id: str, attempt: int, failures: int, reason: str, at_ms: int
     ) -> asyncio.Future[bool]:
-        return self._write(
-            lambda connection: sql_projects.requeue(
-                connection, job_id, attempt, failures, reason, at_ms
-            )
-        )
+        return self._write(Requeue(job_id, attempt, failures, reason, at_ms))
 
     def end_job(self, end: JobEnd) -> asyncio.Future[Ended]:
-        return self._write(lambda connection: sql_projects.end_job(connection, end))
+        return self._write(EndJob(end))
 
     def cancel(
         self, project_id: str, reason: str, at_ms: int, *, claimed: bool, message: str = ""
     ) -> asyncio.Future[Ended]:
-        return self._write(
-            lambda connection: sql_projects.cancel(
-                connection, project_id, reason, at_ms, claimed=claimed, message=message
-            )
-        )
+        return self._write(Cancel(project_id, reason, at_ms, claimed=claimed, message=message))
 
     def claim(self, project_ids: Sequence[str]) -> asyncio.Future[None]:
         rows = [(project_id,) for project_id in project_ids]
