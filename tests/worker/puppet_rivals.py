@@ -1,7 +1,8 @@
 """Two puppets that serve one model and share a GPU, each able to do a part of what jobs ask for.
 
 The first takes jobs without inputs whose prompts are not `odd`, the second all but `impossible` and
-`even`. A file tells who made it, and who had to leave the GPU for it until then.
+`even`, and is not to be asked for `mine`. A file tells who made it, and who had to leave the GPU
+for it until then.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dreamgrid.engines.base import Artifact, Engine, EngineSpec, OnStep, Step
 from dreamgrid.errors import ModelNotAvailable
 from dreamgrid.protocol.renders import AnyRender
+from tests.worker.puppet_engine import leave
 
 MODEL = "rivals-v1"
 _left: list[str] = []
@@ -23,6 +25,8 @@ class Rival:
 
     def objection(self, render: AnyRender, roles: Collection[str]) -> str:
         self._prompt = render.prompt
+        if render.prompt == "mine" and self._name == "second":
+            leave("3")  # nobody had to ask it
         if render.prompt in self._refused:
             return f"{self._name} cannot make {render.prompt}"
         if render.prompt == "broken" and self._name == "first":

@@ -53,6 +53,10 @@ async def test_a_job_goes_to_the_first_engine_that_can_do_it(host: EngineHost) -
     assert (await made(host, "a fox", engines=(SECOND, FIRST))).split()[0] == "second"
 
 
+async def test_those_after_it_are_not_even_asked(host: EngineHost) -> None:
+    assert (await made(host, "mine")).split()[0] == "first"
+
+
 async def test_of_two_that_use_a_gpu_one_leaves_it_before_the_other_begins(
     host: EngineHost,
 ) -> None:

@@ -4,7 +4,7 @@ A job goes to the first engine that can do what it asks for (`first_able`), of t
 that `in_turn` gives: the one that was measured quicker comes before the one that its owner prefers.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from dreamgrid.engines.base import Engine, Selective
@@ -41,28 +41,28 @@ def able(
     engine_of: Callable[[str], Engine],
     render: AnyRender,
     roles: Collection[str],
-) -> tuple[list[Engine], list[str]]:
-    """The engines that can make something, in the order given, and what the others object.
+    objections: list[str],
+) -> Iterator[Engine]:
+    """The engines that can make something, in the order given. The next is asked when it is wanted.
 
     Args:
         engines: Their references. A single one is not asked: it says itself what is wrong.
         engine_of: Builds an engine, or finds the one that was built.
         render: What to make.
         roles: Of the inputs that the job brings.
+        objections: Gets what those object that were asked and cannot.
     """
-    if len(engines) == 1:
-        return [engine_of(engines[0])], []
-    found: list[Engine] = []
-    objections: list[str] = []
     for reference in engines:
         try:
             engine = engine_of(reference)
-            objection = engine.objection(render, roles) if isinstance(engine, Selective) else ""
+            objection = ""
+            if len(engines) > 1 and isinstance(engine, Selective):
+                objection = engine.objection(render, roles)
         except Exception as error:  # whatever is wrong with one, another may do it
+            if len(engines) == 1:
+                raise
             objection = f"{reference} cannot be used: {type(error).__name__}: {error}"
+        if objection:
+            objections.append(objection)
         else:
-            if not objection:
-                found.append(engine)
-                continue
-        objections.append(objection)
-    return found, objections
+            yield engine

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -175,24 +175,26 @@ class Child:
         self._pass(engine, jobs)
 
     def _loaded(self, setup: Setup, job: Render) -> Engine:
-        """The first engine that can do a job and load its model."""
-        engines, objections = self._able(setup, job)
-        for engine in engines:
+        """The first engine that can do a job and load its model; those after it are not asked."""
+        objections: list[str] = []
+        failed: list[ModelNotAvailable | OutOfMemory] = []
+        for engine in self._able(setup, job, objections):
             try:
                 self._load(engine, job)
             except (ModelNotAvailable, OutOfMemory) as error:
-                if len(engines) == 1:
-                    raise
+                failed.append(error)
                 objections.append(str(error))
             else:
                 return engine
+        if len(failed) == 1:
+            raise failed[0]
         raise ModelNotAvailable("\n".join(objections))
 
-    def _able(self, setup: Setup, job: Render) -> tuple[list[Engine], list[str]]:
+    def _able(self, setup: Setup, job: Render, objections: list[str]) -> Iterator[Engine]:
         references = job.engines or setup.engines.get(job.render.model)
         if not references:
             raise ModelNotAvailable(f"this worker does not serve {job.render.model}")
-        return choice.able(references, self._engine, job.render, job.inputs)
+        return choice.able(references, self._engine, job.render, job.inputs, objections)
 
     def _load(self, engine: Engine, job: Render) -> None:
         if isinstance(engine, Keeper):
@@ -232,7 +234,7 @@ class Child:
                 return False
             if engine.together(other.render, other.inputs)[0] != kind:
                 return False
-            first: object = next(iter(self._able(setup, other)[0]), None)
+            first: object = next(self._able(setup, other, []), None)
             return first is engine
 
         return self._todo.take(alike, most - 1, setup.mates_within_s)
