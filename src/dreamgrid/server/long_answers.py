@@ -38,9 +38,11 @@ def long_answer(services: Services, request: web.Request, account: Account) -> I
 
 @contextmanager
 def told_when_lost(request: web.Request, lost: Callable[[], object]) -> Iterator[None]:
-    """Calls `lost` when the connection of a request ends while the block runs."""
+    """Calls `lost` when the connection of a request ends while the block runs, or has ended."""
     connection = request.protocol
     assert isinstance(connection, Connection), "only our own runner says when a peer goes away"
+    if connection.transport is None:  # nobody will say so again
+        lost()
     connection.when_lost.append(lost)
     try:
         yield

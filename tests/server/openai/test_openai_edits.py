@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import threading
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from PIL import Image
 from dreamgrid.protocol.params import INPAINT
 from dreamgrid.protocol.renders import ImageRender
 from dreamgrid.protocol.worker import Assign
+from dreamgrid.server.openai import pictures
+from dreamgrid.server.refusals import Connection
 from tests.server.conftest import MakeGrid
 from tests.server.openai.conftest import client_of
 from tests.support.grid import Grid
@@ -108,6 +111,39 @@ async def test_edits_can_be_streamed(grid: Grid, client: AsyncOpenAI) -> None:
     await worker.finish(await worker.assigned())
     (event,) = [event async for event in await asked]
     assert event.type == "image_edit.completed"
+
+
+async def test_who_hangs_up_before_the_files_are_looked_at_gets_no_project(
+    grid: Grid, client: AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await grid.worker(models=MODELS)
+    loop = asyncio.get_running_loop()
+    looking, lost, may_look = asyncio.Event(), asyncio.Event(), threading.Event()
+    size_of, connection_lost = pictures.size_of, Connection.connection_lost
+
+    def held(data: bytes) -> tuple[int, int]:
+        loop.call_soon_threadsafe(looking.set)
+        may_look.wait()
+        return size_of(data)
+
+    def told(connection: Connection, error: BaseException | None) -> None:
+        connection_lost(connection, error)
+        lost.set()
+
+    monkeypatch.setattr(pictures, "size_of", held)
+    monkeypatch.setattr(Connection, "connection_lost", told)
+    asked = edit(client, prompt="for nobody")
+    try:
+        await looking.wait()
+        asked.cancel()
+        await lost.wait()
+    finally:
+        may_look.set()
+    later = edit(client, prompt="for somebody")
+    job = await worker.assigned()
+    assert job.render.prompt == "for somebody"
+    await worker.finish(job)
+    await later
 
 
 async def test_the_same_key_means_the_same_files(grid: Grid, client: AsyncOpenAI) -> None:
