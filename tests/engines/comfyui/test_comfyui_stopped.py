@@ -68,6 +68,12 @@ def test_files_behind_a_link_to_another_disk_count(checkpoint: Path, tmp_path: P
     assert len(comfyui.ENGINE.prospects(Machine())) == 1
 
 
+def test_links_that_lead_back_up_are_followed_once(checkpoint: Path) -> None:
+    for number in range(5):  # the ways through these are more than anybody can walk
+        (checkpoint.parent / f"up-{number}").symlink_to(checkpoint.parents[1])
+    assert len(comfyui.ENGINE.prospects(Machine())) == 1
+
+
 @pytest.mark.parametrize(
     "text", ["[", "one", "one: two", "one: {checkpoints: [2]}", "a: {base_path: 3}"]
 )

@@ -30,8 +30,7 @@ def models_in(folder: Path, workflows: Sequence[Workflow]) -> tuple[str, ...]:
     files = [
         file
         for models in (folder / "models", *_extra_folders(folder / EXTRA_PATHS))
-        for _, _, names in os.walk(models, followlinks=True)  # large models lie on another disk
-        for file in names
+        for file in _files_in(models)
     ]
     return tuple(
         dict.fromkeys(
@@ -41,6 +40,18 @@ def models_in(folder: Path, workflows: Sequence[Workflow]) -> tuple[str, ...]:
             if weights and all(any(matches(file, one) for file in files) for _, one in weights)
         )
     )
+
+
+def _files_in(folder: Path) -> Iterator[str]:
+    """Names of files, of linked folders too: large models lie on another disk. Links may circle."""
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from names
 
 
 def _extra_folders(path: Path) -> Iterator[Path]:
