@@ -170,7 +170,8 @@ async def compare(backends: tuple[Backend, Backend], groups: list[list[Write]]) 
             ]
             assert list(map(told, at_once)) == list(map(told, in_turn))
             assert await held(together) == await held(alone)
-        assert (await together.audit()).findings == ()
+        # Some of these writes leave a project open without an open job, which is what it then says.
+        assert (await together.audit()).findings == (await alone.audit()).findings
     finally:
         await together.close()
         await alone.close()
