@@ -13,7 +13,7 @@ pytest.importorskip("PIL")
 
 import openai
 from openai import AsyncOpenAI
-from PIL import Image
+from PIL import ExifTags, Image
 
 from dreamgrid.protocol.params import INPAINT
 from dreamgrid.protocol.renders import ImageRender
@@ -72,6 +72,22 @@ async def test_a_picture_to_edit_is_what_the_render_begins_with(
     answer = await asked
     assert base64.b64decode(answer.data[0].b64_json) == PNG
     assert answer.size == "1024x576"
+
+
+async def test_a_picture_whose_orientation_is_no_number_is_taken_as_it_lies(
+    grid: Grid, client: AsyncOpenAI
+) -> None:
+    worker = await grid.worker(models=MODELS)
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = "text"
+    as_text = exif.tobytes().replace(b"\x01\x0e\x00\x02", b"\x01\x12\x00\x02")
+    made = io.BytesIO()
+    Image.new("RGB", (160, 90)).save(made, "JPEG", exif=as_text)
+    with Image.open(made) as picture:
+        assert picture.getexif()[ExifTags.Base.Orientation] == "text"
+    asked = edit(client, image=made.getvalue())
+    await worker.finish(await worker.assigned())
+    assert (await asked).size == "1024x576"
 
 
 async def test_a_mask_is_painted_in_where_it_is_transparent(
@@ -159,6 +175,8 @@ async def test_the_same_key_means_the_same_files(grid: Grid, client: AsyncOpenAI
 
 REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"image": b"no picture"}, None, "no PNG"),
+    ({"image": WIDE[: len(WIDE) // 2]}, None, "image is broken or cut off"),
+    ({"image": WIDE.replace(b"IDAT", b"IDAT\xff\xff\xff\xff", 1)}, None, "image is broken"),
     ({"image": [WIDE] * 3}, "image", "at most 1|1 pictures"),
     ({"image": [WIDE] * 17}, "image", "at most 16"),
     ({"mask": png((64, 64), hole=(0, 0, 9, 9))}, None, "64x64 and its picture 160x90"),

@@ -15,17 +15,23 @@ if TYPE_CHECKING:
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 _ORIENTATION = 0x0112
 _ON_ITS_SIDE = 5
+_BROKEN = (OSError, SyntaxError, ValueError, struct.error, zlib.error)
+"""What Pillow raises for a picture whose beginning looked well."""
 
 
 def size_of(data: bytes) -> tuple[int, int]:
     """Width and height of a picture as people see it. Blocking.
 
     Raises:
-        UnreadableMedia: It is none, or too large.
+        UnreadableMedia: It is none, or broken, or too large.
     """
     picture = _opened(data, "image")
     width, height = picture.size
-    on_its_side = picture.getexif().get(_ORIENTATION, 1) >= _ON_ITS_SIDE
+    try:
+        turned = picture.getexif().get(_ORIENTATION)  # of a PNG, this may read all of it
+    except _BROKEN:
+        raise UnreadableMedia("the image is broken or cut off") from None
+    on_its_side = isinstance(turned, int) and turned >= _ON_ITS_SIDE
     return (height, width) if on_its_side else (width, height)
 
 
@@ -47,7 +53,7 @@ def painted_in(mask: bytes, size: tuple[int, int]) -> bytes:
         raise UnreadableMedia(f"the mask is {theirs} and its picture {ours}: make them the same")
     try:
         transparent = ImageChops.invert(picture.convert("RGBA").getchannel("A"))
-    except (OSError, SyntaxError, ValueError, struct.error, zlib.error):
+    except _BROKEN:
         raise UnreadableMedia("the mask is broken or cut off") from None
     if transparent.getbbox() is None:
         raise UnreadableMedia("the mask is transparent nowhere: make it so where to paint")
