@@ -242,6 +242,16 @@ class ImageEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 # ── speech ───────────────────────────────────────────────────────────────────────────────────────
 
 
+class Voice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A voice of a model.
+
+    Attributes:
+        id: Its name.
+    """
+
+    id: str
+
+
 class SpeechRequest(AudioParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Text to speak. All fields of this grid's own `AudioParams` may be there as well.
 
@@ -256,7 +266,7 @@ class SpeechRequest(AudioParams, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     input: str
-    voice: str | dict[str, str] | None = None
+    voice: str | Voice | None = None
     instructions: str | None = None
     response_format: str | None = None
     speed: float | None = None

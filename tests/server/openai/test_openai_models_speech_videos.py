@@ -81,6 +81,7 @@ UNSPEAKABLE: list[tuple[dict[str, Any], str | None, str]] = [
     ({"model": "pattern-v1"}, "model", "does not speak"),
     ({"extra_body": {"prompt": "x"}}, "prompt", "said by input"),
     ({"voice": {"id": "voice_1234"}}, None, "heart"),
+    ({"voice": {"name": "heart"}}, "name", "unknown field"),
 ]
 """Requests, the field that their refusal names, and what it says."""
 
@@ -199,6 +200,28 @@ async def test_videos_are_listed_in_pages(grid: Grid, client: AsyncOpenAI) -> No
     assert [one.id for one in (await client.videos.list()).data] == newest_first
     following = await client.videos.list(after=asked[1])
     assert ([one.id for one in following.data], following.has_more) == (asked[:1], False)
+
+
+async def test_a_video_keeps_its_place_in_the_list_while_it_is_being_canceled(
+    grid: Grid, client: AsyncOpenAI
+) -> None:
+    worker = await grid.worker(models=MODELS)
+    ended = await film(client)
+    await worker.finish(await worker.assigned(), MP4)
+    leaving, newest = await film(client), await film(client)
+    assert (await worker.assigned()).project_id == leaving.id
+    await grid.store.hold()
+    removed = asyncio.create_task(client.videos.delete(leaving.id))
+    await worker.expect(Cancel)
+    for after, following in (
+        (newest.id, [leaving.id, ended.id]),
+        (leaving.id, [ended.id]),
+    ):
+        page = await client.videos.list(after=after)
+        assert [one.id for one in page.data] == following
+    grid.store.release()
+    await removed
+    assert [one.id for one in (await client.videos.list()).data] == [newest.id, ended.id]
 
 
 async def test_the_same_key_asks_for_one_video(grid: Grid, client: AsyncOpenAI) -> None:

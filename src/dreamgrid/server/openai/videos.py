@@ -1,5 +1,8 @@
 """Videos: asked for, looked at while they are made, fetched, removed."""
 
+from collections.abc import Iterator
+from itertools import dropwhile
+
 from aiohttp import web
 
 from dreamgrid.errors import InvalidRequest, NotFound
@@ -135,10 +138,10 @@ class _Videos:
             InvalidRequest: What they are to follow is no video of the account.
         """
         after = None if query.after is None else await self._known(account, query.after)
-        found = [] if after is not None and after.ended_ms is not None else self._open(account)
-        if after is not None and after.ended_ms is None:
-            found = found[next(i for i, one in enumerate(found, 1) if one.id == after.id) :]
-        before = after.id if after is not None and after.ended_ms is not None else None
+        if after is not None and after.ended_ms is not None:
+            found, before = [], after.id
+        else:
+            found, before = self._open(account, after), None
         while len(found) <= query.limit:
             rows = await self._services.store.ended_projects(account.id, _PAGE, before)
             known = {one.id for one in found}
@@ -178,9 +181,13 @@ class _Videos:
             error=trouble_of(why_nothing(project)) if failed else None,
         )
 
-    def _open(self, account: Account) -> list[LiveProject]:
-        active = self._services.open_projects.active(account.id)
-        return [one for one in reversed(active) if self._is_one(one)]
+    def _open(self, account: Account, after: LiveProject | None) -> list[LiveProject]:
+        """Those that have not ended, or whose end is not stored yet; the newest first."""
+        found: Iterator[LiveProject] = reversed(self._services.open_projects.of_account(account.id))
+        if after is not None:
+            found = dropwhile(lambda one: one.id != after.id, found)
+            next(found, None)
+        return [one for one in found if one.stored and self._is_one(one)]
 
     async def _known(self, account: Account, after: str) -> LiveProject:
         try:

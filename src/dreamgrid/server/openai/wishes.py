@@ -12,7 +12,7 @@ import msgspec
 from dreamgrid.errors import InvalidRequest
 from dreamgrid.protocol.assets import CONTEXT_IMAGE
 from dreamgrid.protocol.frame_counts import frames_in
-from dreamgrid.protocol.openai import ImageEdit, ImageRequest, SpeechRequest, VideoRequest
+from dreamgrid.protocol.openai import ImageEdit, ImageRequest, SpeechRequest, VideoRequest, Voice
 from dreamgrid.protocol.params import (
     INPAINT,
     STARTING_IMAGE,
@@ -109,7 +109,7 @@ def speech_params(request: SpeechRequest, catalog: Catalog) -> AudioParams:
         raise wrong("speed", "this is not supported; the voices here have a speed of their own")
     if request.stream_format not in (None, "audio"):
         raise wrong("stream_format", "this is not supported; leave it out")
-    voice = request.voice["id"] if isinstance(request.voice, dict) else request.voice
+    voice = request.voice.id if isinstance(request.voice, Voice) else request.voice
     return _params(
         AudioParams,
         request,
