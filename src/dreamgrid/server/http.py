@@ -263,7 +263,9 @@ def _told(request: web.Request, error: web.HTTPException) -> web.Response:
 _CORS_HEADERS = {
     "Access-Control-Allow-Credentials": "true",
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-    "Access-Control-Expose-Headers": "Retry-After, Content-Range, Content-Length",
+    "Access-Control-Expose-Headers": (
+        "Retry-After, Content-Range, Content-Length, x-request-id, x-should-retry"
+    ),
     "Access-Control-Max-Age": "600",
     "Vary": "Origin",
 }
