@@ -24,6 +24,9 @@ class LongQueue:
 
     What is there while many projects wait is looked through no more. When as many projects have
     ended as there were, most of those are garbage, and all of it is looked through once.
+
+    Python can only put all of that back in sight together. So where somebody else in this process
+    keeps something out of sight, another grid or the program around this one, nothing is done.
     """
 
     def __init__(self) -> None:
@@ -38,14 +41,19 @@ class LongQueue:
             ended: How many have ended since the beginning.
         """
         if self._kept and ended - self._ended_before >= self._kept:
-            gc.unfreeze()
+            self.release()
             gc.collect()
-            self._kept = 0
-        if projects - self._kept >= MANY_PROJECTS:
+        if projects - self._kept >= MANY_PROJECTS and (self._kept or not gc.get_freeze_count()):
             if not self._kept:
                 self._ended_before = ended
             gc.freeze()
             self._kept = projects
+
+    def release(self) -> None:
+        """Puts back in sight what it keeps; to be called when the grid stops."""
+        if self._kept:
+            gc.unfreeze()
+            self._kept = 0
 
 
 @contextmanager
@@ -68,7 +76,8 @@ def uncollected() -> Iterator[None]:
     """No garbage collection while many projects are taken up: all that is made then stays.
 
     Looking for garbage among it took as long as the rest. If it is a lot, it counts as old at once:
-    else it would be looked through for each generation right afterwards.
+    else it would be looked through for each generation right afterwards. Not so where somebody else
+    keeps something out of the collector's sight, which would bring that back.
     """
     collects = gc.isenabled()
     gc.disable()
@@ -76,7 +85,7 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if collects:
-            if gc.get_count()[0] >= MANY_OBJECTS:
+            if gc.get_count()[0] >= MANY_OBJECTS and not gc.get_freeze_count():
                 gc.freeze()
                 gc.unfreeze()  # which puts it among the oldest
             gc.enable()

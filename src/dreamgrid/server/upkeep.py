@@ -54,6 +54,12 @@ def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) 
         await _leases(services, sockets)
         long_queue.look(len(services.open_projects), services.open_projects.ended)
 
+    async def all_leases() -> None:
+        try:
+            await _every(LEASES_EVERY_S, leases)
+        finally:
+            long_queue.release()
+
     async def positions() -> None:
         await _positions(services)
 
@@ -70,7 +76,7 @@ def start(group: asyncio.TaskGroup, services: Services, sockets: WorkerSockets) 
         if removed:
             _log.info("removed %d uploads that no project used", removed)
 
-    group.create_task(_every(LEASES_EVERY_S, leases), name="upkeep-leases")
+    group.create_task(all_leases(), name="upkeep-leases")
     positions_loop = _every(POSITIONS_EVERY_S, positions, rests=False)  # it rests on its way
     group.create_task(positions_loop, name="upkeep-positions")
 
