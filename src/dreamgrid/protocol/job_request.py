@@ -190,7 +190,8 @@ class JobRequest(Message, frozen=True, kw_only=True, rename="camel", omit_defaul
 
     `workers`, `preferred_workers` and `skip_workers` are ours: they say what the published SDKs say
     with flags in the prompt, and other servers ignore them. So is `traceparent`, the trace that the
-    app is in, as W3C Trace Context writes it.
+    app is in, as W3C Trace Context writes it; and `inputs_sha256`, set by a server that was given
+    the inputs with the request: the same request is one with the same inputs.
     """
 
     message_type: ClassVar[str] = "jobRequest"
@@ -209,6 +210,7 @@ class JobRequest(Message, frozen=True, kw_only=True, rename="camel", omit_defaul
     skip_workers: list[str] | None = None
     app_source: str | None = None
     traceparent: Annotated[str, msgspec.Meta(max_length=512)] | None = None
+    inputs_sha256: Annotated[str, msgspec.Meta(max_length=64)] | None = None
 
 
 class _ProjectId(msgspec.Struct):

@@ -180,15 +180,21 @@ class Uploads:
             for project_id, inputs in list(account.projects.items()):
                 if inputs.linked_s > before_s or self._open.uses_inputs(project_id):
                     continue
-                del account.projects[project_id]
-                self._open.inputs_leaving.add(project_id)  # a request that comes now is too late
-                try:
-                    folder = f"{INPUTS}/{account_id}/{project_id}"
-                    removed += await self._blobs.delete_prefix(folder)
-                finally:
-                    self._open.inputs_leaving.discard(project_id)
+                removed += await self.remove(account_id, project_id)
             self._forget_if_empty(account_id)
         return removed
+
+    async def remove(self, account_id: str, project_id: str) -> int:
+        """Removes the inputs of a project that does not come; how many files there were."""
+        account = self._accounts.get(account_id)
+        if account is not None:
+            account.projects.pop(project_id, None)
+            self._forget_if_empty(account_id)
+        self._open.inputs_leaving.add(project_id)  # a request that comes now is too late
+        try:
+            return await self._blobs.delete_prefix(f"{INPUTS}/{account_id}/{project_id}")
+        finally:
+            self._open.inputs_leaving.discard(project_id)
 
     def _forget_if_empty(self, account_id: str) -> None:
         account = self._accounts.get(account_id)

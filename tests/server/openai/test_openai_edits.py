@@ -58,6 +58,12 @@ async def inputs_of(grid: Grid, job: Assign) -> dict[str, bytes]:
     return found
 
 
+def stored_inputs(grid: Grid) -> list[str]:
+    """All files that some project begins with, or was to begin with."""
+    folder = grid.config.data_dir / "blobs" / "inputs"
+    return [path.name for path in folder.rglob("*") if path.is_file()]
+
+
 async def test_a_picture_to_edit_is_what_the_render_begins_with(
     grid: Grid, client: AsyncOpenAI
 ) -> None:
@@ -173,6 +179,44 @@ async def test_the_same_key_means_the_same_files(grid: Grid, client: AsyncOpenAI
         await edit(client, extra_headers=key, image=png((161, 90)))
 
 
+async def test_one_key_at_once_for_two_pictures_is_one_project_with_its_own_picture(
+    grid: Grid, client: AsyncOpenAI
+) -> None:
+    worker = await grid.worker(models=MODELS)
+    key = {"Idempotency-Key": "one"}
+    of = {edit(client, extra_headers=key, image=one): one for one in (WIDE, png((161, 90)))}
+    (refused,), (accepted,) = await asyncio.wait(of, return_when=asyncio.FIRST_COMPLETED)
+    with pytest.raises(openai.ConflictError, match="used for another request"):
+        await refused
+    job = await worker.assigned()
+    assert await inputs_of(grid, job) == {"startingImage": of[accepted]}
+    await worker.finish(job)
+    await accepted
+
+
+async def test_what_was_refused_for_one_key_does_not_stand_in_the_way_of_another_try(
+    grid: Grid,
+) -> None:
+    worker = await grid.worker(models=MODELS)
+    key = {"Idempotency-Key": "one"}
+    async with client_of(grid) as client:
+        with pytest.raises(openai.BadRequestError):
+            await edit(client, extra_headers=key, n=0)
+        assert stored_inputs(grid) == []
+        asked = edit(client, extra_headers=key, image=png((161, 90)))
+        await worker.finish(await worker.assigned())
+        await asked
+
+
+async def test_nothing_is_kept_of_who_cannot_pay(grid: Grid) -> None:
+    await grid.worker(models=MODELS)
+    async with client_of(grid, await grid.account("poor", grant_micros=0)) as client:
+        with pytest.raises(openai.APIStatusError) as told:
+            await edit(client)
+    assert told.value.code == "insufficient_quota"
+    assert stored_inputs(grid) == []
+
+
 REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"image": b"no picture"}, None, "no PNG"),
     ({"image": WIDE[: len(WIDE) // 2]}, None, "image is broken or cut off"),
@@ -200,6 +244,7 @@ async def test_what_cannot_be_edited_is_refused_and_named(
                 await edit(client, **given)
             assert told.value.param == field
         assert (await grid.data("/v1/projects"))["projects"] == []
+        assert stored_inputs(grid) == []
 
 
 async def test_a_body_that_is_no_form_is_refused(grid: Grid) -> None:

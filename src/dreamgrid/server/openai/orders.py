@@ -1,10 +1,12 @@
 """A request becomes a project, and the request waits for it."""
 
 import asyncio
+import hashlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import msgspec
 from aiohttp import web
@@ -22,12 +24,12 @@ from dreamgrid.errors import (
 )
 from dreamgrid.protocol import failures
 from dreamgrid.protocol.codec import decode_payload, open_envelope
+from dreamgrid.protocol.job_request import JobRequest
 from dreamgrid.protocol.params import AnyParams
 from dreamgrid.protocol.project_events import LAST_EVENTS, ProgressEvent
 from dreamgrid.protocol.request_params import request_from_params
 from dreamgrid.protocol.socket import JobError
 from dreamgrid.server.auth import Account
-from dreamgrid.server.blobs.keys import input_key
 from dreamgrid.server.bus.base import project_subject
 from dreamgrid.server.http import credential_of, refusal_of
 from dreamgrid.server.live import LiveJob, LiveProject, from_row
@@ -60,6 +62,7 @@ class Order:
         app: Whose it is.
         project_id: Its id; made of the idempotency key, if there is one.
         kept: It goes on when the connection breaks: the same request again is answered with it.
+        answer: Ends when it is accepted or refused; None: it was not submitted yet.
         over: It has ended.
         last_words: The last error that its app was told.
     """
@@ -67,6 +70,7 @@ class Order:
     app: App
     project_id: str
     kept: bool
+    answer: asyncio.Future[None] | None = None
     over: bool = False
     last_words: str = ""
 
@@ -76,6 +80,7 @@ class Orders:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._placing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def submit(
         self,
@@ -99,9 +104,8 @@ class Orders:
             DreamgridError: As `Projects.submit`, and what the store refuses.
         """
         order = self._order(account, request)
-        with self._heard(order) as answer:
+        with self._heard(order):
             await self._place(order, params, inputs, label)
-            await self._accepted(order, answer)
         return order
 
     @asynccontextmanager
@@ -128,14 +132,13 @@ class Orders:
         with (
             long_answer(self._services, request, account),
             told_when_lost(request, task.cancel),
-            self._heard(order) as answer,
+            self._heard(order),
         ):
             credential = credential_of(request) or ""
             if await self._services.authenticate(credential) is None:  # revoked meanwhile
                 raise AuthenticationFailed(refusal_of(credential))
             try:
                 await self._place(order, params, inputs, label)
-                await self._accepted(order, answer)
                 yield order
             finally:
                 if not order.kept and not order.over:
@@ -184,14 +187,14 @@ class Orders:
         return Order(app=app, project_id=str(made).upper(), kept=bool(key))
 
     @contextmanager
-    def _heard(self, order: Order) -> Iterator[asyncio.Future[None]]:
-        """Listens to what is said of a project; the future ends when it is accepted or refused."""
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def _heard(self, order: Order) -> Iterator[None]:
+        """Listens to what is said of a project."""
 
         def heard(frame: bytes, key: str | None) -> None:
             del key
             refusal = self._error_in(frame, order)
-            if answer.done():
+            answer = order.answer
+            if answer is None or answer.done():
                 return
             if refusal is None:
                 answer.set_result(None)
@@ -200,20 +203,9 @@ class Orders:
 
         unsubscribe = self._services.bus.subscribe(project_subject(order.project_id), heard)
         try:
-            yield answer
+            yield
         finally:
             unsubscribe()
-            answer.cancel()
-
-    async def _accepted(self, order: Order, answer: asyncio.Future[None]) -> None:
-        """Returns when a project is accepted: it was before, or the store takes it.
-
-        Raises:
-            DreamgridError: It is refused.
-        """
-        known = self._services.open_projects.project(order.project_id)
-        if known is None or not known.stored:
-            await answer
 
     def _error_in(self, frame: bytes, order: Order) -> DreamgridError | None:
         """The refusal that a frame is; words of other errors are remembered."""
@@ -231,18 +223,27 @@ class Orders:
     async def _place(
         self, order: Order, params: AnyParams, inputs: Inputs, label: str | None
     ) -> None:
-        app, project_id = order.app, order.project_id
-        if order.kept and await self._services.projects.owner(project_id) == app.account.id:
-            await self._compare(order, inputs)
-        else:
-            await self._bring(order, inputs)
+        """Returns when an order is accepted, or was before.
+
+        Raises:
+            DreamgridError: It is refused; its files are gone.
+        """
+        account_id, project_id = order.app.account.id, order.project_id
+        projects = self._services.projects
         params = msgspec.structs.replace(params, assets=tuple(inputs))
         wish = request_from_params(project_id, params)
-        wish = msgspec.structs.replace(wish, app_source=label)
-        try:
-            await self._services.projects.submit(app, wish, msgspec.json.encode(wish))
-        except DuplicateProject:
-            raise _other_request() from None
+        digest = await asyncio.to_thread(_sha256, inputs) if inputs else None
+        wish = msgspec.structs.replace(wish, app_source=label, inputs_sha256=digest)
+        # In turn: the next request with this key finds the project of this one, or no file of it.
+        async with self._placing.setdefault(project_id, asyncio.Lock()):
+            is_new = not order.kept or await projects.owner(project_id) is None
+            try:
+                if is_new:
+                    await self._bring(order, inputs)
+                await self._submit(order, wish)
+            finally:
+                if is_new and inputs and await projects.owner(project_id) is None:
+                    await self._services.uploads.remove(account_id, project_id)
 
     async def _bring(self, order: Order, inputs: Inputs) -> None:
         """Stores what the project begins with."""
@@ -250,20 +251,25 @@ class Orders:
             key = self._services.uploads.expect(order.app.account.id, order.project_id, role)
             await self._services.blobs.write(key, data)
 
-    async def _compare(self, order: Order, inputs: Inputs) -> None:
-        """The same idempotency key means the same files, for as long as they are kept.
+    async def _submit(self, order: Order, wish: JobRequest) -> None:
+        order.answer = asyncio.get_running_loop().create_future()
+        try:
+            await self._services.projects.submit(order.app, wish, msgspec.json.encode(wish))
+            known = self._services.open_projects.project(order.project_id)
+            if known is None or not known.stored:
+                await order.answer
+        except DuplicateProject:
+            raise _other_request() from None
+        finally:
+            order.answer.cancel()
 
-        Raises:
-            DuplicateProject: They are others.
-        """
-        for role, data in inputs.items():
-            key = input_key(order.app.account.id, order.project_id, role)
-            try:
-                there = await self._services.blobs.read(key, max_bytes=len(data) + 1)
-            except NotFound:
-                continue
-            if there != data:
-                raise _other_request()
+
+def _sha256(inputs: Inputs) -> str:
+    """What tells these files from others. Blocking."""
+    whole = hashlib.sha256()
+    for role, data in inputs.items():
+        whole.update(f"{role} {hashlib.sha256(data).hexdigest()}\n".encode())
+    return whole.hexdigest()
 
 
 def delivered(project: LiveProject) -> list[LiveJob]:
