@@ -1,8 +1,12 @@
 """Earnings, refunds and statements."""
 
+from collections.abc import Iterable
+
 import pytest
 
+from dreamgrid.server.store import sql_group
 from dreamgrid.server.store.base import HistoryRow, ProjectRow, Refunded, Store, SubmitResult
+from dreamgrid.server.store.sql_money import Books
 from dreamgrid.states import JobState, ProjectState
 from tests.support.stores import ADA, BOB, GRANT, NOW, Backend, acquisition, end, project
 
@@ -115,6 +119,39 @@ async def test_the_id_of_a_forgotten_project_is_taken_for_ever(store: Store) -> 
     assert await store.project(row.id) is None
     assert (await store.balances(ADA))["spark"].held_micros == 0
     assert (await store.submit(project(30))).result is SubmitResult.CREATED
+
+
+@pytest.mark.parametrize("entries_first", [False, True])
+async def test_a_request_is_known_in_whatever_order_the_database_finds_its_traces(
+    store: Store, monkeypatch: pytest.MonkeyPatch, entries_first: bool
+) -> None:
+    projects, entries = sql_group._KNOWN.split(" UNION ALL ")
+    order = (entries, projects) if entries_first else (projects, entries)
+    monkeypatch.setattr(sql_group, "_KNOWN", " UNION ALL ".join(order))
+    row = project(30)
+    assert (await store.submit(row)).result is SubmitResult.CREATED
+    assert (await store.submit(row)).result is SubmitResult.KNOWN
+
+
+async def test_what_else_moves_a_balance_meanwhile_is_not_undone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writers take turns, so it would be against the rules; money is still not made or lost."""
+    read = Books.read
+
+    def read_too_early(books: Books, account_ids: Iterable[str]) -> None:
+        read(books, account_ids)
+        books._connection.execute(
+            "UPDATE balance SET posted_micros = posted_micros + 7 WHERE account_id = ?", (ADA,)
+        )
+
+    row = project(30)
+    await store.submit(row)
+    await store.acquire([acquisition(row.jobs[0])], NOW)
+    monkeypatch.setattr(Books, "read", read_too_early)
+    done = end(row.jobs[0], project_state=ProjectState.COMPLETED, earner=BOB, earned=24)
+    assert (await store.end_job(done)).accepted
+    assert await owned(store, ADA) == GRANT - 30 + 7
 
 
 async def test_a_statement_has_every_kind_of_line_newest_first(store: Store) -> None:

@@ -44,7 +44,10 @@ _KNOWN = (
     " UNION ALL SELECT project_id, NULL, NULL FROM transfer"
     " WHERE kind = 'hold' AND project_id IN ({})"
 )
-"""Projects that there were; of those that were forgotten, only their entries are left."""
+"""Projects that there were; of those that were forgotten, only their entries are left.
+
+Of the others there are both, in any order.
+"""
 
 _INSERT_PROJECTS = (
     "INSERT INTO project (id, account_id, app_id, model, network, token_type, origin, state, width,"
@@ -167,7 +170,8 @@ class Group:
         for row in chain(*projects, *jobs):
             self._take(row)
         for project_id, account_id, request in chain(*known):
-            self.known.setdefault(project_id, (account_id, request))
+            if account_id is not None or project_id not in self.known:
+                self.known[project_id] = account_id, request
         self.caps = {key_id: (day, total) for key_id, day, total in chain(*caps)}
         if needs.payers:
             needs.accounts.update([project.account_id for project in self.projects.values()])

@@ -22,11 +22,15 @@ _A_TRANSFER = "(?, ?, ?, ?, ?, ?, nullif(?, ''), ?)"  # to bind NULL costs as mu
 _BALANCES = (
     "SELECT account_id, currency, posted_micros, held_micros FROM balance WHERE account_id IN ({})"
 )
-_SET_BALANCES = (
-    "INSERT INTO balance (account_id, currency, posted_micros, held_micros) VALUES {}"
-    " ON CONFLICT (account_id, currency)"
-    " DO UPDATE SET posted_micros = excluded.posted_micros, held_micros = excluded.held_micros"
-)
+# PostgreSQL takes what stands in VALUES for text where it is not told otherwise.
+_MOVE_BALANCES = """
+    UPDATE balance
+       SET posted_micros = posted_micros + CAST(new.column3 AS BIGINT),
+           held_micros = held_micros + CAST(new.column4 AS BIGINT)
+      FROM (VALUES {}) AS new
+     WHERE account_id = new.column1 AND currency = new.column2
+"""
+_OPEN_BALANCES = "INSERT INTO balance (account_id, currency, posted_micros, held_micros) VALUES {}"
 _CHANGE_BALANCE = (
     "INSERT INTO balance (account_id, currency, posted_micros, held_micros) VALUES (?, ?, ?, 0)"
     " ON CONFLICT (account_id, currency)"
@@ -68,7 +72,8 @@ class Books:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._balances: dict[tuple[str, str], tuple[int, int]] = {}
-        self._changed: dict[tuple[str, str], None] = {}
+        self._moved: dict[tuple[str, str], tuple[int, int]] = {}
+        self._stored: set[tuple[str, str]] = set()
         self._entries: list[tuple[Any, ...]] = []
 
     def read(self, account_ids: Iterable[str]) -> None:
@@ -76,6 +81,7 @@ class Books:
         for found in sql_many.find(self._connection, _BALANCES, account_ids):
             for account_id, currency, posted, held in found:
                 self._balances[account_id, currency] = posted, held
+        self._stored.update(self._balances)
 
     def knows(self, account_id: str) -> bool:
         """Whether there is such an account, one that was read."""
@@ -114,16 +120,20 @@ class Books:
             self._move(entry.payee, entry.currency, kept, 0)
 
     def write(self) -> None:
-        """Stores what was moved."""
+        """Stores what was moved: by how much, so that no balance is set to what it was once."""
         sql_many.change(self._connection, _INSERT_TRANSFERS, _A_TRANSFER, self._entries)
-        balances = [(*owner, *self._balances[owner]) for owner in self._changed]
-        sql_many.change(self._connection, _SET_BALANCES, "(?, ?, ?, ?)", balances)
+        moved: list[tuple[str, str, int, int]] = []
+        opened: list[tuple[str, str, int, int]] = []
+        for owner, change in self._moved.items():
+            (moved if owner in self._stored else opened).append((*owner, *change))
+        sql_many.change(self._connection, _MOVE_BALANCES, "(?, ?, ?, ?)", moved)
+        sql_many.change(self._connection, _OPEN_BALANCES, "(?, ?, ?, ?)", opened)
 
     def _move(self, account_id: str, currency: str, posted: int, held: int) -> None:
         owner = account_id, currency
-        before = self._balances.get(owner, (0, 0))
-        self._balances[owner] = before[0] + posted, before[1] + held
-        self._changed[owner] = None
+        for sums in (self._balances, self._moved):
+            before = sums.get(owner, (0, 0))
+            sums[owner] = before[0] + posted, before[1] + held
 
     def _record(self, entry: Transfer) -> None:
         self._entries.append((*entry[:6], entry.job_id or "", entry.at_ms))
