@@ -1,6 +1,10 @@
 """The socket of workers: who gets in, hello, bad messages, and other people's workers."""
 
+import json
+from pathlib import Path
+
 import aiohttp
+import msgspec
 import pytest
 
 from dreamgrid.protocol import codec
@@ -16,8 +20,9 @@ from dreamgrid.protocol.worker import (
     Welcome,
 )
 from dreamgrid.server import worker_sockets
+from tests.server.conftest import MakeGrid
 from tests.support.grid import LEASE_S, Grid
-from tests.support.wire import PNG, finished, hello_of
+from tests.support.wire import PNG, finished, hello_of, welcomed
 
 HELLO = codec.encode_worker(hello_of()).decode()
 
@@ -40,6 +45,20 @@ async def test_a_worker_gets_no_jobs_for_models_that_the_grid_does_not_know(grid
     await app.request()
     assert (await app.wait_state("queued"))["queueStatus"] == "no-workers"
     await worker.fence()
+
+
+async def test_a_model_under_a_second_id_is_held_as_often_as_what_it_runs_as(
+    make_grid: MakeGrid, tmp_path: Path
+) -> None:
+    entry = {"id": "second", "like": "pattern-v1", "name": "Second", "SID": 5001}
+    entry["servedAs"] = "pattern-v1"
+    (tmp_path / "models.json").write_text(json.dumps({"models": [entry]}))
+    async with make_grid(catalog_files=(tmp_path / "models.json",)) as grid:
+        slots_of = {"pattern-v1": 3, "unheard-of": 9, "second": 9}
+        hello = msgspec.structs.replace(hello_of(), slots_of=slots_of)
+        await welcomed(await grid.worker_socket(hello))
+        (session,) = grid.sessions
+        assert session.slots_of == {"pattern-v1": 3, "second": 3}
 
 
 @pytest.mark.parametrize("key", ["", "wrong", "ключ"])

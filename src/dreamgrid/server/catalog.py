@@ -218,12 +218,17 @@ class Catalog:
             if (model.spec.served_as or model.id) in served
         )
 
+    def served_id(self, model_id: str) -> str:
+        """The id under which workers know a model."""
+        model = self._models.get(model_id)
+        return (model.spec.served_as if model is not None else None) or model_id
+
     def as_served(self, render: AnyRender) -> AnyRender:
         """A render as its worker gets it: under the id that the worker knows."""
-        model = self._models.get(render.model)
-        if model is None or model.spec.served_as is None:
+        served_id = self.served_id(render.model)
+        if served_id == render.model:
             return render
-        return msgspec.structs.replace(render, model=model.spec.served_as)
+        return msgspec.structs.replace(render, model=served_id)
 
     def tiers(self) -> dict[str, Any]:
         """Tier id to tier, as `models/tiers` answers. Not to be changed by the caller."""

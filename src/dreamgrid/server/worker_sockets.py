@@ -146,18 +146,20 @@ class WorkerSockets:
         def send(message: ServerMessage) -> None:
             outbox.put(codec.encode_worker(message))
 
+        catalog = self._services.catalog
+        models = catalog.offered_by(frozenset(hello.models))
+        slots = max(1, min(hello.slots, MOST_SLOTS))
+        slots_of = {model: hello.slots_of.get(catalog.served_id(model), 0) for model in models}
         return WorkerSession(
             # Scoped by account, so that nobody can take over another owner's worker.
             id=f"{account.id}/{hello.worker_id[:64]}",
             name=hello.name[:64],
             account_id=account.id,
             owner=account.username,
-            models=self._services.catalog.offered_by(frozenset(hello.models)),
-            slots=max(1, min(hello.slots, MOST_SLOTS)),
+            models=models,
+            slots=slots,
             slots_of={
-                model: min(slots, MOST_SLOTS)
-                for model, slots in hello.slots_of.items()
-                if model in hello.models and slots > hello.slots
+                model: min(most, MOST_SLOTS) for model, most in slots_of.items() if most > slots
             },
             network=hello.network,
             origin=self._services.origin(request),
