@@ -106,6 +106,14 @@ def test_a_pass_that_ends_its_process_twice_is_shared_no_more(
     assert Proofs().of("one") == Proof(width=1, alone_s=1.0)
 
 
+def test_a_kind_is_found_out_when_it_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "MOST_REMEMBERED", 2)
+    proofs = Proofs()
+    assert [proofs.wanted(kind) for kind in ("one", "two", "one")] == [False, False, True]
+    assert not proofs.wanted("three")
+    assert [proofs.wanted("one"), proofs.wanted("two")] == [True, False], "two is forgotten"
+
+
 def test_more_than_two_jobs_are_held_only_where_all_of_them_are_known_to_be_short(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,7 @@ def engine(
     monkeypatch.setattr(remembered.settings, "folder", tmp_path)
     for name in ("WORTH_IT", "LONGEST_ALONE_S"):
         monkeypatch.setattr(batching, name, 1e9)
+    monkeypatch.setattr(batching, "PROVED_AT", 1)
     monkeypatch.setattr(ContentFilter, "objections", lambda *_: ())  # takes longer than the rest
     monkeypatch.setattr(Proof, "width_for", lambda one, count: one.width if count > 1 else 1)
     monkeypatch.setattr(engine_module, "LONGEST_ALONE_S", 1e9)
@@ -239,6 +240,20 @@ def test_a_job_that_comes_ends_the_proof_which_is_taken_up_later(
     widths.clear()
     engine.learn(lambda: False)
     assert widths == [], "it is known"
+
+
+def test_what_comes_only_once_is_not_found_out(
+    engine: DiffusersEngine, monkeypatch: pytest.MonkeyPatch, widths: list[int]
+) -> None:
+    plant(engine, monkeypatch, lambda _: 0.5)
+    monkeypatch.setattr(batching, "PROVED_AT", 2)
+    for some in (render(), msgspec.structs.replace(render(), steps=3)):
+        engine.generate(some, {}, nothing)
+        engine.learn(lambda: False)
+    assert widths == [1, 1]
+    engine.generate(render(), {}, nothing)
+    engine.learn(lambda: False)
+    assert engine.together(render(), ())[1] == 4
 
 
 def test_a_proof_that_ends_its_process_is_not_tried_again(

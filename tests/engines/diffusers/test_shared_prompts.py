@@ -83,6 +83,7 @@ def fresh(
     monkeypatch.setattr(remembered.settings, "folder", tmp_path)
     for name in ("WORTH_IT", "LONGEST_ALONE_S"):
         monkeypatch.setattr(batching, name, 1e9)
+    monkeypatch.setattr(batching, "PROVED_AT", 1)
     for module in (batching, engine_module):  # four take twice as long, eight families long
         monkeypatch.setattr(module, "WIDTHS", (2,))
     monkeypatch.setattr(ContentFilter, "objections", lambda *_: ())  # takes longer than the rest

@@ -31,6 +31,10 @@ MOST_DEATHS = 2
 """Passes of a kind that ended their process, one after the other, before it is shared no more: one
 may have been its jobs' fault, or somebody pulled the plug."""
 
+PROVED_AT = 2
+"""The picture of a kind with which finding out begins: it takes two dozen pictures' time, and most
+kinds with a length of text or a LoRA's strength of their own come only once."""
+
 MOST_REMEMBERED = 500
 _FILE = "passes"
 
@@ -111,10 +115,18 @@ class Proofs:
     def __init__(self) -> None:
         known = remembered.recall(_FILE, dict[str, Proof]) or {}
         self._known = {kind: _without_deadly(proof) for kind, proof in known.items()}
+        self._came: dict[str, int] = {}
 
     def of(self, kind: str) -> Proof | None:
         """What was found for a kind of picture."""
         return self._known.get(kind)
+
+    def wanted(self, kind: str) -> bool:
+        """A picture of a kind came of which nothing is known; whether that is to be found out."""
+        self._came[kind] = self._came.pop(kind, 0) + 1
+        while len(self._came) > MOST_REMEMBERED:
+            del self._came[next(iter(self._came))]
+        return self._came[kind] >= PROVED_AT
 
     def note(self, kind: str, proof: Proof) -> None:
         """This was found."""

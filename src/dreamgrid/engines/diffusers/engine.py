@@ -14,7 +14,6 @@ from dreamgrid.engines.diffusers.batching import (
     ALONE,
     LONGEST_ALONE_S,
     WIDTHS,
-    Proof,
     Proofs,
     prove,
 )
@@ -161,15 +160,19 @@ class DiffusersEngine:
 
     def _width_for(self, jobs: Sequence[Job]) -> int:
         render = jobs[0].render
-        proof = ALONE if jobs[0].inputs else self._proof_of(render)
+        kind = None if jobs[0].inputs else self._kind_of(render)
+        if kind is None:
+            return 1
+        proof = self._proofs.of(kind)
         if proof is None:
-            self._unproven = render
+            if self._proofs.wanted(kind):
+                self._unproven = render
             return 1
         width = proof.width_for(len(jobs))
         return width if width >= len(jobs) else 1
 
     def learn(self, busy: Callable[[], bool]) -> None:
-        """Finds out whether pictures like the last one may share a pass."""
+        """Finds out whether pictures like the last one that came again may share a pass."""
         render, self._unproven = self._unproven, None
         model = self._model
         if render is None or model is None or self._name != render.model:
@@ -218,11 +221,6 @@ class DiffusersEngine:
             msgspec.structs.replace(render, prompt=prompt, negative_prompt=negative, seed=seed)
             for seed, (prompt, negative) in enumerate(pairs)
         ]
-
-    def _proof_of(self, render: AnyRender) -> Proof | None:
-        """What is known of such pictures; None: nothing yet."""
-        kind = self._kind_of(render)
-        return ALONE if kind is None else self._proofs.of(kind)
 
     def _kind_of(self, render: AnyRender) -> str | None:
         """What decides whether a pass may be shared; None: this is never tried."""
