@@ -1,6 +1,6 @@
 """`dreamgrid work measure`: how long each model takes on this machine, by hand."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from dreamgrid.cli import exits, loop
 from dreamgrid.cli.folder import data_dir
 from dreamgrid.cli.owner import settings_from
 from dreamgrid.cli.stdout import stdout
-from dreamgrid.engines.machine import look
+from dreamgrid.engines.gpus import Gpu
+from dreamgrid.engines.machine import Machine, look
 from dreamgrid.engines.registry import Registry, find_engines
 from dreamgrid.errors import ConfigError
 from dreamgrid.protocol.renders import AnyRender
@@ -21,10 +22,12 @@ from dreamgrid.server.config import ServerConfig
 from dreamgrid.server.trials import trials_of
 from dreamgrid.worker import events
 from dreamgrid.worker.config import WorkerConfig
+from dreamgrid.worker.identity import probe_device
 from dreamgrid.worker.lanes import chosen_gpus, lanes_of
 from dreamgrid.worker.rest import anyone_at_work, at_work
-from dreamgrid.worker.started_engines import started_engines
-from dreamgrid.worker.trials import Trial, Trials, described, kept_trials
+from dreamgrid.worker.settings import Settings
+from dreamgrid.worker.started_engines import contestants_of, started_engines
+from dreamgrid.worker.trials import Trial, Trials, described, kept_trials, valid_trials
 
 _NO_GRID = "http://nowhere.invalid"
 """The address of a worker's settings, which is not dialed here."""
@@ -76,8 +79,7 @@ def measure(given: dict[str, Any], *, config: Path | None, data: Path | None, as
         )
     registry = find_engines().preferring(settings.engines)
     machine = chosen_gpus(look(folder), tuple(map(str, settings.gpus)))
-    shared = settings.config(_NO_GRID, "none", folder / "worker")
-    lanes = lanes_of(shared, registry, machine)
+    lanes = lanes_here(settings, registry, machine, folder)
     limits = ServerConfig(data_dir=folder)
     models = {model for lane in lanes for model in lane.models or registry.by_model()}
     renders = trials_of(Catalog.load(), models, limits)
@@ -87,7 +89,7 @@ def measure(given: dict[str, Any], *, config: Path | None, data: Path | None, as
         for lane in lanes:
             found.extend([known async for known in _measured(lane, registry, renders)])
 
-    with at_work(shared.data_dir):
+    with at_work(folder / "worker"):
         loop.run(run())
     _say(found, as_json=as_json)
     unmeasured = set(settings.models) - {known.model for known in found}
@@ -116,10 +118,27 @@ async def _measured(
                 tell(events.TrialBegan(model=render.model, engine=names[reference].name))
                 trial = await trials.measure(names[reference], render)
                 if trial is not None:
-                    yield known_of(trial, lane.gpu.index if lane.gpu else None)
+                    yield known_of(trial, lane.gpu)
 
 
-def known_of(trial: Trial, gpu: int | None = None) -> Known:
+def lanes_here(
+    settings: Settings, registry: Registry, machine: Machine, folder: Path
+) -> tuple[WorkerConfig, ...]:
+    """The settings of each worker of this machine, of no grid.
+
+    Args:
+        settings: What its owner decided.
+        registry: The engines that are installed.
+        machine: What they can use.
+        folder: The data folder.
+
+    Raises:
+        ConfigError: Nothing can be served here.
+    """
+    return lanes_of(settings.config(_NO_GRID, "none", folder / "worker"), registry, machine)
+
+
+def known_of(trial: Trial, gpu: Gpu | None) -> Known:
     """A trial for people and programs."""
     return Known(
         model=trial.render.model,
@@ -127,14 +146,21 @@ def known_of(trial: Trial, gpu: int | None = None) -> Known:
         took_s=trial.took_s,
         step_s=trial.step_s,
         made=described(trial.render),
-        gpu=gpu,
+        gpu=None if gpu is None else gpu.index,
     )
 
 
-def remembered_in(folder: Path) -> Iterator[Known]:
-    """What the workers of a folder have measured, those of its GPUs included."""
-    for place in (folder, *sorted(one for one in folder.glob("*") if one.is_dir())):
-        yield from map(known_of, kept_trials(place))
+def remembered_by(lanes: Iterable[WorkerConfig], registry: Registry) -> Iterator[Known]:
+    """What workers have measured that is still true of them.
+
+    Args:
+        lanes: Their settings.
+        registry: The engines that are installed.
+    """
+    for lane in lanes:
+        contestants = contestants_of(registry, lane.served_by, probe_device(lane.gpu))
+        for trial in valid_trials(kept_trials(lane.data_dir), lane.served_by, contestants):
+            yield known_of(trial, lane.gpu)
 
 
 def _say(found: list[Known], *, as_json: bool) -> None:

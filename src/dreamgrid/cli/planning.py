@@ -12,7 +12,7 @@ from rich.text import Text
 
 from dreamgrid.cli import exits
 from dreamgrid.cli.folder import data_dir
-from dreamgrid.cli.measuring import Known, remembered_in
+from dreamgrid.cli.measuring import Known, lanes_here, remembered_by
 from dreamgrid.cli.owner import settings_from
 from dreamgrid.cli.stdout import stdout
 from dreamgrid.engines.base import Prospect
@@ -42,7 +42,8 @@ def show(given: dict[str, Any], *, config: Path | None, data: Path | None, as_js
     plan = plan_work(registry, machine, settings.models)
     names = {one.reference: one.name for one in registry.engines}
     engines = {model: [names[one] for one in used] for model, used in plan.engines.items()}
-    speeds = tuple(remembered_in(data_dir(data) / "worker"))
+    lanes = lanes_here(settings, registry, machine, data_dir(data)) if plan.models else ()
+    speeds = tuple(remembered_by(lanes, registry))
     if as_json:
         told = {"engines": engines, "speeds": [asdict(known) for known in speeds]}
         exits.say_json({"machine": asdict(machine)} | asdict(plan) | told)
@@ -96,7 +97,8 @@ def whole(
             text = "; ".join(filter(None, [f"by {' or '.join(used)}, as a job needs", text]))
         for known in speeds:
             if known.model == prospect.model and prospect in plan.serves:
-                took = f"{known.took_s:.2f} s for {known.made} by {known.engine}"
+                where = "" if known.gpu is None else f" on GPU {known.gpu}"
+                took = f"{known.took_s:.2f} s for {known.made} by {known.engine}{where}"
                 text = "; ".join(filter(None, [text, took]))
         table.add_row(mark, escape(prospect.model), escape(text) + advice)
     return table

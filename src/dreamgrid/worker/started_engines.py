@@ -106,7 +106,7 @@ async def started_engines(
                 engines=serving,
                 pool=pool,
                 device=device,
-                contestants=_contestants(registry, serving, device),
+                contestants=contestants_of(registry, serving, device),
                 measured_elsewhere=frozenset(trial.model for trial in plan.trials),
                 self_test=self_test,
                 slots=slots,
@@ -183,10 +183,16 @@ def _slots(
     return fewest, {model: count for model, count in held.items() if count > fewest}
 
 
-def _contestants(
+def contestants_of(
     registry: Registry, serving: Mapping[str, tuple[str, ...]], device: Device
 ) -> tuple[Contestant, ...]:
-    """The engines of a worker, each with what its speed depends on."""
+    """The engines of a worker, each with what its speed depends on.
+
+    Args:
+        registry: The engines that are installed.
+        serving: Model id to the references of engines.
+        device: What they run on.
+    """
     used = {reference for engines in serving.values() for reference in engines}
     machine = f"{device.kind} {device.name} {device.memory_bytes} {software_version()}"
     return tuple(

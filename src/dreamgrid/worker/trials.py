@@ -8,7 +8,7 @@ job that comes ends a trial at once.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +83,25 @@ class Contestant:
 def kept_trials(folder: Path) -> tuple[Trial, ...]:
     """What a worker remembers, on whatever machine it was measured."""
     return remembered.recall(_FILE, tuple[Trial, ...], folder) or ()
+
+
+def valid_trials(
+    trials: Iterable[Trial],
+    serving: Mapping[str, Sequence[str]],
+    contestants: Iterable[Contestant],
+) -> Iterator[Trial]:
+    """Those of engines that serve their models still, on the same machine in the same versions.
+
+    Args:
+        trials: What is remembered.
+        serving: Which engines may make each model, by their references.
+        contestants: Each of these engines.
+    """
+    measured_on = {one.reference: one.measured_on for one in contestants}
+    for trial in trials:
+        serves = trial.engine in serving.get(trial.render.model, ())
+        if serves and trial.measured_on == measured_on.get(trial.engine):
+            yield trial
 
 
 def described(render: AnyRender) -> str:
@@ -283,12 +302,7 @@ class Trials:
                     yield self._contestants[reference], render
 
     def _valid(self) -> Iterator[Trial]:
-        for (reference, model), trial in self._known.items():
-            contestant = self._contestants.get(reference)
-            if contestant is None or reference not in self._serving.get(model, ()):
-                continue
-            if trial.measured_on == contestant.measured_on:
-                yield trial
+        return valid_trials(self._known.values(), self._serving, self._contestants.values())
 
 
 class _Timed:
