@@ -218,5 +218,9 @@ class FolderInUse(ConfigError):
     """Another process serves from this data folder."""
 
 
+class OwnGridUnreachable(ConnectionFailed):
+    """The grid of this machine's data folder runs, and cannot be used from here."""
+
+
 class DatabaseInUse(ConfigError):
     """Another server uses this database, or has used it since."""

@@ -21,6 +21,15 @@ def test_a_private_authority_is_trusted_by_name(tmp_path: Path, call: Call) -> N
         assert grid.ready["url"].startswith("https://")
         strange = call("models", "--all", "--json", environment=grid.environment)
         assert (strange.returncode, "SSL_CERT_FILE" in strange.last_json["message"]) == (3, True)
+        here = {"DREAMGRID_DATA": str(grid.data)}
+        for command in (("keys", "create", "attic"), ("status",)):
+            told = call(*command, "--json", environment=here)
+            message = told.last_json["message"]
+            assert (told.returncode, "SSL_CERT_FILE" in message) == (3, True)
+            assert f"(process {grid.process.pid}) is at {grid.ready['url']}" in message
+        trusting = here | {"SSL_CERT_FILE": str(trusted)}
+        made_key = run("keys", "create", "attic", environment=trusting, cwd=tmp_path)
+        assert made_key.returncode == 0, made_key.stderr
         environment = grid.environment | {"SSL_CERT_FILE": str(trusted)}
         wanted = ("--json", "--model", "pattern-v1")
         with running("work", *wanted, data=tmp_path / "work", environment=environment) as work:

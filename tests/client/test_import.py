@@ -59,7 +59,7 @@ def test_every_public_name_is_listed() -> None:
 def test_every_error_that_a_caller_can_meet_is_public() -> None:
     not_for_callers = {"EngineError", "ModelNotAvailable", "OutOfMemory", "RenderCanceled"}
     not_for_callers |= {"EngineCrashed", "RenderRefused", "WorkerReplaced", "FolderInUse"}
-    not_for_callers |= {"DownloadFailed", "DatabaseInUse"}
+    not_for_callers |= {"DownloadFailed", "DatabaseInUse", "OwnGridUnreachable"}
     found = (value for value in vars(errors).values() if inspect.isclass(value))
     tree = {one.__name__ for one in found if issubclass(one, dreamgrid.DreamgridError)}
     assert tree - not_for_callers <= set(dreamgrid.__all__)

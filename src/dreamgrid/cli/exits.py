@@ -65,6 +65,7 @@ _ENDINGS = (
         "give a key with --key or DREAMGRID_API_KEY, or sign in with 'dreamgrid account login'",
     ),
     _Ending(errors.NotAllowed, NO_CONNECTION, "another key may: --key, or DREAMGRID_API_KEY"),
+    _Ending(errors.OwnGridUnreachable, NO_CONNECTION, ""),
     _Ending(
         errors.ConnectionFailed,
         NO_CONNECTION,

@@ -15,13 +15,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import dreamgrid
-from dreamgrid.errors import DreamgridError
+from dreamgrid.errors import DreamgridError, OwnGridUnreachable
+from dreamgrid.server.folder_lock import last_holder
 
 DATA_VARIABLE = "DREAMGRID_DATA"
 RUNNING_FILE = "running.json"
 DATABASE = "dreamgrid.sqlite"
 
 _ANSWER_S = 3.0
+_BUSY_ANSWER_S = 20.0
+"""How long a grid whose process is there may take to answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,11 @@ def announced(folder: Path, running: Running) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
+def forget_the_last(folder: Path) -> None:
+    """Takes away what a grid that was killed has left, so that nobody looks for it there."""
+    (folder / RUNNING_FILE).unlink(missing_ok=True)
+
+
 def noted(folder: Path) -> Running | None:
     """The grid that the folder's file names, true or not."""
     with suppress(OSError, ValueError, TypeError):
@@ -73,14 +81,42 @@ def noted(folder: Path) -> Running | None:
 
 
 async def find_running(folder: Path) -> Running | None:
-    """The grid that serves from the folder right now, if it answers and knows the key."""
+    """The grid that serves from the folder right now, if it answers and knows the key.
+
+    Raises:
+        OwnGridUnreachable: It runs, but does not answer here; says why.
+    """
     running = noted(folder)
     if running is None:
         return None
+    for patience_s in (_ANSWER_S, _BUSY_ANSWER_S):
+        try:
+            async with asyncio.timeout(patience_s):
+                async with dreamgrid.AsyncClient(running.url, running.api_key) as client:
+                    await client.account.me()
+                    return running
+        except TimeoutError:
+            why, slow = f"it did not answer within {patience_s:.0f} s", True
+        except DreamgridError as error:
+            why, slow = str(error), False
+        if noted(folder) != running or not _lives(running.pid, folder):
+            return None
+        if not slow:
+            break
+    raise OwnGridUnreachable(
+        f"the grid that runs from {folder} (process {running.pid}) is at {running.url}, and "
+        f"commands on this machine need it at that address too: {why}"
+    )
+
+
+def _lives(pid: int, folder: Path) -> bool:
+    """Whether the process that a note names has the folder, and is still there."""
+    if os.name != "posix" or pid != last_holder(folder):
+        return False
     try:
-        async with asyncio.timeout(_ANSWER_S):
-            async with dreamgrid.AsyncClient(running.url, running.api_key) as client:
-                await client.account.me()
-    except (DreamgridError, TimeoutError):
-        return None
-    return running
+        os.kill(pid, 0)  # asks, and sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True

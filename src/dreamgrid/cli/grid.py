@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dreamgrid.cli.folder import Running, announced
+from dreamgrid.cli.folder import Running, announced, forget_the_last
 from dreamgrid.engines.machine import look
 from dreamgrid.engines.registry import Registry, find_engines
 from dreamgrid.engines.safety import PICTURE_THRESHOLD
@@ -99,8 +99,8 @@ async def _run(
     on_ready: Callable[[GridReady], None],
 ) -> None:
     options.server.validate()
-    with held(options.server.data_dir):
-        pass  # nothing is started in vain while somebody else uses the folder
+    with held(options.server.data_dir):  # nothing is started in vain while somebody else has it
+        forget_the_last(options.server.data_dir)
     server_ready: asyncio.Future[ServerReady] = asyncio.get_running_loop().create_future()
     joined: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
     server_stop, worker_stop = asyncio.Event(), asyncio.Event()

@@ -2,12 +2,13 @@
 
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from dreamgrid.cli import exits, loop
 from dreamgrid.cli.folder import data_dir, find_running
 from dreamgrid.cli.stdout import stdout
-from dreamgrid.errors import ConfigError
+from dreamgrid.errors import ConfigError, OwnGridUnreachable
 from dreamgrid.worker.rest import anyone_at_work, pause, resume
 
 _DOES_NOT_REST = "the worker inside the grid that runs from here does not rest: end the grid"
@@ -22,7 +23,9 @@ def pause_workers(duration: str | None, data: Path | None) -> None:
     """
     until_s = None if duration is None else time.time() + _seconds_of(duration)
     folder = data_dir(data)
-    running = loop.run(find_running(folder))
+    running = None
+    with suppress(OwnGridUnreachable):  # one with a worker listens on this machine, and is found
+        running = loop.run(find_running(folder))
     only_others = anyone_at_work(folder / "worker") is False
     in_grid = running is not None and running.has_worker
     if in_grid and only_others:

@@ -21,7 +21,7 @@ from dreamgrid.cli import exits
 from dreamgrid.cli.folder import find_running
 from dreamgrid.cli.saved import remembered
 from dreamgrid.client.endpoint import KEY_VARIABLE, URL_VARIABLE
-from dreamgrid.errors import ConfigError, FolderInUse
+from dreamgrid.errors import ConfigError, FolderInUse, OwnGridUnreachable
 
 _PATIENCE_S = 60.0
 _LOOK_AGAIN_S = 0.2
@@ -45,7 +45,12 @@ class Target:
 async def find(
     server: str | None, key: str | None, data: Path, *, use_login: bool = True
 ) -> Target | None:
-    """The grid that flags, environment, configuration or this machine name; None: there is none."""
+    """The grid that flags, environment, configuration or this machine name; None: there is none.
+
+    Raises:
+        ConfigError: There is a key, but nothing that says for which grid.
+        OwnGridUnreachable: A grid runs on this machine, and cannot be used from here.
+    """
     url = server or os.environ.get(URL_VARIABLE)
     if url:
         return Target(url=url, api_key=key or os.environ.get(KEY_VARIABLE, ""))
@@ -85,13 +90,19 @@ async def connected(
 
     Raises:
         ConfigError: No grid is named or running, and none can be started.
+        OwnGridUnreachable: A grid runs on this machine, and cannot be used from here.
     """
-    target = await find(server, key, data, use_login=use_login)
+    target = unreachable = None
+    try:
+        target = await find(server, key, data, use_login=use_login)
+    except OwnGridUnreachable as error:
+        unreachable = error
     if target is not None:
         async with dreamgrid.AsyncClient(target.url, target.api_key) as client:
             yield client, target
         return
-    async with _embedded(data, worker=worker) as target, _client(target) as client:
+    embedded = _embedded(data, worker=worker, unreachable=unreachable)
+    async with embedded as target, _client(target) as client:
         yield client, target
 
 
@@ -100,7 +111,9 @@ def _client(target: Target) -> dreamgrid.AsyncClient:
 
 
 @asynccontextmanager
-async def _embedded(data: Path, *, worker: bool) -> AsyncIterator[Target]:
+async def _embedded(
+    data: Path, *, worker: bool, unreachable: OwnGridUnreachable | None
+) -> AsyncIterator[Target]:
     """A grid of our own, or the one that another command brings up in the meantime."""
     # Here, because it loads the whole server.
     from dreamgrid.cli.grid import GridOptions, embedded  # noqa: PLC0415
@@ -116,6 +129,8 @@ async def _embedded(data: Path, *, worker: bool) -> AsyncIterator[Target]:
                 yield Target(url=grid.url, api_key=grid.api_key, embedded=True)
                 return
         except FolderInUse:
+            if unreachable is not None:
+                raise unreachable from None  # waiting would not help
             if waited_s >= _PATIENCE_S:
                 raise
         if waited_s == 0:

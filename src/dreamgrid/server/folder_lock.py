@@ -15,6 +15,14 @@ except ImportError:  # not on Windows; there nobody is kept out
 LOCK_FILE = "in-use.lock"
 
 
+def last_holder(folder: Path) -> int | None:
+    """The process that held the folder last, or still does; None: nobody is known."""
+    try:
+        return int((folder / LOCK_FILE).read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Keeps every other server out of the folder for as long as the block runs.
