@@ -1,4 +1,5 @@
 import asyncio
+import io
 import json
 import signal
 import socket
@@ -8,8 +9,12 @@ from pathlib import Path
 import aiohttp
 import psutil
 import pytest
+from rich.console import Console
 
 import dreamgrid
+from dreamgrid.cli.foreground import _welcome
+from dreamgrid.cli.grid import GridOptions, GridReady
+from dreamgrid.server.config import ServerConfig
 from tests.cli.conftest import Call
 from tests.cli.processes import Grid, running, start
 
@@ -257,3 +262,22 @@ def test_a_person_gets_a_panel_with_what_to_try_next(tmp_path: Path) -> None:
     assert 'dreamgrid generate "a red apple"' in shown
     assert "Stopped" in rest
     assert (process.returncode, errors) == (0, "")
+
+
+def test_what_it_says_to_type_elsewhere_names_a_folder_that_is_not_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    ready = GridReady(url="http://grid", api_key="k", account="local", studio_url="http://s")
+
+    def told(folder: Path) -> str:
+        out = io.StringIO()
+        options = GridOptions(server=ServerConfig(data_dir=folder))
+        Console(file=out).print(_welcome(ready, options), soft_wrap=True)
+        return out.getvalue()
+
+    commands = ("studio", 'generate "a red apple"', "models", "keys create phone")
+    elsewhere, usual = told(tmp_path / "my grid"), told(tmp_path / "dreamgrid")
+    for command in commands:
+        assert f"dreamgrid {command} --data '{tmp_path}/my grid'\n" in elsewhere
+        assert f"dreamgrid {command}\n" in usual

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -43,6 +44,16 @@ def data_dir(flag: Path | None) -> Path:
         return flag.expanduser()
     if os.environ.get(DATA_VARIABLE):
         return Path(os.environ[DATA_VARIABLE]).expanduser()
+    return _own_folder()
+
+
+def flag_for(folder: Path) -> str:
+    """What to add to a command of another terminal for this folder; empty for the user's own."""
+    whole = folder.absolute()
+    return "" if whole == _own_folder().absolute() else f" --data {shlex.quote(str(whole))}"
+
+
+def _own_folder() -> Path:
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "dreamgrid"
 

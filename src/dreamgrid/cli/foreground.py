@@ -10,7 +10,7 @@ from rich.text import Text
 
 from dreamgrid.cli import exits, loop
 from dreamgrid.cli.addresses import bus_address, store_address
-from dreamgrid.cli.folder import data_dir
+from dreamgrid.cli.folder import data_dir, flag_for
 from dreamgrid.cli.grid import GridOptions, GridReady, run_grid
 from dreamgrid.cli.options import SignupChoice
 from dreamgrid.cli.stdout import stdout
@@ -134,6 +134,7 @@ def _tls(certificate: Path | None, key: Path | None) -> TlsFiles | None:
 
 
 def _welcome(ready: GridReady, grid: GridOptions) -> Group:
+    here = flag_for(grid.server.data_dir)
     key_file = grid.server.data_dir / "local-key"
     text = Text()
     text.append("address   ", "dim")
@@ -141,7 +142,8 @@ def _welcome(ready: GridReady, grid: GridOptions) -> Group:
     if ready.studio_url:
         text.append("studio    ", "dim")
         text.append(f"{ready.studio_url}\n", "bold cyan")
-        text.append("          opens it in your browser, once; later: dreamgrid studio\n", "dim")
+        text.append("          opens it in your browser, once; later: dreamgrid studio", "dim")
+        text.append(f"{here}\n", "dim")
     text.append("key       ", "dim")
     text.append(f"{ready.api_key[:8]}…", "bold")
     text.append(f"   in {key_file}\n", "dim")
@@ -150,11 +152,11 @@ def _welcome(ready: GridReady, grid: GridOptions) -> Group:
         text.append(", ".join(ready.models) + "\n", "bold")
     text.append("\nIn another terminal:\n", "dim")
     if grid.worker:
-        text.append('  dreamgrid generate "a red apple"\n')
+        text.append(f'  dreamgrid generate "a red apple"{here}\n')
     else:
         text.append(f'  dreamgrid work --server {ready.url} --key "$(cat {key_file})"\n')
-    text.append("  dreamgrid models\n")
-    text.append("  dreamgrid keys create phone\n")
+    text.append(f"  dreamgrid models{here}\n")
+    text.append(f"  dreamgrid keys create phone{here}\n")
     text.append("\nFor your own programs:\n", "dim")
     text.append(f"  export DREAMGRID_URL={ready.url}\n")
     text.append(f'  export DREAMGRID_API_KEY="$(cat {key_file})"\n\n')
