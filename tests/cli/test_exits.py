@@ -48,6 +48,10 @@ def test_a_project_that_was_refused_for_money_says_so_by_its_code() -> None:
     assert code_of(error) == 4
 
 
+def test_a_refusal_that_holds_for_every_key_of_the_account_sends_nobody_for_another_key() -> None:
+    assert advice_for(errors.NotAllowed("this account is banned from this grid: spam")) == ""
+
+
 def test_a_wrong_command_line_is_told_in_plain_lines_where_no_terminal_is(call: Call) -> None:
     ran = call("video", "x", "--duration", "w" * 100, environment={})
     error, usage, help_line = ran.stderr.splitlines()

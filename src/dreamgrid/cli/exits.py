@@ -64,7 +64,7 @@ _ENDINGS = (
         NO_CONNECTION,
         "give a key with --key or DREAMGRID_API_KEY, or sign in with 'dreamgrid account login'",
     ),
-    _Ending(errors.NotAllowed, NO_CONNECTION, "another key may: --key, or DREAMGRID_API_KEY"),
+    _Ending(errors.NotAllowed, NO_CONNECTION, ""),  # who may, the refusal says itself
     _Ending(errors.OwnGridUnreachable, NO_CONNECTION, ""),
     _Ending(
         errors.ConnectionFailed,
