@@ -23,6 +23,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
 import numpy as np
@@ -226,13 +227,13 @@ async def _idle_share(grid: GridReady, folder: Path, wish: Wish, spec: str, *, s
 
 async def measured(wish: Wish, weights: Path, folder: Path, slots: int = 2) -> float:
     """The share with the engine of real weights, which lie in a folder each."""
-    os.environ[MODELS_VARIABLE] = str(weights)
-    os.environ[_CACHE_VARIABLE] = str(weights / "no-cache")
+    folders = {MODELS_VARIABLE: str(weights), _CACHE_VARIABLE: str(weights / "no-cache")}
     options = GridOptions(
         server=ServerConfig(data_dir=folder / "grid", port=0, max_count=wish.jobs), worker=False
     )
-    async with embedded(options) as grid:
-        return await _idle_share(grid, folder, wish, "WEIGHTS", slots=slots)
+    with patch.dict(os.environ, folders):  # what is measured next has the weights of this machine
+        async with embedded(options) as grid:
+            return await _idle_share(grid, folder, wish, "WEIGHTS", slots=slots)
 
 
 def _input() -> bytes:
