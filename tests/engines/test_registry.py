@@ -119,6 +119,8 @@ def test_a_broken_plug_in_is_reported_and_the_others_stay(
     assert broken.reason.startswith(reason)
     assert reason in caplog.text
     assert any(reason in line for line in registry.advice())
+    with pytest.raises(ConfigError, match=f"^the engine bad cannot be used: {reason}"):
+        registry.preferring(["bad"])
 
 
 def test_an_engine_without_models_says_what_to_install(plugin: None) -> None:

@@ -83,11 +83,14 @@ class Registry:
             names: What its owner prefers, in order.
 
         Raises:
-            ConfigError: There is no engine of such a name.
+            ConfigError: There is no engine of such a name, or it is broken.
         """
         there = [engine.name for engine in self.engines]
+        reasons = {engine.name: engine.reason for engine in self.broken}
         for name in names:
             if name not in there:
+                if name in reasons:
+                    raise ConfigError(f"the engine {name} cannot be used: {reasons[name]}")
                 raise ConfigError(f"there is no engine {name}; there are: {', '.join(there)}")
         others = [name for name in there if name not in names]
         places = {name: place for place, name in enumerate([*dict.fromkeys(names), *others])}
