@@ -85,7 +85,14 @@ def test_it_leaves_the_gpu_once_it_has_rendered_and_only_then(grid: StandIn) -> 
 
 @pytest.mark.parametrize(
     ("url", "here"),
-    [("http://127.0.0.1:8188", True), ("http://localhost", True), ("http://gpu-box:8188", False)],
+    [
+        ("http://127.0.0.1:8188", True),
+        ("http://localhost", True),
+        ("http://0.0.0.0:8188", True),
+        ("http://192.0.2.7:8188", False),  # an address that no machine has
+        ("off", False),
+        (f"http://{'x' * 64}:8188", False),  # a name that no machine has
+    ],
 )
 def test_one_on_this_machine_shares_its_gpu(
     monkeypatch: pytest.MonkeyPatch, url: str, *, here: bool

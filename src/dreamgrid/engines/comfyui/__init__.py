@@ -33,7 +33,6 @@ OLDEST = "0.3.45"
 """The first ComfyUI that takes the id that a job is given."""
 OWN_WORKFLOWS = Path(__file__).parent / "workflows"
 
-_HERE = ("127.0.0.1", "localhost", "::1")
 _PROBE_S = 3.0
 _TIMEOUT_S = 30.0
 _NEEDED = {"av": "av", "numpy": "numpy", "PIL": "pillow", "yaml": "pyyaml"}
@@ -171,10 +170,26 @@ def _found(level: Literal["good", "note", "problem"], text: str, advice: str = "
 
 
 def _is_here() -> bool:
-    """Whether the ComfyUI is on this machine."""
-    from urllib.parse import urlsplit  # noqa: PLC0415 - only needed once
+    """Whether the ComfyUI is on this machine: its address is one at which a program can listen."""
+    import socket  # noqa: PLC0415 - only needed once
+    from urllib.parse import urlsplit  # noqa: PLC0415
 
-    return urlsplit(url()).hostname in _HERE
+    def is_own(family: int, address: Any) -> bool:
+        try:
+            with socket.socket(family) as one:
+                one.bind(address)
+        except OSError:
+            return False
+        return True
+
+    host = urlsplit(url()).hostname
+    if not host:
+        return False
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):  # nobody knows that name
+        return False
+    return any(is_own(family, address) for family, *_, address in found)
 
 
 def _create(threads: int) -> Engine:
