@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dreamgrid.cli.exits import BAD_INPUT
+from dreamgrid.cli.exits import BAD_INPUT, FAILED
 from dreamgrid.cli.owner import settings_from
+from dreamgrid.errors import ConfigError
 from tests.cli.conftest import Call
 from tests.cli.processes import Grid, running
 
@@ -61,9 +62,7 @@ def test_a_worker_runs_from_its_file_alone(idle_grid: Grid, tmp_path: Path) -> N
         assert worker.ready["models"] == ["pattern-v1"]
 
 
-@pytest.mark.parametrize(
-    "command", [("work",), ("work", "plan"), ("work", "doctor"), ("work", "download", "x")]
-)
+@pytest.mark.parametrize("command", [("work",), ("work", "plan"), ("work", "download", "x")])
 def test_every_command_of_workers_names_the_line_of_a_mistake(
     call: Call, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
@@ -72,3 +71,28 @@ def test_every_command_of_workers_names_the_line_of_a_mistake(
     ran = call(*command, environment={"DREAMGRID_WORKER_CONFIG": str(file)})
     assert ran.returncode == BAD_INPUT
     assert f"{file}, line 2: threads takes a whole number" in ran.stderr
+
+
+def test_a_file_of_a_key_that_is_not_there_is_told_with_its_line(file: Path) -> None:
+    file.write_text('[worker]\nname = "file"\nkey_file = "/nowhere/key"\n')
+    with pytest.raises(ConfigError) as told:
+        settings_from(file)
+    reason = "key_file /nowhere/key cannot be read: No such file or directory"
+    assert str(told.value) == f"{file}, line 3: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [("threads = 'many'", "threads takes a whole number"), ("key_file = '/x/y'", "key_file /x/y")],
+)
+def test_the_doctor_finds_a_mistake_in_the_file_and_looks_at_the_rest(
+    call: Call, tmp_path: Path, line: str, complaint: str
+) -> None:
+    file = tmp_path / "worker.toml"
+    file.write_text(f"[worker]\n{line}\n")
+    ran = call("work", "doctor", "--config", str(file), "--json", environment={})
+    found = {row["subject"]: row for row in ran.last_json["findings"]}
+    assert (ran.returncode, found["settings"]["level"]) == (FAILED, "problem")
+    assert f"{file}, line 2: {complaint}" in found["settings"]["text"]
+    assert "processor" in found
+    assert "grid" not in found

@@ -14,7 +14,7 @@ from dreamgrid.cli.stdout import stdout
 from dreamgrid.cli.target import find
 from dreamgrid.engines.base import Finding
 from dreamgrid.engines.registry import Registry, find_engines
-from dreamgrid.errors import DreamgridError
+from dreamgrid.errors import ConfigError, DreamgridError
 from dreamgrid.worker.doctor import examine
 
 _MARKS = {"good": "[green]ok[/]", "note": "[yellow]note[/]", "problem": "[bold red]problem[/]"}
@@ -35,12 +35,17 @@ def look(
     """
     exits.speaks_json.set(as_json)
     folder = data_dir(data)
-    settings = settings_from(config, {"server": server, "key": key})
-    registry = find_engines()
-    findings = (
-        *examine(registry, folder),
-        *loop.run(_grid(settings.server, settings.key, folder, registry)),
-    )
+    findings: tuple[Finding, ...]
+    try:
+        settings = settings_from(config, {"server": server, "key": key})
+    except ConfigError as error:  # the rest of the machine is looked at all the same
+        text = f"{error}; until that is mended, no worker starts, and no grid is asked"
+        findings = (Finding(level="problem", subject="settings", text=text),)
+        registry = find_engines()
+    else:
+        registry = find_engines()
+        findings = loop.run(_grid(settings.server, settings.key, folder, registry))
+    findings = (*examine(registry, folder), *findings)
     if as_json:
         exits.say_json({"findings": [asdict(finding) for finding in findings]})
     else:

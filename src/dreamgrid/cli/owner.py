@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from dreamgrid.client.endpoint import KEY_VARIABLE, URL_VARIABLE
-from dreamgrid.worker.settings import Settings, config_file, read_settings
+from dreamgrid.errors import ConfigError
+from dreamgrid.worker.settings import Settings, config_file, place_of, read_settings
 
 
 def settings_from(file: Path | None, given: dict[str, Any] | None = None) -> Settings:
@@ -18,7 +19,8 @@ def settings_from(file: Path | None, given: dict[str, Any] | None = None) -> Set
         given: What was typed, by the names of `Settings`; None for what was not.
 
     Raises:
-        ConfigError: The file is wrong; the message names the line and what is allowed there.
+        ConfigError: The file is wrong, or that of the key cannot be read; the message names the
+            line, and what is allowed there.
     """
     path = config_file(file)
     settings = Settings() if path is None else read_settings(path)
@@ -29,6 +31,13 @@ def settings_from(file: Path | None, given: dict[str, Any] | None = None) -> Set
         settings = msgspec.structs.replace(settings, server=None, key=None)
     elif os.environ.get(KEY_VARIABLE):
         settings = msgspec.structs.replace(settings, key=None)
-    else:
-        settings = msgspec.structs.replace(settings, key=settings.api_key())
+    elif path is not None:
+        settings = msgspec.structs.replace(settings, key=_key(settings, path))
     return msgspec.structs.replace(settings, **typed)
+
+
+def _key(settings: Settings, path: Path) -> str | None:
+    try:
+        return settings.api_key()
+    except ConfigError as error:
+        raise ConfigError(f"{place_of(path, 'key_file')}: {error}") from None

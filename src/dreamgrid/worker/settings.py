@@ -165,7 +165,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         try:
             return _path(self.key_file).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"key_file {self.key_file} cannot be read: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(f"key_file {self.key_file} cannot be read: {reason}") from error
 
     def show_engines(self) -> None:
         """Tells the engines where things are, unless the environment does already."""
@@ -223,6 +224,11 @@ def read_settings(path: Path) -> Settings:
     except ConfigError as error:
         raise ConfigError(f"{path}{_line(text, _SECTION, 'hours')}: hours: {error}") from None
     return settings
+
+
+def place_of(path: Path, key: str) -> str:
+    """A file that was read, and the line on which a key of its section stands; for messages."""
+    return f"{path}{_line(path.read_text('utf-8'), _SECTION, key)}"
 
 
 def _broken(path: Path, text: str, error: str) -> str:
