@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         CostLimitExceeded,
         DreamgridError,
         DuplicateProject,
+        FilesUnreachable,
         InsufficientFunds,
         InvalidRequest,
         MissingAsset,
@@ -181,6 +182,7 @@ __all__ = [
     "ServerUnavailable",
     "ServerRestarting",
     "ConnectionFailed",
+    "FilesUnreachable",
     "ProtocolError",
     "ProjectError",
     "ProjectFailed",
@@ -215,8 +217,8 @@ _NAMES = {
         "DreamgridError InvalidRequest UnknownModel MissingAsset DuplicateProject "
         "UnreadableMedia UsernameTaken ModelNotServed InsufficientFunds "
         "SpendingCapReached CostLimitExceeded NotAllowed NotFound AuthenticationFailed "
-        "TooManyRequests ServerUnavailable ServerRestarting ConnectionFailed ProtocolError "
-        "ProjectError ProjectFailed ProjectCanceled WaitTimeout ConfigError"
+        "TooManyRequests ServerUnavailable ServerRestarting ConnectionFailed FilesUnreachable "
+        "ProtocolError ProjectError ProjectFailed ProjectCanceled WaitTimeout ConfigError"
     ),
     "protocol.params": "Lora",
     "protocol.rest": "JobRecord ModelEntry ProjectRecord SizePreset",

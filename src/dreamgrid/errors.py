@@ -18,6 +18,7 @@
      ├─ ServerUnavailable         the server cannot do it now, such as with a full disk
      │   └─ ServerRestarting      it is about to stop; send the request again when it is back
      ├─ ConnectionFailed          no answer from the server at all
+     │   └─ FilesUnreachable      none from where files lie, such as the grid's media store
      ├─ ProtocolError             the other side broke the wire contract
      ├─ WorkerReplaced            another worker connected with this one's id
      ├─ ProjectError              a project ended without (all of) its results
@@ -145,6 +146,10 @@ class ServerRestarting(ServerUnavailable):
 
 class ConnectionFailed(DreamgridError):
     """The server did not answer at all."""
+
+
+class FilesUnreachable(ConnectionFailed):
+    """Where files lie did not answer: the grid's media store, or the host of an input's URL."""
 
 
 class ProtocolError(DreamgridError):

@@ -5,6 +5,7 @@ import pytest
 from aiohttp import web
 
 import dreamgrid
+from dreamgrid.cli.exits import advice_for
 from dreamgrid.client.endpoint import Endpoint
 from dreamgrid.client.http import Http
 from dreamgrid.protocol import rest
@@ -182,6 +183,41 @@ async def test_signed_addresses_stay_out_of_messages(http: Http) -> None:
     with pytest.raises(dreamgrid.ConnectionFailed) as caught:
         await http.download("http://127.0.0.1:9/x?signature=secret", max_bytes=10)
     assert "secret" not in str(caught.value)
+
+
+async def test_a_media_store_that_is_down_is_not_taken_for_the_server(
+    http: Http, unused_tcp_port: int
+) -> None:
+    store = f"http://127.0.0.1:{unused_tcp_port}"
+    with pytest.raises(dreamgrid.FilesUnreachable) as caught:
+        await http.upload(f"{store}/x?signature=secret", b"picture", "image/png")
+    assert str(caught.value) == f"cannot reach the files at {store}: nobody listens there"
+    assert "--server" not in advice_for(caught.value)
+    with pytest.raises(dreamgrid.FilesUnreachable):
+        await http.download(f"{store}/x", max_bytes=10)
+
+
+async def test_files_at_the_server_itself_are_lost_with_it(unused_tcp_port: int) -> None:
+    http = Http(Endpoint.resolve(f"http://127.0.0.1:{unused_tcp_port}", KEY), user_agent="test")
+    with pytest.raises(dreamgrid.ConnectionFailed) as caught:
+        await http.download(f"http://127.0.0.1:{unused_tcp_port}/x", max_bytes=10)
+    assert type(caught.value) is dreamgrid.ConnectionFailed
+    await http.aclose()
+
+
+async def test_a_server_that_hangs_up_on_plain_http_may_speak_tls() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        http = Http(Endpoint.resolve(f"http://127.0.0.1:{port}", KEY), user_agent="test")
+        with pytest.raises(dreamgrid.ConnectionFailed, match="write https:// if it speaks TLS"):
+            await http.rest("GET", ME, rest.Me)
+        with pytest.raises(dreamgrid.ConnectionFailed, match="write https:// if it speaks TLS"):
+            await http.open_socket({})
+        await http.aclose()
 
 
 async def test_a_server_that_says_nothing_times_out(

@@ -1,5 +1,6 @@
 """The line to the server: joining, losing it, coming back, and the three ends."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -166,6 +167,18 @@ async def test_the_worker_waits_for_a_server_that_is_not_there_yet(tmp_path: Pat
             await worker.event(events.Joined)
             worker.stop.set()
             await worker.ended()
+
+
+async def test_a_server_that_hangs_up_on_plain_http_may_speak_tls(tmp_path: Path) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with running_worker(config_of(f"http://127.0.0.1:{port}", tmp_path)) as worker:
+            lost = await worker.event(events.Disconnected)
+            assert lost.reason.endswith("write https:// if it speaks TLS")
 
 
 async def test_the_pause_between_two_tries_doubles_up_to_its_limit(tmp_path: Path) -> None:

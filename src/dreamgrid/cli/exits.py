@@ -67,6 +67,11 @@ _ENDINGS = (
     _Ending(errors.NotAllowed, NO_CONNECTION, ""),  # who may, the refusal says itself
     _Ending(errors.OwnGridUnreachable, NO_CONNECTION, ""),
     _Ending(
+        errors.FilesUnreachable,
+        NO_CONNECTION,
+        "the grid answers, but not where it keeps its files: its operator can look after that",
+    ),
+    _Ending(
         errors.ConnectionFailed,
         NO_CONNECTION,
         "check --server or DREAMGRID_URL; 'dreamgrid status' says which grid is used",

@@ -18,6 +18,7 @@ from dreamgrid.errors import (
     AuthenticationFailed,
     ConnectionFailed,
     DreamgridError,
+    FilesUnreachable,
     ProtocolError,
     ServerUnavailable,
     TooManyRequests,
@@ -257,7 +258,9 @@ class Http:
                         return
                     failure = await _failure(response)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise _unreachable(url, error) from None
+                home = URL(self.endpoint.url).origin()
+                elsewhere = limits is _FILE and url.origin() != home
+                raise _unreachable(url, error, files=elsewhere) from None
             wait_s = _wait_s(failure, attempt)
             if wait_s is None or attempt == _ATTEMPTS or method not in _IDEMPOTENT:
                 raise failure
@@ -337,16 +340,18 @@ def _file_url(url: str) -> URL:
     return address
 
 
-def _unreachable(url: URL, error: BaseException) -> ConnectionFailed:
+def _unreachable(url: URL, error: BaseException, *, files: bool = False) -> ConnectionFailed:
     # Without the query: signed URLs are credentials and do not belong in messages or logs.
     scheme = "https" if url.scheme in {"https", "wss"} else "http"
     where = f"{scheme}://{url.authority}"
+    kind = FilesUnreachable if files else ConnectionFailed
+    whose = "the files at " if files else ""
     if isinstance(error, TimeoutError):
-        return ConnectionFailed(f"{where} did not answer in time")
-    return ConnectionFailed(f"cannot reach {where}: {_reason(error)}")
+        return kind(f"{whose}{where} did not answer in time")
+    return kind(f"cannot reach {whose}{where}: {_reason(error, scheme)}")
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, scheme: str) -> str:
     """Why there is no connection, in the words of a person."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "there is no host of that name"
@@ -361,4 +366,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         code = error.os_error.errno
         return "nobody listens there" if code == errno.ECONNREFUSED else os.strerror(code or 0)
+    if isinstance(error, aiohttp.ServerDisconnectedError) and scheme == "http":
+        return "it hung up without an answer; write https:// if it speaks TLS"
     return str(error) or type(error).__name__

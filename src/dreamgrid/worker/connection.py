@@ -147,7 +147,7 @@ class Connection:
                 "is it a dreamgrid server?"
             ) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            reason = _reason(error) or f"no answer in {config.connect_timeout_s:g} s"
+            reason = _reason(error, config) or f"no answer in {config.connect_timeout_s:g} s"
             raise ConnectionFailed(f"cannot reach {config.base_url}: {reason}") from error
         try:
             yield socket
@@ -226,7 +226,7 @@ class Connection:
             self._outbox.post(Heartbeat(kept=self._kept()))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, config: WorkerConfig) -> str:
     """Why there is no connection, in the words of a person; "" for no answer."""
     match error:
         case aiohttp.ClientConnectorDNSError():
@@ -237,6 +237,8 @@ def _reason(error: Exception) -> str:
             return "nobody listens there"
         case aiohttp.ClientConnectorError(os_error=OSError(strerror=str() as words)):
             return words
+        case aiohttp.ServerDisconnectedError() if config.socket_url.startswith("ws:"):
+            return "it hung up without an answer; write https:// if it speaks TLS"
     return str(error)
 
 
