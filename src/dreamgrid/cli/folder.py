@@ -17,7 +17,6 @@ from pathlib import Path
 
 import dreamgrid
 from dreamgrid.errors import DreamgridError, OwnGridUnreachable
-from dreamgrid.server.folder_lock import last_holder
 
 DATA_VARIABLE = "DREAMGRID_DATA"
 RUNNING_FILE = "running.json"
@@ -122,6 +121,8 @@ async def find_running(folder: Path) -> Running | None:
 
 def _lives(pid: int, folder: Path) -> bool:
     """Whether the process that a note names has the folder, and is still there."""
+    from dreamgrid.server.folder_lock import last_holder  # noqa: PLC0415 (is of the server)
+
     if os.name != "posix" or pid != last_holder(folder):
         return False
     try:
