@@ -3,17 +3,20 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
 
+from dreamgrid.errors import TooManyRequests
 from dreamgrid.protocol import socket, socket_messages
 from dreamgrid.protocol.worker import WORKER_PATH
 from dreamgrid.server import app as server_app
-from dreamgrid.server import http
-from dreamgrid.server.config import Rate
+from dreamgrid.server import http, limits
+from dreamgrid.server.auth import Account
+from dreamgrid.server.config import Rate, ServerConfig
 from tests.server.conftest import MakeGrid
-from tests.support.grid import Grid
+from tests.support.grid import Grid, ManualClock
 from tests.support.wire import PATIENCE_S, hello_of
 
 # ── requests ─────────────────────────────────────────────────────────────────────────────────────
@@ -298,3 +301,24 @@ async def test_an_account_has_only_so_many_keys(make_grid: MakeGrid) -> None:
         spare = next(key["id"] for key in keys if key["name"] == "k")
         await grid.call("DELETE", f"/v1/account/keys/{spare}")
         assert await create() == 201
+
+
+# ── forms ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_forms_that_arrive_at_once_share_the_room_of_their_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_FORMS_BYTES", 10)
+    counted = limits.Limits(ServerConfig(data_dir=tmp_path), ManualClock())
+    one, other = (Account(id=name, username=name, address="") for name in ("one", "other"))
+    with counted.form(one) as first:
+        first(6)
+        with counted.form(one) as second, counted.form(other) as of_other:
+            second(4)
+            of_other(10)
+            with pytest.raises(TooManyRequests, match="more than 10"):
+                first(1)
+        first(4)
+    with counted.form(one) as first:
+        first(10)

@@ -5,7 +5,7 @@ a socket that sends too fast is read more slowly. `docs/limits.md` tells people.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -20,10 +20,14 @@ Peers = Literal["apps", "workers", "streams"]
 BYTES_PER_TOKEN = 16 * 1024
 """A message counts once, and once more for each of these."""
 
+MAX_FORMS_BYTES = 256 * 1024 * 1024
+"""Most that forms of one account may take in memory while they arrive."""
+
 MAX_PAUSE_S = 10.0
 """Longest time for which a socket is not read; its pings wait too."""
 
 _RETRY_CONNECTION_S = 15.0
+_RETRY_FORM_S = 15.0
 
 
 class Limits:
@@ -36,6 +40,7 @@ class Limits:
             "streams": config.max_streams,
         }
         self._connected: Counter[tuple[Peers, str]] = Counter()
+        self._forms_bytes: Counter[str] = Counter()
         self._requests = Buckets(config.requests, clock)
         self._strangers = Buckets(config.stranger_requests, clock)
         self._messages = Buckets(config.messages, clock)
@@ -107,6 +112,33 @@ class Limits:
             self._connected[key] -= 1
             if not self._connected[key]:
                 del self._connected[key]
+
+    @contextmanager
+    def form(self, account: Account) -> Iterator[Callable[[int], None]]:
+        """Counts what a form takes in memory while the block runs; call it with bytes to come.
+
+        Raises:
+            TooManyRequests: By that call: forms of the account take as much as they may.
+        """
+        form_bytes = 0
+
+        def arrive(size_bytes: int) -> None:
+            nonlocal form_bytes
+            if self._forms_bytes[account.id] + size_bytes > MAX_FORMS_BYTES:
+                raise TooManyRequests(
+                    f"forms of your account that arrive at once have more than {MAX_FORMS_BYTES} "
+                    "bytes, the most that this server takes; send fewer at a time",
+                    retry_after_s=_RETRY_FORM_S,
+                )
+            self._forms_bytes[account.id] += size_bytes
+            form_bytes += size_bytes
+
+        try:
+            yield arrive
+        finally:
+            self._forms_bytes[account.id] -= form_bytes
+            if not self._forms_bytes[account.id]:
+                del self._forms_bytes[account.id]
 
 
 def _tokens_of(size_bytes: int) -> float:

@@ -18,6 +18,7 @@ from PIL import ExifTags, Image
 from dreamgrid.protocol.params import INPAINT
 from dreamgrid.protocol.renders import ImageRender
 from dreamgrid.protocol.worker import Assign
+from dreamgrid.server import limits
 from dreamgrid.server.openai import pictures
 from dreamgrid.server.refusals import Connection
 from tests.server.conftest import MakeGrid
@@ -245,6 +246,20 @@ async def test_what_cannot_be_edited_is_refused_and_named(
             assert told.value.param == field
         assert (await grid.data("/v1/projects"))["projects"] == []
         assert stored_inputs(grid) == []
+
+
+async def test_forms_of_an_account_that_arrive_at_once_have_a_limit(
+    grid: Grid, client: AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await grid.worker(models=MODELS)
+    monkeypatch.setattr(limits, "MAX_FORMS_BYTES", 5_000)
+    with pytest.raises(openai.RateLimitError, match="send fewer at a time") as told:
+        await edit(client, image=WIDE + bytes(5_000))
+    assert told.value.response.headers["Retry-After"] == "15"
+    for _ in range(2):  # one after the other
+        asked = edit(client, image=WIDE + bytes(4_000))
+        await worker.finish(await worker.assigned())
+        await asked
 
 
 async def test_a_body_that_is_no_form_is_refused(grid: Grid) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import binascii
+import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,7 +16,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from dreamgrid.errors import InvalidRequest
 from dreamgrid.protocol.params import MAX_INPUT_BYTES
 from dreamgrid.server import http
+from dreamgrid.server.auth import Account
 from dreamgrid.server.http import Refused
+from dreamgrid.server.limits import Limits
 from dreamgrid.server.openai.wishes import wrong
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
@@ -69,11 +73,17 @@ class Form:
             raise wrong(name, "no such file is taken here: leave it out")
 
 
-async def read_form(request: web.Request) -> Form:
+async def read_form(request: web.Request, account: Account, limits: Limits) -> Form:
     """A form with its files; or a JSON object, whose files are data URLs.
+
+    Args:
+        request: Its body was not read yet.
+        account: Who sends it.
+        limits: Say how much of that account may arrive at once.
 
     Raises:
         InvalidRequest: The body is neither, or is broken.
+        TooManyRequests: Too much arrives at once.
         Refused: It is too large, or takes too long.
     """
     form = Form()
@@ -87,12 +97,13 @@ async def read_form(request: web.Request) -> Form:
     if request.content_type != FORM:
         raise InvalidRequest(f"send a form ({FORM}), not {request.content_type[:80]}")
     try:
-        async with asyncio.timeout(FORM_WITHIN_S):
-            left_bytes = MAX_FORM_BYTES
-            async for part in await request.multipart():
-                if not isinstance(part, BodyPartReader) or not part.name:
-                    raise InvalidRequest("every part of the form needs a name of its own")
-                left_bytes -= await _take(part, form, left_bytes)
+        with limits.form(account) as arrive:
+            async with asyncio.timeout(FORM_WITHIN_S):
+                left_bytes = MAX_FORM_BYTES
+                async for part in await request.multipart():
+                    if not isinstance(part, BodyPartReader) or not part.name:
+                        raise InvalidRequest("every part of the form needs a name of its own")
+                    left_bytes -= await _take(part, form, left_bytes, arrive)
     except TimeoutError:
         raise Refused(408, f"the form took longer than {FORM_WITHIN_S:g} seconds") from None
     except (ValueError, AssertionError, HttpProcessingError, web.RequestPayloadError):
@@ -100,7 +111,9 @@ async def read_form(request: web.Request) -> Form:
     return form
 
 
-async def _take(part: BodyPartReader, form: Form, left_bytes: int) -> int:
+async def _take(
+    part: BodyPartReader, form: Form, left_bytes: int, arrive: Callable[[int], None]
+) -> int:
     """Puts a part where it belongs; its length in bytes."""
     name = _PLACE.sub("", part.name or "")  # of several files, each has a place in brackets
     is_file = part.filename is not None or part.headers.get("Content-Type", "").startswith("image/")
@@ -108,14 +121,16 @@ async def _take(part: BodyPartReader, form: Form, left_bytes: int) -> int:
     most = MAX_INPUT_BYTES if is_file else _MAX_TEXT_BYTES
     if nested:
         most = MAX_INPUT_BYTES * 2  # base64 takes a third more
-    data = bytearray()
+    arriving, size_bytes = io.BytesIO(), 0
     while chunk := await part.read_chunk(64 * 1024):
-        data += chunk
-        if len(data) > min(most, left_bytes):
+        arrive(len(chunk))
+        size_bytes += arriving.write(chunk)
+        if size_bytes > min(most, left_bytes):
             raise Refused(413, f"{name[:64]} is too large: at most {min(most, left_bytes)} bytes")
+    data = arriving.getvalue()  # without a copy
     if is_file:
-        form.files.setdefault(name, []).append(bytes(data))
-        return len(data)
+        form.files.setdefault(name, []).append(data)
+        return size_bytes
     text = data.decode("utf-8")
     if nested and part.name == f"{name}[image_url]":
         form.files.setdefault(name, []).append(file_in(text, name))
@@ -125,7 +140,7 @@ async def _take(part: BodyPartReader, form: Form, left_bytes: int) -> int:
         raise wrong(name, "send it once only")
     else:
         form.plain[name] = text
-    return len(data)
+    return size_bytes
 
 
 def file_in(url: str, name: str) -> bytes:

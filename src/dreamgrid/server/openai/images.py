@@ -93,7 +93,7 @@ def add(api: Endpoints, services: Services, orders: Orders) -> None:
 
         The other fields of the form are those of `/images/generations`.
         """
-        form = await read_form(request)
+        form = await read_form(request, account, services.limits)
         images, masks = form.take("image", most=MAX_PICTURES), form.take("mask", most=1)
         form.check_rest()
         body = form.filled(ImageEdit)

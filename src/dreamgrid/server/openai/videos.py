@@ -63,7 +63,7 @@ def add(api: Endpoints, services: Services, orders: Orders) -> None:
         The fields of the form are `prompt`, `model`, `seconds` and `size`, and settings of this
         grid's own; its file `input_reference` is the picture that the video begins with.
         """
-        form = await read_form(request)
+        form = await read_form(request, account, services.limits)
         pictures = form.take("input_reference", most=1)
         form.check_rest()
         params = wishes.video_params(form.filled(VideoRequest), services.catalog)
