@@ -150,7 +150,8 @@ class ServerConfig:
             trusted proxies have no limit. 0: nobody has one.
         max_apps: Most connected apps of one account. 0: no limit.
         max_workers: Most connected workers of one account. 0: no limit.
-        max_streams: Most open event streams of one account. 0: no limit.
+        max_streams: Most open event streams of one account, and requests of the OpenAI API that
+            wait for pictures or speech. 0: no limit.
         requests: HTTP requests of one account, and openings of its sockets.
         stranger_requests: The same without a credential, from one address.
         messages: Messages of one account's apps. Faster ones wait; none is lost.

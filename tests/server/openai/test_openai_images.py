@@ -3,8 +3,11 @@
 import asyncio
 import base64
 import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -15,12 +18,13 @@ from openai import AsyncOpenAI
 
 from dreamgrid.protocol.renders import ImageRender
 from dreamgrid.protocol.worker import Assign, Cancel
+from dreamgrid.server import event_feed
 from dreamgrid.server.application import MAX_BODY_BYTES
 from dreamgrid.server.config import Rate
 from tests.server.conftest import MakeGrid
 from tests.server.openai.conftest import client_of
 from tests.support.grid import LEASE_S, Grid
-from tests.support.wire import PNG, finished
+from tests.support.wire import PATIENCE_S, PNG, finished
 
 MODEL = "pattern-v1"
 PREVIEW = b"\xff\xd8\xff preview"
@@ -126,6 +130,51 @@ async def test_a_stream_tells_previews_and_then_the_picture(
 def await_stream(client: AsyncOpenAI, **given: Any) -> "asyncio.Task[Any]":
     """A stream of pictures; its task ends when it begins."""
     return ask(client, stream=True, **given)
+
+
+@asynccontextmanager
+async def read_by_hand(grid: Grid) -> AsyncIterator[aiohttp.StreamReader]:
+    """A stream of pictures as it travels, comments and all."""
+    url, bearer = f"{grid.url}/openai/v1/images/generations", f"Bearer {grid.key}"
+    wish = {"model": MODEL, "prompt": "x", "stream": True}
+    async with grid.http.post(url, json=wish, headers={"Authorization": bearer}) as answer:
+        assert answer.content_type == "text/event-stream"
+        yield answer.content
+
+
+async def is_alive(stream: aiohttp.StreamReader, times: int = 1) -> None:
+    """Returns when a stream has told so many times that it is there, and nothing else."""
+    async with asyncio.timeout(PATIENCE_S):
+        for _ in range(times):
+            assert (await stream.readline(), await stream.readline()) == (b": nothing new\n", b"\n")
+
+
+SILENCES = 20
+"""More than the changes of state of one picture."""
+
+
+async def test_a_stream_that_waits_is_kept_alive(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "LOOK_AGAIN_S", 0.001)
+    await grid.worker()
+    async with read_by_hand(grid) as stream:
+        await is_alive(stream, SILENCES)
+
+
+async def test_a_stream_is_kept_alive_by_progress_without_previews(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "LOOK_AGAIN_S", 10 * PATIENCE_S)
+    worker = await grid.worker()
+    async with read_by_hand(grid) as stream:
+        job = await worker.assigned()
+        await worker.start(job)
+        for _ in range(SILENCES):
+            await worker.progress(job, 1)
+            await is_alive(stream)
+        await worker.finish(job)
+        assert b"event: image_generation.completed" in await stream.read()
 
 
 async def test_a_stream_that_fails_raises_the_reason(grid: Grid, client: AsyncOpenAI) -> None:

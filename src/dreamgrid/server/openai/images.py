@@ -34,6 +34,7 @@ from dreamgrid.server.auth import Account
 from dreamgrid.server.blobs.keys import preview_key
 from dreamgrid.server.clock import milliseconds
 from dreamgrid.server.endpoint import Endpoints
+from dreamgrid.server.event_stream import EVENT_STREAM, STILL_HERE, framed
 from dreamgrid.server.event_words import has_result
 from dreamgrid.server.file_links import FileLinks
 from dreamgrid.server.live import LiveJob, LiveProject
@@ -45,13 +46,11 @@ from dreamgrid.server.services import Services
 from dreamgrid.server.store.base import EventRow
 
 ERRORS = (UnknownModel, ModelNotServed, InsufficientFunds, DuplicateProject)
-EVENT_STREAM = "text/event-stream"
 MAX_RESULT_BYTES = 256 * 1024 * 1024
 MAX_PICTURES = 16
 """Most pictures to edit in one request, as OpenAI has it."""
 
 _FAILED = {500: "No render succeeded; nothing was charged."}
-_json = msgspec.json.Encoder()
 
 
 def add(api: Endpoints, services: Services, orders: Orders) -> None:
@@ -188,12 +187,12 @@ class _Answers:
         response.content_type = EVENT_STREAM
         previews: Counter[str] = Counter()
 
-        async def tell(event: EventRow | ProgressEvent) -> None:
+        async def tell(event: EventRow | ProgressEvent | None) -> None:
             if not response.prepared:  # from here on nothing is missed
                 await response.prepare(asked.request)
-            told = await self._event(order, event, kind, previews)
-            if told is not None:
-                await response.write(_framed(told.type, told))
+            told = await self._event(order, event, kind, previews) if event is not None else None
+            # However long there is nothing to tell: no proxy between takes the stream for dead.
+            await response.write(STILL_HERE if told is None else framed(told.type, told))
 
         try:
             await self._orders.ended(order, tell)
@@ -201,7 +200,7 @@ class _Answers:
             if not response.prepared:
                 raise
             # The answer has begun: only it can still say so.
-            await response.write(_framed("error", ErrorAnswer(error=trouble_of(error))))
+            await response.write(framed("error", ErrorAnswer(error=trouble_of(error))))
         await response.write_eof()
         return response
 
@@ -240,8 +239,3 @@ def _seed(job: LiveJob) -> int:
 
 def _format(project: LiveProject) -> str:
     return "jpeg" if project.output_format == "jpg" else project.output_format
-
-
-def _framed(name: str, data: msgspec.Struct) -> bytes:
-    """One server-sent event."""
-    return f"event: {name}\ndata: ".encode() + _json.encode(data) + b"\n\n"

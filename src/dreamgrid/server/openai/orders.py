@@ -49,7 +49,7 @@ MAX_KEY_CHARS = 255
 _KEYS = uuid.UUID("6f0c9d7e-2f0b-5c5e-9d0a-3f1f6f1b7a52")
 """Where ids made of idempotency keys live."""
 
-Told = Callable[[EventRow | ProgressEvent], Awaitable[None]]
+Told = Callable[[EventRow | ProgressEvent | None], Awaitable[None]]
 Inputs = Mapping[str, bytes]
 """Files by their role."""
 
@@ -149,7 +149,7 @@ class Orders:
 
         Args:
             order: The project.
-            told: Awaited with each event, in order.
+            told: Awaited with each event, in order; with None now and then while there is none.
 
         Raises:
             RenderRefused: The content filter withheld all that was made.
@@ -160,7 +160,7 @@ class Orders:
         async with self._services.feeds.watch(order.project_id) as feed:
             async for event in feed.events():
                 order.over = isinstance(event, EventRow) and event.kind in LAST_EVENTS
-                if told is not None and event is not None:
+                if told is not None:
                     await told(event)
         # As the log was read: what is in memory may hear of the end a moment later.
         row = await self._services.store.project(order.project_id)

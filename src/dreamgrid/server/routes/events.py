@@ -1,6 +1,5 @@
 """The event stream of a project: what happened so far, and then what happens."""
 
-import msgspec
 from aiohttp import web
 
 from dreamgrid.errors import InvalidRequest, NotFound
@@ -10,6 +9,7 @@ from dreamgrid.protocol.rest_projects import ProjectPath
 from dreamgrid.server import event_words
 from dreamgrid.server.auth import Account
 from dreamgrid.server.endpoint import Endpoints
+from dreamgrid.server.event_stream import EVENT_STREAM, STILL_HERE, framed
 from dreamgrid.server.file_links import FileLinks
 from dreamgrid.server.live import LiveProject
 from dreamgrid.server.long_answers import long_answer
@@ -17,12 +17,8 @@ from dreamgrid.server.open_projects import key_of_result
 from dreamgrid.server.services import Services
 from dreamgrid.server.store.base import EventRow
 
-EVENT_STREAM = "text/event-stream"
 _RECONNECT_MS = 1_000
 _NOT_KEPT = {"Cache-Control": "no-store"}
-_STILL_HERE = b": nothing new\n\n"
-
-_json = msgspec.json.Encoder()
 
 
 def routes(services: Services) -> Endpoints:
@@ -69,12 +65,12 @@ def routes(services: Services) -> Endpoints:
             async for event in feed.events() if query.follow else feed.so_far():
                 match event:
                     case None:
-                        await response.write(_STILL_HERE)
+                        await response.write(STILL_HERE)
                     case ProgressEvent():
-                        await response.write(_framed("progress", event))
+                        await response.write(framed("progress", event))
                     case EventRow():
                         told = event_words.told(event, _url(links, event, project, request))
-                        await response.write(_framed(told.type, told, number=told.number))
+                        await response.write(framed(told.type, told, number=told.number))
         return response
 
     return api
@@ -95,9 +91,3 @@ def _last_event_id(request: web.Request, query: EventsQuery) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 16):
         raise InvalidRequest("Last-Event-ID is the number of an event that this stream has sent")
     return int(text)
-
-
-def _framed(name: str, data: ProjectEvent | ProgressEvent, *, number: int | None = None) -> bytes:
-    """One server-sent event (WHATWG HTML, 9.2)."""
-    identity = b"" if number is None else f"id: {number}\n".encode()
-    return identity + f"event: {name}\ndata: ".encode() + _json.encode(data) + b"\n\n"
