@@ -714,3 +714,23 @@ async def test_ended_projects_come_in_pages_newest_end_first(store: Store) -> No
     assert await page(BOB, 10) == []
     assert await page(BOB, 10, late) == []
     assert await page(ADA, 10, new_id()) == []
+
+
+async def test_ended_projects_are_found_by_the_types_of_their_files(store: Store) -> None:
+    made: dict[str, str] = {}
+    for place, kind in enumerate(("mp4", "png", "webm", "jpg")):
+        row = project(1)
+        row.output_format = kind
+        await store.submit(row)
+        await store.cancel(row.id, "artistCanceled", NOW + place, claimed=False)
+        made[kind] = row.id
+
+    async def found(limit: int, before: str | None, *formats: str) -> list[str]:
+        rows = await store.ended_projects(ADA, limit, before, formats=formats)
+        return [row.id for row in rows]
+
+    videos = ("mp4", "webm", "mov")
+    assert await found(2, None, *videos) == [made["webm"], made["mp4"]]
+    assert await found(2, made["webm"], *videos) == [made["mp4"]]
+    assert await found(1, None) == [made["jpg"]]
+    assert await found(9, None, "mp3") == []

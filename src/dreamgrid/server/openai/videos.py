@@ -20,6 +20,7 @@ from dreamgrid.protocol.openai import (
     VideoStatus,
     trouble_of,
 )
+from dreamgrid.protocol.params import OUTPUT_FORMATS
 from dreamgrid.protocol.renders import VideoRender
 from dreamgrid.server.auth import Account
 from dreamgrid.server.endpoint import Endpoints
@@ -42,7 +43,6 @@ _STATUS: dict[ProjectState, VideoStatus] = {
     ProjectState.FAILED: "failed",
     ProjectState.CANCELED: "failed",
 }
-_PAGE = 100
 
 
 def add(api: Endpoints, services: Services, orders: Orders) -> None:
@@ -142,14 +142,11 @@ class _Videos:
             found, before = [], after.id
         else:
             found, before = self._open(account, after), None
-        while len(found) <= query.limit:
-            rows = await self._services.store.ended_projects(account.id, _PAGE, before)
-            known = {one.id for one in found}
-            ended = [from_row(row) for row in rows if row.id not in known]
-            found += [one for one in ended if self._is_one(one)]
-            if len(rows) < _PAGE:
-                break
-            before = rows[-1].id
+        rows = await self._services.store.ended_projects(
+            account.id, query.limit + 1, before, formats=OUTPUT_FORMATS["video"]
+        )
+        known = {one.id for one in found}
+        found += [from_row(row) for row in rows if row.id not in known]
         shown = [self.told(one) for one in found[: query.limit]]
         return VideoList(
             data=tuple(shown),

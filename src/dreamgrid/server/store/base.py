@@ -270,7 +270,7 @@ class Store(Protocol):
         """
 
     async def ended_projects(
-        self, account_id: str, limit: int, before: str | None
+        self, account_id: str, limit: int, before: str | None, *, formats: Sequence[str] = ()
     ) -> list[ProjectRow]:
         """Projects that have ended in any way, with jobs, newest end first.
 
@@ -278,4 +278,5 @@ class Store(Protocol):
             account_id: Whose.
             limit: Most projects.
             before: Only those that follow this project in the list. None: from the newest on.
+            formats: Only those whose results are files of these types. None of them: all.
         """

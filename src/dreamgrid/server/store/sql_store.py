@@ -285,13 +285,16 @@ class SqlStore:
         return await self._projects(f"{condition} ORDER BY ended_ms DESC LIMIT ?", *values, limit)
 
     async def ended_projects(
-        self, account_id: str, limit: int, before: str | None
+        self, account_id: str, limit: int, before: str | None, *, formats: Sequence[str] = ()
     ) -> list[ProjectRow]:
         condition = (
             "account_id = ? AND ended_ms IS NOT NULL"
             " AND EXISTS (SELECT 1 FROM job WHERE project = number AND removed = 0)"
         )
         values: list[Any] = [account_id]
+        if formats:
+            condition += f" AND output_format IN ({', '.join('?' * len(formats))})"
+            values += formats
         if before is not None:
             condition += " AND (ended_ms, id) < (SELECT ended_ms, id FROM project WHERE id = ?)"
             values.append(before)
