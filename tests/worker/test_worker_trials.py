@@ -15,13 +15,16 @@ from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, Vide
 from dreamgrid.protocol.worker import Finished, Heartbeat
 from dreamgrid.worker import trials as module
 from dreamgrid.worker.events import TrialBegan, TrialEnded, TrialFailed
-from dreamgrid.worker.frames import Stepped
-from dreamgrid.worker.trials import described, kept_trials
+from dreamgrid.worker.frames import AnyToChild, Render, Stepped
+from dreamgrid.worker.host import EnginePool
+from dreamgrid.worker.process import EngineProcess
+from dreamgrid.worker.trials import Contestant, Trials, described, kept_trials
 from dreamgrid.worker.worker import run_worker
 from tests.worker import puppet_engine, puppet_rivals
 from tests.worker.gate import Gate
-from tests.worker.server_room import PUPPETS, ServerRoom, config_of, running_worker
+from tests.worker.server_room import PATIENCE_S, PUPPETS, ServerRoom, config_of, running_worker
 from tests.worker.test_worker_choice import FIRST, RIVALS, SECOND
+from tests.worker.test_worker_host import SETUP, running_host
 
 
 def trial(model: str = "puppet-v1", prompt: str = "an apple", steps: int = 20) -> ImageRender:
@@ -89,6 +92,87 @@ async def test_a_job_does_not_wait_for_the_weights_of_another_model(
                 heard = await asyncio.to_thread(loaded.path.read_text)
             await line.expect(Finished)
     assert not [event for event in worker.told if isinstance(event, TrialEnded | TrialFailed)]
+
+
+async def test_a_job_uses_the_weights_that_a_trial_of_its_model_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = Gate(tmp_path)
+    monkeypatch.setenv(puppet_engine.LOADED_VARIABLE, str(loaded.path))
+    monkeypatch.setattr(module, "FIRST_QUIET_S", 0.0)
+    said: list[str] = []
+    job_is_there = asyncio.Event()
+    send, kill = EngineProcess.send, EngineProcess.kill
+
+    async def heard(child: EngineProcess, frame: AnyToChild) -> None:
+        said.append(type(frame).__name__)
+        if said.count("Render") == 2:
+            job_is_there.set()
+        await send(child, frame)
+
+    def killed(child: EngineProcess) -> None:
+        said.append("killed")
+        kill(child)
+
+    monkeypatch.setattr(EngineProcess, "send", heard)
+    monkeypatch.setattr(EngineProcess, "kill", killed)
+    room = ServerRoom(trials=(trial(prompt="endless"),))
+    async with room.open():
+        config = config_of(room.url, tmp_path / "worker", quiet_s=60.0, slots=2)
+        async with running_worker(config) as worker:
+            line = await room.line()
+            await worker.event(TrialBegan)  # it loads until somebody listens
+            await line.send(room.assign("1"))
+            await line.send(room.assign("2", model="puppet-v2"))
+            async with asyncio.timeout(PATIENCE_S):
+                await job_is_there.wait()
+            assert said == ["Setup", "Render", "Render"]  # to stop it now would be to kill it
+            assert await asyncio.to_thread(loaded.path.read_text) == "puppet-v1"
+            for number, model in (("1", "puppet-v1"), ("2", "puppet-v2")):
+                assert await asyncio.to_thread(loaded.path.read_text) == model
+                await line.expect(Finished, number)
+            assert sorted(said) == ["Render", "Render", "Render", "Setup", "Stop"]
+
+
+async def test_a_job_that_ends_a_trial_leaves_the_renders_of_other_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_QUIET_S", 0.0)
+    loaded, gate = Gate(tmp_path, "loaded"), Gate(tmp_path)
+    reads_long = msgspec.structs.replace(
+        SETUP, environment={puppet_engine.LOADED_VARIABLE: str(loaded.path)}
+    )
+    began, reads = asyncio.Event(), asyncio.Event()
+    send = EngineProcess.send
+
+    async def heard(child: EngineProcess, frame: AnyToChild) -> None:
+        if isinstance(frame, Render) and frame.render.model == "puppet-v2":
+            reads.set()
+        await send(child, frame)
+
+    monkeypatch.setattr(EngineProcess, "send", heard)
+    async with running_host() as one, running_host(reads_long) as other:
+        pool = EnginePool([one, other])
+        trials = Trials(
+            tmp_path,
+            {"puppet-v2": (puppet_engine.REFERENCE,)},
+            [Contestant(reference=puppet_engine.REFERENCE, name="puppet", measured_on="here")],
+            pool,
+        )
+        async with pool.turn("puppet-v1") as first:
+            job = asyncio.create_task(
+                first.render(trial(prompt=gate.prompt), {}, on_step=lambda _: began.set())
+            )
+            await began.wait()
+            trials.want([trial("puppet-v2")], lambda _: False)
+            measuring = asyncio.create_task(trials.run(lambda: False, 60.0))
+            await reads.wait()
+            trials.disturb("puppet-v1")
+            await gate.open()
+            assert (await job).steps == 20
+        measuring.cancel()
+        other.kill_if_busy()
+        await asyncio.wait([measuring])
 
 
 async def test_what_cannot_be_measured_is_told_and_not_tried_again(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from dreamgrid.protocol.renders import AnyRender, AudioRender, VideoRender
 from dreamgrid.protocol.worker import MeasuredSpeed
 from dreamgrid.worker import events
 from dreamgrid.worker.frames import Stepped
-from dreamgrid.worker.host import EnginePool
+from dreamgrid.worker.host import EngineHost, EnginePool
 from dreamgrid.worker.tasks import wait_ended
 
 STEPS = 4
@@ -143,7 +143,9 @@ class Trials:
         self._wanted: dict[str, AnyRender] = {}
         self._noise = asyncio.Event()
         self._asked = asyncio.Event()
-        self._loading = ""  # the model of a trial that has not begun to render
+        self._loading: tuple[str, EngineHost] | None = None  # by a trial that has not begun
+        self._read = asyncio.Event()  # it has begun, or there is none
+        self._read.set()
 
     def took_s(self, model: str) -> dict[str, float]:
         """What each engine needed for the same render of a model, where that was measured."""
@@ -179,10 +181,13 @@ class Trials:
 
         Args:
             model: Of the job. It waits for no other model of which it is not known how long its
-                weights take to be read.
+                weights take to be read. What is read for a job as well is read to the end.
         """
-        if model and self._loading and model != self._loading:
-            self._pool.kill_busy()
+        if model and self._loading is not None and not self._noise.is_set():
+            loading, host = self._loading
+            if model != loading:
+                host.kill_if_busy()
+                self._has_read()  # nobody waits for it
         self._noise.set()
 
     async def run(
@@ -222,6 +227,7 @@ class Trials:
         noise = asyncio.create_task(self._noise.wait())
         try:
             await asyncio.wait([measuring, noise], return_when=asyncio.FIRST_COMPLETED)
+            await self._read.wait()  # the job needs these weights, too, if it did not end this
         finally:
             ended = measuring.done()
             noise.cancel()
@@ -237,12 +243,8 @@ class Trials:
             What was found; None where it could not be made, of which its owner is told.
         """
         try:
-            async with self._reading(render.model), self._pool.turn(render.model) as host:
+            async with self._pool.turn(render.model) as host, self._reading(render.model, host):
                 timed = _Timed(render)
-
-                def on_loaded(_together: int) -> None:
-                    self._loading = ""
-
                 short = (WARM_UP_STEPS, STEPS)
                 for steps in (render.steps,) if render.model in contestant.whole else short:
                     timed.begin(steps)
@@ -250,7 +252,7 @@ class Trials:
                         timed.render,
                         {},
                         engines=(contestant.reference,),
-                        on_loaded=on_loaded,
+                        on_loaded=self._has_read,
                         on_step=timed.stepped,
                     )
         except DreamgridError as error:
@@ -285,12 +287,17 @@ class Trials:
         return trial
 
     @asynccontextmanager
-    async def _reading(self, model: str) -> AsyncIterator[None]:
-        self._loading = model
+    async def _reading(self, model: str, host: EngineHost) -> AsyncIterator[None]:
+        self._loading = (model, host)
+        self._read.clear()
         try:
             yield
         finally:
-            self._loading = ""
+            self._has_read()
+
+    def _has_read(self, _together: int = 1) -> None:
+        self._loading = None
+        self._read.set()
 
     def _due(self) -> Iterator[tuple[Contestant, AnyRender]]:
         valid = {(one.engine, one.render.model): one for one in self._valid()}
