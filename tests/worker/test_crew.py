@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,7 +12,8 @@ import pytest
 
 from dreamgrid.engines.gpus import Gpu
 from dreamgrid.errors import AuthenticationFailed, EngineCrashed
-from dreamgrid.protocol.worker import Draining, Failed, Finished, Released, Started
+from dreamgrid.protocol.worker import Draining, Failed, Finished, MeasuredSpeed, Released, Started
+from dreamgrid.worker import crew as module
 from dreamgrid.worker import events
 from dreamgrid.worker.config import WorkerConfig
 from dreamgrid.worker.crew import run_crew
@@ -186,6 +188,75 @@ async def test_outside_its_hours_a_render_under_way_is_finished(
         await asyncio.to_thread(gate.write_text, "go on")
         await line.expect(Finished, "1")
         assert (await event(told, events.Rested)).reason == "outside its hours"
+
+
+TRIAL = {"model": "puppet-v1", "engine": "puppet"}
+
+
+async def test_a_gpu_is_lent_while_a_trial_or_a_job_is_rendered_and_not_after_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lends: list[Callable[[], bool]] = []
+    lent: list[tuple[str, bool]] = []
+    over = asyncio.Event()
+
+    class Seen(Watch):
+        def __init__(self, rules: RestRules, gpu: Gpu, *, lends_gpu: Callable[[], bool]) -> None:
+            super().__init__(rules, gpu, lends_gpu=lends_gpu)
+            lends.append(lends_gpu)
+
+    room = ServerRoom(url="http://127.0.0.1:1/")
+    render = room.assign("1").render
+    happens: list[WorkerEvent] = [
+        events.TrialBegan(**TRIAL),
+        events.TrialStopped(**TRIAL),
+        events.TrialBegan(**TRIAL),
+        events.TrialFailed(**TRIAL, reason="out of memory"),
+        events.TrialBegan(**TRIAL),
+        events.TrialEnded(
+            **TRIAL, took_s=1, step_s=1, made="", speed=MeasuredSpeed(render=render, took_s=1)
+        ),
+        events.JobStarted(job_id="1", render=render),
+        events.TrialBegan(**TRIAL),
+    ]
+
+    async def works(
+        _lane: WorkerConfig, *, on_event: Callable[[WorkerEvent], None], **_rest: object
+    ) -> None:
+        if lent:  # it is back
+            lent.append(("back", lends[0]()))
+            over.set()
+            return
+        for event in happens:
+            on_event(event)
+            lent.append((type(event).__name__, lends[0]()))
+        raise EngineCrashed("in the middle of both")
+
+    monkeypatch.setattr(module, "Watch", Seen)
+    monkeypatch.setattr(module, "run_worker", works)
+    keeper = module._Keeper(
+        replace(lane(room, tmp_path, 0), shares_gpu=True),
+        PUPPETS,
+        over,
+        lambda _lane, _event: None,
+        asyncio.Lock(),
+        rules=RestRules(folder=tmp_path, look_every_s=0.01),
+        retry_s=0.01,
+        alone=False,
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        await keeper.run()
+    assert lent == [
+        ("TrialBegan", True),
+        ("TrialStopped", False),
+        ("TrialBegan", True),
+        ("TrialFailed", False),
+        ("TrialBegan", True),
+        ("TrialEnded", False),
+        ("JobStarted", True),
+        ("TrialBegan", True),
+        ("back", False),
+    ]
 
 
 E = TypeVar("E", bound=WorkerEvent)

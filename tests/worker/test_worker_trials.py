@@ -14,7 +14,7 @@ from dreamgrid.engines.registry import Registry
 from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, VideoRender
 from dreamgrid.protocol.worker import Finished, Heartbeat
 from dreamgrid.worker import trials as module
-from dreamgrid.worker.events import TrialBegan, TrialEnded, TrialFailed
+from dreamgrid.worker.events import TrialBegan, TrialEnded, TrialFailed, TrialStopped
 from dreamgrid.worker.frames import AnyToChild, Render, Stepped
 from dreamgrid.worker.host import EnginePool
 from dreamgrid.worker.process import EngineProcess
@@ -69,6 +69,7 @@ async def test_a_job_ends_a_trial_at_once_and_it_begins_anew_afterwards(tmp_path
             for number in "12":
                 await worker.event(TrialBegan)
                 await line.send(room.assign(number))
+                await worker.event(TrialStopped)
                 await line.expect(Finished, number)
     assert not [event for event in worker.told if isinstance(event, TrialEnded | TrialFailed)]
     assert kept_trials(tmp_path) == ()
@@ -91,6 +92,7 @@ async def test_a_job_does_not_wait_for_the_weights_of_another_model(
             while "puppet-v1" not in heard:  # else the trial had not got that far
                 heard = await asyncio.to_thread(loaded.path.read_text)
             await line.expect(Finished)
+            await worker.event(TrialStopped)
     assert not [event for event in worker.told if isinstance(event, TrialEnded | TrialFailed)]
 
 
@@ -137,20 +139,29 @@ async def test_a_job_uses_the_weights_that_a_trial_of_its_model_reads(
 async def test_a_job_that_ends_a_trial_leaves_the_renders_of_other_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_QUIET_S", 0.0)
-    loaded, gate = Gate(tmp_path, "loaded"), Gate(tmp_path)
+    loaded = Gate(tmp_path)
     reads_long = msgspec.structs.replace(
         SETUP, environment={puppet_engine.LOADED_VARIABLE: str(loaded.path)}
     )
     began, reads = asyncio.Event(), asyncio.Event()
-    send = EngineProcess.send
+    rendering: dict[str, EngineProcess] = {}
+    killed: list[EngineProcess] = []
+    send, kill = EngineProcess.send, EngineProcess.kill
 
     async def heard(child: EngineProcess, frame: AnyToChild) -> None:
-        if isinstance(frame, Render) and frame.render.model == "puppet-v2":
-            reads.set()
+        if isinstance(frame, Render):
+            rendering[frame.render.model] = child
+            if frame.render.model == "puppet-v2":
+                reads.set()
         await send(child, frame)
 
+    def ended(child: EngineProcess) -> None:
+        killed.append(child)
+        kill(child)
+
+    monkeypatch.setattr(module, "FIRST_QUIET_S", 0.0)
     monkeypatch.setattr(EngineProcess, "send", heard)
+    monkeypatch.setattr(EngineProcess, "kill", ended)
     async with running_host() as one, running_host(reads_long) as other:
         pool = EnginePool([one, other])
         trials = Trials(
@@ -161,18 +172,17 @@ async def test_a_job_that_ends_a_trial_leaves_the_renders_of_other_processes(
         )
         async with pool.turn("puppet-v1") as first:
             job = asyncio.create_task(
-                first.render(trial(prompt=gate.prompt), {}, on_step=lambda _: began.set())
+                first.render(trial(prompt="endless"), {}, on_step=lambda _: began.set())
             )
             await began.wait()
             trials.want([trial("puppet-v2")], lambda _: False)
             measuring = asyncio.create_task(trials.run(lambda: False, 60.0))
             await reads.wait()
             trials.disturb("puppet-v1")
-            await gate.open()
-            assert (await job).steps == 20
-        measuring.cancel()
-        other.kill_if_busy()
-        await asyncio.wait([measuring])
+            assert killed == [rendering["puppet-v2"]]
+            for task in (job, measuring):
+                task.cancel()
+            await asyncio.wait([job, measuring])
 
 
 async def test_what_cannot_be_measured_is_told_and_not_tried_again(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from dreamgrid.worker.rest import RestRules, Watch
 from dreamgrid.worker.tasks import task_group
 from dreamgrid.worker.worker import run_worker
 
+_TRIAL = "trial"  # beside ids of jobs; a worker makes one at a time
+
 OnCrewEvent = Callable[[WorkerConfig, WorkerEvent], None]
 
 
@@ -130,6 +132,7 @@ class _Keeper:
         """Works until there is a reason to rest, or it is all over."""
         stop, finish = asyncio.Event(), asyncio.Event()
         self._because = ""
+        self._rendering.clear()  # whatever was under way when it ended was not told
         async with task_group() as tasks:
             watching = tasks.create_task(self._observe(stop, finish), name="watch")
             if not self._over.is_set():
@@ -170,4 +173,8 @@ class _Keeper:
                 self._rendering.discard(event.job_id)
             case events.JobCanceled() | events.JobReleased():
                 self._rendering.discard(event.job_id)
+            case events.TrialBegan():
+                self._rendering.add(_TRIAL)
+            case events.TrialEnded() | events.TrialFailed() | events.TrialStopped():
+                self._rendering.discard(_TRIAL)
         self._on_event(self._lane, event)

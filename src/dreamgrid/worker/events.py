@@ -154,6 +154,14 @@ class TrialFailed:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrialStopped:
+    """A job came first, or the worker stops; it is made when there is time again."""
+
+    model: str
+    engine: str
+
+
 WorkerEvent = (
     Joined
     | Disconnected
@@ -170,4 +178,5 @@ WorkerEvent = (
     | TrialBegan
     | TrialEnded
     | TrialFailed
+    | TrialStopped
 )

@@ -255,9 +255,13 @@ class Trials:
                         on_loaded=self._has_read,
                         on_step=timed.stepped,
                     )
+        except asyncio.CancelledError:
+            self._tell(events.TrialStopped(model=render.model, engine=contestant.name))
+            raise
         except DreamgridError as error:
-            if self._noise.is_set():
-                return None  # it was ended for a job
+            if self._noise.is_set():  # it was ended for a job
+                self._tell(events.TrialStopped(model=render.model, engine=contestant.name))
+                return None
             self._failed.add((contestant.reference, render.model))
             reason = str(error).partition("\n")[0]
             self._tell(
