@@ -300,6 +300,16 @@ def test_a_short_render_tells_how_long_the_whole_takes(monkeypatch: pytest.Monke
     assert (timed.render.steps, timed.step_s, timed.whole_s(5.0)) == (1, 0.0, 5.0)
 
 
+def test_every_render_of_a_measurement_has_a_seed_of_its_own() -> None:
+    timed = module._Timed(trial(steps=1))
+    seeds = {timed.render.seed}
+    for steps in (2, 4):
+        timed.begin(steps)
+        seeds.add(timed.render.seed)
+        assert msgspec.structs.replace(timed.render, seed=1) == trial(steps=1)
+    assert len(seeds) == 3
+
+
 def test_what_was_made_is_told_in_few_words() -> None:
     film = VideoRender(
         model="v", prompt="", steps=4, guidance=1, seed=1, width=64, height=32, frames=9, fps=8,

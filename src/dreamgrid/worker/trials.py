@@ -7,6 +7,7 @@ job that comes ends a trial at once.
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -326,8 +327,13 @@ class _Timed:
         self._times_s: list[float] = []
 
     def begin(self, steps: int) -> None:
-        """A render of so many steps begins, or of as many as the whole has."""
-        self.render = msgspec.structs.replace(self._whole, steps=min(steps, self._whole.steps))
+        """A render of so many steps begins, or of as many as the whole has.
+
+        Its seed is new: ComfyUI does not render what it has rendered.
+        """
+        self.render = msgspec.structs.replace(
+            self._whole, steps=min(steps, self._whole.steps), seed=secrets.randbelow(2**32)
+        )
         self._times_s = []
 
     def stepped(self, step: Stepped) -> None:
