@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 class Gate:
@@ -19,3 +22,9 @@ class Gate:
     async def open(self) -> None:
         """Waits until the engine stands at the gate, then lets it pass."""
         await asyncio.to_thread(self.path.write_text, "go")
+
+    @contextmanager
+    def listening(self) -> Iterator[BinaryIO]:
+        """Lets everybody pass who writes into the pipe; yields it to read what they wrote."""
+        with open(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK), "rb") as pipe:
+            yield pipe

@@ -129,10 +129,10 @@ async def test_a_job_uses_the_weights_that_a_trial_of_its_model_reads(
             async with asyncio.timeout(PATIENCE_S):
                 await job_is_there.wait()
             assert said == ["Setup", "Render", "Render"]  # to stop it now would be to kill it
-            assert await asyncio.to_thread(loaded.path.read_text) == "puppet-v1"
-            for number, model in (("1", "puppet-v1"), ("2", "puppet-v2")):
-                assert await asyncio.to_thread(loaded.path.read_text) == model
-                await line.expect(Finished, number)
+            with loaded.listening() as listener:
+                await line.expect(Finished, "1")
+                await line.expect(Finished, "2")
+                assert listener.read(27) == b"puppet-v1puppet-v1puppet-v2"
             assert sorted(said) == ["Render", "Render", "Render", "Setup", "Stop"]
 
 
