@@ -2,9 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -15,7 +16,7 @@ from dreamgrid.protocol.renders import AnyRender, AudioRender, ImageRender, Vide
 from dreamgrid.protocol.worker import Finished, Heartbeat
 from dreamgrid.worker import trials as module
 from dreamgrid.worker.events import TrialBegan, TrialEnded, TrialFailed, TrialStopped
-from dreamgrid.worker.frames import AnyToChild, Render, Stepped
+from dreamgrid.worker.frames import AnyToChild, Render, Rendered, Stepped
 from dreamgrid.worker.host import EnginePool
 from dreamgrid.worker.process import EngineProcess
 from dreamgrid.worker.trials import Contestant, Trials, described, kept_trials
@@ -284,20 +285,75 @@ async def test_workers_of_a_machine_measure_one_after_the_other(tmp_path: Path) 
     assert "TrialBegan" not in told
 
 
-def test_a_short_render_tells_how_long_the_whole_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("count", "whole_s"),
+    [
+        (lambda asked: asked, 13.0 + 16 * 2.0),
+        (lambda asked: 2 * asked, 13.0 + 32 * 2.0),  # two in a row
+        (lambda asked: asked + 6, 13.0 + 16 * 2.0),  # the second with six of its own
+        (lambda asked: 4, 13.0),  # whatever was asked for
+    ],
+)
+def test_short_renders_tell_how_long_the_whole_takes(
+    monkeypatch: pytest.MonkeyPatch, count: Callable[[int], int], whole_s: float
+) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     timed = module._Timed(trial(steps=20))
-    timed.begin(4)
-    assert timed.render.steps == 4
-    for step in (1, 2, 2, 3, 4):  # with a sign of life in between
-        now[0] += 5.0 if step == 1 else 1.5
-        timed.stepped(Stepped(number=1, step=step, step_count=4))
+    for asked in (2, 4):
+        assert not timed.tells_whole
+        timed.begin(asked)
+        assert timed.render.steps == asked
+        for step in (1, 2, 2, 3, 4):  # with a sign of life in between
+            now[0] += 5.0 if step == 1 else 1.5
+            timed.stepped(Stepped(number=1, step=step, step_count=count(asked)))
+        timed.took_s = 13.0
+    assert timed.tells_whole
     assert timed.step_s == pytest.approx(2.0)
-    assert timed.whole_s(13.0) == pytest.approx(13.0 + 16 * 2.0)
-    timed = module._Timed(trial(steps=1))
-    timed.begin(4)
-    assert (timed.render.steps, timed.step_s, timed.whole_s(5.0)) == (1, 0.0, 5.0)
+    assert timed.whole_s == pytest.approx(whole_s)
+
+
+@pytest.mark.parametrize("told", [0, 1])
+def test_a_short_render_that_does_not_tell_its_steps_tells_nothing(told: int) -> None:
+    timed = module._Timed(trial(steps=20))
+    for asked in (2, 4):
+        timed.begin(asked)
+        for step in range(told):
+            timed.stepped(Stepped(number=1, step=step + 1, step_count=asked))
+        timed.took_s = 4.0
+        assert not timed.tells_whole
+    timed.begin(20)
+    timed.took_s = 20.0
+    assert timed.tells_whole
+    assert (timed.step_s, timed.whole_s) == (0.0, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "reports", "made"),
+    [(20, True, [2, 4]), (20, False, [2, 4, 20]), (3, False, [2, 3]), (1, True, [1, 1])],
+)
+async def test_as_few_steps_are_rendered_as_tell_the_time(
+    tmp_path: Path, steps: int, reports: bool, made: list[int]
+) -> None:
+    asked: list[int] = []
+
+    class Host:
+        model = "puppet-v1"
+
+        async def render(
+            self, render: ImageRender, _inputs: object, *, on_step: Any, **_more: object
+        ) -> Rendered:
+            asked.append(render.steps)
+            for step in range(1, render.steps + 1 if reports else 1):
+                on_step(Stepped(number=1, step=step, step_count=render.steps))
+            return Rendered(number=1, data=b"", content_type="image/png", steps=1, render_s=1.0)
+
+    contestant = Contestant(reference="it", name="it", measured_on="here")
+    pool = EnginePool([Host()])  # type: ignore[list-item]
+    trials = Trials(tmp_path, {"puppet-v1": ("it",)}, [contestant], pool)
+    found = await trials.measure(contestant, trial(steps=steps))
+    assert found is not None
+    assert asked == made
 
 
 def test_every_render_of_a_measurement_has_a_seed_of_its_own() -> None:

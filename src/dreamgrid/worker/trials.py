@@ -244,18 +244,7 @@ class Trials:
             What was found; None where it could not be made, of which its owner is told.
         """
         try:
-            async with self._pool.turn(render.model) as host, self._reading(render.model, host):
-                timed = _Timed(render)
-                short = (WARM_UP_STEPS, STEPS)
-                for steps in (render.steps,) if render.model in contestant.whole else short:
-                    timed.begin(steps)
-                    made = await host.render(
-                        timed.render,
-                        {},
-                        engines=(contestant.reference,),
-                        on_loaded=self._has_read,
-                        on_step=timed.stepped,
-                    )
+            timed = await self._timed(contestant, render)
         except asyncio.CancelledError:
             self._tell(events.TrialStopped(model=render.model, engine=contestant.name))
             raise
@@ -274,7 +263,7 @@ class Trials:
             name=contestant.name,
             measured_on=contestant.measured_on,
             render=render,
-            took_s=max(timed.whole_s(made.render_s), _SHORTEST_S),
+            took_s=max(timed.whole_s, _SHORTEST_S),
             step_s=timed.step_s,
         )
         self._known[trial.engine, render.model] = trial
@@ -290,6 +279,25 @@ class Trials:
             )
         )
         return trial
+
+    async def _timed(self, contestant: Contestant, render: AnyRender) -> "_Timed":
+        """Renders in few steps, and in all of them where these do not tell how long all take."""
+        timed = _Timed(render)
+        short = () if render.model in contestant.whole else (WARM_UP_STEPS, STEPS)
+        async with self._pool.turn(render.model) as host, self._reading(render.model, host):
+            for steps in (*short, render.steps):
+                if steps == render.steps and timed.tells_whole:
+                    break
+                timed.begin(steps)
+                made = await host.render(
+                    timed.render,
+                    {},
+                    engines=(contestant.reference,),
+                    on_loaded=self._has_read,
+                    on_step=timed.stepped,
+                )
+                timed.took_s = made.render_s
+        return timed
 
     @asynccontextmanager
     async def _reading(self, model: str, host: EngineHost) -> AsyncIterator[None]:
@@ -318,12 +326,18 @@ class Trials:
 
 
 class _Timed:
-    """Looks at the clock after every step of a short render, and counts up to all of them."""
+    """Looks at the clock after every step of a short render, and counts up to all of them.
+
+    Attributes:
+        render: The newest.
+        took_s: How long it took.
+    """
 
     def __init__(self, whole: AnyRender) -> None:
         self._whole = whole
         self.render = whole
-        self._count = 1
+        self.took_s = 0.0
+        self._counts: dict[int, int] = {}  # steps asked for: steps that were made
         self._times_s: list[float] = []
 
     def begin(self, steps: int) -> None:
@@ -340,7 +354,7 @@ class _Timed:
         """A step is done, if it is more than a sign of life."""
         if step.step > len(self._times_s):
             self._times_s.append(time.monotonic())
-            self._count = step.step_count
+            self._counts[self.render.steps] = step.step_count
 
     @property
     def step_s(self) -> float:
@@ -348,7 +362,23 @@ class _Timed:
         times_s = self._times_s
         return (times_s[-1] - times_s[0]) / (len(times_s) - 1) if len(times_s) > 1 else 0.0
 
-    def whole_s(self, took_s: float) -> float:
-        """What the whole render takes, by what the short one took."""
-        share = self._whole.steps / self.render.steps
-        return took_s + self.step_s * self._count * (share - 1)
+    @property
+    def tells_whole(self) -> bool:
+        """Whether it is known how long the whole takes: two short renders told their steps."""
+        if self.render.steps == self._whole.steps:
+            return self.took_s > 0
+        return len(self._times_s) > 1 and len(self._counts) > 1
+
+    @property
+    def whole_s(self) -> float:
+        """What the whole render takes, by what the newest one took.
+
+        Steps that were made whatever was asked for, as some workflows of ComfyUI do, are not
+        counted up.
+        """
+        asked = self.render.steps
+        if asked == self._whole.steps:
+            return self.took_s
+        fewer = min(self._counts)
+        each = (self._counts[asked] - self._counts[fewer]) / (asked - fewer)
+        return self.took_s + self.step_s * each * (self._whole.steps - asked)

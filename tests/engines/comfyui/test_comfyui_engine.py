@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import os
 import socket
 import threading
@@ -293,6 +294,25 @@ def test_a_job_behind_the_owners_own_work_goes_elsewhere(
     with pytest.raises(ModelNotAvailable, match="busy with other work"):
         loaded().generate(render(), {}, nothing)
     grid.release(busy)
+
+
+def test_a_workflow_that_takes_no_steps_tells_its_own(grid: StandIn, tmp_path: Path) -> None:
+    graph = {
+        "e": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8}},
+        "k": {"class_type": "KSampler", "inputs": {"steps": 8, "latent_image": ["e", 0]}},
+        "s": {"class_type": "SaveImage", "inputs": {"images": ["k", 0], "filename_prefix": "x"}},
+    }
+    (tmp_path / "own.json").write_text(json.dumps(graph))
+    (tmp_path / "own.toml").write_text(
+        'workflow = "own.json"\nresult = "s"\nprogress = ["k"]\nmodels = {"own-v1" = {}}\n'
+        'settings = {width = "e.width", height = "e.height"}\n'
+    )
+    told: list[tuple[int, int]] = []
+    made = loaded("own-v1").generate(
+        render("own-v1", steps=20), {}, lambda step: told.append((step.step, step.step_count))
+    )
+    assert [one for one in told if one[0]] == [(step, 8) for step in range(1, 9)]
+    assert made.steps == 8
 
 
 def test_an_owners_workflow_needs_only_its_mapping(address: str, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from dreamgrid.engines.comfyui.server import (
     leave_gpu,
 )
 from dreamgrid.engines.comfyui.steering import Control, control_of
-from dreamgrid.engines.comfyui.workflow import Graph
+from dreamgrid.engines.comfyui.workflow import HALF_STEPS, Graph
 from dreamgrid.engines.safety import ContentFilter
 from dreamgrid.engines.starting_image import decode
 from dreamgrid.errors import EngineError, ModelNotAvailable
@@ -153,7 +153,8 @@ class _Job:
         self._render = render
         self._inputs = inputs
         self._on_step = on_step
-        self._counter = StepCounter(offer.workflow.progress, render.steps)
+        takes_steps = not offer.workflow.settings.keys().isdisjoint(("steps", HALF_STEPS))
+        self._counter = StepCounter(offer.workflow.progress, render.steps, fixed=not takes_steps)
         self._preview: bytes | None = None
         self._prompt_id = str(uuid.uuid4())
         self._client_id = uuid.uuid4().hex
