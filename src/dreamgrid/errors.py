@@ -18,7 +18,8 @@
      ├─ ServerUnavailable         the server cannot do it now, such as with a full disk
      │   └─ ServerRestarting      it is about to stop; send the request again when it is back
      ├─ ConnectionFailed          no answer from the server at all
-     │   └─ FilesUnreachable      none from where files lie, such as the grid's media store
+     │   ├─ FilesUnreachable      none from where files lie, such as the grid's media store
+     │   └─ OwnGridUnreachable    a grid runs on this machine, and cannot be used from here
      ├─ ProtocolError             the other side broke the wire contract
      ├─ WorkerReplaced            another worker connected with this one's id
      ├─ ProjectError              a project ended without (all of) its results
