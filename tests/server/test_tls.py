@@ -1,7 +1,6 @@
 """A server that speaks TLS itself, with certificates of an authority of the test."""
 
 import asyncio
-import logging
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +20,7 @@ from tests.server.nodes.conftest import MakeNode, address, make_node
 from tests.server.nodes.test_takeover import answers
 from tests.support import real_servers
 from tests.support.grid import Grid
-from tests.support.wire import PATIENCE_S
+from tests.support.log_lines import awaiting, heard
 
 __all__ = ["address", "make_node"]
 
@@ -87,27 +86,19 @@ async def test_apps_and_workers_are_served_over_tls_and_links_say_so(
 
 
 async def test_renewed_files_are_used_without_a_restart_and_spoiled_ones_are_not(
-    tmp_path: Path,
-    files: TlsFiles,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path, files: TlsFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(certificate, "LOOK_S", 0.01)
-    caplog.set_level(logging.WARNING)
-
-    async def said(words: str) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while words not in caplog.text:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-
     async with Grid(tmp_path / "data", tls=files) as grid, trusted(grid):
         port = grid.config.port
         before, app = await serial(port), await grid.app()
-        files.key.write_text("half of a pair")
-        await said("is not taken")
+        with awaiting("is not taken") as refused:
+            files.key.write_text("half of a pair")
+            await heard(refused)
         assert await serial(port) == before
-        renewed(files)
-        await said("is in use")
+        with awaiting("is in use") as taken:
+            renewed(files)
+            await heard(taken)
         assert await serial(port) != before
         await app.request()  # connections of before go on
         await app.fence()

@@ -1,9 +1,5 @@
 """One command exchanges what signs sign-ins, on all nodes, and nobody is logged out."""
 
-import asyncio
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,8 +10,8 @@ from dreamgrid.server.store.choice import rotate_shared_at
 from tests.server.nodes.conftest import MakeNode
 from tests.server.nodes.test_takeover import answers
 from tests.support.grid import Grid
+from tests.support.log_lines import awaiting, heard
 from tests.support.wallets import Person, member
-from tests.support.wire import PATIENCE_S
 
 NAME, MONTH_S = "token-secret", 30 * 24 * 60 * 60.0
 TAKEN = "signed with a new secret"
@@ -30,29 +26,6 @@ def rotate(address: str, now_s: float) -> bool:
 async def signed_in(grid: Grid, token: str) -> int:
     bearer = {"Authorization": f"Bearer {token}"}
     return (await grid.call("GET", "/v1/account/me", key="", headers=bearer))[0]
-
-
-@contextmanager
-def awaiting(words: str) -> Iterator[asyncio.Event]:
-    """Meanwhile the event is set as soon as a node says this in its log."""
-    said = asyncio.Event()
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if words in record.getMessage():
-                said.set()
-
-    logger, listener = logging.getLogger("dreamgrid"), Listener()
-    logger.addHandler(listener)
-    try:
-        yield said
-    finally:
-        logger.removeHandler(listener)
-
-
-async def heard(said: asyncio.Event) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        await said.wait()
 
 
 async def test_all_nodes_sign_with_a_new_secret_and_believe_the_old_one(
